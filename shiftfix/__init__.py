@@ -1,0 +1,43 @@
+"""shiftfix: repair models under distribution shift.
+
+A model was trained on one population (the source) and is used on another (the target).
+
+=================  ============================================================================
+``weights``        what a weight vector is worth: clip, normalise, temper, effective size, verdict
+``covariate``      importance weights when p(x) moves
+``label``          target class priors when p(y) moves
+``mlp``            weighted training of dropout-regularised multilayer perceptrons on PyTorch
+``corrected``      a weighter or a prior with any estimator, as scikit-learn meta-estimators
+``simulate``       shifts with a known answer
+``datasets``       find, verify and read the data sets with a card
+=================  ============================================================================
+
+Subpackages load on first use, so that ``import shiftfix`` is cheap and loads no torch.
+"""
+
+import importlib
+from importlib.metadata import version as _version
+
+__version__ = _version("shiftfix")
+
+__all__ = [
+    "__version__",
+    "corrected",
+    "covariate",
+    "datasets",
+    "exceptions",
+    "label",
+    "mlp",
+    "simulate",
+    "weights",
+]
+
+
+def __getattr__(name):
+    if name in __all__:
+        return importlib.import_module(f"shiftfix.{name}")
+    raise AttributeError(f"module 'shiftfix' has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,41 @@
+"""Numerical helpers shared by the methods: means in log space and least squares on the simplex."""
+
+import numpy as np
+from scipy.optimize import nnls
+from scipy.special import logsumexp
+
+
+def log_mean_exp(log_values, sample_weight):
+    """Logarithm of the weighted mean of exp(log_values), without overflow; a float."""
+    return float(logsumexp(log_values, b=sample_weight) - np.log(np.sum(sample_weight)))
+
+
+def simplex_least_squares(A, b):
+    """Minimise ||A q - b|| over q >= 0 with sum(q) = 1.
+
+    When A is square and the solution of A q = b lies on the simplex, that solution is returned.
+    Otherwise, sum(q) = 1 turns the residual into (A - b 1') q = M q, and the least norm of M q over
+    the simplex is the non-negative least squares solution of [M; 1'] q = [0; 1], rescaled to sum 1:
+    writing q = t u with u on the simplex, the best t leaves |M u|^2 / (1 + |M u|^2), which grows
+    with |M u|. So the constraint holds exactly, with no penalty to tune.
+
+    Parameters
+    ----------
+    A : ndarray of shape (n_equations, n_classes)
+    b : ndarray of shape (n_equations,)
+
+    Returns
+    -------
+    ndarray of shape (n_classes,)
+    """
+    n_equations, n_classes = A.shape
+    if n_equations == n_classes:
+        try:
+            q = np.linalg.solve(A, b)
+        except np.linalg.LinAlgError:
+            q = np.full(n_classes, np.nan)
+        if (q >= 0).all() and abs(q.sum() - 1) <= 1e-9:
+            return q / q.sum()
+    M = A - b[:, np.newaxis]
+    q, _ = nnls(np.vstack([M, np.ones(n_classes)]), np.append(np.zeros(n_equations), 1.0))
+    return q / q.sum()

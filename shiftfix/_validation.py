@@ -1,0 +1,267 @@
+"""Every check of user input, and every message: what was found, what is needed, what to do."""
+
+import importlib
+import numbers
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
+
+from shiftfix.exceptions import MissingDependencyError, ShiftDataError
+
+
+def column_names(X):
+    """Names of the columns of a data frame as a list, or None for anything else."""
+    columns = getattr(X, "columns", None)
+    if columns is None:
+        return None
+    return [str(name) for name in columns]
+
+
+def check_matrix(X, name, *, dtype=np.float64):
+    """Two-dimensional finite array of floats made from an array-like or a data frame.
+
+    Parameters
+    ----------
+    X : array-like or data frame of shape (n_rows, n_features)
+    name : str
+        What messages call it, for example ``"X_source"``.
+    dtype : dtype or list of dtype, default=float64
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_features)
+
+    Raises
+    ------
+    ShiftDataError
+        For None, sparse or non-numeric data, the wrong number of dimensions, no rows, no columns,
+        NaN or infinity.
+    """
+    if X is None:
+        raise ShiftDataError(f"{name} is None: pass an array of shape (n_rows, n_features).")
+    if sparse.issparse(X):
+        raise ShiftDataError(f"{name} is a sparse matrix, and dense rows are needed: pass {name}.toarray().")
+    names = column_names(X)
+    try:
+        array = check_array(
+            X,
+            dtype=dtype,
+            ensure_all_finite=False,
+            ensure_2d=False,
+            allow_nd=True,
+            ensure_min_samples=0,
+            ensure_min_features=0,
+        )
+    except (ValueError, TypeError) as error:
+        raise ShiftDataError(
+            f"{name} cannot be read as numbers ({error}): encode categories first, for example with "
+            "scikit-learn's OneHotEncoder."
+        ) from error
+    if array.ndim != 2:
+        raise ShiftDataError(
+            f"{name} has shape {array.shape}, and a 2D array (n_rows, n_features) is needed: "
+            f"use {name}.reshape(-1, 1) for a single feature."
+        )
+    if array.shape[0] == 0:
+        raise ShiftDataError(f"{name} has no rows: pass at least one.")
+    if array.shape[1] == 0:
+        raise ShiftDataError(f"{name} has no columns: pass at least one feature.")
+    _check_finite(array, name, names)
+    return array
+
+
+def _check_finite(array, name, names):
+    if np.isfinite(array).all():
+        return
+    finite = np.isfinite(array)
+    column = int(np.flatnonzero(~finite.all(axis=0))[0])
+    row = int(np.flatnonzero(~finite[:, column])[0])
+    what = "NaN" if np.isnan(array[row, column]) else "infinity"
+    where = f"column {names[column]!r}" if names else f"column {column}"
+    raise ShiftDataError(
+        f"{name} contains {what} ({(~finite).sum()} non-finite values, the first in {where}, row {row}): "
+        "impute or drop them, for example with scikit-learn's SimpleImputer."
+    )
+
+
+def check_same_columns(reference, X, reference_name, name, n_features):
+    """Raise unless X has the columns of the reference, by count, name and order.
+
+    ``reference`` is a list of names or None; names are compared only when both sides have them.
+    """
+    n_found = np.shape(X)[1]
+    names = column_names(X)
+    if reference is not None and names is not None and names != reference:
+        missing = [c for c in reference if c not in names]
+        extra = [c for c in names if c not in reference]
+        if missing or extra:
+            raise ShiftDataError(
+                f"{name} and {reference_name} differ in their columns: {name} lacks {missing} and adds "
+                f"{extra}. Pass the same features in both."
+            )
+        raise ShiftDataError(
+            f"{name} has the columns of {reference_name} in another order: use {name}[{reference_name}.columns]."
+        )
+    if n_found != n_features:
+        raise ShiftDataError(
+            f"{name} has {n_found} columns, {reference_name} has {n_features}: pass the same features in both."
+        )
+
+
+def check_two_samples(X_source, X_target):
+    """Both samples as finite float64 arrays with the same columns, and the column names or None."""
+    source = check_matrix(X_source, "X_source")
+    target = check_matrix(X_target, "X_target")
+    names = column_names(X_source)
+    check_same_columns(
+        names, X_target if column_names(X_target) else target, "X_source", "X_target", source.shape[1]
+    )
+    return source, target, names
+
+
+def check_vector(values, name, n_rows=None, *, of="rows"):
+    """One-dimensional finite float64 array, of length n_rows when that is given."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise ShiftDataError(f"{name} cannot be read as numbers ({error}).") from error
+    if array.ndim != 1:
+        raise ShiftDataError(f"{name} has shape {array.shape}, and one number per row is needed: pass a 1D array.")
+    if array.size == 0:
+        raise ShiftDataError(f"{name} is empty: pass at least one value.")
+    if n_rows is not None and array.size != n_rows:
+        raise ShiftDataError(f"{name} has {array.size} values for {n_rows} {of}: pass one per row.")
+    if not np.isfinite(array).all():
+        row = int(np.flatnonzero(~np.isfinite(array))[0])
+        what = "NaN" if np.isnan(array[row]) else "infinity"
+        raise ShiftDataError(f"{name} contains {what} (the first at position {row}): remove or replace it.")
+    return array
+
+
+def check_weights(weights, name="weights", n_rows=None, *, of="rows"):
+    """Non-negative finite weights, not all zero, as a float64 array of shape (n_rows,)."""
+    array = check_vector(weights, name, n_rows, of=of)
+    if (array < 0).any():
+        row = int(np.flatnonzero(array < 0)[0])
+        raise ShiftDataError(
+            f"{name} contains a negative value ({array[row]:g} at position {row}): weights must be >= 0."
+        )
+    if not array.any():
+        raise ShiftDataError(f"{name} is all zero: at least one row must count.")
+    return array
+
+
+def check_sample_weight(sample_weight, n_rows, name="sample_weight", *, of="rows"):
+    """Weights as for check_weights; None means ones and a number means that number for every row."""
+    if sample_weight is None:
+        return np.ones(n_rows)
+    if isinstance(sample_weight, numbers.Number):
+        sample_weight = np.full(n_rows, sample_weight)
+    return check_weights(sample_weight, name, n_rows, of=of)
+
+
+def check_labels(y, name, n_rows=None, *, of="rows"):
+    """Class labels as a one-dimensional array without missing values.
+
+    Raises
+    ------
+    ShiftDataError
+        For None, two dimensions, another length than n_rows, missing labels, or floats that are
+        not whole numbers (a regression target).
+    """
+    if y is None:
+        raise ShiftDataError(f"{name} is None: pass one class label per row.")
+    array = np.asarray(y)
+    if array.ndim != 1:
+        raise ShiftDataError(f"{name} has shape {array.shape}: pass a 1D array with one label per row.")
+    if array.size == 0:
+        raise ShiftDataError(f"{name} is empty: pass at least one label.")
+    if n_rows is not None and array.size != n_rows:
+        raise ShiftDataError(f"{name} has {array.size} labels for {n_rows} {of}: pass one per row.")
+    missing = array != array if array.dtype.kind in "fc" else np.zeros(array.size, bool)
+    if array.dtype.kind == "O":
+        missing = np.array([label is None or label is not label or label != label for label in array], bool)
+    if missing.any():
+        row = int(np.flatnonzero(missing)[0])
+        raise ShiftDataError(
+            f"{name} contains NaN or None ({missing.sum()} missing labels, the first at position {row}): "
+            "drop those rows; they belong to no class."
+        )
+    if array.dtype.kind == "f" and (array != np.floor(array)).any():
+        raise ShiftDataError(
+            f"{name} holds continuous numbers, and class labels are needed: label shift is about classes."
+        )
+    return array
+
+
+def check_scores(scores, name, n_classes=None):
+    """Class probabilities as a float64 array of shape (n_rows, n_classes), rows summing to 1.
+
+    A row may miss 1 by up to 1e-3 (half-precision scores) and is rescaled to sum to 1.
+    """
+    array = check_matrix(scores, name)
+    if n_classes is not None and array.shape[1] != n_classes:
+        raise ShiftDataError(
+            f"{name} has {array.shape[1]} columns for {n_classes} classes: pass one column per class, in the "
+            "order of the classes."
+        )
+    total = array.sum(axis=1)
+    if (array < 0).any() or (np.abs(total - 1) > 1e-3).any():
+        row = int(np.flatnonzero((array < 0).any(axis=1) | (np.abs(total - 1) > 1e-3))[0])
+        raise ShiftDataError(
+            f"{name} is not made of probabilities (row {row} sums to {total[row]:.6g}, its least entry is "
+            f"{array[row].min():.6g}): pass predict_proba, or softmax the logits."
+        )
+    return array / total[:, np.newaxis]
+
+
+def check_prior(prior, name, n_classes=None):
+    """Class probabilities as a float64 array of shape (n_classes,) that sums to 1."""
+    array = check_vector(prior, name, n_classes, of="classes")
+    if (array < 0).any() or abs(array.sum() - 1) > 1e-6:
+        raise ShiftDataError(
+            f"{name} is not a probability vector (sum {array.sum():.6g}, least entry {array.min():.6g}): pass "
+            "non-negative numbers that sum to 1."
+        )
+    return array / array.sum()
+
+
+def check_number(value, name, *, above=None, least=None, below=None, most=None):
+    """A real number within the open (above, below) or closed (least, most) bounds given."""
+    bounds = [
+        (above, "> {}", lambda v, b: v > b),
+        (least, ">= {}", lambda v, b: v >= b),
+        (below, "< {}", lambda v, b: v < b),
+        (most, "<= {}", lambda v, b: v <= b),
+    ]
+    needed = " and ".join(text.format(bound) for bound, text, _ in bounds if bound is not None)
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not all(holds(value, bound) for bound, _, holds in bounds if bound is not None):
+        raise ShiftDataError(f"{name}={value!r}: a number {needed} is needed.")
+    return value
+
+
+def check_count(value, name, least=1):
+    """A whole number of at least ``least``."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+        raise ShiftDataError(f"{name}={value!r}: a whole number >= {least} is needed.")
+    return int(value)
+
+
+def check_option(value, name, options):
+    """One of the options, compared without ever comparing an array to a string."""
+    if not any(value is option or (type(value) is type(option) and value == option) for option in options):
+        raise ShiftDataError(f"{name}={value!r}: one of {', '.join(map(repr, options))} is needed.")
+    return value
+
+
+def import_optional(module, extra):
+    """Import an optional library, or say which extra brings it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{module.partition('.')[0]} is not installed, and this call needs it: "
+            f'pip install "shiftfix[{extra}]".'
+        ) from error

@@ -1,0 +1,46 @@
+"""Errors and warnings of shiftfix."""
+
+
+class ShiftDataError(ValueError):
+    """The data or a setting cannot be used: what was found, what is needed, what to do."""
+
+
+class NotIdentifiedError(ValueError):
+    """The data cannot tell the answer, however many rows there are.
+
+    Attributes
+    ----------
+    confounded : list of list
+        Groups of classes that the scores cannot tell apart; empty when not about classes.
+    """
+
+    def __init__(self, message, confounded=()):
+        super().__init__(message)
+        self.confounded = [list(group) for group in confounded]
+
+    def __reduce__(self):
+        return type(self), (str(self), self.confounded)
+
+
+class DatasetNotFoundError(FileNotFoundError):
+    """The files of a data set are in none of the places looked at."""
+
+
+class ChecksumError(OSError):
+    """A file exists, but its sha256 is not the one on the data set's card."""
+
+
+class MissingDependencyError(ImportError):
+    """An optional library is needed for this call and is not installed."""
+
+
+class PoorOverlapWarning(UserWarning):
+    """The source holds too little of what the target is made of; weights cannot repair that."""
+
+
+class PoorIdentificationWarning(UserWarning):
+    """An estimate is defined, but its sampling error makes it no better than a guess."""
+
+
+class InactiveWeightsWarning(UserWarning):
+    """The fitted model interpolates its training rows, so the row weights no longer act."""

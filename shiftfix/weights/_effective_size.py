@@ -1,0 +1,45 @@
+"""How many equally weighted rows a weighted sample is worth."""
+
+import numpy as np
+
+from shiftfix._validation import check_sample_weight, check_weights
+
+
+def effective_sample_size(weights, *, sample_weight=None):
+    """Kish effective sample size, (sum w)^2 / sum w^2.
+
+    Divided by n it tends to 1 / E_S[w^2] = 1 / (1 + chi2), where chi2 is the chi-squared divergence
+    of the target from the source. It speaks of means of quantities unrelated to w, so it is a rough
+    guide, not a guarantee (Elvira, Martino & Robert 2022, Int. Stat. Rev. 90(3):525-550).
+
+    Parameters
+    ----------
+    weights : array-like of shape (n_rows,)
+        Non-negative, not all zero; the scale does not matter.
+    sample_weight : array-like of shape (n_rows,), default=None
+        Repeat counts of the rows: row i stands for sample_weight[i] rows of weight w[i].
+
+    Returns
+    -------
+    float
+        In rows, between 1 (or the least repeat count) and n.
+
+    Raises
+    ------
+    ShiftDataError
+        For NaN, infinite, negative, empty or all-zero weights.
+
+    References
+    ----------
+    Kish (1965), "Survey Sampling", section 11.7, the design effect of unequal weights.
+
+    Examples
+    --------
+    >>> effective_sample_size([1, 1, 2])
+    2.6666666666666665
+    """
+    w = check_weights(weights)
+    counts = check_sample_weight(sample_weight, w.size)
+    w = w / w.max()
+    total = np.dot(counts, w)
+    return float(total * total / np.dot(counts, w * w)) if total > 0 else 0.0
