@@ -37,11 +37,13 @@ def check_matrix(X, name, *, dtype=np.float64):
     ShiftDataError
         For None, sparse or non-numeric data, the wrong number of dimensions, no rows, no columns,
         NaN or infinity.
+    TypeError
+        For entries that are neither numbers nor strings.
     """
     if X is None:
         raise ShiftDataError(f"{name} is None: pass an array of shape (n_rows, n_features).")
     if sparse.issparse(X):
-        raise ShiftDataError(f"{name} is a sparse matrix, and dense rows are needed: pass {name}.toarray().")
+        raise ShiftDataError(f"{name} is a sparse matrix, and sparse input is not supported here: pass {name}.toarray().")
     names = column_names(X)
     try:
         array = check_array(
@@ -54,7 +56,8 @@ def check_matrix(X, name, *, dtype=np.float64):
             ensure_min_features=0,
         )
     except (ValueError, TypeError) as error:
-        raise ShiftDataError(
+        kind = TypeError if isinstance(error, TypeError) else ShiftDataError
+        raise kind(
             f"{name} cannot be read as numbers ({error}): encode categories first, for example with "
             "scikit-learn's OneHotEncoder."
         ) from error
@@ -66,7 +69,7 @@ def check_matrix(X, name, *, dtype=np.float64):
     if array.shape[0] == 0:
         raise ShiftDataError(f"{name} has no rows: pass at least one.")
     if array.shape[1] == 0:
-        raise ShiftDataError(f"{name} has no columns: pass at least one feature.")
+        raise ShiftDataError(f"{name} has 0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
     _check_finite(array, name, names)
     return array
 
@@ -171,7 +174,9 @@ def check_labels(y, name, n_rows=None, *, of="rows"):
         not whole numbers (a regression target).
     """
     if y is None:
-        raise ShiftDataError(f"{name} is None: pass one class label per row.")
+        raise ShiftDataError(
+            f"One class label per row is needed: this requires y to be passed, but the target {name} is None."
+        )
     array = np.asarray(y)
     if array.ndim != 1:
         raise ShiftDataError(f"{name} has shape {array.shape}: pass a 1D array with one label per row.")
@@ -265,3 +270,17 @@ def import_optional(module, extra):
             f"{module.partition('.')[0]} is not installed, and this call needs it: "
             f'pip install "shiftfix[{extra}]".'
         ) from error
+
+
+def check_generator(random_state):
+    """Private numpy Generator from None (fresh entropy), an int, a RandomState or a Generator.
+
+    scikit-learn's ``check_random_state(None)`` would read numpy's global generator.
+    """
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31 - 1))
+    if random_state is None or isinstance(random_state, np.random.Generator | numbers.Integral):
+        return np.random.default_rng(random_state)
+    raise ShiftDataError(
+        f"random_state={random_state!r}: None, a whole number, a numpy Generator or a RandomState is needed."
+    )

@@ -126,10 +126,10 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         found = np.unique(labels)
         self.classes_ = found if classes is None else check_labels(classes, "classes")
         if len(np.unique(self.classes_)) != len(self.classes_):
-            raise ShiftDataError(f"classes={list(self.classes_)} repeats a label: name each column once.")
+            raise ShiftDataError(f"classes={self.classes_.tolist()} repeats a label: name each column once.")
         unknown = [label for label in found if label not in self.classes_]
         if unknown:
-            raise ShiftDataError(f"y_source holds {unknown}, which classes={list(self.classes_)} does not name.")
+            raise ShiftDataError(f"y_source holds {unknown}, which classes={self.classes_.tolist()} does not name.")
         if len(self.classes_) < 2:
             raise ShiftDataError(
                 f"y_source holds one class only ({found[0]!r}): label shift needs at least two classes."
@@ -143,7 +143,7 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         class_index = np.argmax(labels[:, np.newaxis] == self.classes_, axis=1)
         totals = np.bincount(class_index, weights=counts, minlength=len(self.classes_))
         if (totals == 0).any():
-            missing = list(self.classes_[totals == 0])
+            missing = self.classes_[totals == 0].tolist()
             raise ShiftDataError(
                 f"y_source has no rows of {missing}: how a class is scored can only be learned from rows of it. "
                 "Collect some, or leave the class out of the scores."
@@ -175,9 +175,10 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         self.target_prior_, self.prior_covariance_ = self._estimate(scores, counts)
         self.class_weight_ = self.target_prior_ / self.source_prior_
         error = np.sqrt(np.diag(self.prior_covariance_))
-        if (error > GUESS_SD).any():
+        self.identified_ = bool((error <= GUESS_SD).all())
+        if not self.identified_:
             warnings.warn(
-                f"The priors of {list(self.classes_[error > GUESS_SD])} have standard errors up to {error.max():.2f}, "
+                f"The priors of {self.classes_[error > GUESS_SD].tolist()} have standard errors up to {error.max():.2f}, "
                 "no better than a guess: the scores hardly tell these classes apart. Use a better classifier, more "
                 "rows, or merge the classes.",
                 PoorIdentificationWarning,
@@ -224,8 +225,8 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         labels = check_labels(y, "y")
         match = labels[:, np.newaxis] == self.classes_
         if not match.any(axis=1).all():
-            unknown = list(np.unique(labels[~match.any(axis=1)]))
-            raise ShiftDataError(f"y holds {unknown}, and the classes fitted are {list(self.classes_)}.")
+            unknown = np.unique(labels[~match.any(axis=1)]).tolist()
+            raise ShiftDataError(f"y holds {unknown}, and the classes fitted are {self.classes_.tolist()}.")
         return self.class_weight_[np.argmax(match, axis=1)]
 
     def adjust_proba(self, scores):

@@ -74,6 +74,8 @@ class BBSE(BasePriorEstimator):
         Of the joint matrix; errors of mu grow by up to 1 / smallest_singular_value_ in the weights.
     prior_covariance_ : ndarray of shape (n_classes, n_classes)
         Delta-method sampling covariance of the unconstrained solution.
+    identified_ : bool
+        Whether every prior's standard error is at most 0.29, that of a uniform guess.
 
     Raises
     ------
@@ -103,13 +105,13 @@ class BBSE(BasePriorEstimator):
                 )
             match = check_labels(scores, name)[:, np.newaxis] == self.classes_
             if not match.any(axis=1).all():
-                unknown = list(np.unique(np.asarray(scores)[~match.any(axis=1)]))
-                raise ShiftDataError(f"{name} predicts {unknown}, and the classes are {list(self.classes_)}.")
+                unknown = np.unique(np.asarray(scores)[~match.any(axis=1)]).tolist()
+                raise ShiftDataError(f"{name} predicts {unknown}, and the classes are {self.classes_.tolist()}.")
             return match.astype(np.float64)
         if check_matrix(scores, name).shape[1] > len(self.classes_) and name == "scores_source":
             raise ShiftDataError(
                 f"{name} has {np.shape(scores)[1]} columns, and y_source holds only the {len(self.classes_)} classes "
-                f"{list(self.classes_)}: how a class is scored can only be learned from rows of it. Collect rows of "
+                f"{self.classes_.tolist()}: how a class is scored can only be learned from rows of it. Collect rows of "
                 "the missing classes, or leave their columns out."
             )
         scores = super()._check_scores(scores, name)
@@ -122,7 +124,7 @@ class BBSE(BasePriorEstimator):
         )
         groups = confounded_classes(self.conditional_confusion_)
         if groups:
-            named = [list(self.classes_[group]) for group in groups]
+            named = [self.classes_[group].tolist() for group in groups]
             raise NotIdentifiedError(
                 f"The confusion matrix is singular: the scores do not tell apart {' nor '.join(map(str, named))}, so "
                 "their priors are not identified. Use a classifier that separates them, or merge them into one class.",

@@ -1,0 +1,15 @@
+"""A weighter or a prior with any estimator, as scikit-learn meta-estimators.
+
+============================  ===============================================================
+``CovariateShiftClassifier``  classifier trained on importance-weighted source rows
+``CovariateShiftRegressor``   regressor trained on importance-weighted source rows
+``LabelShiftClassifier``      classifier whose posteriors, or training, follow the target prior
+``TargetSample``              target rows that cross-validation neither slices nor copies
+============================  ===============================================================
+"""
+
+from shiftfix.corrected._covariate import CovariateShiftClassifier, CovariateShiftRegressor
+from shiftfix.corrected._label import LabelShiftClassifier
+from shiftfix.corrected._target_sample import TargetSample
+
+__all__ = ["CovariateShiftClassifier", "CovariateShiftRegressor", "LabelShiftClassifier", "TargetSample"]

@@ -1,0 +1,47 @@
+"""What the meta-estimators share: the inner estimator's attributes and predictions."""
+
+from sklearn.base import BaseEstimator, MetaEstimatorMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+
+def estimator_has(method):
+    """Check for ``available_if``: the fitted inner estimator, or the one given, has the method."""
+
+    def check(self):
+        getattr(getattr(self, "estimator_", self.estimator), method)
+        return True
+
+    return check
+
+
+class BaseCorrected(MetaEstimatorMixin, BaseEstimator):
+    """Meta-estimator whose predictions are those of ``estimator_``."""
+
+    def _copy_input_attributes(self):
+        """Take over what the inner estimator learned about the columns."""
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.estimator_, name):
+                setattr(self, name, getattr(self.estimator_, name))
+            elif hasattr(self, name):
+                delattr(self, name)
+
+    def predict(self, X):
+        """Predictions of the corrected estimator.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
+
+    @available_if(estimator_has("decision_function"))
+    def decision_function(self, X):
+        """Decision values of the corrected estimator."""
+        check_is_fitted(self)
+        return self.estimator_.decision_function(X)

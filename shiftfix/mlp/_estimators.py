@@ -1,0 +1,470 @@
+"""scikit-learn estimators on the training loop."""
+
+import copy
+import numbers
+import warnings
+from abc import ABCMeta, abstractmethod
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from shiftfix._validation import (
+    check_count,
+    check_generator,
+    check_number,
+    check_option,
+    check_sample_weight,
+    import_optional,
+)
+from shiftfix.exceptions import InactiveWeightsWarning, ShiftDataError
+from shiftfix.mlp._losses import cross_entropy, squared_error
+from shiftfix.mlp._loop import CHUNK, OPTIMIZERS, Rows, fit_loop, forward
+from shiftfix.mlp._module import ACTIVATIONS, build_mlp
+
+# With fewer validation rows the least validation loss is mostly luck, so "auto" trains to the end.
+MIN_AUTO_VALIDATION_ROWS = 10
+# Share of the training weight predicted right above which a network has interpolated its rows; each
+# row's loss is then near zero whatever its weight.
+INTERPOLATION_ACCURACY = 0.99
+
+
+def resolve_device(device):
+    """torch.device for "auto", a name, or a torch.device that this machine has."""
+    if isinstance(device, str) and device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+        torch.empty(0, device=resolved)
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+        raise ShiftDataError(
+            f'device={device!r} cannot be used here ({str(error).splitlines()[0]}): pass "cpu", "auto", or a device '
+            "that torch finds on this machine."
+        ) from error
+    return resolved
+
+
+class BaseMLP(BaseEstimator, metaclass=ABCMeta):
+    """Shared fit and forward pass of the two estimators."""
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(256, 256),
+        *,
+        activation="relu",
+        dropout=0.5,
+        optimizer="adam",
+        learning_rate=1e-3,
+        batch_size=256,
+        max_epochs=100,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        patience=10,
+        standardize=True,
+        device="cpu",
+        progress=False,
+        random_state=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.dropout = dropout
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.standardize = standardize
+        self.device = device
+        self.progress = progress
+        self.random_state = random_state
+
+    @abstractmethod
+    def _encode_targets(self, y, sample_weight):
+        """Learn the encoding of y from the rows that count; sets what ``_target_array`` needs."""
+
+    @abstractmethod
+    def _target_array(self, y, name):
+        """Targets as the array the loss takes."""
+
+    def _check_settings(self):
+        sizes = self.hidden_layer_sizes
+        sizes = (sizes,) if isinstance(sizes, numbers.Integral) else tuple(sizes)
+        for size in sizes:
+            check_count(size, "hidden_layer_sizes")
+        check_option(self.activation, "activation", list(ACTIVATIONS))
+        check_number(self.dropout, "dropout", least=0, below=1)
+        check_option(self.optimizer, "optimizer", list(OPTIMIZERS))
+        check_number(self.learning_rate, "learning_rate", above=0)
+        check_count(self.batch_size, "batch_size")
+        check_count(self.max_epochs, "max_epochs")
+        check_option(self.early_stopping, "early_stopping", ["auto", True, False])
+        check_number(self.validation_fraction, "validation_fraction", above=0, below=1)
+        check_count(self.patience, "patience")
+        return sizes
+
+    def fit(self, X, y, sample_weight=None, eval_set=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+        y : array-like of shape (n_rows,)
+            Class labels, or numbers (the regressor also takes (n_rows, n_outputs)).
+        sample_weight : array-like of shape (n_rows,), default=None
+            Non-negative; only ratios matter. Rows of weight 0 are left out altogether.
+        eval_set : tuple (X, y) or (X, y, sample_weight), default=None
+            Rows for early stopping instead of a split of the training rows.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For unusable X or y (scikit-learn's messages), one class only, too few rows for a split.
+        ShiftDataError
+            For a bad setting or unusable weights.
+        FloatingPointError
+            When the loss becomes infinite or NaN.
+
+        Warns
+        -----
+        InactiveWeightsWarning
+            When weights were given and the network ended up interpolating its training rows.
+        """
+        sizes = self._check_settings()
+        X, y = self._validate(X, y)
+        weight = check_sample_weight(sample_weight, len(X))
+        kept = weight > 0
+        X, y, weight = X[kept], y[kept], weight[kept]
+        self._encode_targets(y, weight)
+        targets = self._target_array(y, "y")
+        rng = check_generator(self.random_state)
+        device = resolve_device(self.device)
+        # Separate streams: changing, say, the dropout rate must not change the split or the start.
+        split_seed, init_seed, order_seed, dropout_seed = (int(s) for s in rng.integers(2**31 - 1, size=4))
+
+        held_out = self._validation_rows(X, targets, weight, sample_weight is not None, eval_set, split_seed)
+        if held_out is not None and eval_set is None:
+            training_index, validation_index = held_out
+            held_out = X[validation_index], targets[validation_index], weight[validation_index]
+            X, targets, weight = X[training_index], targets[training_index], weight[training_index]
+        self.scaler_ = StandardScaler().fit(X, sample_weight=weight) if self.standardize else None
+        training = self._rows(X, targets, weight, device)
+        validation = None if held_out is None else self._rows(*held_out, device)
+
+        module = build_mlp(
+            self.n_features_in_,
+            sizes,
+            self._n_outputs,
+            self.activation,
+            self.dropout,
+            torch.Generator().manual_seed(init_seed),
+            torch.Generator(device).manual_seed(dropout_seed),
+        ).to(device)
+        result = fit_loop(
+            module,
+            self._loss,
+            OPTIMIZERS[self.optimizer](module.parameters(), lr=self.learning_rate),
+            training,
+            validation,
+            batch_size=min(self.batch_size, len(training)),
+            max_epochs=self.max_epochs,
+            patience=self.patience,
+            generator=torch.Generator().manual_seed(order_seed),
+            progress=import_optional("tqdm", "cli").tqdm if self.progress else None,
+        )
+        # A fitted model is data: no generators in it, on the CPU, so that it can be pickled and moved.
+        for layer in module:
+            if hasattr(layer, "generator"):
+                layer.generator = None
+        self.device_ = str(device)
+        self.module_ = module.cpu()
+        self.history_ = result.history
+        self.best_epoch_ = result.best_epoch
+        self.n_epochs_ = len(result.history["train_loss"])
+        self.n_parameters_ = sum(parameter.numel() for parameter in module.parameters())
+        if validation is None and np.ptp(weight) > 0:
+            self._warn_when_interpolating(training)
+        return self
+
+    def _validate(self, X, y):
+        return validate_data(
+            self, X, y, dtype=[np.float32, np.float64], multi_output=self._multi_output, y_numeric=self._y_numeric
+        )
+
+    def _validation_rows(self, X, targets, weight, weighted, eval_set, seed):
+        """Rows for early stopping: the eval_set, a split as (training, validation) index, or None."""
+        if eval_set is not None:
+            if self.early_stopping is False:
+                raise ShiftDataError("eval_set is given with early_stopping=False: drop one of them.")
+            if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
+                raise ShiftDataError("eval_set needs to be a tuple (X, y) or (X, y, sample_weight).")
+            X_eval = validate_data(self, eval_set[0], reset=False, dtype=[np.float32, np.float64])
+            weight_eval = check_sample_weight(
+                eval_set[2] if len(eval_set) == 3 else None, len(X_eval), "the eval_set's sample_weight"
+            )
+            targets_eval = self._target_array(np.asarray(eval_set[1]), "the eval_set's y")
+            if len(targets_eval) != len(X_eval):
+                raise ShiftDataError(f"eval_set has {len(X_eval)} rows of X and {len(targets_eval)} of y.")
+            return X_eval, targets_eval, weight_eval
+        n_validation = int(np.ceil(self.validation_fraction * len(X)))
+        if self.early_stopping == "auto":
+            if not weighted or n_validation < MIN_AUTO_VALIDATION_ROWS:
+                return None
+        elif not self.early_stopping:
+            return None
+        if n_validation >= len(X):
+            raise ShiftDataError(
+                f"{len(X)} rows cannot be split with validation_fraction={self.validation_fraction}: pass more rows, an "
+                "eval_set, or early_stopping=False."
+            )
+        return train_test_split(
+            np.arange(len(X)),
+            test_size=n_validation,
+            random_state=seed,
+            stratify=self._strata(targets, n_validation),
+        )
+
+    def _strata(self, targets, n_validation):
+        """Classes to keep in proportion when splitting, or None."""
+        return None
+
+    def _rows(self, X, targets, weight, device):
+        """Scaled rows on the device, with weights of mean 1."""
+        return Rows(
+            self._tensor(X).to(device),
+            torch.as_tensor(targets).to(device),
+            torch.as_tensor(weight / weight.mean(), dtype=torch.float32).to(device),
+        )
+
+    def _tensor(self, X):
+        """Standardised float32 rows; the scaling runs in the precision of X."""
+        if self.scaler_ is not None:
+            X = self.scaler_.transform(X)
+        return torch.as_tensor(np.ascontiguousarray(X, dtype=np.float32))
+
+    def _warn_when_interpolating(self, training):
+        """Hook: only classifiers have an accuracy."""
+
+    def _outputs(self, X):
+        """Network outputs as float64, shape (n_rows, n_outputs)."""
+        check_is_fitted(self, "module_")
+        X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
+        # In float64, so that a row's prediction does not depend on the rows it is batched with.
+        module = copy.deepcopy(self.module_).double()
+        parts = [forward(module, self._tensor(X[i : i + CHUNK]).double()) for i in range(0, len(X), CHUNK)]
+        return torch.cat(parts).numpy()
+
+
+_PARAMETERS = """
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(256, 256)
+        Units of each hidden layer; ``()`` gives a linear model.
+    activation : {"relu", "tanh", "sigmoid", "identity"}, default="relu"
+    dropout : float in [0, 1), default=DROPOUT
+        Rate of inverted dropout after every hidden layer.
+    optimizer : {"adam", "adamw", "sgd"}, default="adam"
+        From ``torch.optim``, with its defaults but the learning rate.
+    learning_rate : float, default=1e-3
+    batch_size : int, default=256
+        Rows per gradient step; capped at the number of rows.
+    max_epochs : int, default=100
+    early_stopping : {"auto", True, False}, default="auto"
+        Stop when the WEIGHTED loss of held-out rows stops falling, and restore the best epoch. "auto"
+        does so when weights or an eval_set are given (and at least 10 rows would be held out): a
+        network that interpolates its rows has forgotten their weights.
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the rows held out; drawn stratified by class when every class has two rows.
+    patience : int, default=10
+        Epochs without improvement before stopping.
+    standardize : bool, default=True
+        Scale features to weighted mean 0 and variance 1 inside (and the regressor's y).
+    device : str or torch.device, default="cpu"
+        "auto" takes a GPU when there is one. Prediction runs on the CPU.
+    progress : bool, default=False
+        Show a bar over the epochs; needs tqdm.
+    random_state : int, numpy Generator or RandomState, default=None
+        The only source of randomness; no global generator is read or set. None gives fresh entropy.
+"""
+
+_ATTRIBUTES = """
+    module_ : torch.nn.Sequential
+        The trained network, on the CPU.
+    scaler_ : StandardScaler or None
+    history_ : dict of list of float
+        Per epoch: "train_loss" (weighted, met while training) and, with early stopping,
+        "validation_loss" (weighted).
+    best_epoch_ : int
+        Epoch whose parameters were kept, counted from 1.
+    n_epochs_ : int
+        Epochs run.
+    n_parameters_ : int
+        Weights and biases.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only when X had string column names.
+"""
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    __doc__ = f"""Multilayer perceptron for classes, trained on weighted cross entropy.
+{_PARAMETERS.replace("DROPOUT", "0.5")}
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,){_ATTRIBUTES}
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> MLPClassifier((32,), max_epochs=50, random_state=0).fit(X, y).score(X, y) > 0.9
+    True
+    """
+
+    _loss = staticmethod(cross_entropy)
+    _multi_output = False
+    _y_numeric = False
+
+    def _encode_targets(self, y, sample_weight):
+        check_classification_targets(y)
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise ShiftDataError(
+                f"y holds one class only ({self.classes_[0]!r}, counting rows of positive weight): at least two "
+                "classes are needed."
+            )
+        self._n_outputs = len(self.classes_)
+
+    def _target_array(self, y, name):
+        index = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
+        unknown = self.classes_[index] != y
+        if np.any(unknown):
+            raise ShiftDataError(
+                f"{name} holds {np.unique(y[unknown]).tolist()}, and the training classes are {self.classes_.tolist()}."
+            )
+        return index.astype(np.int64)
+
+    def _strata(self, targets, n_validation):
+        counts = np.bincount(targets)
+        fits = counts.min() >= 2 and n_validation >= len(counts)
+        return targets if fits and len(targets) - n_validation >= len(counts) else None
+
+    def _warn_when_interpolating(self, training):
+        module = self.module_.to(training.X.device)
+        right = forward(module, training.X).argmax(dim=1) == training.y
+        accuracy = float(torch.dot(right.float(), training.weight) / training.weight.sum())
+        module.cpu()
+        if accuracy > INTERPOLATION_ACCURACY:
+            warnings.warn(
+                f"The network predicts {accuracy:.1%} of the training weight right, so the weights hardly act any "
+                "more: use early_stopping=True, a smaller network, fewer epochs, or more regularisation.",
+                InactiveWeightsWarning,
+                stacklevel=3,
+            )
+
+    def predict_proba(self, X):
+        """Class probabilities, float64 of shape (n_rows, n_classes), columns as ``classes_``."""
+        logits = self._outputs(X)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return odds / odds.sum(axis=1, keepdims=True)
+
+    def predict(self, X):
+        """Most probable class of each row, shape (n_rows,)."""
+        outputs = self._outputs(X)
+        return self.classes_[outputs.argmax(axis=1)]
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):
+    __doc__ = f"""Multilayer perceptron for conditional means, trained on weighted squared error.
+{_PARAMETERS.replace("DROPOUT", "0.0")}
+    Attributes
+    ----------
+    target_scaler_ : StandardScaler or None
+        Scaling of y.{_ATTRIBUTES}
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.linspace(-1, 1, 200)[:, None]
+    >>> MLPRegressor((32,), max_epochs=200, random_state=0).fit(X, X[:, 0] ** 2).score(X, X[:, 0] ** 2) > 0.9
+    True
+    """
+
+    _loss = staticmethod(squared_error)
+    _multi_output = True
+    _y_numeric = True
+
+    # Dropout is off by default: its noise ahead of a linear output inflates the variance that a
+    # regression is judged by, while a classifier's arg max hardly sees it.
+    def __init__(
+        self,
+        hidden_layer_sizes=(256, 256),
+        *,
+        activation="relu",
+        dropout=0.0,
+        optimizer="adam",
+        learning_rate=1e-3,
+        batch_size=256,
+        max_epochs=100,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        patience=10,
+        standardize=True,
+        device="cpu",
+        progress=False,
+        random_state=None,
+    ):
+        super().__init__(
+            hidden_layer_sizes,
+            activation=activation,
+            dropout=dropout,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            patience=patience,
+            standardize=standardize,
+            device=device,
+            progress=progress,
+            random_state=random_state,
+        )
+
+    def _encode_targets(self, y, sample_weight):
+        columns = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        self._single_output = np.ndim(y) == 1
+        self._n_outputs = columns.shape[1]
+        self.target_scaler_ = StandardScaler().fit(columns, sample_weight=sample_weight) if self.standardize else None
+
+    def _target_array(self, y, name):
+        try:
+            columns = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        except (ValueError, TypeError) as error:
+            raise ShiftDataError(f"{name} cannot be read as numbers ({error}).") from error
+        if not np.isfinite(columns).all() or columns.shape[1] != self._n_outputs:
+            raise ShiftDataError(f"{name} needs {self._n_outputs} finite numbers per row.")
+        if self.target_scaler_ is not None:
+            columns = self.target_scaler_.transform(columns)
+        return columns.astype(np.float32)
+
+    def predict(self, X):
+        """Conditional means, float64 of shape (n_rows,), or (n_rows, n_outputs) for 2D y."""
+        outputs = self._outputs(X)
+        if self.target_scaler_ is not None:
+            outputs = self.target_scaler_.inverse_transform(outputs)
+        return outputs[:, 0] if self._single_output else outputs
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
