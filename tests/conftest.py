@@ -1,0 +1,43 @@
+"""Shared fixtures: one thread per worker, and where the real data lie."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)
+settings.register_profile("shiftfix", deadline=None, max_examples=50, derandomize=True)
+settings.load_profile("shiftfix")
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Folder of a real data set by name; the test is skipped with a reason when it is absent."""
+
+    def folder(name):
+        homes = [Path(os.environ["SHIFTFIX_DATA"])] if "SHIFTFIX_DATA" in os.environ else []
+        for home in [*homes, SHARED_DATA]:
+            if (home / name).is_dir():
+                return home / name
+        pytest.skip(f"the real data set {name} is in neither $SHIFTFIX_DATA nor {SHARED_DATA}")
+
+    return folder
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def global_generators_untouched():
+    """No test may leave numpy's or torch's global generator in another state than it found it."""
+    before_numpy, before_torch = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    yield
+    assert np.array_equal(np.random.get_state()[1], before_numpy)  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), before_torch)

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from shiftfix.weights import summarize_weights
+
+
+def gaussian_weights(mu, n=4000):
+    """Weights of N(0, 1) -> N(mu, 1) on the quantiles of the source and of the target."""
+    x = norm.ppf((np.arange(n) + 0.5) / n)
+    return np.exp(mu * x - mu**2 / 2), np.exp(mu * (x + mu) - mu**2 / 2)
+
+
+@pytest.mark.parametrize("mu", [0.5, 1.0])
+def test_overlap_of_two_gaussians(mu):
+    """AUC = Phi(mu / sqrt 2), .760250 at mu = 1, and P_T(w > c) = Phi(mu - a); grid error below 1e-3."""
+    w, w_target = gaussian_weights(mu)
+    summary = summarize_weights(w, target_weights=w_target, clip=2)
+    a = (np.log(2) + mu**2 / 2) / mu
+    assert summary.domain_auc == pytest.approx(norm.cdf(mu / np.sqrt(2)), abs=1e-3)
+    assert summary.target_clipped_share == pytest.approx(norm.cdf(mu - a), abs=1e-3)
+    assert summary.clipped_share == pytest.approx(norm.sf(a), abs=1e-3)
+    assert summary.raw_mean == pytest.approx(1, abs=2e-3)
+
+
+@pytest.mark.parametrize(("mu", "clip"), [(1.0, 2), (1.0, 5), (0.5, 2)])
+def test_lost_mass_is_one_minus_the_clipped_mean(mu, clip):
+    """E_T[1 - c / w]_+ = 1 - E_S min(w, c), because E_T[f] = E_S[w f]; grid error below 2e-3."""
+    w, w_target = gaussian_weights(mu)
+    a = (np.log(clip) + mu**2 / 2) / mu
+    lost = 1 - norm.cdf(a - mu) - clip * norm.cdf(-a)
+    assert summarize_weights(w, target_weights=w_target, clip=clip).target_lost_mass == pytest.approx(lost, abs=2e-3)
+
+
+def test_equal_weights_are_ok():
+    summary = summarize_weights(np.ones(200), target_weights=np.ones(50))
+    assert (summary.verdict, summary.reasons) == ("ok", ())
+    assert summary.domain_auc == 0.5
+
+
+@pytest.mark.parametrize(("n", "verdict"), [(29, "abstain"), (30, "caution"), (99, "caution"), (100, "ok")])
+def test_effective_size_decides(n, verdict):
+    assert summarize_weights(np.ones(n)).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("share", "verdict"), [(0.0, "ok"), (0.10, "ok"), (0.11, "caution"), (0.30, "caution"), (0.31, "abstain")]
+)
+def test_target_mass_without_source_decides(share, verdict):
+    """A target row with an infinitely larger ratio than any source row loses all its mass."""
+    lost = round(share * 100)
+    w_target = np.repeat([1.0, 1e300], [100 - lost, lost])
+    summary = summarize_weights(np.ones(1000), target_weights=w_target)
+    assert summary.verdict == verdict
+    assert summary.target_lost_mass == pytest.approx(share)
+
+
+@pytest.mark.parametrize(("mean", "verdict"), [(0.69, "caution"), (0.71, "ok"), (1.39, "ok"), (1.41, "caution")])
+def test_raw_mean_far_from_one_is_a_reason(mean, verdict):
+    summary = summarize_weights(np.full(500, mean))
+    assert summary.verdict == verdict
+    assert ("average" in "".join(summary.reasons)) == (verdict == "caution")
+
+
+def test_repeat_counts_equal_repeated_rows(rng):
+    w, w_target = rng.exponential(size=30), rng.exponential(size=20)
+    c, c_target = rng.integers(0, 4, 30), rng.integers(0, 4, 20)
+    by_counts = summarize_weights(
+        w, target_weights=w_target, clip=1.5, sample_weight=c, target_sample_weight=c_target
+    )
+    repeated = summarize_weights(np.repeat(w, c), target_weights=np.repeat(w_target, c_target), clip=1.5)
+    for name in ("n_source", "effective_size", "raw_mean", "target_lost_mass", "domain_auc", "max_weight"):
+        assert getattr(by_counts, name) == pytest.approx(getattr(repeated, name)), name
+
+
+def test_prints_a_short_table():
+    text = str(summarize_weights(np.ones(20), target_weights=np.ones(5), clip=3))
+    assert "effective sample size" in text
+    assert "20.0 (100.0%)" in text
+    assert text.splitlines()[-1].strip().startswith("because")
+    assert max(map(len, text.splitlines())) < 100
