@@ -170,8 +170,8 @@ def check_labels(y, name, n_rows=None, *, of="rows"):
     Raises
     ------
     ShiftDataError
-        For None, two dimensions, another length than n_rows, missing labels, or floats that are
-        not whole numbers (a regression target).
+        For None, two dimensions, another length than n_rows, missing or infinite labels, or floats
+        that are not whole numbers (a regression target).
     """
     if y is None:
         raise ShiftDataError(
@@ -193,9 +193,12 @@ def check_labels(y, name, n_rows=None, *, of="rows"):
             f"{name} contains NaN or None ({missing.sum()} missing labels, the first at position {row}): "
             "drop those rows; they belong to no class."
         )
+    if array.dtype.kind == "f" and np.isinf(array).any():
+        raise ShiftDataError(f"{name} contains infinity: pass one class label per row.")
     if array.dtype.kind == "f" and (array != np.floor(array)).any():
         raise ShiftDataError(
-            f"{name} holds continuous numbers, and class labels are needed: label shift is about classes."
+            f"Unknown label type: {name} holds continuous numbers, and class labels are needed; label shift is about "
+            "classes."
         )
     return array
 

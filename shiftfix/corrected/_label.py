@@ -39,7 +39,8 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         Fitted on out-of-fold source scores and target scores; None means ``BBSE()``.
     correction : {"adjust", "retrain"}, default="adjust"
         "adjust" reweights the posteriors by q / p: no retraining, and Bayes-optimal when they are
-        calibrated. "retrain" fits again with row weights q / p: for models too simple to represent p(y given x).
+        calibrated. "retrain" fits again with row weights q / p, where q is taken as at least half a target
+        row: for models too simple to represent p(y given x).
     cv : int, splitter or iterable, default=5
         Folds for the out-of-fold scores; an int means shuffled stratified folds, at most as many as the
         rarest class has rows.
@@ -131,10 +132,9 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         check_option(self.on_abstain, "on_abstain", ["uncorrected", "error"])
         check_option(self.fallback, "fallback", [None, "resample"])
         X_target = target_rows(X_target)
-        if y is not None:
-            check_classification_targets(y)
-            y = column_or_1d(y, warn=True)
-        X, labels = indexable(X, check_labels(y, "y"))
+        labels = check_labels(y if y is None else column_or_1d(y, warn=True), "y")
+        check_classification_targets(labels)
+        X, labels = indexable(X, labels)
         X_target = indexable(X_target)[0]
         if not hasattr(self.estimator, "predict_proba"):
             raise ShiftDataError(
@@ -154,7 +154,11 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
 
         weights = counts
         if self.correction == "retrain" and self.corrected_:
-            weights = self.prior_.transform(labels) * (1.0 if counts is None else counts)
+            # Half a target row is the least prior that the sample can speak of; a class of weight 0 would
+            # vanish from the retrained classifier, columns and all.
+            least = 0.5 / len(scores_target) / self.source_prior_
+            class_weight = np.maximum(self.prior_.class_weight_, least)
+            weights = class_weight[np.searchsorted(self.classes_, labels)] * (1.0 if counts is None else counts)
         self.estimator_ = fit_weighted(self.estimator, X, labels, weights, fallback=self.fallback, rng=rng)
         self._copy_input_attributes()
         return self
@@ -164,7 +168,7 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         rows = np.arange(len(labels)) if counts is None else np.flatnonzero(counts)
         found, n_rows = np.unique(labels[rows], return_counts=True)
         if len(found) < 2:
-            raise ShiftDataError(f"y holds one class only ({found[0]!r}): label shift needs at least two classes.")
+            raise ShiftDataError(f"y holds one class only ({found.tolist()[0]!r}): label shift needs at least two classes.")
         if isinstance(self.estimator, FrozenEstimator):
             return [(rows, rows)]
         if isinstance(self.cv, int):
@@ -172,7 +176,7 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
                 raise ShiftDataError(f"cv={self.cv}: at least 2 folds are needed for out-of-fold scores.")
             if n_rows.min() < 2:
                 raise ShiftDataError(
-                    f"Of class {found[n_rows.argmin()]!r} y has a single row: out-of-fold scores need at least 2 rows "
+                    f"Of class {found.tolist()[n_rows.argmin()]!r} y has a single row: out-of-fold scores need at least 2 rows "
                     "of every class. Collect more, or drop the class."
                 )
             seed = int(rng.integers(2**31 - 1))

@@ -132,7 +132,7 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
             raise ShiftDataError(f"y_source holds {unknown}, which classes={self.classes_.tolist()} does not name.")
         if len(self.classes_) < 2:
             raise ShiftDataError(
-                f"y_source holds one class only ({found[0]!r}): label shift needs at least two classes."
+                f"y_source holds one class only ({found.tolist()[0]!r}): label shift needs at least two classes."
             )
         scores = self._check_scores(scores_source, "scores_source")
         if len(labels) != len(scores):

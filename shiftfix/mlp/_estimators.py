@@ -340,7 +340,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ShiftDataError(
-                f"y holds one class only ({self.classes_[0]!r}, counting rows of positive weight): at least two "
+                f"y holds one class only ({self.classes_.tolist()[0]!r}, counting rows of positive weight): at least two "
                 "classes are needed."
             )
         self._n_outputs = len(self.classes_)

@@ -1,0 +1,215 @@
+"""The meta-estimator under label shift."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.stats import norm
+from sklearn.dummy import DummyClassifier
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+from shiftfix.corrected import LabelShiftClassifier
+from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, ShiftDataError
+from shiftfix.label import BBSE
+from shiftfix.mlp import MLPClassifier
+
+
+def gaussians(rng, prior, n):
+    """Classes 0 and 1 are N(-1, 1) and N(1, 1): P(1 | x) has logit 2 x + logit(prior)."""
+    y = (rng.random(n) < prior).astype(int)
+    return rng.normal(2 * y - 1, 1)[:, np.newaxis], y
+
+
+def bayes_accuracy(prior):
+    threshold = -0.5 * np.log(prior / (1 - prior))
+    return prior * norm.sf(threshold - 1) + (1 - prior) * norm.cdf(threshold + 1)
+
+
+@pytest.mark.parametrize("correction", ["adjust", "retrain"])
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+def test_reaches_bayes_accuracy_on_gaussians(correction, kind, rng):
+    """Prior .5 -> .95: the uncorrected threshold scores .841, the best .960; sampling error .002 at 8,000 rows, and
+    the prior's error (.01) costs next to nothing. Inverted weights would score below .7."""
+    X, y = gaussians(rng, 0.5, 4000)
+    X_target, y_target = gaussians(rng, 0.95, 8000)
+    model = LabelShiftClassifier(LogisticRegression(), BBSE(kind), correction=correction, random_state=0)
+    model.fit(X, y, X_target=X_target)
+    assert model.target_prior_[1] == pytest.approx(0.95, abs=0.04)
+    assert bayes_accuracy(0.95) == pytest.approx(0.960, abs=1e-3)
+    assert model.score(X_target, y_target) == pytest.approx(bayes_accuracy(0.95), abs=0.01)
+    assert model.estimator_.score(X_target, y_target) < 0.86 or correction == "retrain"
+    exact = 1 / (1 + np.exp(-2 * X_target[:, 0] - np.log(0.95 / 0.05)))
+    assert np.abs(model.predict_proba(X_target)[:, 1] - exact).mean() < 0.02
+
+
+def test_exactly_one_correction_is_applied(rng):
+    X, y = gaussians(rng, 0.5, 2000)
+    X_target, _ = gaussians(rng, 0.9, 2000)
+    adjusted = LabelShiftClassifier(LogisticRegression(), random_state=0).fit(X, y, X_target=X_target)
+    plain = LogisticRegression().fit(X, y)
+    assert_allclose(adjusted.estimator_.predict_proba(X), plain.predict_proba(X))
+    assert_allclose(adjusted.predict_proba(X), adjusted.prior_.adjust_proba(plain.predict_proba(X)))
+    retrained = LabelShiftClassifier(LogisticRegression(), correction="retrain", random_state=0)
+    retrained.fit(X, y, X_target=X_target)
+    by_hand = LogisticRegression().fit(X, y, sample_weight=retrained.prior_.transform(y))
+    assert_allclose(retrained.predict_proba(X), by_hand.predict_proba(X))
+
+
+def test_a_class_gone_from_the_target_stays_known(rng):
+    """The estimate of its prior is 0; retraining must neither fail nor forget the column."""
+    X, y = gaussians(rng, 0.5, 1000)
+    X = X + 3 * y[:, np.newaxis]
+    model = LabelShiftClassifier(LogisticRegression(), BBSE("hard"), correction="retrain", random_state=0)
+    model.fit(X, y, X_target=X[y == 1][:200])
+    assert model.target_prior_[0] < 0.01
+    assert model.predict_proba(X).shape == (1000, 2)
+    assert model.score(X[y == 1], y[y == 1]) > 0.99
+
+
+def test_scores_are_out_of_fold():
+    """A tree that memorises noise: in-sample scores are perfect and would take the target's noise for its
+    prior; out of fold it is a coin, so there is no answer, and it says so."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(400, 3)), np.tile([0, 1], 200)
+    with pytest.warns(PoorIdentificationWarning, match="left uncorrected"):
+        model = LabelShiftClassifier(DecisionTreeClassifier(random_state=0), random_state=0)
+        model.fit(X, y, X_target=rng.normal(size=(400, 3)))
+    assert np.abs(model.prior_.conditional_confusion_[0, 0] - 0.5) < 0.15
+    assert not model.corrected_
+
+
+def test_an_overfitted_learner_still_finds_the_prior():
+    """Ten repetitions; a 1-neighbour rule is perfect in-sample. In-sample scores would estimate the share of
+    predictions, .8 * .9 + .2 * .1 = .74 or so, instead of .9; the mean out-of-fold estimate has standard error .01."""
+    found = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        X, y = gaussians(rng, 0.5, 1000)
+        X_target, _ = gaussians(rng, 0.9, 1000)
+        model = LabelShiftClassifier(KNeighborsClassifier(1), random_state=seed).fit(X, y, X_target=X_target)
+        found.append(model.target_prior_[1])
+    assert np.mean(found) == pytest.approx(0.9, abs=0.04)
+
+
+def test_a_frozen_classifier_is_used_as_it_is(rng):
+    X, y = gaussians(rng, 0.5, 1000)
+    trained = LogisticRegression().fit(*gaussians(rng, 0.5, 1000))
+    X_target, _ = gaussians(rng, 0.9, 1000)
+    model = LabelShiftClassifier(FrozenEstimator(trained)).fit(X, y, X_target=X_target)
+    direct = BBSE().fit(trained.predict_proba(X), y, trained.predict_proba(X_target))
+    assert_allclose(model.target_prior_, direct.target_prior_)
+    assert_allclose(model.predict_proba(X), direct.adjust_proba(trained.predict_proba(X)))
+    with pytest.raises(ShiftDataError, match="cannot be retrained"):
+        LabelShiftClassifier(FrozenEstimator(trained), correction="retrain").fit(X, y, X_target=X_target)
+
+
+def test_user_weights_are_repeat_counts(rng):
+    """Folds fixed on whole blocks, so that a repeated row stays in one fold; the target is the same."""
+    X, y = gaussians(rng, 0.5, 300)
+    X_target, _ = gaussians(rng, 0.8, 200)
+    counts = rng.integers(0, 4, 300)
+    rows = np.repeat(np.arange(300), counts)
+    folds = [(np.flatnonzero(np.arange(300) % 3 != k), np.flatnonzero(np.arange(300) % 3 == k)) for k in range(3)]
+    repeated_folds = [(np.flatnonzero(rows % 3 != k), np.flatnonzero(rows % 3 == k)) for k in range(3)]
+    for correction in ("adjust", "retrain"):
+        make = lambda cv: LabelShiftClassifier(LogisticRegression(tol=1e-10), correction=correction, cv=cv)  # noqa: B023, E731
+        weighted = make(folds).fit(X, y, X_target=X_target, sample_weight=counts)
+        repeated = make(repeated_folds).fit(X[rows], y[rows], X_target=X_target)
+        assert_allclose(weighted.target_prior_, repeated.target_prior_, atol=1e-6)
+        assert_allclose(weighted.predict_proba(X), repeated.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        GaussianNB(),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        MLPClassifier((16,), dropout=0.1, max_epochs=40, batch_size=64, random_state=0),
+    ],
+    ids=["naive Bayes", "pipeline", "network"],
+)
+@pytest.mark.parametrize("correction", ["adjust", "retrain"])
+def test_any_probabilistic_classifier(estimator, correction, rng):
+    X, y = gaussians(rng, 0.5, 1000)
+    X_target, y_target = gaussians(rng, 0.95, 1000)
+    names = np.array(["well", "ill"])
+    model = LabelShiftClassifier(estimator, correction=correction, random_state=0)
+    model.fit(X, names[y], X_target=X_target)
+    assert model.classes_.tolist() == ["ill", "well"]
+    assert model.score(X_target, names[y_target]) == pytest.approx(bayes_accuracy(0.95), abs=0.03)
+
+
+def test_a_learner_without_weights_can_be_adjusted_but_not_retrained(rng):
+    X, y = gaussians(rng, 0.5, 600)
+    X_target, y_target = gaussians(rng, 0.9, 600)
+    assert LabelShiftClassifier(KNeighborsClassifier(25)).fit(X, y, X_target=X_target).score(X_target, y_target) > 0.9
+    with pytest.raises(ShiftDataError, match="takes no sample_weight"):
+        LabelShiftClassifier(KNeighborsClassifier(25), correction="retrain").fit(X, y, X_target=X_target)
+    resampled = LabelShiftClassifier(KNeighborsClassifier(25), correction="retrain", fallback="resample", random_state=0)
+    assert resampled.fit(X, y, X_target=X_target).score(X_target, y_target) > 0.9
+
+
+def test_text_goes_in(rng):
+    """Rows need not be numbers: the classifier alone reads them."""
+    words = {"spam": ["buy", "now", "free"], "ham": ["meet", "lunch", "report"]}
+
+    def texts(prior, n):
+        y = np.where(rng.random(n) < prior, "spam", "ham")
+        noise = ["the", "a", *words["spam"], *words["ham"]]
+        return [" ".join([*rng.choice(words[label], 2), *rng.choice(noise, 3)]) for label in y], y
+
+    X, y = texts(0.5, 400)
+    X_target, _ = texts(0.9, 400)
+    model = LabelShiftClassifier(make_pipeline(CountVectorizer(), LogisticRegression()), random_state=0)
+    assert model.fit(X, y, X_target=X_target).target_prior_[1] == pytest.approx(0.9, abs=0.08)
+
+
+def test_scores_that_say_nothing_are_reported(rng):
+    X, y = gaussians(rng, 0.5, 100)
+    constant = DummyClassifier(strategy="uniform")
+    with pytest.warns(PoorIdentificationWarning, match="singular.*left uncorrected") as caught:
+        model = LabelShiftClassifier(constant).fit(X, y, X_target=X)
+    assert len(caught) == 1
+    assert not model.corrected_
+    assert_allclose(model.target_prior_, model.source_prior_)
+    with pytest.raises(NotIdentifiedError, match="singular"):
+        LabelShiftClassifier(constant, on_abstain="error").fit(X, y, X_target=X)
+
+
+def test_rare_classes_lower_the_number_of_folds(rng):
+    X, y = gaussians(rng, 0.5, 60)
+    y[:3] = 2
+    X[:3] += 20
+    model = LabelShiftClassifier(GaussianNB(), cv=5, random_state=0).fit(X, y, X_target=X)
+    assert model.classes_.tolist() == [0, 1, 2]
+    with pytest.raises(ShiftDataError, match="class 2 y has a single row"):
+        LabelShiftClassifier(GaussianNB()).fit(X[2:], y[2:], X_target=X)
+
+
+def test_splitters_and_seeds(rng):
+    X, y = gaussians(rng, 0.5, 300)
+    X_target, _ = gaussians(rng, 0.8, 100)
+    fit = lambda **kw: LabelShiftClassifier(LogisticRegression(), **kw).fit(X, y, X_target=X_target).target_prior_[0]  # noqa: E731
+    assert fit(random_state=0) == fit(random_state=0)
+    assert fit(random_state=0) != fit(random_state=1)
+    assert fit(cv=StratifiedKFold(4)) == fit(cv=StratifiedKFold(4))
+
+
+def test_a_classifier_without_probabilities_is_told_what_to_do(rng):
+    X, y = gaussians(rng, 0.5, 50)
+    with pytest.raises(ShiftDataError, match=r"LinearSVC has no predict_proba.*CalibratedClassifierCV"):
+        LabelShiftClassifier(LinearSVC()).fit(X, y, X_target=X)
+
+
+@pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorIdentificationWarning")
+def test_fewer_target_rows_than_folds(rng):
+    X, y = gaussians(rng, 0.5, 200)
+    assert np.isfinite(LabelShiftClassifier(GaussianNB(), random_state=0).fit(X, y, X_target=X[:3]).target_prior_).all()
