@@ -8,6 +8,9 @@ import pytest
 import torch
 from hypothesis import settings
 
+from shiftfix import datasets
+from shiftfix.exceptions import DatasetNotFoundError
+
 torch.set_num_threads(1)
 settings.register_profile("shiftfix", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("shiftfix")
@@ -16,17 +19,20 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
-def real_data():
-    """Folder of a real data set by name; the test is skipped with a reason when it is absent."""
+def load_real():
+    """Load a data set that is not bundled; the test is skipped with a reason when its files are absent.
 
-    def folder(name):
-        homes = [Path(os.environ["SHIFTFIX_DATA"])] if "SHIFTFIX_DATA" in os.environ else []
-        for home in [*homes, SHARED_DATA]:
-            if (home / name).is_dir():
-                return home / name
-        pytest.skip(f"the real data set {name} is in neither $SHIFTFIX_DATA nor {SHARED_DATA}")
+    $SHIFTFIX_DATA wins; otherwise ../shared/data beside the project is looked at.
+    """
 
-    return folder
+    def load(name, **options):
+        home = None if os.environ.get("SHIFTFIX_DATA") else SHARED_DATA
+        try:
+            return datasets.load(name, data_home=home, **options)
+        except DatasetNotFoundError as error:
+            pytest.skip(str(error))
+
+    return load
 
 
 @pytest.fixture

@@ -1,0 +1,70 @@
+"""Methods and problems with known answers.
+
+A new method adds one line to its table and gets every shared test of ``test_known_answers`` and ``test_contract``;
+a new problem adds one line to its table and meets every method.
+"""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from shiftfix import simulate
+from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
+from shiftfix.covariate import LogisticWeighter
+from shiftfix.label import BBSE
+from shiftfix.mlp import MLPClassifier, MLPRegressor
+
+# name: factory that takes settings
+WEIGHTERS = {
+    "logistic": LogisticWeighter,
+}
+
+# name: factory
+PRIORS = {
+    "BBSE soft": lambda: BBSE(kind="soft"),
+    "BBSE hard": lambda: BBSE(kind="hard"),
+}
+
+# name: factory; fit(X, y[, X_target][, sample_weight])
+LEARNERS = {
+    "MLPClassifier": lambda: MLPClassifier((8,), max_epochs=3, random_state=0),
+    "MLPRegressor": lambda: MLPRegressor((8,), max_epochs=3, random_state=0),
+    "CovariateShiftClassifier": lambda: CovariateShiftClassifier(LogisticRegression(), random_state=0),
+    "CovariateShiftRegressor": lambda: CovariateShiftRegressor(Ridge(), random_state=0),
+    "LabelShiftClassifier": lambda: LabelShiftClassifier(LogisticRegression(), random_state=0),
+}
+
+# name: seed -> ShiftProblem whose log ratio is linear in the features
+COVARIATE_PROBLEMS = {
+    "gaussian 1d": lambda seed: simulate.gaussian_covariate_shift(4000, 2000, random_state=seed),
+    "gaussian 5d, small target": lambda seed: simulate.gaussian_covariate_shift(
+        6000, 1000, n_features=5, mean_shift=0.7, random_state=seed
+    ),
+    "gaussian 10d, small source": lambda seed: simulate.gaussian_covariate_shift(
+        2000, 8000, n_features=10, mean_shift=-0.8, random_state=seed
+    ),
+    "exponential": lambda seed: simulate.exponential_covariate_shift(5000, 5000, rate=0.75, random_state=seed),
+    "three levels": lambda seed: simulate.discrete_covariate_shift(
+        [0.5, 0.3, 0.2], [0.1, 0.3, 0.6], 3000, 1500, random_state=seed
+    ),
+}
+
+
+def overlapping_scores(seed, prior, n):
+    """Exact posteriors, under equal priors, of three unit Gaussians in the plane two apart; and the labels."""
+    rng = np.random.default_rng(seed)
+    angle = 2 * np.pi / 3 * np.arange(3)
+    centres = 2 / np.sqrt(3) * np.column_stack([np.cos(angle), np.sin(angle)])
+    y = rng.choice(3, size=n, p=prior)
+    x = centres[y] + rng.normal(size=(n, 2))
+    density = np.exp(-0.5 * ((x[:, np.newaxis] - centres) ** 2).sum(axis=2))
+    return density / density.sum(axis=1, keepdims=True), y
+
+
+# name: (source prior, target prior, rows of each)
+LABEL_PROBLEMS = {
+    "mild": ([1 / 3] * 3, [0.2, 0.3, 0.5], 3000),
+    "strong": ([1 / 3] * 3, [0.05, 0.05, 0.9], 3000),
+    "knocked out": ([1 / 3] * 3, [0.0, 0.5, 0.5], 3000),
+    "skewed source": ([0.6, 0.3, 0.1], [0.1, 0.3, 0.6], 3000),
+    "no shift": ([0.5, 0.3, 0.2], [0.5, 0.3, 0.2], 3000),
+}
