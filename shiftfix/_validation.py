@@ -43,7 +43,9 @@ def check_matrix(X, name, *, dtype=np.float64):
     if X is None:
         raise ShiftDataError(f"{name} is None: pass an array of shape (n_rows, n_features).")
     if sparse.issparse(X):
-        raise ShiftDataError(f"{name} is a sparse matrix, and sparse input is not supported here: pass {name}.toarray().")
+        raise ShiftDataError(
+            f"{name} is a sparse matrix, and sparse input is not supported here: pass {name}.toarray()."
+        )
     names = column_names(X)
     try:
         array = check_array(
@@ -117,9 +119,7 @@ def check_two_samples(X_source, X_target):
     source = check_matrix(X_source, "X_source")
     target = check_matrix(X_target, "X_target")
     names = column_names(X_source)
-    check_same_columns(
-        names, X_target if column_names(X_target) else target, "X_source", "X_target", source.shape[1]
-    )
+    check_same_columns(names, X_target if column_names(X_target) else target, "X_source", "X_target", source.shape[1])
     return source, target, names
 
 
@@ -270,8 +270,7 @@ def import_optional(module, extra):
         return importlib.import_module(module)
     except ImportError as error:
         raise MissingDependencyError(
-            f"{module.partition('.')[0]} is not installed, and this call needs it: "
-            f'pip install "shiftfix[{extra}]".'
+            f'{module.partition(".")[0]} is not installed, and this call needs it: pip install "shiftfix[{extra}]".'
         ) from error
 
 
@@ -282,8 +281,10 @@ def check_generator(random_state):
     """
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31 - 1))
-    if random_state is None or isinstance(random_state, np.random.Generator | numbers.Integral):
+    if random_state is None or isinstance(random_state, np.random.Generator):
         return np.random.default_rng(random_state)
+    if isinstance(random_state, numbers.Integral) and int(random_state) >= 0:
+        return np.random.default_rng(int(random_state))
     raise ShiftDataError(
-        f"random_state={random_state!r}: None, a whole number, a numpy Generator or a RandomState is needed."
+        f"random_state={random_state!r}: None, a whole number >= 0, a numpy Generator or a RandomState is needed."
     )

@@ -125,13 +125,18 @@ def test_answering_before_fit_is_an_error(kind, make):
         answer(kind, make())
 
 
-@pytest.mark.parametrize(("kind", "make"), [case for case in EVERYTHING if case.id not in ("MLPClassifier", "MLPRegressor")])
+@pytest.mark.parametrize(
+    ("kind", "make"), [case for case in EVERYTHING if case.id not in ("MLPClassifier", "MLPRegressor")]
+)
 def test_row_order_does_not_matter(kind, make):
     """Source and target rows permuted: the same answer. The trainers are left out, since the order of rows decides
     their mini-batches; the label-shift estimator gets new folds, so it agrees within sampling error only."""
     estimator = fitted(kind, make)
     positional, keywords = arguments(kind)
-    order, order_target = np.random.default_rng(1).permutation(len(positional[1] if kind == "prior" else positional[0])), None
+    order, order_target = (
+        np.random.default_rng(1).permutation(len(positional[1] if kind == "prior" else positional[0])),
+        None,
+    )
     if kind == "weighter":
         order_target = np.random.default_rng(2).permutation(len(X_TARGET))
         positional = [X_SOURCE[order], X_TARGET[order_target]]

@@ -168,7 +168,9 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         rows = np.arange(len(labels)) if counts is None else np.flatnonzero(counts)
         found, n_rows = np.unique(labels[rows], return_counts=True)
         if len(found) < 2:
-            raise ShiftDataError(f"y holds one class only ({found.tolist()[0]!r}): label shift needs at least two classes.")
+            raise ShiftDataError(
+                f"y holds one class only ({found.tolist()[0]!r}): label shift needs at least two classes."
+            )
         if isinstance(self.estimator, FrozenEstimator):
             return [(rows, rows)]
         if isinstance(self.cv, int):
@@ -176,8 +178,8 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
                 raise ShiftDataError(f"cv={self.cv}: at least 2 folds are needed for out-of-fold scores.")
             if n_rows.min() < 2:
                 raise ShiftDataError(
-                    f"Of class {found.tolist()[n_rows.argmin()]!r} y has a single row: out-of-fold scores need at least 2 rows "
-                    "of every class. Collect more, or drop the class."
+                    f"Of class {found.tolist()[n_rows.argmin()]!r} y has a single row: out-of-fold scores need at "
+                    "least 2 rows of every class. Collect more, or drop the class."
                 )
             seed = int(rng.integers(2**31 - 1))
             splitter = StratifiedKFold(min(self.cv, n_rows.min()), shuffle=True, random_state=seed)
@@ -217,9 +219,7 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
             with warnings.catch_warnings():
                 # The same finding is reported below, with what was done about it.
                 warnings.simplefilter("ignore", PoorIdentificationWarning)
-                prior.fit(
-                    scores_source, labels, scores_target, classes=self.classes_, sample_weight_source=counts
-                )
+                prior.fit(scores_source, labels, scores_target, classes=self.classes_, sample_weight_source=counts)
             trouble = None if prior.identified_ else "the standard error of a class prior is no better than a guess's"
         except NotIdentifiedError as error:
             if self.on_abstain == "error":

@@ -14,13 +14,12 @@ from sklearn.utils.validation import check_is_fitted
 from shiftfix._numerics import log_mean_exp
 from shiftfix._validation import (
     check_matrix,
-    check_number,
     check_option,
     check_same_columns,
     check_sample_weight,
     check_two_samples,
 )
-from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
+from shiftfix.exceptions import PoorOverlapWarning
 from shiftfix.weights import clip_threshold, summarize_weights
 
 # exp(500) is about 1e217: sums over any number of rows, and products with their root, stay finite.

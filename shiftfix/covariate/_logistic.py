@@ -21,7 +21,7 @@ SOURCE, TARGET = -1, 1
 
 
 def odds_to_log_ratio(log_odds, n_source, n_target):
-    """log w = h + log(n_source / n_target), same shape as ``log_odds``.
+    """Log w = h + log(n_source / n_target), same shape as ``log_odds``.
 
     Parameters
     ----------

@@ -127,7 +127,7 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         self.classes_ = found if classes is None else check_labels(classes, "classes")
         if len(np.unique(self.classes_)) != len(self.classes_):
             raise ShiftDataError(f"classes={self.classes_.tolist()} repeats a label: name each column once.")
-        unknown = [label for label in found if label not in self.classes_]
+        unknown = [label for label in found.tolist() if label not in self.classes_]
         if unknown:
             raise ShiftDataError(f"y_source holds {unknown}, which classes={self.classes_.tolist()} does not name.")
         if len(self.classes_) < 2:
@@ -177,10 +177,10 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         error = np.sqrt(np.diag(self.prior_covariance_))
         self.identified_ = bool((error <= GUESS_SD).all())
         if not self.identified_:
+            vague = self.classes_[error > GUESS_SD].tolist()
             warnings.warn(
-                f"The priors of {self.classes_[error > GUESS_SD].tolist()} have standard errors up to {error.max():.2f}, "
-                "no better than a guess: the scores hardly tell these classes apart. Use a better classifier, more "
-                "rows, or merge the classes.",
+                f"The priors of {vague} have standard errors up to {error.max():.2f}, no better than a guess: the "
+                "scores hardly tell these classes apart. Use a better classifier, more rows, or merge the classes.",
                 PoorIdentificationWarning,
                 stacklevel=2,
             )

@@ -22,8 +22,8 @@ from shiftfix._validation import (
     import_optional,
 )
 from shiftfix.exceptions import InactiveWeightsWarning, ShiftDataError
-from shiftfix.mlp._losses import cross_entropy, squared_error
 from shiftfix.mlp._loop import CHUNK, OPTIMIZERS, Rows, fit_loop, forward
+from shiftfix.mlp._losses import cross_entropy, squared_error
 from shiftfix.mlp._module import ACTIVATIONS, build_mlp
 
 # With fewer validation rows the least validation loss is mostly luck, so "auto" trains to the end.
@@ -153,14 +153,10 @@ class BaseMLP(BaseEstimator, metaclass=ABCMeta):
         # Separate streams: changing, say, the dropout rate must not change the split or the start.
         split_seed, init_seed, order_seed, dropout_seed = (int(s) for s in rng.integers(2**31 - 1, size=4))
 
-        held_out = self._validation_rows(X, targets, weight, sample_weight is not None, eval_set, split_seed)
-        if held_out is not None and eval_set is None:
-            training_index, validation_index = held_out
-            held_out = X[validation_index], targets[validation_index], weight[validation_index]
-            X, targets, weight = X[training_index], targets[training_index], weight[training_index]
-        self.scaler_ = StandardScaler().fit(X, sample_weight=weight) if self.standardize else None
-        training = self._rows(X, targets, weight, device)
-        validation = None if held_out is None else self._rows(*held_out, device)
+        training, validation = self._hold_out((X, targets, weight), sample_weight is not None, eval_set, split_seed)
+        self.scaler_ = StandardScaler().fit(training[0], sample_weight=training[2]) if self.standardize else None
+        training_rows = self._rows(training, device)
+        validation_rows = None if validation is None else self._rows(validation, device)
 
         module = build_mlp(
             self.n_features_in_,
@@ -175,9 +171,9 @@ class BaseMLP(BaseEstimator, metaclass=ABCMeta):
             module,
             self._loss,
             OPTIMIZERS[self.optimizer](module.parameters(), lr=self.learning_rate),
-            training,
-            validation,
-            batch_size=min(self.batch_size, len(training)),
+            training_rows,
+            validation_rows,
+            batch_size=min(self.batch_size, len(training_rows)),
             max_epochs=self.max_epochs,
             patience=self.patience,
             generator=torch.Generator().manual_seed(order_seed),
@@ -194,53 +190,65 @@ class BaseMLP(BaseEstimator, metaclass=ABCMeta):
         self.n_epochs_ = len(result.history["train_loss"])
         self.n_parameters_ = sum(parameter.numel() for parameter in module.parameters())
         if validation is None and np.ptp(weight) > 0:
-            self._warn_when_interpolating(training)
+            self._warn_when_interpolating(training_rows)
         return self
 
     def _validate(self, X, y):
         return validate_data(
-            self, X, y, dtype=[np.float32, np.float64], multi_output=self._multi_output, y_numeric=self._y_numeric
+            self,
+            X,
+            y,
+            dtype=[np.float32, np.float64],
+            multi_output=self._multi_output,
+            y_numeric=self._y_numeric,
         )
 
-    def _validation_rows(self, X, targets, weight, weighted, eval_set, seed):
-        """Rows for early stopping: the eval_set, a split as (training, validation) index, or None."""
+    def _hold_out(self, rows, weighted, eval_set, seed):
+        """Training and validation rows as tuples (X, targets, weight); the latter None without early stopping."""
         if eval_set is not None:
             if self.early_stopping is False:
                 raise ShiftDataError("eval_set is given with early_stopping=False: drop one of them.")
-            if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
-                raise ShiftDataError("eval_set needs to be a tuple (X, y) or (X, y, sample_weight).")
-            X_eval = validate_data(self, eval_set[0], reset=False, dtype=[np.float32, np.float64])
-            weight_eval = check_sample_weight(
-                eval_set[2] if len(eval_set) == 3 else None, len(X_eval), "the eval_set's sample_weight"
-            )
-            targets_eval = self._target_array(np.asarray(eval_set[1]), "the eval_set's y")
-            if len(targets_eval) != len(X_eval):
-                raise ShiftDataError(f"eval_set has {len(X_eval)} rows of X and {len(targets_eval)} of y.")
-            return X_eval, targets_eval, weight_eval
-        n_validation = int(np.ceil(self.validation_fraction * len(X)))
+            return rows, self._check_eval_set(eval_set)
+        n_rows = len(rows[0])
+        n_validation = int(np.ceil(self.validation_fraction * n_rows))
         if self.early_stopping == "auto":
-            if not weighted or n_validation < MIN_AUTO_VALIDATION_ROWS:
-                return None
-        elif not self.early_stopping:
-            return None
-        if n_validation >= len(X):
+            stops = weighted and n_validation >= MIN_AUTO_VALIDATION_ROWS
+        else:
+            stops = self.early_stopping
+        if not stops:
+            return rows, None
+        if n_validation >= n_rows:
             raise ShiftDataError(
-                f"{len(X)} rows cannot be split with validation_fraction={self.validation_fraction}: pass more rows, an "
-                "eval_set, or early_stopping=False."
+                f"{n_rows} rows cannot be split with validation_fraction={self.validation_fraction}: pass more rows, "
+                "an eval_set, or early_stopping=False."
             )
-        return train_test_split(
-            np.arange(len(X)),
+        training, validation = train_test_split(
+            np.arange(n_rows),
             test_size=n_validation,
             random_state=seed,
-            stratify=self._strata(targets, n_validation),
+            stratify=self._strata(rows[1], n_validation),
         )
+        return tuple(part[training] for part in rows), tuple(part[validation] for part in rows)
+
+    def _check_eval_set(self, eval_set):
+        """The rows of an eval_set as (X, targets, weight)."""
+        if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
+            raise ShiftDataError("eval_set needs to be a tuple (X, y) or (X, y, sample_weight).")
+        X, y, *rest = eval_set
+        X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
+        weight = check_sample_weight(rest[0] if rest else None, len(X), "the eval_set's sample_weight")
+        targets = self._target_array(np.asarray(y), "the eval_set's y")
+        if len(targets) != len(X):
+            raise ShiftDataError(f"eval_set has {len(X)} rows of X and {len(targets)} of y.")
+        return X, targets, weight
 
     def _strata(self, targets, n_validation):
         """Classes to keep in proportion when splitting, or None."""
         return None
 
-    def _rows(self, X, targets, weight, device):
-        """Scaled rows on the device, with weights of mean 1."""
+    def _rows(self, rows, device):
+        """Scaled rows on the device, with weights of mean 1, from a tuple (X, targets, weight)."""
+        X, targets, weight = rows
         return Rows(
             self._tensor(X).to(device),
             torch.as_tensor(targets).to(device),
@@ -311,6 +319,8 @@ _ATTRIBUTES = """
         Epochs run.
     n_parameters_ : int
         Weights and biases.
+    device_ : str
+        Where the network was trained.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only when X had string column names.
@@ -327,7 +337,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     --------
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
-    >>> MLPClassifier((32,), max_epochs=50, random_state=0).fit(X, y).score(X, y) > 0.9
+    >>> MLPClassifier((32,), dropout=0.1, batch_size=16, random_state=0).fit(X, y).score(X, y) > 0.9
     True
     """
 
@@ -340,8 +350,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ShiftDataError(
-                f"y holds one class only ({self.classes_.tolist()[0]!r}, counting rows of positive weight): at least two "
-                "classes are needed."
+                f"y holds one class only ({self.classes_.tolist()[0]!r}, counting rows of positive weight): at least "
+                "two classes are needed."
             )
         self._n_outputs = len(self.classes_)
 
@@ -395,7 +405,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     --------
     >>> import numpy as np
     >>> X = np.linspace(-1, 1, 200)[:, None]
-    >>> MLPRegressor((32,), max_epochs=200, random_state=0).fit(X, X[:, 0] ** 2).score(X, X[:, 0] ** 2) > 0.9
+    >>> MLPRegressor((32,), batch_size=16, random_state=0).fit(X, X[:, 0] ** 2).score(X, X[:, 0] ** 2) > 0.9
     True
     """
 

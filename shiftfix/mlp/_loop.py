@@ -73,7 +73,17 @@ def weighted_loss(module, loss, rows):
 
 
 def fit_loop(
-    module, loss, optimizer, training, validation, *, batch_size, max_epochs, patience, generator, progress=None
+    module,
+    loss,
+    optimizer,
+    training,
+    validation,
+    *,
+    batch_size,
+    max_epochs,
+    patience,
+    generator,
+    progress=None,
 ):
     """Train for ``max_epochs``, or until the weighted validation loss stops falling.
 

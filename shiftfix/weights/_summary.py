@@ -68,7 +68,10 @@ class WeightSummary:
     def __str__(self):
         rows = [
             ("source rows", f"{self.n_source:g}"),
-            ("effective sample size", f"{self.effective_size:.1f} ({self.effective_size / self.n_source:.1%})"),
+            (
+                "effective sample size",
+                f"{self.effective_size:.1f} ({self.effective_size / self.n_source:.1%})",
+            ),
             ("raw mean weight (truth 1)", f"{self.raw_mean:.3f}"),
             ("largest weight (mean 1)", f"{self.max_weight:.2f}"),
             ("clip", "none" if np.isinf(self.clip) else f"{self.clip:.3g}"),

@@ -74,7 +74,7 @@ def clip_weights(weights, clip="sqrt", *, sample_weight=None):
 
 
 def normalize_weights(weights, *, sample_weight=None):
-    """w / mean(w): mean 1 over the rows.
+    """W / mean(w): mean 1 over the rows.
 
     Parameters
     ----------

@@ -79,8 +79,8 @@ def test_scores_are_out_of_fold():
     prior; out of fold it is a coin, so there is no answer, and it says so."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(400, 3)), np.tile([0, 1], 200)
+    model = LabelShiftClassifier(DecisionTreeClassifier(random_state=0), random_state=0)
     with pytest.warns(PoorIdentificationWarning, match="left uncorrected"):
-        model = LabelShiftClassifier(DecisionTreeClassifier(random_state=0), random_state=0)
         model.fit(X, y, X_target=rng.normal(size=(400, 3)))
     assert np.abs(model.prior_.conditional_confusion_[0, 0] - 0.5) < 0.15
     assert not model.corrected_
@@ -153,7 +153,9 @@ def test_a_learner_without_weights_can_be_adjusted_but_not_retrained(rng):
     assert LabelShiftClassifier(KNeighborsClassifier(25)).fit(X, y, X_target=X_target).score(X_target, y_target) > 0.9
     with pytest.raises(ShiftDataError, match="takes no sample_weight"):
         LabelShiftClassifier(KNeighborsClassifier(25), correction="retrain").fit(X, y, X_target=X_target)
-    resampled = LabelShiftClassifier(KNeighborsClassifier(25), correction="retrain", fallback="resample", random_state=0)
+    resampled = LabelShiftClassifier(
+        KNeighborsClassifier(25), correction="retrain", fallback="resample", random_state=0
+    )
     assert resampled.fit(X, y, X_target=X_target).score(X_target, y_target) > 0.9
 
 
@@ -197,7 +199,10 @@ def test_rare_classes_lower_the_number_of_folds(rng):
 def test_splitters_and_seeds(rng):
     X, y = gaussians(rng, 0.5, 300)
     X_target, _ = gaussians(rng, 0.8, 100)
-    fit = lambda **kw: LabelShiftClassifier(LogisticRegression(), **kw).fit(X, y, X_target=X_target).target_prior_[0]  # noqa: E731
+
+    def fit(**settings):
+        return LabelShiftClassifier(LogisticRegression(), **settings).fit(X, y, X_target=X_target).target_prior_[0]
+
     assert fit(random_state=0) == fit(random_state=0)
     assert fit(random_state=0) != fit(random_state=1)
     assert fit(cv=StratifiedKFold(4)) == fit(cv=StratifiedKFold(4))

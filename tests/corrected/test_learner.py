@@ -48,7 +48,11 @@ def test_name_of_the_fit_argument(estimator, name):
         Ridge(),
         make_pipeline(PolynomialFeatures(2), Ridge()),
         make_pipeline(PolynomialFeatures(1), make_pipeline(PolynomialFeatures(2), Ridge())),
-        GridSearchCV(make_pipeline(PolynomialFeatures(2), Ridge()), {"ridge__alpha": [1.0]}, cv=[(np.arange(15), np.arange(15))]),
+        GridSearchCV(
+            make_pipeline(PolynomialFeatures(2), Ridge()),
+            {"ridge__alpha": [1.0]},
+            cv=[(np.arange(15), np.arange(15))],
+        ),
         TransformedTargetRegressor(Ridge(), func=np.arcsinh, inverse_func=np.sinh),
         StackingRegressor([("a", Ridge())], LinearRegression(), cv=[(np.arange(15), np.arange(15))], passthrough=True),
     ],
@@ -92,7 +96,12 @@ def test_rows_of_weight_zero_do_not_reach_the_estimator(rng):
 
 def test_a_learner_without_weights_is_named():
     with pytest.raises(ShiftDataError, match=r"KNeighborsClassifier takes no sample_weight.*resample"):
-        fit_weighted(make_pipeline(StandardScaler(), KNeighborsClassifier()), np.zeros((4, 1)), [0, 1, 0, 1], np.ones(4))
+        fit_weighted(
+            make_pipeline(StandardScaler(), KNeighborsClassifier()),
+            np.zeros((4, 1)),
+            [0, 1, 0, 1],
+            np.ones(4),
+        )
 
 
 def test_resampling_draws_rows_in_proportion(rng):

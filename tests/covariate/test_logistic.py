@@ -66,7 +66,11 @@ def test_the_clip_acts_on_the_ratio_not_on_the_odds(n_target):
     assert raw.transform(source).mean() == pytest.approx(0.8, abs=1e-5)
     assert raw.summary_.clipped_share == pytest.approx(0.2)
     assert raw.summary_.target_clipped_share == pytest.approx(0.6)
-    assert_allclose(LogisticWeighter(C=np.inf, clip=2).fit(source, target).transform(categories), [0.25, 1.25, 2.5], rtol=1e-5)
+    assert_allclose(
+        LogisticWeighter(C=np.inf, clip=2).fit(source, target).transform(categories),
+        [0.25, 1.25, 2.5],
+        rtol=1e-5,
+    )
 
 
 def test_exponential_samples_have_a_linear_log_ratio():
@@ -111,9 +115,7 @@ def test_swapping_the_samples_inverts_the_ratio(samples):
 def test_repeat_counts_equal_repeated_rows(data):
     X_source, X_target = data.draw(two_samples())
     c_source, c_target = data.draw(counts(len(X_source))), data.draw(counts(len(X_target)))
-    by_counts = LogisticWeighter().fit(
-        X_source, X_target, sample_weight_source=c_source, sample_weight_target=c_target
-    )
+    by_counts = LogisticWeighter().fit(X_source, X_target, sample_weight_source=c_source, sample_weight_target=c_target)
     repeated = LogisticWeighter().fit(np.repeat(X_source, c_source, axis=0), np.repeat(X_target, c_target, axis=0))
     assert_allclose(by_counts.transform(X_source), repeated.transform(X_source), rtol=1e-3)
     assert by_counts.summary_.effective_size == pytest.approx(repeated.summary_.effective_size, rel=1e-3)

@@ -1,7 +1,6 @@
 """Posterior adjustment, and what every prior estimator shares."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose

@@ -115,9 +115,7 @@ def test_repeat_counts_equal_repeated_rows(data):
     for kind in ("soft", "hard"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PoorIdentificationWarning)
-            by_counts = BBSE(kind).fit(
-                scores, y, target, sample_weight_source=c, sample_weight_target=c_target
-            )
+            by_counts = BBSE(kind).fit(scores, y, target, sample_weight_source=c, sample_weight_target=c_target)
             repeated = BBSE(kind).fit(
                 np.repeat(scores, c, axis=0), np.repeat(y, c), np.repeat(target, c_target, axis=0)
             )
@@ -183,7 +181,10 @@ def test_soft_is_more_precise_than_hard():
 
 def test_update_equals_a_new_fit_and_keeps_the_source(rng):
     scores, y = gaussian_scores(rng, [1 / 3] * 3, 300)
-    first, second = gaussian_scores(rng, [0.1, 0.2, 0.7], 200)[0], gaussian_scores(rng, [0.6, 0.3, 0.1], 200)[0]
+    first, second = (
+        gaussian_scores(rng, [0.1, 0.2, 0.7], 200)[0],
+        gaussian_scores(rng, [0.6, 0.3, 0.1], 200)[0],
+    )
     prior = BBSE().fit(scores, y, first)
     before = prior.target_prior_.copy()
     prior.update(second)

@@ -70,7 +70,9 @@ def test_only_ratios_of_weights_matter(scale):
     w = rng.exponential(size=120)
     model = MLPClassifier((16,), max_epochs=15, random_state=0)
     assert_allclose(
-        model.fit(X, y, sample_weight=w * scale).predict_proba(X), model.fit(X, y, sample_weight=w).predict_proba(X), atol=1e-4
+        model.fit(X, y, sample_weight=w * scale).predict_proba(X),
+        model.fit(X, y, sample_weight=w).predict_proba(X),
+        atol=1e-4,
     )
 
 
@@ -78,7 +80,9 @@ def test_equal_weights_are_no_weights_but_for_early_stopping(rng):
     X, y = blobs(rng)
     model = MLPClassifier((16,), max_epochs=5, early_stopping=False, random_state=0)
     assert_allclose(
-        model.fit(X, y, sample_weight=np.full(300, 7.0)).predict_proba(X), model.fit(X, y).predict_proba(X), atol=1e-6
+        model.fit(X, y, sample_weight=np.full(300, 7.0)).predict_proba(X),
+        model.fit(X, y).predict_proba(X),
+        atol=1e-6,
     )
 
 
@@ -95,12 +99,15 @@ def test_rows_of_weight_zero_leave_no_trace(rng):
 def test_one_seed_one_model(estimator, rng):
     X, y = blobs(rng)
     w = rng.exponential(size=300)
-    fit = lambda seed: estimator((16,), dropout=0.5, max_epochs=5, random_state=seed).fit(X, y, sample_weight=w)  # noqa: E731
+
+    def fit(seed):
+        return estimator((16,), dropout=0.5, max_epochs=5, random_state=seed).fit(X, y, sample_weight=w)
+
     outputs = lambda model: model._outputs(X)  # noqa: E731
     assert np.array_equal(outputs(fit(1)), outputs(fit(1)))
     assert not np.array_equal(outputs(fit(1)), outputs(fit(2)))
     assert not np.array_equal(outputs(fit(None)), outputs(fit(None)))
-    generators = [np.random.default_rng(3), np.random.RandomState(3)]  # noqa: NPY002
+    generators = [np.random.default_rng(3), np.random.RandomState(3)]
     for generator in generators:
         first = outputs(fit(generator))
         assert not np.array_equal(first, outputs(fit(generator)))

@@ -46,7 +46,14 @@ def test_first_order_the_epoch_moves_by_the_full_weighted_gradient(batch_size, r
     those of the short last batch too, counts once."""
     x, y, w = rng.normal(size=7), rng.normal(size=7), rng.exponential(size=7)
     module = linear()
-    run_epoch(module, squared_error, torch.optim.SGD(module.parameters(), lr=1e-7), rows(x, y, w), batch_size, generator())
+    run_epoch(
+        module,
+        squared_error,
+        torch.optim.SGD(module.parameters(), lr=1e-7),
+        rows(x, y, w),
+        batch_size,
+        generator(),
+    )
     assert module[0].weight.item() == pytest.approx(1e-7 * 2 * np.sum(w * x * y) / batch_size, rel=1e-5)
 
 
@@ -61,7 +68,17 @@ def test_full_batch_training_solves_weighted_least_squares(rng):
     module = linear()
     data = rows(x, y, w / w.mean())
     optimizer = torch.optim.SGD(module.parameters(), lr=0.2)
-    fit_loop(module, squared_error, optimizer, data, None, batch_size=30, max_epochs=300, patience=1, generator=generator())
+    fit_loop(
+        module,
+        squared_error,
+        optimizer,
+        data,
+        None,
+        batch_size=30,
+        max_epochs=300,
+        patience=1,
+        generator=generator(),
+    )
     assert module[0].weight.item() == pytest.approx(np.sum(w * x * y) / np.sum(w * x * x), abs=1e-8)
 
 
@@ -71,7 +88,15 @@ def test_best_epoch_is_restored_and_patience_counts():
     optimizer = torch.optim.SGD(module.parameters(), lr=0.05)
     training, validation = rows([1.0], [1.0], [1.0]), rows([1.0], [0.5], [1.0])
     result = fit_loop(
-        module, squared_error, optimizer, training, validation, batch_size=1, max_epochs=100, patience=4, generator=generator()
+        module,
+        squared_error,
+        optimizer,
+        training,
+        validation,
+        batch_size=1,
+        max_epochs=100,
+        patience=4,
+        generator=generator(),
     )
     losses = result.history["validation_loss"]
     assert result.best_epoch == int(np.argmin(losses)) + 1

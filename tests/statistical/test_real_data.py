@@ -29,17 +29,22 @@ def test_cifar10_scores_of_a_real_network(load_real, kind):
 def test_fashion_mnist_when_nine_of_ten_are_shirts(load_real):
     """Network 784-256-256-10, dropout .5, on a balanced 10,000-row source; 90% of the target are class 6.
 
-    Required: 20 points above uncorrected and within 4 of the true prior's. Measured over five seeds: 48 to 53
-    points above, .2 to 2.5 below.
+    Required: 20 points above uncorrected and within 4 of the true prior's. Measured over five seeds: 31 to 44
+    points above, and between .3 above and 1.5 below.
     """
     data = load_real("fashion_mnist")
     rng = np.random.default_rng(0)
     source = np.concatenate([rng.permutation(np.flatnonzero(data.target == k))[:1000] for k in range(10)])
     target_prior = tweak_one_prior(10, 6, 0.9)
     shirts = label_shift(
-        data.data_held_out, data.target_held_out, target_prior, n_target=1000, source_prior=np.full(10, 0.1), n_source=100,
+        data.data_held_out,
+        data.target_held_out,
+        target_prior,
+        n_target=1000,
+        source_prior=np.full(10, 0.1),
+        n_source=100,
         random_state=0,
-    )  # fmt: skip
+    )
     X_target, y_target = shirts.X_target, shirts.y_target
     network = MLPClassifier((256, 256), dropout=0.5, max_epochs=10, standardize=False, random_state=0)
     model = LabelShiftClassifier(network, cv=3, random_state=0)
@@ -99,4 +104,6 @@ def test_wine_red_to_white_is_refused():
         model = CovariateShiftRegressor(LinearRegression()).fit(red[:, :11], red[:, 11], X_target=white[:, :11])
     assert model.summary_.verdict == "abstain"
     assert model.summary_.domain_auc > 0.99
-    assert_allclose(model.predict(white[:, :11]), LinearRegression().fit(red[:, :11], red[:, 11]).predict(white[:, :11]))
+    assert_allclose(
+        model.predict(white[:, :11]), LinearRegression().fit(red[:, :11], red[:, 11]).predict(white[:, :11])
+    )

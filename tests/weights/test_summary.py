@@ -65,9 +65,7 @@ def test_raw_mean_far_from_one_is_a_reason(mean, verdict):
 def test_repeat_counts_equal_repeated_rows(rng):
     w, w_target = rng.exponential(size=30), rng.exponential(size=20)
     c, c_target = rng.integers(0, 4, 30), rng.integers(0, 4, 20)
-    by_counts = summarize_weights(
-        w, target_weights=w_target, clip=1.5, sample_weight=c, target_sample_weight=c_target
-    )
+    by_counts = summarize_weights(w, target_weights=w_target, clip=1.5, sample_weight=c, target_sample_weight=c_target)
     repeated = summarize_weights(np.repeat(w, c), target_weights=np.repeat(w_target, c_target), clip=1.5)
     for name in ("n_source", "effective_size", "raw_mean", "target_lost_mass", "domain_auc", "max_weight"):
         assert getattr(by_counts, name) == pytest.approx(getattr(repeated, name)), name
