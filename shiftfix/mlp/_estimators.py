@@ -144,8 +144,9 @@ class BaseMLP(BaseEstimator, metaclass=ABCMeta):
         sizes = self._check_settings()
         X, y = self._validate(X, y)
         weight = check_sample_weight(sample_weight, len(X))
-        kept = weight > 0
-        X, y, weight = X[kept], y[kept], weight[kept]
+        if (weight == 0).any():
+            kept = weight > 0
+            X, y, weight = X[kept], y[kept], weight[kept]
         self._encode_targets(y, weight)
         targets = self._target_array(y, "y")
         rng = check_generator(self.random_state)

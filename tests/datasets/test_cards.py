@@ -41,9 +41,7 @@ def test_no_package_hides_in_the_cards_folder():
 @pytest.mark.parametrize("name", ["breast_cancer", "digits"])
 def test_recipes_of_bundled_data_run(name):
     bunch = load(name)
-    problem = from_recipe(
-        bunch.data, bunch.target, bunch.recipe, feature_names=bunch.feature_names, random_state=0
-    )
+    problem = from_recipe(bunch.data, bunch.target, bunch.recipe, feature_names=bunch.feature_names, random_state=0)
     assert problem.kind == bunch.card["assumption"]
     w = problem.source_weights
     # Enough source rows behind the weights for the demonstrations.
@@ -51,12 +49,9 @@ def test_recipes_of_bundled_data_run(name):
 
 
 @pytest.mark.parametrize("name", ["airfoil", "fashion_mnist"])
-def test_recipes_of_downloaded_data_run(name, real_data):
-    home = real_data(name).parent
-    bunch = load(name, data_home=home, **({"log_columns": True} if name == "airfoil" else {}))
-    problem = from_recipe(
-        bunch.data, bunch.target, bunch.recipe, feature_names=bunch.feature_names, random_state=0
-    )
+def test_recipes_of_downloaded_data_run(name, load_real):
+    bunch = load_real(name, **({"log_columns": True} if name == "airfoil" else {}))
+    problem = from_recipe(bunch.data, bunch.target, bunch.recipe, feature_names=bunch.feature_names, random_state=0)
     assert problem.kind == bunch.card["assumption"]
     assert np.isfinite(problem.source_weights).all()
 

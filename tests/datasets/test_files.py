@@ -189,3 +189,14 @@ def test_half_a_file_or_none_over_http(homes, server, page, error):
     with pytest.raises(error):
         read_role(card_of(entry_of(CONTENT, url=f"{server}/{page}.txt")), "table", download=True)
     assert everything_under(homes["cache"]) == []
+
+
+@pytest.mark.parametrize("content", [CONTENT, OTHER])
+def test_one_name_may_have_two_good_contents(homes, content):
+    """A rebuilt and an official file share a name; either is read, and anything else refused."""
+    card = card_of(entry_of(CONTENT), entry_of(OTHER))
+    put(homes["argument"], content)
+    assert read_role(card, "table", homes["argument"]) == (content, entry_of(content))
+    put(homes["argument"], content + b"x")
+    with pytest.raises(ChecksumError, match=" or "):
+        read_role(card, "table", homes["argument"])

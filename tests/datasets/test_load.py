@@ -36,9 +36,8 @@ def test_frames_without_pandas_name_the_extra(monkeypatch):
         load("clinic", as_frame=True)
 
 
-def test_airfoil(real_data):
-    home = real_data("airfoil").parent
-    raw, logs = load("airfoil", data_home=home), load("airfoil", data_home=home, log_columns=True)
+def test_airfoil(load_real):
+    raw, logs = load_real("airfoil"), load_real("airfoil", log_columns=True)
     assert raw.data.shape == (1503, 5)
     # The first row of the file.
     assert raw.data[0].tolist() == [800, 0, 0.3048, 71.3, 0.00266337]
@@ -48,8 +47,8 @@ def test_airfoil(real_data):
     assert logs.feature_names[0] == "log_frequency"
 
 
-def test_california_housing(real_data):
-    bunch = load("california_housing", data_home=real_data("california_housing").parent)
+def test_california_housing(load_real):
+    bunch = load_real("california_housing")
     assert bunch.data.shape == (20640, 8)
     assert np.isnan(bunch.data).sum() == 207
     assert np.isnan(bunch.data[:, bunch.feature_names.index("total_bedrooms")]).sum() == 207
@@ -61,9 +60,8 @@ def test_california_housing(real_data):
     assert bunch.y_source.mean() < bunch.y_target.mean()
 
 
-def test_cifar10_scores(real_data):
-    name = "cifar10_label_shift_predictions"
-    bunch = load(name, data_home=real_data(name).parent)
+def test_cifar10_scores(load_real):
+    bunch = load_real("cifar10_label_shift_predictions")
     assert bunch.scores_source.shape == (10000, 10)
     assert bunch.scores_target.shape == (1000, 10)
     # The accuracy printed in the authors' notebook, three digits.
@@ -71,8 +69,8 @@ def test_cifar10_scores(real_data):
     assert np.abs(bunch.scores_source.sum(axis=1) - 1).max() < 1e-5
 
 
-def test_fashion_mnist(real_data):
-    bunch = load("fashion_mnist", data_home=real_data("fashion_mnist").parent)
+def test_fashion_mnist(load_real):
+    bunch = load_real("fashion_mnist")
     assert bunch.data.shape == (20_000, 784)
     assert bunch.data_held_out.shape == (10_000, 784)
     assert bunch.data.dtype == np.float32
@@ -83,9 +81,9 @@ def test_fashion_mnist(real_data):
     assert bunch.target[:5].tolist() == [9, 0, 0, 3, 0]
 
 
-def test_lalonde(real_data):
+def test_lalonde(load_real):
     pytest.importorskip("pandas")
-    bunch = load("lalonde", data_home=real_data("lalonde").parent)
+    bunch = load_real("lalonde")
     assert (len(bunch.X_source), len(bunch.X_target), len(bunch.X_treated)) == (15992, 260, 185)
     assert bunch.X_source.dtype == np.float64
     # age is int8 in the file, where 45 squared overflows.

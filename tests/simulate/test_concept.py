@@ -25,21 +25,15 @@ def test_accuracy_without_noise_is_the_angle():
 
 @given(angle=st.floats(0, np.pi), noise=st.floats(0, 3))
 def test_opposite_angles_add_to_one(angle, noise):
-    assert rotated_accuracy(angle, noise) + rotated_accuracy(np.pi - angle, noise) == pytest.approx(
-        1, abs=1e-7
-    )
+    assert rotated_accuracy(angle, noise) + rotated_accuracy(np.pi - angle, noise) == pytest.approx(1, abs=1e-7)
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.7, 2.5])
 def test_simulated_accuracy_is_the_closed_form(angle):
     """40000 rows: standard error 0.0025, allowed 0.0125. The formula without the noise misses by 0.09."""
     p = concept_shift(40_000, 40_000, angle=angle, noise=0.3, random_state=0)
-    assert ((p.X_target[:, 0] > 0) == p.y_target).mean() == pytest.approx(
-        rotated_accuracy(angle, 0.3), abs=0.0125
-    )
-    assert ((p.X_source[:, 0] > 0) == p.y_source).mean() == pytest.approx(
-        rotated_accuracy(0, 0.3), abs=0.0125
-    )
+    assert ((p.X_target[:, 0] > 0) == p.y_target).mean() == pytest.approx(rotated_accuracy(angle, 0.3), abs=0.0125)
+    assert ((p.X_source[:, 0] > 0) == p.y_source).mean() == pytest.approx(rotated_accuracy(0, 0.3), abs=0.0125)
 
 
 def test_x_does_not_move_and_no_weights_are_given():

@@ -29,9 +29,7 @@ def test_log_ratio_is_the_difference_of_two_log_densities(rng):
     """Against scipy's densities; rounding misses by about 1e-14 of values up to 30."""
     mu, s = np.array([0.5, -1.0, 0.2]), np.array([0.7, 1.2, 1.0])
     X = rng.normal(size=(50, 3)) * 2
-    truth = multivariate_normal(mu, np.diag(s**2)).logpdf(X) - multivariate_normal(
-        np.zeros(3), np.eye(3)
-    ).logpdf(X)
+    truth = multivariate_normal(mu, np.diag(s**2)).logpdf(X) - multivariate_normal(np.zeros(3), np.eye(3)).logpdf(X)
     assert_allclose(gaussian_log_ratio(X, mu, s), truth, rtol=1e-11, atol=1e-11)
 
 
@@ -121,9 +119,7 @@ def test_weighted_source_moments_are_the_target_moments(seed):
     assert (1 / problem.target_weights).mean() == pytest.approx(1, abs=0.03)
 
 
-@pytest.mark.parametrize(
-    ("power", "line", "risk"), [(0, (1, 0), 7), (0.5, (0.75, 1), 3.0625), (1, (0, 2), 2)]
-)
+@pytest.mark.parametrize(("power", "line", "risk"), [(0, (1, 0), 7), (0.5, (0.75, 1), 3.0625), (1, (0, 2), 2)])
 def test_weighted_line_through_a_parabola(power, line, risk):
     """G7: intercept, slope and target risk at gamma 0, 1/2, 1. Means over 20 samples of 20000 rows; the
     largest standard error of such a mean is 0.044 (gamma 0, the risk), allowed 0.2; the risks lie 1 apart."""
@@ -141,10 +137,7 @@ def test_the_conditional_is_shared(conditional):
     """Rows of both samples in the same cell have the same mean of y. 60000 rows each, cell width 0.1 around
     x = 0.5: about 2000 rows per sample, standard error at most 0.016, allowed 0.08."""
     p = gaussian_covariate_shift(60_000, 60_000, conditional=conditional, noise=0.1, random_state=3)
-    means = [
-        y[np.abs(X[:, 0] - 0.5) < 0.05].mean()
-        for X, y in ((p.X_source, p.y_source), (p.X_target, p.y_target))
-    ]
+    means = [y[np.abs(X[:, 0] - 0.5) < 0.05].mean() for X, y in ((p.X_source, p.y_source), (p.X_target, p.y_target))]
     truth = {"linear": 0.5, "quadratic": 0.25, "logistic": 1 / (1 + np.exp(-1))}[conditional]
     assert_allclose(means, truth, atol=0.08)
 

@@ -1,0 +1,67 @@
+"""What every simulator returns: two samples, and the truth about how they differ."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from shiftfix.exceptions import ShiftDataError
+
+# exp(709.78) is the largest float64.
+LOG_WEIGHT_BOUND = 709.0
+
+
+def exp_weights(log_weights):
+    """Weights from their logarithms, or an error when one is too large for a float64."""
+    if log_weights.max() > LOG_WEIGHT_BOUND:
+        raise ShiftDataError(
+            f"the largest weight is exp({log_weights.max():.0f}), which overflows: take a smaller shift, "
+            "or work with the log ratio."
+        )
+    return np.exp(log_weights)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ShiftProblem:
+    """A source sample, a target sample and the known answer.
+
+    Attributes
+    ----------
+    X_source : ndarray of shape (n_source, n_features)
+    y_source : ndarray of shape (n_source,)
+    X_target : ndarray of shape (n_target, n_features)
+    y_target : ndarray of shape (n_target,) or None
+        For the judge only: a repair that reads it is no repair without target labels.
+    kind : {"covariate", "label", "concept"}
+        What moves: p(x), p(y) or p(y given x).
+    description : str
+        One sentence for people.
+    source_weights : ndarray of shape (n_source,) or None
+        The true ratio w = dP_T / dP_S at the source rows, no unit. Its expectation over the source
+        is 1; the values are not rescaled, so their mean misses 1 by sampling error. None under
+        concept shift, where no weight repairs anything.
+    target_weights : ndarray of shape (n_target,) or None
+        The same ratio at the target rows, where it is known.
+    source_prior, target_prior : ndarray of shape (n_classes,) or None
+        Class probabilities under label shift, in the order of ``classes``; else None.
+    classes : ndarray of shape (n_classes,) or None
+        Class labels in the order of the priors.
+    """
+
+    X_source: np.ndarray
+    y_source: np.ndarray
+    X_target: np.ndarray
+    y_target: np.ndarray | None
+    kind: str
+    description: str
+    source_weights: np.ndarray | None = None
+    target_weights: np.ndarray | None = None
+    source_prior: np.ndarray | None = None
+    target_prior: np.ndarray | None = None
+    classes: np.ndarray | None = None
+
+    def __repr__(self):
+        n_source, n_target = len(self.X_source), len(self.X_target)
+        return (
+            f"ShiftProblem({self.kind} shift, n_source={n_source}, n_target={n_target}, "
+            f"n_features={self.X_source.shape[1]}: {self.description})"
+        )

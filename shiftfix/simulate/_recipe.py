@@ -1,0 +1,99 @@
+"""Run the recipe on a data set's card: rows in, shifted samples out."""
+
+import numpy as np
+
+from shiftfix._validation import check_generator, check_option
+from shiftfix.exceptions import ShiftDataError
+from shiftfix.simulate._label import dirichlet_prior, knock_out_prior, label_shift, tweak_one_prior
+from shiftfix.simulate._tilt import exponential_tilt
+
+RECIPE_KEYS = {"simulator", "features", "parameters"}
+
+
+def _prior(value, name, n_classes, generator):
+    """A vector of probabilities from itself or from the table of a protocol."""
+    if not isinstance(value, dict):
+        return value
+    settings = dict(value)
+    protocol = check_option(settings.pop("protocol", None), f"{name}.protocol", ["tweak_one", "knock_out", "dirichlet"])
+    try:
+        if protocol == "tweak_one":
+            return tweak_one_prior(n_classes, **settings)
+        if protocol == "knock_out":
+            return knock_out_prior(n_classes, **settings)
+        return dirichlet_prior(n_classes, random_state=generator, **settings)
+    except TypeError as error:
+        raise ShiftDataError(f"the recipe's {name} does not fit the protocol {protocol!r} ({error}).") from error
+
+
+def _positions(features, n_features, feature_names):
+    """Column positions of the names or positions in a recipe."""
+    if any(isinstance(feature, str) for feature in features):
+        names = [] if feature_names is None else [str(name) for name in feature_names]
+        missing = [feature for feature in features if feature not in names]
+        if missing:
+            raise ShiftDataError(
+                f"the recipe names the features {missing}, and feature_names has {names or 'none'}: pass the "
+                "feature_names of the data set."
+            )
+        return [names.index(feature) for feature in features]
+    if any(not 0 <= feature < n_features for feature in features):
+        raise ShiftDataError(f"the recipe asks for the columns {features} of {n_features}: positions start at 0.")
+    return list(features)
+
+
+def from_recipe(X, y, recipe, *, feature_names=None, random_state=None):
+    """Make the shifted samples a recipe describes.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_rows, n_features)
+    y : array-like of shape (n_rows,)
+    recipe : dict
+        ``simulator``: "exponential_tilt" or "label_shift". ``parameters``: its keyword arguments, without
+        the random state. ``features``, optional: names or positions of the columns to keep, in the order
+        of ``beta``; the shift stays a covariate shift in the kept columns because it is made from them. A
+        prior may be a list or a table with ``protocol`` "tweak_one" (index, probability), "knock_out"
+        (index, fraction_removed) or "dirichlet" (alpha).
+    feature_names : sequence of str, default=None
+        Names of the columns of X; needed when the recipe uses names.
+    random_state : int, RandomState, Generator or None, default=None
+
+    Returns
+    -------
+    ShiftProblem
+        With the kept columns only.
+
+    Raises
+    ------
+    ShiftDataError
+        For an unknown simulator, key, parameter or feature, and whatever the simulator raises.
+
+    Examples
+    --------
+    >>> recipe = {"simulator": "exponential_tilt", "features": ["a"], "parameters": {"beta": [0.5]}}
+    >>> X = np.random.default_rng(0).normal(size=(20, 2))
+    >>> from_recipe(X, X[:, 0], recipe, feature_names=["a", "b"], random_state=0).X_source.shape
+    (10, 1)
+    """
+    if not isinstance(recipe, dict) or set(recipe) - RECIPE_KEYS or "simulator" not in recipe:
+        found = sorted(recipe) if isinstance(recipe, dict) else type(recipe).__name__
+        raise ShiftDataError(f"the recipe has {found}: a dict with simulator, parameters and maybe features is needed.")
+    simulator = check_option(recipe["simulator"], "simulator", ["exponential_tilt", "label_shift"])
+    parameters = dict(recipe.get("parameters", {}))
+    if "random_state" in parameters:
+        raise ShiftDataError("the recipe fixes random_state: pass it to from_recipe instead.")
+    generator = check_generator(random_state)
+    X = np.asarray(X)
+    if "features" in recipe:
+        X = X[:, _positions(recipe["features"], X.shape[1], feature_names)]
+    if simulator == "label_shift":
+        n_classes = np.unique(np.asarray(y)).size
+        for name in ("source_prior", "target_prior"):
+            if name in parameters:
+                parameters[name] = _prior(parameters[name], name, n_classes, generator)
+    simulate = exponential_tilt if simulator == "exponential_tilt" else label_shift
+    try:
+        return simulate(X, y, **parameters, random_state=generator)
+    except TypeError as error:
+        raise ShiftDataError(f"the recipe's parameters do not fit {simulator} ({error}).") from error
