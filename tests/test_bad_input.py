@@ -170,7 +170,7 @@ CASES = {
     "fallback unknown": (lambda: covariate_shift(fallback="drop"), ShiftDataError, "fallback='drop'"),
     "covariate weights": (lambda: covariate_shift(sample_weight=np.ones(3)), ShiftDataError, "3 values for 60"),
     "no overlap as an error": (
-        lambda: covariate_shift(X_target=X + 50, on_abstain="error"), ShiftDataError, "not covered by the source",
+        lambda: covariate_shift(X_target=X + 50, on_abstain="error"), NotIdentifiedError, "not covered by the source",
     ),
     "covariate regressor NaN": (
         lambda: corrected.CovariateShiftRegressor(Ridge()).fit(X, NAN[:, 1], X_target=X), ValueError, "NaN",

@@ -5,11 +5,19 @@
 ``CovariateShiftRegressor``   regressor trained on importance-weighted source rows
 ``LabelShiftClassifier``      classifier whose posteriors, or training, follow the target prior
 ``TargetSample``              target rows that cross-validation neither slices nor copies
+``fit_weighted``              fit any estimator with row weights, wherever its learner sits
 ============================  ===============================================================
 """
 
 from shiftfix.corrected._covariate import CovariateShiftClassifier, CovariateShiftRegressor
 from shiftfix.corrected._label import LabelShiftClassifier
+from shiftfix.corrected._learner import fit_weighted
 from shiftfix.corrected._target_sample import TargetSample
 
-__all__ = ["CovariateShiftClassifier", "CovariateShiftRegressor", "LabelShiftClassifier", "TargetSample"]
+__all__ = [
+    "CovariateShiftClassifier",
+    "CovariateShiftRegressor",
+    "LabelShiftClassifier",
+    "TargetSample",
+    "fit_weighted",
+]

@@ -17,7 +17,7 @@ from shiftfix.corrected._base import BaseCorrected, estimator_has
 from shiftfix.corrected._learner import fit_weighted
 from shiftfix.corrected._target_sample import target_rows
 from shiftfix.covariate import LogisticWeighter
-from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
+from shiftfix.exceptions import NotIdentifiedError, PoorOverlapWarning
 from shiftfix.weights import summarize_weights
 
 
@@ -52,8 +52,9 @@ class BaseCovariateShift(BaseCorrected):
         Raises
         ------
         ShiftDataError
-            Without ``X_target``, for unusable data or settings, for a learner that takes no weights, and on the
-            verdict "abstain" with ``on_abstain="error"``.
+            Without ``X_target``, for unusable data or settings, and for a learner that takes no weights.
+        NotIdentifiedError
+            On the verdict "abstain" with ``on_abstain="error"``.
 
         Warns
         -----
@@ -87,7 +88,7 @@ class BaseCovariateShift(BaseCorrected):
         """Whether to use weights that the verdict advises against."""
         reasons = "; ".join(summary.reasons)
         if self.on_abstain == "error":
-            raise ShiftDataError(
+            raise NotIdentifiedError(
                 f"The target is not covered by the source: {reasons}. Collect source rows there, drop the features "
                 'that separate the samples, or pass on_abstain="uncorrected".'
             )

@@ -11,7 +11,7 @@ from sklearn.svm import SVC
 
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor
 from shiftfix.covariate import LogisticWeighter
-from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
+from shiftfix.exceptions import NotIdentifiedError, PoorOverlapWarning
 from shiftfix.mlp import MLPClassifier, MLPRegressor
 
 
@@ -98,7 +98,7 @@ class TestWhenTheTargetIsNotCovered:
 
     def test_it_can_be_an_error(self, far):
         X, y, X_target = far
-        with pytest.raises(ShiftDataError, match="not covered by the source"):
+        with pytest.raises(NotIdentifiedError, match="not covered by the source"):
             CovariateShiftRegressor(LinearRegression(), on_abstain="error").fit(X, y, X_target=X_target)
 
     def test_it_can_be_overruled(self, far):

@@ -1,0 +1,85 @@
+"""Exit codes, the errors that lead to them, and how they are shown: one message on stderr, no traceback."""
+
+from contextlib import contextmanager
+
+import typer
+
+from shiftfix.exceptions import (
+    ChecksumError,
+    DatasetNotFoundError,
+    MissingDependencyError,
+    NotIdentifiedError,
+    ShiftDataError,
+)
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 a fault in shiftfix; 2 usage or a bad option; 3 the data cannot be used, or were "
+    "not found; 4 the data do not support the correction; 5 the output cannot be written."
+)
+
+
+class CommandError(Exception):
+    """An error that ends the command."""
+
+    exit_code = 1
+
+
+class UsageError(CommandError):
+    """Options that do not exist, or not together."""
+
+    exit_code = 2
+
+
+class InputError(CommandError):
+    """Files that cannot be used."""
+
+    exit_code = 3
+
+
+class UnsupportedError(CommandError):
+    """Data that do not support the correction."""
+
+    exit_code = 4
+
+
+class OutputError(CommandError):
+    """A folder that cannot be written."""
+
+    exit_code = 5
+
+
+@contextmanager
+def exit_codes(debug):
+    """Turn errors into a message on stderr and an exit code; with ``debug`` let them through."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except Exception as error:
+        if debug:
+            raise
+        typer.echo(f"shiftfix: {_message(error)}", err=True)
+        raise typer.Exit(_exit_code(error)) from None
+
+
+def _exit_code(error):
+    if isinstance(error, CommandError):
+        return error.exit_code
+    if isinstance(error, NotIdentifiedError):
+        return UnsupportedError.exit_code
+    if isinstance(error, MissingDependencyError):
+        return UsageError.exit_code
+    # What a learner refuses is the data too: scikit-learn raises plain ValueErrors.
+    if isinstance(error, DatasetNotFoundError | ChecksumError | ValueError | FloatingPointError):
+        return InputError.exit_code
+    return CommandError.exit_code
+
+
+def _message(error):
+    if isinstance(error, DatasetNotFoundError):
+        return f"{error} On the command line these are --data-home FOLDER and --download."
+    if isinstance(error, CommandError | ShiftDataError | NotIdentifiedError | ChecksumError | MissingDependencyError):
+        return str(error)
+    if isinstance(error, ValueError | FloatingPointError):
+        return f"the model could not be fitted: {error}"
+    return f"unexpected {type(error).__name__}: {error}. Run again with --debug for the traceback and report it."
