@@ -144,6 +144,7 @@ CASES = {
     "layer of no units": (lambda: classify(hidden_layer_sizes=(4, 0)), ShiftDataError, "hidden_layer_sizes=0"),
     "batch size": (lambda: classify(batch_size=0), ShiftDataError, "batch_size=0: a whole number >= 1"),
     "learning rate": (lambda: classify(learning_rate=0.0), ShiftDataError, "learning_rate=0.0"),
+    "threads": (lambda: classify(n_threads=0), ShiftDataError, "n_threads=0"),
     "epochs not whole": (lambda: classify(max_epochs=1.5), ShiftDataError, "max_epochs=1.5"),
     "early stopping unknown": (lambda: classify(early_stopping="yes"), ShiftDataError, "early_stopping='yes'"),
     "random state": (lambda: classify(random_state="a"), ShiftDataError, "random_state='a'"),

@@ -85,7 +85,10 @@ def test_no_file_touches_a_global_generator_or_filter(path):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "random":
             assert node.attr in allowed, f"{path}: np.random.{node.attr}"
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "torch":
-            assert node.attr not in ("manual_seed", "seed", "set_num_threads", "set_default_dtype"), path
+            borrowed = (
+                {"set_num_threads"} if path.name == "_loop.py" else set()
+            )  # and given back: tests/mlp/test_loop.py
+            assert node.attr not in {"manual_seed", "seed", "set_num_threads", "set_default_dtype"} - borrowed, path
     for node in ast.parse(path.read_text()).body:
         assert not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)), f"{path}: call at import"
 

@@ -22,7 +22,7 @@ from shiftfix._validation import (
     import_optional,
 )
 from shiftfix.exceptions import InactiveWeightsWarning, ShiftDataError
-from shiftfix.mlp._loop import CHUNK, OPTIMIZERS, Rows, fit_loop, forward
+from shiftfix.mlp._loop import CHUNK, OPTIMIZERS, Rows, fit_loop, forward, limited_threads
 from shiftfix.mlp._losses import cross_entropy, squared_error
 from shiftfix.mlp._module import ACTIVATIONS, build_mlp
 
@@ -68,6 +68,7 @@ class BaseMLP(BaseEstimator, metaclass=ABCMeta):
         patience=10,
         standardize=True,
         device="cpu",
+        n_threads=1,
         progress=False,
         random_state=None,
     ):
@@ -83,6 +84,7 @@ class BaseMLP(BaseEstimator, metaclass=ABCMeta):
         self.patience = patience
         self.standardize = standardize
         self.device = device
+        self.n_threads = n_threads
         self.progress = progress
         self.random_state = random_state
 
@@ -108,6 +110,8 @@ class BaseMLP(BaseEstimator, metaclass=ABCMeta):
         check_option(self.early_stopping, "early_stopping", ["auto", True, False])
         check_number(self.validation_fraction, "validation_fraction", above=0, below=1)
         check_count(self.patience, "patience")
+        if self.n_threads is not None:
+            check_count(self.n_threads, "n_threads")
         return sizes
 
     def fit(self, X, y, sample_weight=None, eval_set=None):
@@ -168,18 +172,21 @@ class BaseMLP(BaseEstimator, metaclass=ABCMeta):
             torch.Generator().manual_seed(init_seed),
             torch.Generator(device).manual_seed(dropout_seed),
         ).to(device)
-        result = fit_loop(
-            module,
-            self._loss,
-            OPTIMIZERS[self.optimizer](module.parameters(), lr=self.learning_rate),
-            training_rows,
-            validation_rows,
-            batch_size=min(self.batch_size, len(training_rows)),
-            max_epochs=self.max_epochs,
-            patience=self.patience,
-            generator=torch.Generator().manual_seed(order_seed),
-            progress=import_optional("tqdm", "cli").tqdm if self.progress else None,
-        )
+        with limited_threads(self.n_threads):
+            result = fit_loop(
+                module,
+                self._loss,
+                OPTIMIZERS[self.optimizer](module.parameters(), lr=self.learning_rate),
+                training_rows,
+                validation_rows,
+                batch_size=min(self.batch_size, len(training_rows)),
+                max_epochs=self.max_epochs,
+                patience=self.patience,
+                generator=torch.Generator().manual_seed(order_seed),
+                progress=import_optional("tqdm", "cli").tqdm if self.progress else None,
+            )
+            if validation is None and np.ptp(weight) > 0:
+                self._warn_when_interpolating(module, training_rows)
         # A fitted model is data: no generators in it, on the CPU, so that it can be pickled and moved.
         for layer in module:
             if hasattr(layer, "generator"):
@@ -190,8 +197,6 @@ class BaseMLP(BaseEstimator, metaclass=ABCMeta):
         self.best_epoch_ = result.best_epoch
         self.n_epochs_ = len(result.history["train_loss"])
         self.n_parameters_ = sum(parameter.numel() for parameter in module.parameters())
-        if validation is None and np.ptp(weight) > 0:
-            self._warn_when_interpolating(training_rows)
         return self
 
     def _validate(self, X, y):
@@ -262,7 +267,7 @@ class BaseMLP(BaseEstimator, metaclass=ABCMeta):
             X = self.scaler_.transform(X)
         return torch.as_tensor(np.ascontiguousarray(X, dtype=np.float32))
 
-    def _warn_when_interpolating(self, training):
+    def _warn_when_interpolating(self, module, training):
         """Hook: only classifiers have an accuracy."""
 
     def _outputs(self, X):
@@ -271,7 +276,8 @@ class BaseMLP(BaseEstimator, metaclass=ABCMeta):
         X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
         # In float64, so that a row's prediction does not depend on the rows it is batched with.
         module = copy.deepcopy(self.module_).double()
-        parts = [forward(module, self._tensor(X[i : i + CHUNK]).double()) for i in range(0, len(X), CHUNK)]
+        with limited_threads(self.n_threads):
+            parts = [forward(module, self._tensor(X[i : i + CHUNK]).double()) for i in range(0, len(X), CHUNK)]
         return torch.cat(parts).numpy()
 
 
@@ -301,6 +307,9 @@ _PARAMETERS = """
         Scale features to weighted mean 0 and variance 1 inside (and the regressor's y).
     device : str or torch.device, default="cpu"
         "auto" takes a GPU when there is one. Prediction runs on the CPU.
+    n_threads : int or None, default=1
+        CPU threads while fitting and predicting; torch's own number is put back afterwards. More than one
+        pays for wide layers on an idle machine only. None leaves torch's number alone.
     progress : bool, default=False
         Show a bar over the epochs; needs tqdm.
     random_state : int, numpy Generator or RandomState, default=None
@@ -370,11 +379,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         fits = counts.min() >= 2 and n_validation >= len(counts)
         return targets if fits and len(targets) - n_validation >= len(counts) else None
 
-    def _warn_when_interpolating(self, training):
-        module = self.module_.to(training.X.device)
+    def _warn_when_interpolating(self, module, training):
         right = forward(module, training.X).argmax(dim=1) == training.y
         accuracy = float(torch.dot(right.float(), training.weight) / training.weight.sum())
-        module.cpu()
         if accuracy > INTERPOLATION_ACCURACY:
             warnings.warn(
                 f"The network predicts {accuracy:.1%} of the training weight right, so the weights hardly act any "
@@ -431,6 +438,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         patience=10,
         standardize=True,
         device="cpu",
+        n_threads=1,
         progress=False,
         random_state=None,
     ):
@@ -447,6 +455,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             patience=patience,
             standardize=standardize,
             device=device,
+            n_threads=n_threads,
             progress=progress,
             random_state=random_state,
         )

@@ -53,6 +53,11 @@ def test_one_hot_features_give_the_exact_ratios(n_target):
     assert_allclose(weighter.transform(categories), [0.2, 1, 3], rtol=1e-5)
     assert weighter.summary_.effective_size / 1000 == pytest.approx(0.471698, abs=1e-5)
     assert weighter.summary_.raw_mean == pytest.approx(1, abs=1e-5)
+    # KL(T || S) and KL(S || T) differ on purpose: a ratio the wrong way round swaps them, and changes their signs.
+    assert weighter.log_ratio(target).mean() == pytest.approx(0.498224, abs=1e-5)
+    assert -weighter.log_ratio(source).mean() == pytest.approx(0.584996, abs=1e-5)
+    w = np.exp(weighter.log_ratio(categories))
+    assert_allclose(w / (0.5 * w + 0.5), [1 / 3, 1, 1.5], rtol=1e-5)
 
 
 @pytest.mark.parametrize("n_target", [100, 1000, 10000])

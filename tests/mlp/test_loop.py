@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from shiftfix.mlp._loop import Rows, fit_loop, run_epoch, train_step, weighted_loss
+from shiftfix.mlp._loop import Rows, fit_loop, limited_threads, run_epoch, train_step, weighted_loss
 from shiftfix.mlp._losses import squared_error
 
 
@@ -126,3 +126,15 @@ def test_a_loss_that_blows_up_is_an_error():
             module, squared_error, torch.optim.SGD(module.parameters(), lr=1e200), rows([1.0], [1.0], [1.0]), None,
             batch_size=1, max_epochs=9, patience=1, generator=generator(),
         )  # fmt: skip
+
+
+def test_the_number_of_threads_is_borrowed_and_given_back():
+    before = torch.get_num_threads()
+    with limited_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+    with pytest.raises(ZeroDivisionError), limited_threads(before + 2):
+        raise ZeroDivisionError
+    assert torch.get_num_threads() == before
+    with limited_threads(None):
+        assert torch.get_num_threads() == before
