@@ -164,6 +164,29 @@ def check_sample_weight(sample_weight, n_rows, name="sample_weight", *, of="rows
     return check_weights(sample_weight, name, n_rows, of=of)
 
 
+def check_repeat_counts(sample_weight, n_rows, name="sample_weight", *, of="rows"):
+    """Repeat counts of rows as a float64 array: weight 2 is the row twice.
+
+    No row can stand for less than one row. Positive weights below 1 (weights that sum to 1, say) therefore only
+    compare the rows, and are rescaled to average 1 over the rows of positive weight; zeros leave rows out. None
+    means ones.
+    """
+    counts = check_sample_weight(sample_weight, n_rows, name, of=of)
+    present = counts > 0
+    if counts[present].min() < 1:
+        counts = counts / counts.max()
+        counts = counts / counts[present].mean()
+    return counts
+
+
+def _is_missing(label):
+    """Whether a label is None, NaN, NaT or pandas.NA, without loading pandas."""
+    try:
+        return label is None or bool(label != label)
+    except TypeError:  # pandas.NA: neither equal to itself nor not
+        return True
+
+
 def check_labels(y, name, n_rows=None, *, of="rows"):
     """Class labels as a one-dimensional array without missing values.
 
@@ -186,13 +209,15 @@ def check_labels(y, name, n_rows=None, *, of="rows"):
         raise ShiftDataError(f"{name} has {array.size} labels for {n_rows} {of}: pass one per row.")
     missing = array != array if array.dtype.kind in "fc" else np.zeros(array.size, bool)
     if array.dtype.kind == "O":
-        missing = np.array([label is None or label is not label or label != label for label in array], bool)
+        missing = np.array([_is_missing(label) for label in array], bool)
     if missing.any():
         row = int(np.flatnonzero(missing)[0])
         raise ShiftDataError(
             f"{name} contains NaN or None ({missing.sum()} missing labels, the first at position {row}): "
             "drop those rows; they belong to no class."
         )
+    if array.dtype.kind == "O" and len({isinstance(label, str) for label in array}) > 1:
+        raise ShiftDataError(f"{name} mixes text and other labels: turn all of them into text or all into numbers.")
     if array.dtype.kind == "f" and np.isinf(array).any():
         raise ShiftDataError(f"{name} contains infinity: pass one class label per row.")
     if array.dtype.kind == "f" and (array != np.floor(array)).any():

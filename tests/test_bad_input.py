@@ -151,6 +151,18 @@ CASES = {
     "device unknown": (lambda: classify(device="abacus"), ShiftDataError, "device='abacus' cannot be used"),
     "eval_set not a tuple": (lambda: classify(eval_set=X), ShiftDataError, "eval_set needs to be a tuple"),
     "eval_set lengths": (lambda: classify(eval_set=(X, Y[:5])), ShiftDataError, "60 rows of X and 5 of y"),
+    "eval_set without y": (lambda: classify(eval_set=(X, None)), ShiftDataError, "60 rows of X and none of y"),
+    "eval_set y in columns": (lambda: classify(eval_set=(X, np.column_stack([Y, Y]))), ShiftDataError, r"eval_set's y has shape \(60, 2\)"),
+    "layers no tuple": (lambda: classify(hidden_layer_sizes=2.5), ShiftDataError, "hidden_layer_sizes=2.5: a tuple"),
+    "labels of mixed kinds": (lambda: bbse(y=np.array([1, "a"] * 30, dtype=object)), ShiftDataError, "mixes text and other labels"),
+    "labels with pandas.NA": (
+        lambda: bbse(y=[pytest.importorskip("pandas").NA, "a"] * 30), ShiftDataError, "30 missing labels",
+    ),
+    "features too large to square": (lambda: weigh(X * 1e200, X_TARGET * 1e200), ShiftDataError, "overflow when squared"),
+    "no iterations": (lambda: weigh(max_iter=0), ShiftDataError, "max_iter=0"),
+    "class weights and retraining weights": (
+        lambda: label_shift(LogisticRegression(class_weight="balanced"), correction="retrain"), ShiftDataError, "class_weight='balanced'",
+    ),
     "eval_set of unknown classes": (lambda: classify(eval_set=(X, Y + 5)), ShiftDataError, "the eval_set's y holds"),
     "eval_set with early stopping off": (
         lambda: classify(eval_set=(X, Y), early_stopping=False), ShiftDataError, "drop one of them",
@@ -171,7 +183,7 @@ CASES = {
     "fallback unknown": (lambda: covariate_shift(fallback="drop"), ShiftDataError, "fallback='drop'"),
     "covariate weights": (lambda: covariate_shift(sample_weight=np.ones(3)), ShiftDataError, "3 values for 60"),
     "no overlap as an error": (
-        lambda: covariate_shift(X_target=X + 50, on_abstain="error"), NotIdentifiedError, "not covered by the source",
+        lambda: covariate_shift(X_target=X + 50, on_abstain="error"), NotIdentifiedError, "data do not support weighting",
     ),
     "covariate regressor NaN": (
         lambda: corrected.CovariateShiftRegressor(Ridge()).fit(X, NAN[:, 1], X_target=X), ValueError, "NaN",

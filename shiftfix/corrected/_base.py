@@ -1,7 +1,6 @@
 """What the meta-estimators share: the inner estimator's attributes and predictions."""
 
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 
@@ -39,9 +38,3 @@ class BaseCorrected(MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self.estimator_.predict(X)
-
-    @available_if(estimator_has("decision_function"))
-    def decision_function(self, X):
-        """Decision values of the corrected estimator."""
-        check_is_fitted(self)
-        return self.estimator_.decision_function(X)

@@ -89,14 +89,14 @@ class BaseCovariateShift(BaseCorrected):
         reasons = "; ".join(summary.reasons)
         if self.on_abstain == "error":
             raise NotIdentifiedError(
-                f"The target is not covered by the source: {reasons}. Collect source rows there, drop the features "
+                f"The data do not support weighting: {reasons}. Collect more rows where it says, drop the features "
                 'that separate the samples, or pass on_abstain="uncorrected".'
             )
         use = self.on_abstain == "correct"
         done = "weighted all the same" if use else "fitted without weights"
         advice = "" if use else ' Pass on_abstain="correct" to use them all the same.'
         warnings.warn(
-            f"The target is not covered by the source: {reasons}. The estimator was {done}.{advice}",
+            f"The data do not support weighting: {reasons}. The estimator was {done}.{advice}",
             PoorOverlapWarning,
             stacklevel=3,
         )
@@ -159,6 +159,12 @@ class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
         """Class probabilities, shape (n_rows, n_classes)."""
         check_is_fitted(self)
         return self.estimator_.predict_proba(X)
+
+    @available_if(estimator_has("decision_function"))
+    def decision_function(self, X):
+        """Decision values, as the estimator gives them."""
+        check_is_fitted(self)
+        return self.estimator_.decision_function(X)
 
 
 class CovariateShiftRegressor(RegressorMixin, BaseCovariateShift):

@@ -19,10 +19,10 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from shiftfix._validation import check_generator, check_labels, check_option, check_sample_weight
 from shiftfix.corrected._base import BaseCorrected, estimator_has
-from shiftfix.corrected._learner import fit_weighted
+from shiftfix.corrected._learner import fit_weighted, learner_of
 from shiftfix.corrected._target_sample import target_rows
 from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, ShiftDataError
-from shiftfix.label import BBSE
+from shiftfix.label import BBSE, adjust_proba, prior_of_scores
 
 
 class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
@@ -38,8 +38,8 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
     prior : prior estimator, default=None
         Fitted on out-of-fold source scores and target scores; None means ``BBSE()``.
     correction : {"adjust", "retrain"}, default="adjust"
-        "adjust" reweights the posteriors by q / p: no retraining, and Bayes-optimal when they are
-        calibrated. "retrain" fits again with row weights q / p, where q is taken as at least half a target
+        "adjust" reweights the posteriors by q / ``score_prior_``: no retraining, and Bayes-optimal when they
+        are calibrated. "retrain" fits again with row weights q / p, where q is taken as at least half a target
         row: for models too simple to represent p(y given x).
     cv : int, splitter or iterable, default=5
         Folds for the out-of-fold scores; an int means shuffled stratified folds, at most as many as the
@@ -59,12 +59,21 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         Holds the interval, the confusion matrices and the condition number.
     classes_ : ndarray of shape (n_classes,)
     source_prior_, target_prior_ : ndarray of shape (n_classes,)
-        p and q; equal when not corrected.
+        p, the class frequencies of the source, and q; equal when not corrected.
+    score_prior_ : ndarray of shape (n_classes,)
+        The prior that posteriors are divided by: p, or what the scores imply when they disagree with p (a
+        classifier trained with balanced classes, or on another population).
     corrected_ : bool
         Whether the correction is applied.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only when X had string column names.
+
+    Notes
+    -----
+    Preprocessing belongs inside ``estimator``, as a Pipeline: a Pipeline around this one transforms X but not
+    X_target. Cross-validated scores (``GridSearchCV``) judge predictions meant for the target on source rows, so
+    they favour less correction; search the parameters of ``estimator`` by themselves.
 
     Examples
     --------
@@ -143,29 +152,44 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
             )
         if self.correction == "retrain" and isinstance(self.estimator, FrozenEstimator):
             raise ShiftDataError('A FrozenEstimator cannot be retrained: use correction="adjust".')
-        counts = None
-        if sample_weight is not None:
-            counts = check_sample_weight(sample_weight, len(labels))
+        if self.correction == "retrain" and getattr(learner_of(self.estimator), "class_weight", None) is not None:
+            learner = learner_of(self.estimator)
+            raise ShiftDataError(
+                f"{type(learner).__name__} has class_weight={learner.class_weight!r}, which would work against the "
+                'weights of retraining: set it to None, or use correction="adjust".'
+            )
+        counts = None if sample_weight is None else check_sample_weight(sample_weight, len(labels))
         rng = check_generator(self.random_state)
-        self.classes_ = np.unique(labels if counts is None else labels[counts > 0])
-        folds = self._folds(X, labels, counts, rng)
-        scores_source, scores_target, rows = self._out_of_fold_scores(X, labels, counts, X_target, folds, rng)
-        self._fit_prior(scores_source, labels[rows], scores_target, None if counts is None else counts[rows])
+        rows = np.arange(len(labels)) if counts is None else np.flatnonzero(counts)
+        self.classes_ = np.unique(labels[rows])
+        folds = self._folds(X, labels, rows, rng)
+        scores, scores_target, scored = self._out_of_fold_scores(X, labels, counts, X_target, folds, rng)
+        scored_labels, scored_counts = labels[scored], None if counts is None else counts[scored]
+        self._fit_prior(scores, scored_labels, scores_target, scored_counts)
 
+        if counts is not None:
+            X, labels, counts = _safe_indexing(X, rows), labels[rows], counts[rows]
+        codes = np.searchsorted(self.classes_, labels)
+        totals = np.bincount(codes, weights=counts)
+        self.source_prior_ = self.score_prior_ = totals / totals.sum()
+        self.target_prior_ = self.prior_.target_prior_ if self.corrected_ else self.source_prior_
+        if self.corrected_:
+            implied = prior_of_scores(scores, scored_labels, sample_weight=scored_counts)
+            # Where the scores agree with the frequencies of the scored rows, the final classifier's agree with those of
+            # all rows; the two differ when the folds leave rows out.
+            self.score_prior_ = self.source_prior_ if implied is None else implied
         weights = counts
         if self.correction == "retrain" and self.corrected_:
             # Half a target row is the least prior that the sample can speak of; a class of weight 0 would
             # vanish from the retrained classifier, columns and all.
-            least = 0.5 / len(scores_target) / self.source_prior_
-            class_weight = np.maximum(self.prior_.class_weight_, least)
-            weights = class_weight[np.searchsorted(self.classes_, labels)] * (1.0 if counts is None else counts)
+            class_weight = np.maximum(self.target_prior_, 0.5 / len(scores_target)) / self.source_prior_
+            weights = class_weight[codes] * (1.0 if counts is None else counts)
         self.estimator_ = fit_weighted(self.estimator, X, labels, weights, fallback=self.fallback, rng=rng)
         self._copy_input_attributes()
         return self
 
-    def _folds(self, X, labels, counts, rng):
-        """List of (training rows, held-out rows); only rows that count are dealt to folds made here."""
-        rows = np.arange(len(labels)) if counts is None else np.flatnonzero(counts)
+    def _folds(self, X, labels, rows, rng):
+        """List of (training rows, held-out rows), both among the rows that count."""
         found, n_rows = np.unique(labels[rows], return_counts=True)
         if len(found) < 2:
             raise ShiftDataError(
@@ -184,7 +208,8 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
             seed = int(rng.integers(2**31 - 1))
             splitter = StratifiedKFold(min(self.cv, n_rows.min()), shuffle=True, random_state=seed)
             return [(rows[a], rows[b]) for a, b in splitter.split(rows, labels[rows])]
-        return list(check_cv(self.cv, labels, classifier=True).split(X, labels))
+        folds = check_cv(self.cv, labels, classifier=True).split(X, labels)
+        return [(np.intersect1d(training, rows), np.intersect1d(held_out, rows)) for training, held_out in folds]
 
     def _out_of_fold_scores(self, X, labels, counts, X_target, folds, rng):
         """Source scores, target scores, and the source rows that the former belong to."""
@@ -213,14 +238,14 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         return np.concatenate(scores_source), scores_target, np.concatenate([test for _, test in folds])
 
     def _fit_prior(self, scores_source, labels, scores_target, counts):
-        """Set prior_, source_prior_, target_prior_ and corrected_, and report when there is no answer."""
+        """Set prior_ and corrected_, and report when there is no answer."""
         prior = BBSE() if self.prior is None else clone(self.prior)
         try:
             with warnings.catch_warnings():
                 # The same finding is reported below, with what was done about it.
                 warnings.simplefilter("ignore", PoorIdentificationWarning)
                 prior.fit(scores_source, labels, scores_target, classes=self.classes_, sample_weight_source=counts)
-            trouble = None if prior.identified_ else "the standard error of a class prior is no better than a guess's"
+            trouble = None if prior.identified_ else "its sampling error is too large, and no shift shows above it"
         except NotIdentifiedError as error:
             if self.on_abstain == "error":
                 raise
@@ -229,8 +254,6 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
             raise NotIdentifiedError(f"The scores do not tell the target prior: {trouble}.")
         self.prior_ = prior
         self.corrected_ = trouble is None
-        self.source_prior_ = prior.source_prior_
-        self.target_prior_ = prior.target_prior_ if self.corrected_ else prior.source_prior_
         if trouble is not None:
             warnings.warn(
                 f"The scores do not tell the target prior: {trouble.rstrip('.')}. Predictions are left uncorrected.",
@@ -244,7 +267,7 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         check_is_fitted(self)
         scores = self.estimator_.predict_proba(X)
         adjusts = self.corrected_ and self.correction == "adjust"
-        return self.prior_.adjust_proba(scores) if adjusts else scores
+        return adjust_proba(scores, self.score_prior_, self.target_prior_) if adjusts else scores
 
     def predict(self, X):
         """Most probable class under the target prior, shape (n_rows,)."""

@@ -1,10 +1,17 @@
 """Bring row weights to the learner, wherever in an estimator it sits."""
 
+from inspect import signature
+
 import numpy as np
 import sklearn
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import StackingClassifier, StackingRegressor, VotingClassifier, VotingRegressor
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import has_fit_parameter
@@ -12,18 +19,28 @@ from sklearn.utils.validation import has_fit_parameter
 from shiftfix.exceptions import ShiftDataError
 
 ENSEMBLES = (StackingClassifier, StackingRegressor, VotingClassifier, VotingRegressor)
+# Estimators whose fit hands its keyword arguments on, and the name of the one inside.
+FORWARDERS = {
+    BaseSearchCV: "estimator",
+    FixedThresholdClassifier: "estimator",
+    TunedThresholdClassifierCV: "estimator",
+    TransformedTargetRegressor: "regressor",
+}
+
+
+def _forwarded(estimator):
+    """The estimator inside one that hands its fit arguments on, or None."""
+    for kind, name in FORWARDERS.items():
+        if isinstance(estimator, kind):
+            inner = getattr(estimator, name)
+            return LinearRegression() if inner is None else inner  # what TransformedTargetRegressor fits for None
+    return None
 
 
 def learner_of(estimator):
     """The estimator inside that is trained last: the last step of a pipeline, the estimator of a search."""
-    if isinstance(estimator, Pipeline):
-        return learner_of(estimator.steps[-1][1])
-    if not has_fit_parameter(estimator, "sample_weight"):
-        for name in ("estimator", "regressor"):
-            inner = getattr(estimator, name, None)
-            if hasattr(inner, "fit"):
-                return learner_of(inner)
-    return estimator
+    inner = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else _forwarded(estimator)
+    return estimator if inner is None else learner_of(inner)
 
 
 def weight_parameter(estimator):
@@ -36,19 +53,34 @@ def weight_parameter(estimator):
         name, last = estimator.steps[-1]
         inner = weight_parameter(last)
         return None if inner is None else f"{name}__{inner}"
+    forwarded = _forwarded(estimator)
+    if forwarded is not None:
+        return weight_parameter(forwarded)
+    if isinstance(estimator, FrozenEstimator):
+        return "sample_weight"
     if isinstance(estimator, ENSEMBLES):
         members = [member for _, member in estimator.estimators if hasattr(member, "fit")]
-        takes = all(has_fit_parameter(member, "sample_weight") for member in members)
-        return "sample_weight" if takes else None
-    if isinstance(estimator, FrozenEstimator) or has_fit_parameter(estimator, "sample_weight"):
-        return "sample_weight"
-    inner = learner_of(estimator)
-    if inner is estimator:
-        return None
-    for name in ("estimator", "regressor"):
-        if hasattr(getattr(estimator, name, None), "fit"):
-            return weight_parameter(getattr(estimator, name))
-    return None
+        final = getattr(estimator, "final_estimator", None)
+        takers = members if final is None else [*members, final]
+    elif isinstance(estimator, CalibratedClassifierCV):
+        # It takes weights in any case, and drops them with a warning when its estimator takes none.
+        takers = [] if estimator.estimator is None else [estimator.estimator]
+    else:
+        takers = [estimator]
+    return "sample_weight" if all(has_fit_parameter(taker, "sample_weight") for taker in takers) else None
+
+
+def _request_weights(estimator):
+    """For scikit-learn's metadata routing: learners ask for the weights, everything else does without."""
+    components = [estimator, *estimator.get_params(deep=True).values()]
+    for component in components:
+        if not hasattr(component, "fit") or not hasattr(component, "get_metadata_routing"):
+            continue
+        learns = is_classifier(component) or is_regressor(component)
+        if has_fit_parameter(component, "sample_weight") and hasattr(component, "set_fit_request"):
+            component.set_fit_request(sample_weight=learns)
+        if hasattr(component, "set_score_request") and "sample_weight" in signature(component.score).parameters:
+            component.set_score_request(sample_weight=learns)
 
 
 def fit_weighted(estimator, X, y, weights, *, fallback=None, rng=None):
@@ -95,8 +127,6 @@ def fit_weighted(estimator, X, y, weights, *, fallback=None, rng=None):
         rows = rng.choice(len(weights), size=len(weights), p=weights / weights.sum())
         return estimator.fit(_safe_indexing(X, rows), _safe_indexing(y, rows))
     if sklearn.get_config()["enable_metadata_routing"]:
-        learner = learner_of(estimator)
-        if hasattr(learner, "set_fit_request"):
-            learner.set_fit_request(sample_weight=True)
+        _request_weights(estimator)
         parameter = "sample_weight"
     return estimator.fit(X, y, **{parameter: weights})

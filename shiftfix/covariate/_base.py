@@ -15,8 +15,8 @@ from shiftfix._numerics import log_mean_exp
 from shiftfix._validation import (
     check_matrix,
     check_option,
+    check_repeat_counts,
     check_same_columns,
-    check_sample_weight,
     check_two_samples,
 )
 from shiftfix.exceptions import PoorOverlapWarning
@@ -24,6 +24,15 @@ from shiftfix.weights import clip_threshold, summarize_weights
 
 # exp(500) is about 1e217: sums over any number of rows, and products with their root, stay finite.
 LOG_RATIO_BOUND = 500.0
+
+
+def share_outside(source, target, target_counts):
+    """Share of the target rows outside the source's range, in the feature where it is largest; a float.
+
+    Feature by feature, so that the number does not grow with the number of features.
+    """
+    outside = (target < source.min(axis=0)) | (target > source.max(axis=0))
+    return float(np.average(outside, axis=0, weights=target_counts).max())
 
 
 class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
@@ -47,7 +56,8 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
         X_target : array-like of shape (n_target, n_features)
             Rows of the population that matters; the same columns.
         sample_weight_source : array-like of shape (n_source,), default=None
-            Repeat counts of the source rows: weight 2 is the same as the row twice.
+            Repeat counts of the source rows: weight 2 is the same as the row twice, 0 leaves it out.
+            Weights below 1 compare the rows and are rescaled to average 1.
         sample_weight_target : array-like of shape (n_target,), default=None
             Repeat counts of the target rows.
 
@@ -69,8 +79,8 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
         check_option(self.normalize, "normalize", ["mean", None])
         source, target, names = check_two_samples(X_source, X_target)
         n_features = source.shape[1]
-        counts_source = check_sample_weight(sample_weight_source, len(source), "sample_weight_source")
-        counts_target = check_sample_weight(sample_weight_target, len(target), "sample_weight_target")
+        counts_source = check_repeat_counts(sample_weight_source, len(source), "sample_weight_source")
+        counts_target = check_repeat_counts(sample_weight_target, len(target), "sample_weight_target")
         # A row that counts zero times is no row: it must not even reach the scaling.
         source, counts_source = source[counts_source > 0], counts_source[counts_source > 0]
         target, counts_target = target[counts_target > 0], counts_target[counts_target > 0]
@@ -94,6 +104,7 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
         self.log_mean_ = log_mean_exp(np.minimum(log_source, self.log_clip_), counts_source)
         summary = summarize_weights(
             np.exp(log_source),
+            target_outside_share=share_outside(source, target, counts_target),
             target_weights=np.exp(log_target),
             clip=None if np.isinf(self.log_clip_) else float(np.exp(self.log_clip_)),
             sample_weight=counts_source,
@@ -102,8 +113,8 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
         self.summary_ = summary
         if summary.verdict == "abstain":
             warnings.warn(
-                f"The target is not covered by the source: {'; '.join(summary.reasons)}. Weights cannot repair "
-                "this; collect source rows there, drop the features that separate the samples, or go on unweighted.",
+                f"The data do not support weighting: {'; '.join(summary.reasons)}. Collect more rows where it says, "
+                "drop the features that separate the samples, or go on unweighted.",
                 PoorOverlapWarning,
                 stacklevel=2,
             )

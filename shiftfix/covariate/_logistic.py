@@ -14,8 +14,9 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from shiftfix._validation import check_number
+from shiftfix._validation import check_count, check_number
 from shiftfix.covariate._base import BaseWeighter
+from shiftfix.exceptions import ShiftDataError
 
 SOURCE, TARGET = -1, 1
 
@@ -97,10 +98,19 @@ class LogisticWeighter(BaseWeighter):
 
     def _fit_log_ratio(self, X_source, X_target, sample_weight_source, sample_weight_target):
         check_number(self.C, "C", above=0)
+        check_count(self.max_iter, "max_iter")
+        check_number(self.tol, "tol", above=0)
         X = np.concatenate([X_source, X_target])
         counts = np.concatenate([sample_weight_source, sample_weight_target])
         domain = np.repeat([SOURCE, TARGET], [len(X_source), len(X_target)])
-        scaler = StandardScaler().fit(X, sample_weight=counts)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaler = StandardScaler().fit(X, sample_weight=counts)
+        if not np.isfinite(scaler.var_).all():
+            column = int(np.flatnonzero(~np.isfinite(scaler.var_))[0])
+            raise ShiftDataError(
+                f"The values of column {column} overflow when squared (largest {np.abs(X[:, column]).max():.3g}): "
+                "rescale the column, for example to thousands or logarithms."
+            )
         self.classifier_ = LogisticRegression(C=self.C, max_iter=self.max_iter, tol=self.tol)
         self.classifier_.fit(scaler.transform(X), domain, sample_weight=counts)
         self.coef_ = self.classifier_.coef_[0] / scaler.scale_

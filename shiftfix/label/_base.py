@@ -15,14 +15,36 @@ from shiftfix._validation import (
     check_labels,
     check_number,
     check_prior,
-    check_sample_weight,
+    check_repeat_counts,
     check_scores,
 )
 from shiftfix.exceptions import PoorIdentificationWarning, ShiftDataError
 
-# Standard deviation of a uniform draw from [0, 1]: an estimate of a probability with a larger error
-# tells less than no data at all.
-GUESS_SD = 12**-0.5
+# An estimate whose mean squared error is a quarter of a uniform guess's is vague; a clear shift may still show in it.
+VAGUE_SHARE = 0.25
+
+
+def guess_variance(n_classes):
+    """Summed variances of a uniform draw from the simplex, (K - 1) / (K (K + 1)): 1/6 for two classes."""
+    return (n_classes - 1) / (n_classes * (n_classes + 1))
+
+
+def tells_the_prior(target_prior, source_prior, covariance):
+    """Whether an estimate of the target prior is worth using.
+
+    No, when it is vague (its variances sum to more than a quarter of a uniform guess's) and also cannot be told
+    from the source prior: |q - p| is less than twice the root of the summed variances.
+
+    Parameters
+    ----------
+    target_prior, source_prior : ndarray of shape (n_classes,)
+        The estimate q, and p.
+    covariance : ndarray of shape (n_classes, n_classes)
+        Sampling covariance of q.
+    """
+    variance = np.trace(covariance)
+    vague = variance > VAGUE_SHARE * guess_variance(len(target_prior))
+    return bool(not vague or np.sum((target_prior - source_prior) ** 2) >= 4 * variance)
 
 
 def adjust_proba(scores, source_prior, target_prior):
@@ -77,7 +99,7 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
 
     @abstractmethod
     def _estimate(self, scores, sample_weight):
-        """Return target prior and its sampling covariance from checked target scores."""
+        """Return from checked target scores the target prior, its covariance, and one that allows for rare events."""
 
     def fit(
         self,
@@ -120,34 +142,35 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         Warns
         -----
         PoorIdentificationWarning
-            When the standard error of a class's prior exceeds 0.29, that of a uniform guess.
+            When ``identified_`` comes out False.
         """
         labels = check_labels(y_source, "y_source")
         found = np.unique(labels)
-        self.classes_ = found if classes is None else check_labels(classes, "classes")
-        if len(np.unique(self.classes_)) != len(self.classes_):
-            raise ShiftDataError(f"classes={self.classes_.tolist()} repeats a label: name each column once.")
-        unknown = [label for label in found.tolist() if label not in self.classes_]
+        classes = found if classes is None else check_labels(classes, "classes")
+        if len(np.unique(classes)) != len(classes):
+            raise ShiftDataError(f"classes={classes.tolist()} repeats a label: name each column once.")
+        unknown = [label for label in found.tolist() if label not in classes]
         if unknown:
-            raise ShiftDataError(f"y_source holds {unknown}, which classes={self.classes_.tolist()} does not name.")
-        if len(self.classes_) < 2:
+            raise ShiftDataError(f"y_source holds {unknown}, which classes={classes.tolist()} does not name.")
+        if len(classes) < 2:
             raise ShiftDataError(
                 f"y_source holds one class only ({found.tolist()[0]!r}): label shift needs at least two classes."
             )
-        scores = self._check_scores(scores_source, "scores_source")
+        scores = self._check_source_scores(scores_source, classes)
         if len(labels) != len(scores):
             raise ShiftDataError(
                 f"y_source has {len(labels)} labels for {len(scores)} rows of scores_source: pass one per row."
             )
-        counts = check_sample_weight(sample_weight_source, len(labels), "sample_weight_source")
-        class_index = np.argmax(labels[:, np.newaxis] == self.classes_, axis=1)
-        totals = np.bincount(class_index, weights=counts, minlength=len(self.classes_))
+        counts = check_repeat_counts(sample_weight_source, len(labels), "sample_weight_source")
+        class_index = np.argmax(labels[:, np.newaxis] == classes, axis=1)
+        totals = np.bincount(class_index, weights=counts, minlength=len(classes))
         if (totals == 0).any():
-            missing = self.classes_[totals == 0].tolist()
+            missing = classes[totals == 0].tolist()
             raise ShiftDataError(
                 f"y_source has no rows of {missing}: how a class is scored can only be learned from rows of it. "
                 "Collect some, or leave the class out of the scores."
             )
+        self.classes_ = classes
         self.source_prior_ = totals / totals.sum()
         self._fit_source(scores, class_index, counts)
         return self.update(scores_target, sample_weight_target=sample_weight_target)
@@ -170,17 +193,17 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
             For scores that are no probabilities or have another number of columns.
         """
         check_is_fitted(self, "source_prior_")
-        scores = self._check_scores(scores_target, "scores_target")
-        counts = check_sample_weight(sample_weight_target, len(scores), "sample_weight_target")
-        self.target_prior_, self.prior_covariance_ = self._estimate(scores, counts)
+        scores = self._check_target_scores(scores_target)
+        counts = check_repeat_counts(sample_weight_target, len(scores), "sample_weight_target")
+        self.target_prior_, self.prior_covariance_, self._cautious_covariance = self._estimate(scores, counts)
         self.class_weight_ = self.target_prior_ / self.source_prior_
-        error = np.sqrt(np.diag(self.prior_covariance_))
-        self.identified_ = bool((error <= GUESS_SD).all())
+        self.identified_ = tells_the_prior(self.target_prior_, self.source_prior_, self._cautious_covariance)
         if not self.identified_:
-            vague = self.classes_[error > GUESS_SD].tolist()
+            error = np.sqrt(np.diag(self._cautious_covariance))
             warnings.warn(
-                f"The priors of {vague} have standard errors up to {error.max():.2f}, no better than a guess: the "
-                "scores hardly tell these classes apart. Use a better classifier, more rows, or merge the classes.",
+                f"The scores do not tell the target prior: standard errors are up to {error.max():.2f} (class "
+                f"{self.classes_.tolist()[error.argmax()]!r}), and the estimate cannot be told from the source prior. "
+                "Use a better classifier, more rows, or merge classes.",
                 PoorIdentificationWarning,
                 stacklevel=2,
             )
@@ -196,11 +219,13 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         Returns
         -------
         ndarray of shape (n_classes, 2)
-            Normal approximation, cut to [0, 1].
+            Normal approximation, cut to [0, 1]. Its variances count two rows more than there are, spread over the
+            classes, so that an event not seen yet is not taken for impossible (the idea of Agresti & Coull 1998,
+            Am. Stat. 52(2):119-126).
         """
         check_is_fitted(self, "target_prior_")
         check_number(level, "level", above=0, below=1)
-        half = norm.ppf((1 + level) / 2) * np.sqrt(np.diag(self.prior_covariance_))
+        half = norm.ppf((1 + level) / 2) * np.sqrt(np.diag(self._cautious_covariance))
         return np.clip(np.column_stack([self.target_prior_ - half, self.target_prior_ + half]), 0, 1)
 
     def transform(self, y):
@@ -245,5 +270,8 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         scores = check_scores(scores, "scores", len(self.classes_))
         return adjust_proba(scores, self.source_prior_, self.target_prior_)
 
-    def _check_scores(self, scores, name):
-        return check_scores(scores, name, len(self.classes_))
+    def _check_source_scores(self, scores, classes):
+        return check_scores(scores, "scores_source", len(classes))
+
+    def _check_target_scores(self, scores):
+        return check_scores(scores, "scores_target", len(self.classes_))

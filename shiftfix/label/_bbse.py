@@ -9,22 +9,33 @@ Epidemiol. 107(1):71-76. A and mu are both hard (arg max) or both soft (mean pro
 import numpy as np
 
 from shiftfix._numerics import simplex_least_squares
-from shiftfix._validation import check_labels, check_matrix, check_option
+from shiftfix._validation import check_matrix, check_option
 from shiftfix.exceptions import NotIdentifiedError, ShiftDataError
 from shiftfix.label._base import BasePriorEstimator
-from shiftfix.label._confusion import confounded_classes, confusion_matrices, one_hot_predictions
+from shiftfix.label._confusion import check_predictions, confounded_classes, joint_and_conditional
+
+# Rows added, spread over the corners of the simplex, where a sample is too small to show rare events.
+PSEUDO_ROWS = 2.0
 
 
-def effective_count(sample_weight):
-    """Number of equal rows with the sampling variance of a weighted mean of these; a float."""
-    return sample_weight.sum() ** 2 / (sample_weight**2).sum()
+def mean_covariance(values, sample_weight, pseudo_rows=0.0):
+    """Sampling covariance of the mean of rows, shape (n_columns, n_columns).
 
-
-def mean_covariance(values, sample_weight):
-    """Sampling covariance of the weighted mean of rows, shape (n_columns, n_columns)."""
-    centred = values - np.average(values, axis=0, weights=sample_weight)
-    share = sample_weight / sample_weight.sum()
-    return (centred * share[:, np.newaxis]).T @ centred / effective_count(sample_weight)
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_columns)
+        Points of the simplex: scores or one-hot predictions.
+    sample_weight : ndarray of shape (n_rows,)
+        Repeat counts of the rows.
+    pseudo_rows : float, default=0.0
+        Rows to add, spread evenly over the corners; they widen the spread but do not count as sample size.
+    """
+    n_columns = values.shape[1]
+    corners = np.full(n_columns, pseudo_rows / n_columns)
+    total = sample_weight.sum() + pseudo_rows
+    mean = (sample_weight @ values + corners) / total
+    second = (values.T * sample_weight) @ values + np.diag(corners)
+    return (second / total - np.outer(mean, mean)) / sample_weight.sum()
 
 
 def solution_covariance(conditional, column_covariances, mu_covariance, prior):
@@ -73,9 +84,11 @@ class BBSE(BasePriorEstimator):
     condition_number_, smallest_singular_value_ : float
         Of the joint matrix; errors of mu grow by up to 1 / smallest_singular_value_ in the weights.
     prior_covariance_ : ndarray of shape (n_classes, n_classes)
-        Delta-method sampling covariance of the unconstrained solution.
+        Delta-method sampling covariance of the unconstrained solution; on the boundary of the simplex the estimate
+        itself varies less.
     identified_ : bool
-        Whether every prior's standard error is at most 0.29, that of a uniform guess.
+        False when the estimate is vague (its variances sum to more than a quarter of those of a uniform
+        draw from the simplex) and also cannot be told from the source prior.
 
     Raises
     ------
@@ -86,43 +99,35 @@ class BBSE(BasePriorEstimator):
 
     Examples
     --------
-    >>> scores = [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.2, 0.8]]
-    >>> prior = BBSE().fit(scores, ["a", "a", "b", "b"], [[0.25, 0.75], [0.25, 0.75], [0.85, 0.15]])
-    >>> prior.target_prior_.round(3)
-    array([0.333, 0.667])
+    >>> import numpy as np
+    >>> y = np.repeat(["sick", "well"], 50)
+    >>> scores = np.where((y == "sick")[:, None], [0.8, 0.2], [0.3, 0.7])
+    >>> BBSE().fit(scores, y, np.repeat(scores, [9] * 50 + [1] * 50, axis=0)).target_prior_.round(3)
+    array([0.9, 0.1])
     """
 
     def __init__(self, kind="soft"):
         self.kind = kind
 
-    def _check_scores(self, scores, name):
+    def _check_source_scores(self, scores, classes):
         check_option(self.kind, "kind", ["soft", "hard"])
-        if np.ndim(scores) == 1:
-            if self.kind != "hard":
-                raise ShiftDataError(
-                    f'{name} is 1D, and kind="soft" needs class probabilities: pass predict_proba with one column '
-                    'per class, or kind="hard" for predicted labels.'
-                )
-            match = check_labels(scores, name)[:, np.newaxis] == self.classes_
-            if not match.any(axis=1).all():
-                unknown = np.unique(np.asarray(scores)[~match.any(axis=1)]).tolist()
-                raise ShiftDataError(f"{name} predicts {unknown}, and the classes are {self.classes_.tolist()}.")
-            return match.astype(np.float64)
-        if check_matrix(scores, name).shape[1] > len(self.classes_) and name == "scores_source":
+        if np.ndim(scores) == 2 and check_matrix(scores, "scores_source").shape[1] > len(classes):
             raise ShiftDataError(
-                f"{name} has {np.shape(scores)[1]} columns, and y_source holds only the {len(self.classes_)} classes "
-                f"{self.classes_.tolist()}: how a class is scored can only be learned from rows of it. Collect rows of "
+                f"scores_source has {np.shape(scores)[1]} columns, and y_source holds only the {len(classes)} classes "
+                f"{classes.tolist()}: how a class is scored can only be learned from rows of it. Collect rows of "
                 "the missing classes, or leave their columns out."
             )
-        scores = super()._check_scores(scores, name)
-        return one_hot_predictions(scores) if self.kind == "hard" else scores
+        return check_predictions(scores, "scores_source", classes, self.kind)
+
+    def _check_target_scores(self, scores):
+        # The kind that was fitted: a hard matrix with soft target scores would have no meaning.
+        return check_predictions(scores, "scores_target", self.classes_, self._kind)
 
     def _fit_source(self, scores, class_index, sample_weight):
-        n_classes = len(self.classes_)
-        self.joint_confusion_, self.conditional_confusion_ = confusion_matrices(
-            scores, class_index, n_classes, sample_weight
-        )
-        groups = confounded_classes(self.conditional_confusion_)
+        self._kind = self.kind
+        joint, conditional = joint_and_conditional(scores, class_index, sample_weight)
+        self.joint_confusion_, self.conditional_confusion_ = joint, conditional
+        groups = confounded_classes(conditional)
         if groups:
             named = [self.classes_[group].tolist() for group in groups]
             raise NotIdentifiedError(
@@ -130,20 +135,22 @@ class BBSE(BasePriorEstimator):
                 "their priors are not identified. Use a classifier that separates them, or merge them into one class.",
                 named,
             )
-        singular = np.linalg.svd(self.joint_confusion_, compute_uv=False)
+        singular = np.linalg.svd(joint, compute_uv=False)
         self.smallest_singular_value_ = float(singular[-1])
         self.condition_number_ = float(singular[0] / singular[-1])
-        self._column_covariances = np.stack(
-            [mean_covariance(scores[class_index == k], sample_weight[class_index == k]) for k in range(n_classes)]
-        )
+        members = [class_index == k for k in range(len(self.classes_))]
+        self._column_covariances = {
+            extra: np.stack([mean_covariance(scores[rows], sample_weight[rows], extra) for rows in members])
+            for extra in (0.0, PSEUDO_ROWS)
+        }
 
     def _estimate(self, scores, sample_weight):
         self.target_mean_ = np.average(scores, axis=0, weights=sample_weight)
         prior = simplex_least_squares(self.conditional_confusion_, self.target_mean_)
-        covariance = solution_covariance(
-            self.conditional_confusion_,
-            self._column_covariances,
-            mean_covariance(scores, sample_weight),
-            prior,
+        plain, cautious = (
+            solution_covariance(
+                self.conditional_confusion_, columns, mean_covariance(scores, sample_weight, extra), prior
+            )
+            for extra, columns in self._column_covariances.items()
         )
-        return prior, covariance
+        return prior, plain, cautious

@@ -7,35 +7,92 @@ for the other is silent and wrong. Soft matrices put the mean score where hard o
 
 import numpy as np
 
+from shiftfix._validation import check_labels, check_option, check_repeat_counts, check_scores
+from shiftfix.exceptions import ShiftDataError
 
-def confusion_matrices(scores, class_index, n_classes, sample_weight=None):
-    """Joint and conditional confusion matrix of one sample.
+
+def joint_and_conditional(predictions, class_index, sample_weight):
+    """Joint and conditional matrix, each (n_classes, n_classes), from checked arrays; every class needs a row."""
+    truth = np.zeros_like(predictions)
+    truth[np.arange(len(predictions)), class_index] = sample_weight
+    joint = predictions.T @ truth / sample_weight.sum()
+    return joint, joint / joint.sum(axis=0)
+
+
+def confusion_matrices(scores, y, *, kind="soft", classes=None, sample_weight=None):
+    """Joint and conditional confusion matrix of scored, labelled rows.
 
     Parameters
     ----------
-    scores : ndarray of shape (n_rows, n_classes)
-        Class probabilities (soft) or one-hot predictions (hard).
-    class_index : ndarray of shape (n_rows,)
-        True class of each row, as an index into the columns.
-    n_classes : int
-    sample_weight : ndarray of shape (n_rows,), default=None
+    scores : array-like of shape (n_rows, n_classes), or (n_rows,) predicted labels for kind="hard"
+        Class probabilities, best of rows that the classifier was not trained on.
+    y : array-like of shape (n_rows,)
+        True labels; every class needs a row.
+    kind : {"soft", "hard"}, default="soft"
+        Average the probabilities, or count their arg max.
+    classes : array-like of shape (n_classes,), default=None
+        Label of each column; None means the sorted labels of ``y``.
+    sample_weight : array-like of shape (n_rows,), default=None
         Repeat counts of the rows.
 
     Returns
     -------
     joint, conditional : ndarray of shape (n_classes, n_classes)
-        Rows are predictions, columns true classes. Every class needs a row of positive weight.
+        Rows are predictions, columns true classes. ``joint`` sums to 1, the columns of ``conditional`` do.
+
+    Raises
+    ------
+    ShiftDataError
+        For scores that are no probabilities, lengths that differ, or a class without rows.
+
+    Examples
+    --------
+    >>> confusion_matrices(["a", "b", "b"], ["a", "a", "b"], kind="hard")[1]
+    array([[0.5, 0. ],
+           [0.5, 1. ]])
     """
-    counts = np.ones(len(scores)) if sample_weight is None else sample_weight
-    truth = np.zeros((len(scores), n_classes))
-    truth[np.arange(len(scores)), class_index] = counts
-    joint = scores.T @ truth / counts.sum()
-    return joint, joint / joint.sum(axis=0)
+    check_option(kind, "kind", ["soft", "hard"])
+    labels = check_labels(y, "y")
+    classes = np.unique(labels) if classes is None else check_labels(classes, "classes")
+    predictions = check_predictions(scores, "scores", classes, kind)
+    counts = check_repeat_counts(sample_weight, len(labels))
+    match = labels[:, np.newaxis] == classes
+    totals = counts @ match
+    if len(predictions) != len(labels) or not match.any(axis=1).all() or (totals == 0).any():
+        raise ShiftDataError(
+            f"scores has {len(predictions)} rows and y {len(labels)} labels of {np.unique(labels).tolist()}; classes "
+            f"is {classes.tolist()}: pass one label per row, among the classes, and rows of every class."
+        )
+    return joint_and_conditional(predictions, np.argmax(match, axis=1), counts)
 
 
 def one_hot_predictions(scores):
     """One-hot matrix of the arg max of each row, ties to the first; same shape as ``scores``."""
     return np.eye(scores.shape[1])[np.argmax(scores, axis=1)]
+
+
+def check_predictions(scores, name, classes, kind):
+    """Scores as the matrices take them, (n_rows, n_classes): probabilities if soft, one-hot if hard.
+
+    Raises
+    ------
+    ShiftDataError
+        For scores that are no probabilities or have another number of columns, and for 1D scores that are not
+        predicted labels among the classes.
+    """
+    if np.ndim(scores) == 1:
+        if kind != "hard":
+            raise ShiftDataError(
+                f'{name} is 1D, and kind="soft" needs class probabilities: pass predict_proba with one column '
+                'per class, or kind="hard" for predicted labels.'
+            )
+        match = check_labels(scores, name)[:, np.newaxis] == classes
+        if not match.any(axis=1).all():
+            unknown = np.unique(np.asarray(scores)[~match.any(axis=1)]).tolist()
+            raise ShiftDataError(f"{name} predicts {unknown}, and the classes are {classes.tolist()}.")
+        return match.astype(np.float64)
+    scores = check_scores(scores, name, len(classes))
+    return one_hot_predictions(scores) if kind == "hard" else scores
 
 
 def confounded_classes(conditional, rtol=1e-8):

@@ -8,7 +8,6 @@ from abc import ABCMeta, abstractmethod
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -16,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from shiftfix._validation import (
     check_count,
     check_generator,
+    check_labels,
     check_number,
     check_option,
     check_sample_weight,
@@ -89,16 +89,25 @@ class BaseMLP(BaseEstimator, metaclass=ABCMeta):
         self.random_state = random_state
 
     @abstractmethod
-    def _encode_targets(self, y, sample_weight):
-        """Learn the encoding of y from the rows that count; sets what ``_target_array`` needs."""
+    def _encode_targets(self, y):
+        """Learn the classes, or the number of columns, of y from the rows that count."""
 
     @abstractmethod
     def _target_array(self, y, name):
-        """Targets as the array the loss takes."""
+        """Targets as the array the loss takes, scaled where the estimator scales them."""
+
+    def _fit_scalers(self, X, y, weight):
+        """Learn the scaling from the training rows alone."""
+        self.scaler_ = StandardScaler().fit(X, sample_weight=weight) if self.standardize else None
 
     def _check_settings(self):
         sizes = self.hidden_layer_sizes
-        sizes = (sizes,) if isinstance(sizes, numbers.Integral) else tuple(sizes)
+        if isinstance(sizes, numbers.Integral):
+            sizes = (sizes,)
+        if not isinstance(sizes, tuple | list | np.ndarray):
+            raise ShiftDataError(
+                f"hidden_layer_sizes={sizes!r}: a tuple of whole numbers is needed, such as (256, 256)."
+            )
         for size in sizes:
             check_count(size, "hidden_layer_sizes")
         check_option(self.activation, "activation", list(ACTIVATIONS))
@@ -148,20 +157,20 @@ class BaseMLP(BaseEstimator, metaclass=ABCMeta):
         sizes = self._check_settings()
         X, y = self._validate(X, y)
         weight = check_sample_weight(sample_weight, len(X))
+        weight = weight / weight.max()  # only ratios matter, and sums of huge weights would overflow
         if (weight == 0).any():
             kept = weight > 0
             X, y, weight = X[kept], y[kept], weight[kept]
-        self._encode_targets(y, weight)
-        targets = self._target_array(y, "y")
+        self._encode_targets(y)
         rng = check_generator(self.random_state)
         device = resolve_device(self.device)
         # Separate streams: changing, say, the dropout rate must not change the split or the start.
         split_seed, init_seed, order_seed, dropout_seed = (int(s) for s in rng.integers(2**31 - 1, size=4))
 
-        training, validation = self._hold_out((X, targets, weight), sample_weight is not None, eval_set, split_seed)
-        self.scaler_ = StandardScaler().fit(training[0], sample_weight=training[2]) if self.standardize else None
-        training_rows = self._rows(training, device)
-        validation_rows = None if validation is None else self._rows(validation, device)
+        training, validation = self._hold_out((X, y, weight), sample_weight is not None, eval_set, split_seed)
+        self._fit_scalers(*training)
+        training_rows = self._rows(training, device, "y")
+        validation_rows = None if validation is None else self._rows(validation, device, "the eval_set's y")
 
         module = build_mlp(
             self.n_features_in_,
@@ -210,7 +219,7 @@ class BaseMLP(BaseEstimator, metaclass=ABCMeta):
         )
 
     def _hold_out(self, rows, weighted, eval_set, seed):
-        """Training and validation rows as tuples (X, targets, weight); the latter None without early stopping."""
+        """Training and validation rows as tuples (X, y, weight); the latter None without early stopping."""
         if eval_set is not None:
             if self.early_stopping is False:
                 raise ShiftDataError("eval_set is given with early_stopping=False: drop one of them.")
@@ -228,33 +237,32 @@ class BaseMLP(BaseEstimator, metaclass=ABCMeta):
                 f"{n_rows} rows cannot be split with validation_fraction={self.validation_fraction}: pass more rows, "
                 "an eval_set, or early_stopping=False."
             )
-        training, validation = train_test_split(
-            np.arange(n_rows),
-            test_size=n_validation,
-            random_state=seed,
-            stratify=self._strata(rows[1], n_validation),
-        )
+        training, validation = self._split(rows[1], n_validation, np.random.default_rng(seed))
         return tuple(part[training] for part in rows), tuple(part[validation] for part in rows)
 
     def _check_eval_set(self, eval_set):
-        """The rows of an eval_set as (X, targets, weight)."""
+        """The rows of an eval_set as (X, y, weight)."""
         if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
             raise ShiftDataError("eval_set needs to be a tuple (X, y) or (X, y, sample_weight).")
         X, y, *rest = eval_set
         X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
         weight = check_sample_weight(rest[0] if rest else None, len(X), "the eval_set's sample_weight")
-        targets = self._target_array(np.asarray(y), "the eval_set's y")
-        if len(targets) != len(X):
-            raise ShiftDataError(f"eval_set has {len(X)} rows of X and {len(targets)} of y.")
-        return X, targets, weight
+        weight = weight / weight.max()
+        if y is None or len(y) != len(X):
+            raise ShiftDataError(
+                f"eval_set has {len(X)} rows of X and {'none' if y is None else len(y)} of y: pass one y per row."
+            )
+        return X, np.asarray(y), weight
 
-    def _strata(self, targets, n_validation):
-        """Classes to keep in proportion when splitting, or None."""
-        return None
+    def _split(self, y, n_validation, rng):
+        """Index of the training rows and of ``n_validation`` rows to hold out."""
+        order = rng.permutation(len(y))
+        return order[n_validation:], order[:n_validation]
 
-    def _rows(self, rows, device):
-        """Scaled rows on the device, with weights of mean 1, from a tuple (X, targets, weight)."""
-        X, targets, weight = rows
+    def _rows(self, rows, device, name):
+        """Scaled rows on the device, with weights of mean 1, from a tuple (X, y, weight)."""
+        X, y, weight = rows
+        targets = self._target_array(y, name)
         return Rows(
             self._tensor(X).to(device),
             torch.as_tensor(targets).to(device),
@@ -265,7 +273,16 @@ class BaseMLP(BaseEstimator, metaclass=ABCMeta):
         """Standardised float32 rows; the scaling runs in the precision of X."""
         if self.scaler_ is not None:
             X = self.scaler_.transform(X)
-        return torch.as_tensor(np.ascontiguousarray(X, dtype=np.float32))
+        with np.errstate(over="ignore"):
+            # Writeable, because torch warns of memory it could not write to.
+            rows = np.require(X, np.float32, ["C", "W"])
+        if not np.isfinite(rows).all():
+            column = int(np.flatnonzero(~np.isfinite(rows).all(axis=0))[0])
+            raise ShiftDataError(
+                f"Values of column {column} of X are too large for the float32 network, even after scaling: rescale "
+                "the column, or clip its extreme values."
+            )
+        return torch.as_tensor(rows)
 
     def _warn_when_interpolating(self, module, training):
         """Hook: only classifiers have an accuracy."""
@@ -300,7 +317,7 @@ _PARAMETERS = """
         does so when weights or an eval_set are given (and at least 10 rows would be held out): a
         network that interpolates its rows has forgotten their weights.
     validation_fraction : float in (0, 1), default=0.1
-        Share of the rows held out; drawn stratified by class when every class has two rows.
+        Share of the rows held out; drawn in the proportions of the classes, and never the last row of one.
     patience : int, default=10
         Epochs without improvement before stopping.
     standardize : bool, default=True
@@ -355,7 +372,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     _multi_output = False
     _y_numeric = False
 
-    def _encode_targets(self, y, sample_weight):
+    def _encode_targets(self, y):
         check_classification_targets(y)
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
@@ -366,6 +383,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self._n_outputs = len(self.classes_)
 
     def _target_array(self, y, name):
+        y = check_labels(y, name)
         index = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
         unknown = self.classes_[index] != y
         if np.any(unknown):
@@ -374,10 +392,24 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
         return index.astype(np.int64)
 
-    def _strata(self, targets, n_validation):
-        counts = np.bincount(targets)
-        fits = counts.min() >= 2 and n_validation >= len(counts)
-        return targets if fits and len(targets) - n_validation >= len(counts) else None
+    def _split(self, y, n_validation, rng):
+        # One row of each class is pinned to the training rows, so that none is lost; the rest is split by class.
+        order = rng.permutation(len(y))
+        _, first = np.unique(y[order], return_index=True)
+        pinned, rest = order[first], np.delete(order, first)
+        if n_validation > len(rest):
+            raise ShiftDataError(
+                f"{len(y)} rows of {len(pinned)} classes cannot be split with "
+                f"validation_fraction={self.validation_fraction}: pass more rows, an eval_set, or early_stopping=False."
+            )
+        held_out = np.zeros(len(y), dtype=bool)
+        # Rows of a class are spread evenly over [0, 1); the lowest places of all classes together are held out.
+        place = np.empty(len(rest))
+        for label in np.unique(y[rest]):
+            members = np.flatnonzero(y[rest] == label)
+            place[members] = (np.arange(len(members)) + rng.random()) / len(members)
+        held_out[rest[np.argsort(place, kind="stable")[:n_validation]]] = True
+        return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
     def _warn_when_interpolating(self, module, training):
         right = forward(module, training.X).argmax(dim=1) == training.y
@@ -460,11 +492,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             random_state=random_state,
         )
 
-    def _encode_targets(self, y, sample_weight):
-        columns = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+    def _encode_targets(self, y):
         self._single_output = np.ndim(y) == 1
-        self._n_outputs = columns.shape[1]
-        self.target_scaler_ = StandardScaler().fit(columns, sample_weight=sample_weight) if self.standardize else None
+        self._n_outputs = 1 if self._single_output else np.shape(y)[1]
+
+    def _fit_scalers(self, X, y, weight):
+        super()._fit_scalers(X, y, weight)
+        columns = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        self.target_scaler_ = StandardScaler().fit(columns, sample_weight=weight) if self.standardize else None
 
     def _target_array(self, y, name):
         try:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from shiftfix._validation import check_sample_weight, check_weights
+from shiftfix._validation import check_repeat_counts, check_weights
 
 
 def effective_sample_size(weights, *, sample_weight=None):
@@ -39,7 +39,7 @@ def effective_sample_size(weights, *, sample_weight=None):
     2.6666666666666665
     """
     w = check_weights(weights)
-    counts = check_sample_weight(sample_weight, w.size)
+    counts = check_repeat_counts(sample_weight, w.size)
     w = w / w.max()
     total = np.dot(counts, w)
     return float(total * total / np.dot(counts, w * w)) if total > 0 else 0.0

@@ -1,12 +1,12 @@
 """Clip, normalise and temper a weight vector. Weights have no unit and are target / source.
 
-``sample_weight`` is everywhere read as repeat counts: a row with sample_weight 3 counts as three
-equal rows.
+``sample_weight`` is everywhere read as repeat counts: a row with sample_weight 3 counts as three equal rows, one with 0
+is left out. Weights below 1 cannot be counts; they compare the rows and are rescaled to average 1.
 """
 
 import numpy as np
 
-from shiftfix._validation import check_number, check_sample_weight, check_weights
+from shiftfix._validation import check_number, check_repeat_counts, check_weights
 from shiftfix.exceptions import ShiftDataError
 
 
@@ -44,7 +44,7 @@ def clip_threshold(weights, clip="sqrt", *, sample_weight=None):
     if isinstance(clip, str):
         if clip != "sqrt":
             raise ShiftDataError(f'clip={clip!r}: a positive number, "sqrt" or None is needed.')
-        counts = check_sample_weight(sample_weight, w.size)
+        counts = check_repeat_counts(sample_weight, w.size)
         return float(np.average(w, weights=counts) * np.sqrt(counts.sum()))
     return float(check_number(clip, "clip", above=0))
 
@@ -93,7 +93,7 @@ def normalize_weights(weights, *, sample_weight=None):
         For unusable weights, or when every row of positive weight has sample_weight 0.
     """
     w = check_weights(weights)
-    counts = check_sample_weight(sample_weight, w.size)
+    counts = check_repeat_counts(sample_weight, w.size)
     w = w / w.max()
     mean = np.average(w, weights=counts)
     if mean == 0:

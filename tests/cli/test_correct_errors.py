@@ -175,7 +175,7 @@ CASES = {
         "1200 different values",
     ),
     # 4: the data do not support the correction
-    "no overlap": (far_apart, [*COVARIATE, *LOGISTIC, "--on-abstain", "error"], 4, "not covered by the source"),
+    "no overlap": (far_apart, [*COVARIATE, *LOGISTIC, "--on-abstain", "error"], 4, "data do not support weighting"),
     "no prior": (same_scores, [*LABEL, *LOGISTIC, "--on-abstain", "error"], 4, "do not tell apart"),
 }
 

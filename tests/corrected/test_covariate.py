@@ -91,6 +91,13 @@ class TestWhenTheTargetIsNotCovered:
         assert (model.weights_ == 1).all()
         assert_allclose(model.predict(X), LinearRegression().fit(X, y).predict(X))
 
+    def test_user_weights_are_kept_when_shift_weights_are_not(self, far, rng):
+        X, y, X_target = far
+        counts = rng.integers(1, 5, 200)
+        with pytest.warns(PoorOverlapWarning):
+            model = CovariateShiftRegressor(LinearRegression()).fit(X, y, X_target=X_target, sample_weight=counts)
+        assert_allclose(model.predict(X), LinearRegression().fit(X, y, sample_weight=counts).predict(X))
+
     def test_a_learner_without_weights_is_fine_when_none_are_used(self, far):
         X, y, X_target = far
         with pytest.warns(PoorOverlapWarning):
@@ -98,7 +105,7 @@ class TestWhenTheTargetIsNotCovered:
 
     def test_it_can_be_an_error(self, far):
         X, y, X_target = far
-        with pytest.raises(NotIdentifiedError, match="not covered by the source"):
+        with pytest.raises(NotIdentifiedError, match="data do not support weighting"):
             CovariateShiftRegressor(LinearRegression(), on_abstain="error").fit(X, y, X_target=X_target)
 
     def test_it_can_be_overruled(self, far):

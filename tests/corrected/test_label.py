@@ -1,5 +1,7 @@
 """The meta-estimator under label shift."""
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -218,3 +220,87 @@ def test_a_classifier_without_probabilities_is_told_what_to_do(rng):
 def test_fewer_target_rows_than_folds(rng):
     X, y = gaussians(rng, 0.5, 200)
     assert np.isfinite(LabelShiftClassifier(GaussianNB(), random_state=0).fit(X, y, X_target=X[:3]).target_prior_).all()
+
+
+@pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorIdentificationWarning")
+@pytest.mark.parametrize("correction", ["adjust", "retrain"])
+def test_when_it_abstains_nothing_is_corrected(correction):
+    """A weak classifier, not a constant one: there is an estimate, and it must not be used in any way."""
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(80, 2)), np.tile([0, 0, 0, 1], 20)
+    X[:, 0] += 0.2 * y
+    counts = rng.integers(1, 4, 80)
+    model = LabelShiftClassifier(LogisticRegression(), correction=correction, random_state=0)
+    model.fit(X, y, X_target=rng.normal(0.1, 1, (40, 2)), sample_weight=counts)
+    assert not model.corrected_
+    plain = LogisticRegression().fit(X, y, sample_weight=counts)
+    assert_allclose(model.predict_proba(X), plain.predict_proba(X))
+    assert_allclose(model.target_prior_, model.source_prior_)
+    assert np.abs(model.prior_.target_prior_ - model.source_prior_).max() > 0.01
+
+
+def test_scores_of_a_balanced_classifier_are_divided_by_their_own_prior(rng):
+    """class_weight="balanced" gives posteriors under equal priors, whatever the frequencies. Prior .1 -> .6: right is
+    the Bayes accuracy, .861; dividing by the frequencies moves the threshold twice and scores .72."""
+    X, y = gaussians(rng, 0.1, 6000)
+    X_target, y_target = gaussians(rng, 0.6, 6000)
+    model = LabelShiftClassifier(LogisticRegression(class_weight="balanced"), random_state=0).fit(
+        X, y, X_target=X_target
+    )
+    assert_allclose(model.score_prior_, [0.5, 0.5], atol=0.05)
+    assert_allclose(model.source_prior_, [0.9, 0.1], atol=0.02)
+    assert model.score(X_target, y_target) == pytest.approx(bayes_accuracy(0.6), abs=0.012)
+    assert model.predict_proba(X_target)[:, 1].mean() == pytest.approx(0.6, abs=0.04)
+    with pytest.raises(ShiftDataError, match="class_weight='balanced'"):
+        model.set_params(correction="retrain").fit(X, y, X_target=X_target)
+
+
+def test_a_frozen_classifier_from_another_prior(rng):
+    """Trained at .5, labelled rows at .1, target at .6."""
+    trained = LogisticRegression().fit(*gaussians(rng, 0.5, 6000))
+    X, y = gaussians(rng, 0.1, 6000)
+    X_target, y_target = gaussians(rng, 0.6, 6000)
+    model = LabelShiftClassifier(FrozenEstimator(trained)).fit(X, y, X_target=X_target)
+    assert model.score_prior_[1] == pytest.approx(0.5, abs=0.05)
+    assert model.score(X_target, y_target) == pytest.approx(bayes_accuracy(0.6), abs=0.012)
+
+
+def test_calibrated_scores_are_divided_by_the_frequencies(rng):
+    X, y = gaussians(rng, 0.3, 2000)
+    model = LabelShiftClassifier(LogisticRegression(), random_state=0).fit(X, y, X_target=gaussians(rng, 0.6, 2000)[0])
+    assert np.array_equal(model.score_prior_, model.source_prior_)
+    assert_allclose(model.source_prior_, [1 - y.mean(), y.mean()])
+
+
+def test_each_target_row_is_scored_once_by_the_fold_in_turn(rng):
+    """Fold i mod K scores row i, as each source row is scored by one fold."""
+    X, y = gaussians(rng, 0.5, 90)
+    X_target = 100.0 + np.arange(20.0)[:, np.newaxis]
+
+    class Recorder(LogisticRegression):
+        seen: list = []  # noqa: RUF012
+
+        def predict_proba(self, X):
+            if X[0, 0] >= 100:
+                self.seen.append((X[:, 0] - 100).astype(int).tolist())
+            return super().predict_proba(X)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PoorIdentificationWarning)
+        LabelShiftClassifier(Recorder(), cv=3, random_state=0).fit(X, y, X_target=X_target)
+    assert Recorder.seen == [list(range(fold, 20, 3)) for fold in range(3)]
+
+
+@pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorIdentificationWarning")
+@pytest.mark.parametrize("cv", [3, StratifiedKFold(3)])
+def test_a_class_whose_rows_all_weigh_nothing_is_no_class(cv, rng):
+    X, y = gaussians(rng, 0.5, 120)
+    y[:6] = 2
+    for correction in ("adjust", "retrain"):
+        model = LabelShiftClassifier(LogisticRegression(), cv=cv, correction=correction, random_state=0)
+        model.fit(X, y, X_target=X, sample_weight=(y != 2).astype(float))
+        assert model.classes_.tolist() == [0, 1]
+
+
+def test_there_is_no_uncorrected_decision_function():
+    assert not hasattr(LabelShiftClassifier(LogisticRegression()), "decision_function")

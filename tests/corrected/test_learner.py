@@ -9,7 +9,8 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import RandomForestClassifier, StackingRegressor, VotingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
@@ -35,6 +36,11 @@ POLYNOMIAL = make_pipeline(PolynomialFeatures(2), StandardScaler(), Ridge())
         (VotingClassifier([("a", LogisticRegression()), ("b", KNeighborsClassifier())]), None),
         (StackingRegressor([("a", Ridge()), ("b", LinearRegression())]), "sample_weight"),
         (CalibratedClassifierCV(LogisticRegression()), "sample_weight"),
+        (CalibratedClassifierCV(make_pipeline(StandardScaler(), LogisticRegression())), None),
+        (CalibratedClassifierCV(KNeighborsClassifier()), None),
+        (StackingRegressor([("a", Ridge())], KNeighborsRegressor()), None),
+        (OneVsRestClassifier(LogisticRegression()), None),
+        (TransformedTargetRegressor(), "sample_weight"),
     ],
     ids=lambda value: type(value).__name__ if hasattr(value, "fit") else str(value),
 )
@@ -72,12 +78,23 @@ def test_doubled_weights_equal_doubled_rows(estimator, rng):
     assert np.abs(weighted - unweighted).max() > 1e-3
 
 
-@pytest.mark.parametrize("estimator", [Ridge(), make_pipeline(PolynomialFeatures(2), Ridge())])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LogisticRegression(),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        GridSearchCV(make_pipeline(StandardScaler(), LogisticRegression()), {"logisticregression__C": [1.0]}, cv=2),
+        VotingClassifier([("a", LogisticRegression())], voting="soft"),
+        CalibratedClassifierCV(LogisticRegression(), cv=2),
+    ],
+    ids=["bare", "pipeline", "search", "voting", "calibrated"],
+)
 def test_works_with_metadata_routing_switched_on(estimator, rng):
-    X, y, w = rng.normal(size=(20, 2)), rng.normal(size=20), rng.exponential(size=20)
-    expected = fit_weighted(estimator, X, y, w).predict(X)
+    X, w = rng.normal(size=(40, 2)), rng.exponential(size=40)
+    y = (X[:, 0] + rng.normal(size=40) > 0).astype(int)
+    expected = fit_weighted(estimator, X, y, w).predict_proba(X)
     with sklearn.config_context(enable_metadata_routing=True):
-        assert_allclose(fit_weighted(estimator, X, y, w).predict(X), expected)
+        assert_allclose(fit_weighted(estimator, X, y, w).predict_proba(X), expected, atol=1e-6)
 
 
 def test_the_estimator_given_is_not_changed(rng):

@@ -155,7 +155,7 @@ def test_weighted_source_moments_approach_the_target(rng):
 @pytest.mark.parametrize("C", [1.0, 1e6])
 def test_separable_samples_end_finite_and_warn(C):
     X_source, X_target = np.linspace(0, 1, 50)[:, None], np.linspace(2, 3, 50)[:, None]
-    with pytest.warns(PoorOverlapWarning, match="not covered by the source"):
+    with pytest.warns(PoorOverlapWarning, match="data do not support weighting"):
         weighter = LogisticWeighter(C=C, clip=None).fit(X_source, X_target)
     assert np.isfinite(weighter.transform(X_source)).all()
     assert weighter.transform(X_source).mean() == pytest.approx(1)
@@ -190,3 +190,39 @@ def test_ok_samples_do_not_warn(rng):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         LogisticWeighter().fit(rng.normal(size=(500, 1)), rng.normal(0.2, 1, (500, 1)))
+
+
+def test_summary_counts_repeated_target_rows(rng):
+    X_source, X_target = rng.normal(size=(300, 2)), rng.normal(0.5, 1, (150, 2))
+    counts = rng.integers(0, 4, 150)
+    by_counts = LogisticWeighter(clip=1.2).fit(X_source, X_target, sample_weight_target=counts).summary_
+    repeated = LogisticWeighter(clip=1.2).fit(X_source, np.repeat(X_target, counts, axis=0)).summary_
+    for name in ("target_lost_mass", "target_clipped_share", "target_outside_share", "domain_auc", "n_target"):
+        assert getattr(by_counts, name) == pytest.approx(getattr(repeated, name), abs=1e-6), name
+
+
+def test_a_symmetric_gap_that_linear_log_odds_cannot_see_is_refused():
+    """Source N(0, 1), target at -8 and 8: the ratio comes out flat and the effective size full."""
+    rng = np.random.default_rng(0)
+    X_source, X_target = rng.normal(size=(1000, 1)), rng.normal(size=(1000, 1)) + rng.choice([-8, 8], (1000, 1))
+    with pytest.warns(PoorOverlapWarning, match="outside the source's range"):
+        weighter = LogisticWeighter().fit(X_source, X_target)
+    assert weighter.summary_.effective_size > 900
+    assert weighter.summary_.target_outside_share > 0.95
+
+
+@pytest.mark.parametrize(("n_target", "verdict"), [(10, "abstain"), (60, "caution")])
+def test_a_ratio_from_few_target_rows_is_not_trusted(n_target, verdict, rng):
+    """With 10 target rows in five dimensions the weighted mean errs twice as much as the unweighted one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PoorOverlapWarning)
+        weighter = LogisticWeighter().fit(rng.normal(size=(2000, 5)), rng.normal(0.1, 1, (n_target, 5)))
+    assert weighter.summary_.verdict == verdict
+
+
+def test_weights_that_sum_to_one_compare_rows(rng):
+    X_source, X_target = rng.normal(size=(500, 2)), rng.normal(0.5, 1, (300, 2))
+    plain = LogisticWeighter().fit(X_source, X_target)
+    shares = LogisticWeighter().fit(X_source, X_target, sample_weight_source=np.full(500, 1 / 500))
+    assert_allclose(shares.transform(X_source), plain.transform(X_source), rtol=1e-6)
+    assert shares.summary_.verdict == plain.summary_.verdict == "ok"

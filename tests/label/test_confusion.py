@@ -11,14 +11,14 @@ from tests.strategies import invertible_confusions
 
 def test_hard_matrices_count_pairs():
     predicted, true = np.array([0, 0, 1, 1, 1]), np.array([0, 1, 1, 1, 0])
-    joint, conditional = confusion_matrices(np.eye(2)[predicted], true, 2)
+    joint, conditional = confusion_matrices(predicted, true, kind="hard")
     assert_allclose(joint, [[1 / 5, 1 / 5], [1 / 5, 2 / 5]])
     assert_allclose(conditional, [[1 / 2, 1 / 3], [1 / 2, 2 / 3]])
 
 
 def test_soft_matrices_average_scores():
     scores, true = np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]]), np.array([0, 0, 1])
-    joint, conditional = confusion_matrices(scores, true, 2)
+    joint, conditional = confusion_matrices(scores, true)
     assert_allclose(conditional, [[0.7, 0.2], [0.3, 0.8]])
     assert_allclose(joint, conditional * [2 / 3, 1 / 3])
 
@@ -29,10 +29,10 @@ def test_joint_sums_to_one_and_columns_of_conditional_do(data):
     scores = rng.dirichlet(np.ones(4), size=30)
     true = np.append(np.arange(4), rng.integers(0, 4, 26))
     weight = rng.integers(1, 4, 30)
-    joint, conditional = confusion_matrices(scores, true, 4, weight)
+    joint, conditional = confusion_matrices(scores, true, sample_weight=weight)
     assert joint.sum() == pytest.approx(1)
     assert_allclose(conditional.sum(axis=0), 1)
-    repeated = confusion_matrices(np.repeat(scores, weight, axis=0), np.repeat(true, weight), 4)
+    repeated = confusion_matrices(np.repeat(scores, weight, axis=0), np.repeat(true, weight))
     assert_allclose(joint, repeated[0], atol=1e-12)
     assert_allclose(conditional, repeated[1], atol=1e-12)
 

@@ -12,7 +12,8 @@ from numpy.testing import assert_allclose
 from scipy.stats import norm
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from shiftfix.exceptions import InactiveWeightsWarning
+from shiftfix._validation import check_generator
+from shiftfix.exceptions import InactiveWeightsWarning, ShiftDataError
 from shiftfix.mlp import MLPClassifier, MLPRegressor
 
 DETERMINISTIC = {"dropout": 0.0, "early_stopping": False, "random_state": 0}
@@ -214,6 +215,92 @@ def test_interpolating_with_weights_warns(rng):
         warnings.simplefilter("error")
         model.fit(X, y)
         model.set_params(early_stopping=True).fit(X, y, sample_weight=w)
+
+
+def test_held_out_rows_keep_the_shares_of_the_classes():
+    """95 to 5: exactly 5% of the held-out rows, whatever the seed; the validation loss is over 40 rows."""
+    y = np.repeat([0, 1], [380, 20])
+    for seed in range(5):
+        _, held_out = MLPClassifier()._split(y, 40, np.random.default_rng(seed))
+        assert np.bincount(y[held_out]).tolist() == [38, 2]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_class_is_lost_to_the_held_out_rows(seed):
+    y = np.append(np.repeat([0, 1], 50), [2, 3, 3])
+    training, held_out = MLPClassifier()._split(y, 11, np.random.default_rng(seed))
+    assert set(y[training]) == {0, 1, 2, 3}
+    assert sorted([*training, *held_out]) == list(range(103))
+    assert len(held_out) == 11
+
+
+def test_scaling_is_learned_from_the_training_rows_alone(rng):
+    X, y = blobs(rng, 100)
+    far = np.full((5, 5), 1e4), np.zeros(5, int)
+    model = MLPClassifier((4,), max_epochs=1, random_state=0).fit(X, y, eval_set=far)
+    assert_allclose(model.scaler_.mean_, X.mean(axis=0))
+    regressor = MLPRegressor((4,), max_epochs=1, early_stopping=True, random_state=0).fit(X, X[:, 0])
+    assert regressor.target_scaler_.n_samples_seen_ == regressor.scaler_.n_samples_seen_ == 90
+
+
+def test_the_interpolation_warning_goes_by_weight(rng):
+    """99 rows right and one wrong: by count 99%, by weight half; only agreement by weight is interpolation."""
+    X = np.append(np.linspace(1, 2, 99), 1.5)[:, np.newaxis]
+    X[:49] *= -1
+    y = (X[:, 0] > 0).astype(int)
+    y[-1] = 0
+    model = MLPClassifier((), learning_rate=0.05, max_epochs=200, **DETERMINISTIC)
+    with pytest.warns(InactiveWeightsWarning):
+        model.fit(X, y, sample_weight=np.append(np.ones(99), 0.5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, y, sample_weight=np.append(np.ones(99), 3.0))
+
+
+def test_training_loss_in_the_history_is_the_weighted_mean(rng):
+    """One full-batch epoch with a tiny step: the loss met is that of the start, weighted, for any scale of weights."""
+    X, y = blobs(rng, 50)
+    w = rng.exponential(size=50)
+    model = MLPClassifier((8,), learning_rate=1e-12, batch_size=50, max_epochs=1, **DETERMINISTIC).fit(
+        X, y, sample_weight=7 * w
+    )
+    p = model.predict_proba(X)[np.arange(50), y]
+    assert model.history_["train_loss"][0] == pytest.approx(np.average(-np.log(p), weights=w), rel=1e-5)
+
+
+def test_streams_of_random_numbers_are_separate(rng):
+    """Another dropout rate draws other masks, and leaves the start and the split alone."""
+    X, y = blobs(rng, 120)
+    start = lambda **kw: MLPClassifier((8,), learning_rate=1e-12, max_epochs=1, random_state=0, **kw).fit(X, y)  # noqa: E731
+    assert torch.allclose(start(dropout=0.1).module_[0].weight, start(dropout=0.7).module_[0].weight, atol=1e-9)
+    seeds = check_generator(0).integers(2**31 - 1, size=4)
+    assert len(set(seeds.tolist())) == 4
+
+
+def test_values_beyond_float32_are_an_error_not_nan(rng):
+    X, y = blobs(rng, 60)
+    model = MLPClassifier((4,), max_epochs=1, random_state=0).fit(X, y)
+    for huge in (1e39, -1e300):
+        with pytest.raises(ShiftDataError, match="too large for the float32 network"):
+            model.predict_proba(np.full((1, 5), huge))
+
+
+def test_weights_may_be_huge(rng):
+    X, y = blobs(rng, 60)
+    w = rng.exponential(size=60)
+    model = MLPClassifier((4,), max_epochs=2, **DETERMINISTIC)
+    assert_allclose(
+        model.fit(X, y, sample_weight=1e307 * w).predict_proba(X),
+        model.fit(X, y, sample_weight=w).predict_proba(X),
+        atol=1e-5,
+    )
+
+
+def test_read_only_float32_rows_are_taken_without_a_warning(rng):
+    X, y = blobs(rng, 60)
+    X = X.astype(np.float32)
+    X.setflags(write=False)
+    MLPClassifier((4,), max_epochs=1, standardize=False, random_state=0).fit(X, y).predict(X)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -33,7 +33,7 @@ def test_lost_mass_is_one_minus_the_clipped_mean(mu, clip):
 
 
 def test_equal_weights_are_ok():
-    summary = summarize_weights(np.ones(200), target_weights=np.ones(50))
+    summary = summarize_weights(np.ones(200), target_weights=np.ones(100))
     assert (summary.verdict, summary.reasons) == ("ok", ())
     assert summary.domain_auc == 0.5
 
@@ -62,13 +62,51 @@ def test_raw_mean_far_from_one_is_a_reason(mean, verdict):
     assert ("average" in "".join(summary.reasons)) == (verdict == "caution")
 
 
-def test_repeat_counts_equal_repeated_rows(rng):
+@pytest.mark.parametrize("clip", [1.5, "sqrt", None])
+def test_repeat_counts_equal_repeated_rows(rng, clip):
     w, w_target = rng.exponential(size=30), rng.exponential(size=20)
     c, c_target = rng.integers(0, 4, 30), rng.integers(0, 4, 20)
-    by_counts = summarize_weights(w, target_weights=w_target, clip=1.5, sample_weight=c, target_sample_weight=c_target)
-    repeated = summarize_weights(np.repeat(w, c), target_weights=np.repeat(w_target, c_target), clip=1.5)
-    for name in ("n_source", "effective_size", "raw_mean", "target_lost_mass", "domain_auc", "max_weight"):
-        assert getattr(by_counts, name) == pytest.approx(getattr(repeated, name)), name
+    c[w.argmax()] = 0  # a row that does not count must not set the reach
+    by_counts = summarize_weights(w, target_weights=w_target, clip=clip, sample_weight=c, target_sample_weight=c_target)
+    repeated = summarize_weights(np.repeat(w, c), target_weights=np.repeat(w_target, c_target), clip=clip)
+    for name, value in vars(repeated).items():
+        if name not in ("verdict", "reasons"):
+            assert getattr(by_counts, name) == pytest.approx(value), name
+    assert (by_counts.verdict, by_counts.reasons) == (repeated.verdict, repeated.reasons)
+
+
+def test_effective_size_is_that_of_the_clipped_weights():
+    """(99 + 2)^2 / (99 + 4) after the clip; before it 1.2."""
+    summary = summarize_weights([1.0] * 99 + [1000.0], clip=2)
+    assert summary.effective_size == pytest.approx(101**2 / 103)
+    assert summary.max_weight == pytest.approx(2 / 1.01)
+    assert summary.raw_mean == pytest.approx(10.99)
+
+
+@pytest.mark.parametrize(("n_target", "verdict"), [(29, "abstain"), (30, "caution"), (99, "caution"), (100, "ok")])
+def test_a_small_target_sample_decides(n_target, verdict):
+    summary = summarize_weights(np.ones(1000), target_weights=np.ones(n_target))
+    assert summary.verdict == verdict
+    assert summary.n_target == n_target
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.1, "ok"), (0.11, "caution"), (0.31, "abstain")])
+def test_target_outside_the_source_decides(share, verdict):
+    assert summarize_weights(np.ones(1000), target_outside_share=share).verdict == verdict
+
+
+def test_weights_that_sum_to_one_compare_rows():
+    """As repeat counts they would be one row in all."""
+    equal = summarize_weights(np.ones(500), sample_weight=np.full(500, 1 / 500))
+    assert equal.n_source == pytest.approx(500)
+    assert equal.effective_size == pytest.approx(500)
+    assert equal.verdict == "ok"
+
+
+def test_huge_weights_stay_finite():
+    summary = summarize_weights(np.full(200, 1e308))
+    assert summary.raw_mean == pytest.approx(1e308)
+    assert summary.max_weight == pytest.approx(1)
 
 
 def test_prints_a_short_table():
