@@ -26,6 +26,14 @@ def test_the_example_prints_its_output():
         assert float(now) == pytest.approx(float(then), abs=0.03)
 
 
+def test_the_snippets_run_as_they_stand():
+    code = [
+        block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "LogisticWeighter" in block
+    ]
+    assert len(code) == 1
+    subprocess.run([sys.executable, "-c", code[0]], check=True, capture_output=True)
+
+
 def test_the_opening_fits_one_screen():
     opening = README.split("\n## ")[0]
     assert len(opening.splitlines()) <= 50

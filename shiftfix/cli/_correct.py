@@ -3,16 +3,18 @@
 import dataclasses
 import json
 import platform
+import re
 import warnings
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from shiftfix.cli._encode import fit_encoder
-from shiftfix.cli._exit import InputError, UsageError
+from shiftfix.cli._encode import encoded_names, fit_encoder
+from shiftfix.cli._exit import InputError, UnsupportedError, UsageError
 from shiftfix.cli._output import check_output, new_folder
 from shiftfix.cli._tables import prepare_tables, read_table, sha256
+from shiftfix.exceptions import NotIdentifiedError
 
 FOREST_LEAF = 5
 
@@ -61,10 +63,15 @@ def run_correct(source, target, out, options):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit = fit_covariate if options["shift"] == "covariate" else fit_label
-        model, weights, report = fit(learner, X_source, X_target, tables, options)
+        try:
+            model, weights, report = fit(learner, X_source, X_target, tables, options)
+        except NotIdentifiedError as error:
+            raise UnsupportedError(_on_the_command_line(str(error), encoder)) from error
         report["target_score"] = _target_score(model, learner, X_source, X_target, tables)
     # Each fold of the prior repeats the learner's warning; once is enough.
-    notices = list(dict.fromkeys([*tables.notices, *(str(warning.message) for warning in caught)]))
+    said = [_on_the_command_line(str(warning.message), encoder) for warning in caught]
+    notices = list(dict.fromkeys([*tables.notices, *said]))
+    report["reasons"] = [_on_the_command_line(reason, encoder) for reason in report["reasons"]]
     summary = {
         "task": tables.task,
         **report,
@@ -83,6 +90,13 @@ def run_correct(source, target, out, options):
     }
     _write(final, encoder, model, weights, tables, summary)
     return summary
+
+
+def _on_the_command_line(text, encoder):
+    """A message of the library with the names of columns and options as this command has them."""
+    names = encoded_names(encoder)
+    text = re.sub(r"column (\d+)", lambda match: f"column {names[int(match[1])]!r}", text)
+    return re.sub(r'on_abstain="(\w+)"', r"--on-abstain \1", text)
 
 
 def _with_defaults(options):
@@ -218,12 +232,13 @@ def fit_label(learner, X_source, X_target, tables, options):
     summary = summarize_weights(weights, sample_weight=tables.sample_weight)
     verdict, reasons = "ok", []
     if not model.corrected_:
-        verdict, reasons = "abstain", ["the scores do not tell the target's class shares"]
+        verdict, reasons = "abstain", [model.prior_.reason_ or "the scores do not tell the classes apart"]
     elif options["correction"] == "retrain" and summary.verdict != "ok":
         verdict, reasons = "caution", list(summary.reasons)
-    interval = np.full((len(model.classes_), 2), np.nan)
+    # What was estimated, used or not: beside its interval it tells why.
+    interval, estimate = np.full((len(model.classes_), 2), np.nan), model.target_prior_
     if hasattr(model.prior_, "target_prior_"):
-        interval = model.prior_.interval(0.95)
+        interval, estimate = model.prior_.interval(0.95), model.prior_.target_prior_
     priors = [
         {
             "class": value.item(),
@@ -232,9 +247,7 @@ def fit_label(learner, X_source, X_target, tables, options):
             "low": float(low),
             "high": float(high),
         }
-        for value, p, q, (low, high) in zip(
-            model.classes_, model.source_prior_, model.target_prior_, interval, strict=True
-        )
+        for value, p, q, (low, high) in zip(model.classes_, model.source_prior_, estimate, interval, strict=True)
     ]
     report = {
         "shift": "label",
@@ -346,6 +359,7 @@ def summary_rows(summary):
         ]
     for prior in summary["priors"] or []:
         interval = "no interval" if prior["low"] is None else f"95% {prior['low']:.3f} to {prior['high']:.3f}"
+        interval += "" if summary["corrected"] else ", not used"
         rows.append((f"share of {prior['class']}", f"{prior['source']:.3f} -> {prior['target']:.3f} ({interval})"))
     score = summary["target_score"]
     if score is not None:

@@ -37,6 +37,23 @@ def source_values(frame):
     return values
 
 
+def encoded_names(encoder):
+    """What each encoded column is made of: list of str."""
+    names = []
+    for part, transformer, columns in encoder.transformers_:
+        if part == "text":
+            names += [
+                f"{column}={value}"
+                for column, values in zip(columns, transformer[-1].categories_, strict=True)
+                for value in values
+            ]
+        else:
+            names += columns
+        if part == "numeric_with_missing":
+            names += [f"{column} missing" for column in columns]
+    return names
+
+
 def fit_encoder(source, target, numeric, text):
     """Encoder of the raw data frames, fitted on both samples.
 

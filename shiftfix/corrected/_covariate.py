@@ -12,7 +12,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted
 
-from shiftfix._validation import check_generator, check_option, check_sample_weight
+from shiftfix._validation import check_generator, check_option, check_repeat_counts
 from shiftfix.corrected._base import BaseCorrected, estimator_has
 from shiftfix.corrected._learner import fit_weighted
 from shiftfix.corrected._target_sample import target_rows
@@ -37,13 +37,15 @@ class BaseCovariateShift(BaseCorrected):
         Parameters
         ----------
         X : array-like of shape (n_source, n_features)
-            Source rows.
+            Source rows: numbers, since the weighter reads them too. Encode categories and missing values of X and
+            X_target with one transformer beforehand; a Pipeline in ``estimator`` does not reach the weighter.
         y : array-like of shape (n_source,)
             Their labels or values.
         X_target : array-like of shape (n_target, n_features) or TargetSample
             Unlabelled target rows; required.
         sample_weight : array-like of shape (n_source,), default=None
-            Repeat counts of the source rows: they enter the ratio and multiply its weights.
+            Repeat counts of the source rows: they enter the ratio and multiply its weights. Weights below 1
+            compare the rows and are rescaled to average 1.
 
         Returns
         -------
@@ -65,7 +67,7 @@ class BaseCovariateShift(BaseCorrected):
         check_option(self.fallback, "fallback", [None, "resample"])
         X_target = target_rows(X_target)
         check_consistent_length(X, y)
-        counts = None if sample_weight is None else check_sample_weight(sample_weight, _num_samples(X))
+        counts = None if sample_weight is None else check_repeat_counts(sample_weight, _num_samples(X))
         weighter = LogisticWeighter() if self.weighter is None else clone(self.weighter)
         with warnings.catch_warnings():
             # The same verdict is reported below, with what was done about it.

@@ -17,7 +17,14 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from shiftfix._validation import check_generator, check_labels, check_option, check_sample_weight
+from shiftfix._validation import (
+    check_generator,
+    check_labels,
+    check_option,
+    check_repeat_counts,
+    check_same_columns,
+    column_names,
+)
 from shiftfix.corrected._base import BaseCorrected, estimator_has
 from shiftfix.corrected._learner import fit_weighted, learner_of
 from shiftfix.corrected._target_sample import target_rows
@@ -118,7 +125,8 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         X_target : array-like of shape (n_target, n_features) or TargetSample
             Unlabelled target rows; required.
         sample_weight : array-like of shape (n_source,), default=None
-            Repeat counts of the source rows: they enter the prior and multiply its weights.
+            Repeat counts of the source rows: they enter the prior and multiply its weights. Weights below 1
+            compare the rows and are rescaled to average 1.
 
         Returns
         -------
@@ -145,6 +153,8 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         check_classification_targets(labels)
         X, labels = indexable(X, labels)
         X_target = indexable(X_target)[0]
+        if len(np.shape(X)) == len(np.shape(X_target)) == 2:
+            check_same_columns(column_names(X), X_target, "X", "X_target", np.shape(X)[1])
         if not hasattr(self.estimator, "predict_proba"):
             raise ShiftDataError(
                 f"{type(self.estimator).__name__} has no predict_proba, and the prior is learned from class "
@@ -158,7 +168,7 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
                 f"{type(learner).__name__} has class_weight={learner.class_weight!r}, which would work against the "
                 'weights of retraining: set it to None, or use correction="adjust".'
             )
-        counts = None if sample_weight is None else check_sample_weight(sample_weight, len(labels))
+        counts = None if sample_weight is None else check_repeat_counts(sample_weight, len(labels))
         rng = check_generator(self.random_state)
         rows = np.arange(len(labels)) if counts is None else np.flatnonzero(counts)
         self.classes_ = np.unique(labels[rows])
@@ -245,7 +255,7 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
                 # The same finding is reported below, with what was done about it.
                 warnings.simplefilter("ignore", PoorIdentificationWarning)
                 prior.fit(scores_source, labels, scores_target, classes=self.classes_, sample_weight_source=counts)
-            trouble = None if prior.identified_ else "its sampling error is too large, and no shift shows above it"
+            trouble = None if prior.identified_ else prior.reason_
         except NotIdentifiedError as error:
             if self.on_abstain == "error":
                 raise

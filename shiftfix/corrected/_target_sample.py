@@ -9,8 +9,9 @@ class TargetSample:
     """Wrap the target rows, so that ``GridSearchCV(...).fit(X, y, X_target=TargetSample(X_target))`` works.
 
     scikit-learn slices every array-like fit argument that is as long as X into folds. This is no array-like and
-    so is handed on whole; cloning returns the object itself. Preprocessing belongs inside the meta-estimator's
-    ``estimator``: a Pipeline around the meta-estimator transforms X, and leaves the target as it is.
+    so is handed on whole; cloning returns the object itself. A bare array of another length is handed on whole too; one
+    of the same length is cut without a word. A Pipeline AROUND a meta-estimator transforms X and leaves the
+    target as it is, so transform both beforehand, or (label shift) inside the meta-estimator's ``estimator``.
 
     Parameters
     ----------

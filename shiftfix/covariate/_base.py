@@ -27,12 +27,13 @@ LOG_RATIO_BOUND = 500.0
 
 
 def share_outside(source, target, target_counts):
-    """Share of the target rows outside the source's range, in the feature where it is largest; a float.
+    """Share of the target rows outside the source's range, in the feature where it is largest, and its position.
 
     Feature by feature, so that the number does not grow with the number of features.
     """
     outside = (target < source.min(axis=0)) | (target > source.max(axis=0))
-    return float(np.average(outside, axis=0, weights=target_counts).max())
+    share = np.average(outside, axis=0, weights=target_counts)
+    return float(share.max()), int(share.argmax())
 
 
 class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
@@ -102,9 +103,11 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
         else:
             self.log_clip_ = float(np.log(clip_threshold(np.ones(1), self.clip)))
         self.log_mean_ = log_mean_exp(np.minimum(log_source, self.log_clip_), counts_source)
+        outside, place = share_outside(source, target, counts_target)
         summary = summarize_weights(
             np.exp(log_source),
-            target_outside_share=share_outside(source, target, counts_target),
+            target_outside_share=outside,
+            target_outside_feature=f"column {place}" if names is None else repr(names[place]),
             target_weights=np.exp(log_target),
             clip=None if np.isinf(self.log_clip_) else float(np.exp(self.log_clip_)),
             sample_weight=counts_source,

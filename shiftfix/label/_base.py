@@ -7,7 +7,7 @@ import warnings
 from abc import ABCMeta, abstractmethod
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import chi2, norm
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -20,8 +20,10 @@ from shiftfix._validation import (
 )
 from shiftfix.exceptions import PoorIdentificationWarning, ShiftDataError
 
-# An estimate whose mean squared error is a quarter of a uniform guess's is vague; a clear shift may still show in it.
+# An estimate whose variances sum to a quarter of a uniform guess's is vague; a clear shift may still show in it.
 VAGUE_SHARE = 0.25
+# Chance that a vague estimate is used although nothing moved.
+SHIFT_LEVEL = 0.05
 
 
 def guess_variance(n_classes):
@@ -33,7 +35,8 @@ def tells_the_prior(target_prior, source_prior, covariance):
     """Whether an estimate of the target prior is worth using.
 
     No, when it is vague (its variances sum to more than a quarter of a uniform guess's) and also cannot be told
-    from the source prior: |q - p| is less than twice the root of the summed variances.
+    from the source prior by a Wald test, (q - p)' Cov^+ (q - p) against chi-squared with K - 1 degrees of freedom at
+    level 0.05. A shift that is clear in one direction shows there, however vague the others.
 
     Parameters
     ----------
@@ -42,9 +45,11 @@ def tells_the_prior(target_prior, source_prior, covariance):
     covariance : ndarray of shape (n_classes, n_classes)
         Sampling covariance of q.
     """
-    variance = np.trace(covariance)
-    vague = variance > VAGUE_SHARE * guess_variance(len(target_prior))
-    return bool(not vague or np.sum((target_prior - source_prior) ** 2) >= 4 * variance)
+    if np.trace(covariance) <= VAGUE_SHARE * guess_variance(len(target_prior)):
+        return True
+    shift = target_prior - source_prior
+    wald = shift @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ shift
+    return bool(chi2.sf(wald, len(shift) - 1) < SHIFT_LEVEL)
 
 
 def adjust_proba(scores, source_prior, target_prior):
@@ -198,12 +203,15 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         self.target_prior_, self.prior_covariance_, self._cautious_covariance = self._estimate(scores, counts)
         self.class_weight_ = self.target_prior_ / self.source_prior_
         self.identified_ = tells_the_prior(self.target_prior_, self.source_prior_, self._cautious_covariance)
+        self.reason_ = ""
         if not self.identified_:
             error = np.sqrt(np.diag(self._cautious_covariance))
+            self.reason_ = (
+                f"standard errors are up to {error.max():.2f} (class {self.classes_.tolist()[error.argmax()]!r}), and "
+                "the estimate cannot be told from the source prior; use a better classifier, more rows, or fewer classes"
+            )
             warnings.warn(
-                f"The scores do not tell the target prior: standard errors are up to {error.max():.2f} (class "
-                f"{self.classes_.tolist()[error.argmax()]!r}), and the estimate cannot be told from the source prior. "
-                "Use a better classifier, more rows, or merge classes.",
+                f"The scores do not tell the target prior: {self.reason_}.",
                 PoorIdentificationWarning,
                 stacklevel=2,
             )

@@ -88,7 +88,9 @@ class BBSE(BasePriorEstimator):
         itself varies less.
     identified_ : bool
         False when the estimate is vague (its variances sum to more than a quarter of those of a uniform
-        draw from the simplex) and also cannot be told from the source prior.
+        draw from the simplex) and also cannot be told from the source prior (Wald test at level 0.05).
+    reason_ : str
+        Why not, when ``identified_`` is False.
 
     Raises
     ------

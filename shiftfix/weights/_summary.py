@@ -46,6 +46,8 @@ class WeightSummary:
     target_outside_share : float or None
         Share of the target rows outside the range of the source in the feature where it is largest. A ratio
         of a simple form may miss what this sees. None when not told.
+    target_outside_feature : str or None
+        That feature.
     n_target : float or None
         Target rows (with sample weights: their total). None without target weights.
     domain_auc : float or None
@@ -67,6 +69,7 @@ class WeightSummary:
     target_clipped_share: float | None
     target_lost_mass: float | None
     target_outside_share: float | None
+    target_outside_feature: str | None
     n_target: float | None
     domain_auc: float | None
     max_weight: float
@@ -90,7 +93,9 @@ class WeightSummary:
             rows.append(("target rows above the clip", f"{self.target_clipped_share:.1%}"))
             rows.append(("target mass lost", f"{self.target_lost_mass:.1%}"))
         if self.target_outside_share is not None:
-            rows.append(("target outside the source", f"{self.target_outside_share:.1%} (worst feature)"))
+            rows.append(
+                ("target outside the source", f"{self.target_outside_share:.1%} ({self.target_outside_feature})")
+            )
         if self.domain_auc is not None:
             rows.append(("domain AUC", f"{self.domain_auc:.3f}"))
         rows.append(("verdict", self.verdict))
@@ -98,13 +103,14 @@ class WeightSummary:
         return "\n".join(f"{label:<27}{value}" for label, value in rows)
 
 
-def _verdict(effective_size, n_target, lost, outside, raw_mean):
+def _verdict(effective_size, n_target, lost, outside, feature, raw_mean):
     """Verdict and reasons; sizes in rows, shares of the target between 0 and 1, None where not known."""
+    where = f" in {feature}" if feature else " in one feature"
     judged = [
         (effective_size, -1, ESS_CAUTION, ESS_ABSTAIN, "the effective sample size is only {:.1f} rows"),
         (n_target, -1, ESS_CAUTION, ESS_ABSTAIN, "the target sample has only {:g} rows"),
         (lost, 1, LOST_CAUTION, LOST_ABSTAIN, "no source row stands for {:.0%} of the target"),
-        (outside, 1, LOST_CAUTION, LOST_ABSTAIN, "{:.0%} of the target lies outside the source's range in one feature"),
+        (outside, 1, LOST_CAUTION, LOST_ABSTAIN, "{:.0%} of the target lies outside the source's range" + where),
     ]
     abstain, caution = [], []
     for value, sign, careful, refuse, words in judged:
@@ -123,6 +129,7 @@ def summarize_weights(
     *,
     target_weights=None,
     target_outside_share=None,
+    target_outside_feature=None,
     clip=None,
     sample_weight=None,
     target_sample_weight=None,
@@ -143,6 +150,8 @@ def summarize_weights(
         target side is unknown, and the verdict rests on the effective size alone.
     target_outside_share : float in [0, 1], default=None
         As the attribute of WeightSummary; weights alone cannot tell it.
+    target_outside_feature : str, default=None
+        What to call that feature.
     clip : float, "sqrt" or None, default=None
         As :func:`shiftfix.weights.clip_threshold`.
     sample_weight, target_sample_weight : array-like, default=None
@@ -180,7 +189,7 @@ def summarize_weights(
         )
     # Through the largest weight, so that sums of huge weights do not overflow.
     raw_mean = float(w.max() * np.average(w / w.max(), weights=counts))
-    verdict, reasons = _verdict(effective_size, n_target, lost, target_outside_share, raw_mean)
+    verdict, reasons = _verdict(effective_size, n_target, lost, target_outside_share, target_outside_feature, raw_mean)
     scaled = clipped / clipped.max()
     return WeightSummary(
         n_source=float(counts.sum()),
@@ -191,6 +200,7 @@ def summarize_weights(
         target_clipped_share=above,
         target_lost_mass=lost,
         target_outside_share=target_outside_share,
+        target_outside_feature=target_outside_feature,
         n_target=n_target,
         domain_auc=auc,
         max_weight=float(scaled[counts > 0].max() / np.average(scaled, weights=counts)),

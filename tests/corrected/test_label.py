@@ -302,5 +302,28 @@ def test_a_class_whose_rows_all_weigh_nothing_is_no_class(cv, rng):
         assert model.classes_.tolist() == [0, 1]
 
 
+def test_weights_that_sum_to_one_are_no_heavier_penalty(rng):
+    X, y = gaussians(rng, 0.5, 500)
+    X_target, _ = gaussians(rng, 0.8, 300)
+
+    def fit(weight):
+        model = LabelShiftClassifier(LogisticRegression(), random_state=0)
+        return model.fit(X, y, X_target=X_target, sample_weight=weight)
+
+    assert_allclose(fit(np.full(500, 1 / 500)).predict_proba(X), fit(None).predict_proba(X), atol=1e-6)
+
+
+def test_target_columns_are_compared_by_name(rng):
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame(rng.normal(size=(60, 2)), columns=["age", "dose"])
+    y = np.tile([0, 1], 30)
+    with pytest.raises(
+        ShiftDataError, match=r"X_target has the columns of X in another order: use X_target\[X.columns\]"
+    ):
+        LabelShiftClassifier(LogisticRegression()).fit(X, y, X_target=X[["dose", "age"]])
+    with pytest.raises(ShiftDataError, match=r"X_target lacks \['dose'\]"):
+        LabelShiftClassifier(LogisticRegression()).fit(X, y, X_target=X.rename(columns={"dose": "weight"}))
+
+
 def test_there_is_no_uncorrected_decision_function():
     assert not hasattr(LabelShiftClassifier(LogisticRegression()), "decision_function")

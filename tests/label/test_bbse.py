@@ -283,13 +283,21 @@ class TestIsTheEstimateWorthUsing:
 
     @pytest.mark.parametrize(
         ("variance", "shift", "answer"),
-        [(0.0199, 0.0, True), (0.0215, 0.0, False), (0.0215, 0.28, False), (0.0215, 0.31, True), (0.13, 0.5, False)],
+        [(0.0199, 0.0, True), (0.0215, 0.0, False), (0.0215, 0.28, False), (0.0215, 0.30, True), (0.13, 0.5, False)],
     )
     def test_two_classes(self, variance, shift, answer):
-        """Covariance [[v, -v], [-v, v]]: the sum is 2 v, and |q - p|^2 = 2 shift^2 is compared with 8 v."""
+        """Covariance [[v, -v], [-v, v]]: the variances sum to 2 v; Wald is shift^2 / v against 3.841."""
         p = np.array([0.5, 0.5])
         q = p + np.array([shift, -shift])
         assert tells_the_prior(q, p, variance * np.array([[1, -1], [-1, 1]])) == answer
+
+    def test_a_clear_shift_shows_beside_a_vague_direction(self):
+        """Three classes: the first share is known to .02 and moved by .2, the split of the others is not known."""
+        vague, clear = np.array([0.0, 1.0, -1.0]), np.array([2.0, -1.0, -1.0])
+        covariance = 0.3 * np.outer(vague, vague) / 2 + 0.02**2 * np.outer(clear, clear) / 4
+        p = np.array([0.2, 0.4, 0.4])
+        assert tells_the_prior(p + [0.2, -0.1, -0.1], p, covariance)  # noqa: RUF005
+        assert not tells_the_prior(p + [0.0, 0.3, -0.3], p, covariance)  # noqa: RUF005
 
     def test_uniform_draws_have_the_stated_variance(self, rng):
         for n_classes in (2, 5, 10):

@@ -105,3 +105,13 @@ def test_bad_settings_are_named(settings, message):
     X = np.arange(20.0).reshape(10, 2)
     with pytest.raises(ShiftDataError, match=message):
         exponential_tilt(**{"X": X, "y": np.zeros(10), "beta": [0.1, 0.0], **settings})
+
+
+def test_target_weights_are_those_of_the_rows_drawn():
+    """Each row is told by its values; its weight is exp(x'beta) over the mean of the pool."""
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    problem = exponential_tilt(X, X[:, 0], [1.0, -0.5], random_state=1)
+    tilt = np.exp(X @ [1.0, -0.5])
+    weight = {tuple(row): w for row, w in zip(X.tolist(), tilt / tilt.mean(), strict=True)}
+    for rows, weights in ((problem.X_source, problem.source_weights), (problem.X_target, problem.target_weights)):
+        assert_allclose(weights, [weight[tuple(row)] for row in rows.tolist()], rtol=1e-12)

@@ -66,7 +66,8 @@ def test_raw_mean_far_from_one_is_a_reason(mean, verdict):
 def test_repeat_counts_equal_repeated_rows(rng, clip):
     w, w_target = rng.exponential(size=30), rng.exponential(size=20)
     c, c_target = rng.integers(0, 4, 30), rng.integers(0, 4, 20)
-    c[w.argmax()] = 0  # a row that does not count must not set the reach
+    w[0], c[0] = 100.0, 0  # a row that does not count must not set the reach
+    w_target[0], c_target[0] = 50.0, 2
     by_counts = summarize_weights(w, target_weights=w_target, clip=clip, sample_weight=c, target_sample_weight=c_target)
     repeated = summarize_weights(np.repeat(w, c), target_weights=np.repeat(w_target, c_target), clip=clip)
     for name, value in vars(repeated).items():
