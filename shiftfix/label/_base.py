@@ -208,7 +208,8 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
             error = np.sqrt(np.diag(self._cautious_covariance))
             self.reason_ = (
                 f"standard errors are up to {error.max():.2f} (class {self.classes_.tolist()[error.argmax()]!r}), and "
-                "the estimate cannot be told from the source prior; use a better classifier, more rows, or fewer classes"
+                "the estimate cannot be told from the source prior; use a better classifier or more rows, or merge "
+                "classes"
             )
             warnings.warn(
                 f"The scores do not tell the target prior: {self.reason_}.",
