@@ -8,6 +8,7 @@ A model was trained on one population (the source) and is used on another (the t
 ``label``          target class priors when p(y) moves
 ``mlp``            weighted training of dropout-regularised multilayer perceptrons on PyTorch
 ``corrected``      a weighter or a prior with any estimator, as scikit-learn meta-estimators
+``display``        plots: weights, overlap, balance
 ``simulate``       shifts with a known answer
 ``datasets``       find, verify and read the data sets with a card
 =================  ============================================================================
@@ -25,6 +26,7 @@ __all__ = [
     "corrected",
     "covariate",
     "datasets",
+    "display",
     "exceptions",
     "label",
     "mlp",

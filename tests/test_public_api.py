@@ -14,7 +14,7 @@ import pytest
 
 import shiftfix
 
-SUBPACKAGES = ["corrected", "covariate", "datasets", "label", "mlp", "simulate", "weights"]
+SUBPACKAGES = ["corrected", "covariate", "datasets", "display", "label", "mlp", "simulate", "weights"]
 PACKAGE = Path(shiftfix.__file__).parent
 
 

@@ -267,11 +267,13 @@ def _weights_record(summary):
     return _finite(record)
 
 
-def _finite(record):
-    """The record with None for what JSON has no number for."""
-    return {
-        key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in record.items()
-    }
+def _finite(value):
+    """The value with None for what JSON has no number for."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _target_score(model, learner, X_source, X_target, tables):

@@ -20,7 +20,7 @@ from shiftfix._validation import (
     check_two_samples,
 )
 from shiftfix.exceptions import PoorOverlapWarning
-from shiftfix.weights import clip_threshold, summarize_weights
+from shiftfix.weights import balance_table, clip_threshold, summarize_weights
 
 # exp(500) is about 1e217: sums over any number of rows, and products with their root, stay finite.
 LOG_RATIO_BOUND = 500.0
@@ -104,11 +104,20 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
             self.log_clip_ = float(np.log(clip_threshold(np.ones(1), self.clip)))
         self.log_mean_ = log_mean_exp(np.minimum(log_source, self.log_clip_), counts_source)
         outside, place = share_outside(source, target, counts_target)
+        balance = balance_table(
+            source,
+            target,
+            np.exp(np.minimum(log_source, self.log_clip_) - self.log_mean_),
+            feature_names=names,
+            sample_weight_source=counts_source,
+            sample_weight_target=counts_target,
+        )
         summary = summarize_weights(
             np.exp(log_source),
             target_outside_share=outside,
             target_outside_feature=f"column {place}" if names is None else repr(names[place]),
             target_weights=np.exp(log_target),
+            balance=balance,
             clip=None if np.isinf(self.log_clip_) else float(np.exp(self.log_clip_)),
             sample_weight=counts_source,
             target_sample_weight=counts_target,

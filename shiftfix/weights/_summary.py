@@ -1,12 +1,15 @@
 """One look at a weight vector: is it fit to repair a model with?"""
 
+import html
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from shiftfix._validation import check_repeat_counts, check_weights
 from shiftfix.weights._effective_size import effective_sample_size
+from shiftfix.weights._pareto import pareto_k, pareto_k_threshold
 from shiftfix.weights._transform import clip_threshold, clip_weights
 
 # Engineering choices, not theorems: below 100 effective rows a mean is known to a tenth of its standard
@@ -15,8 +18,21 @@ from shiftfix.weights._transform import clip_threshold, clip_weights
 # ratio estimated from ten target rows is no better than their mean, however many source rows are weighted by it.
 ESS_CAUTION, ESS_ABSTAIN = 100, 30
 LOST_CAUTION, LOST_ABSTAIN = 0.10, 0.30
+# Above 1 the weights' tail has no finite mean (Vehtari et al. 2024); the threshold for care depends on n.
+K_ABSTAIN = 1.0
+# Features named in the summary.
+WORST_BALANCED = 3
 # A true ratio averages 1 over the source; an estimate outside this range is not close to one.
 RAW_MEAN_LOW, RAW_MEAN_HIGH = 0.7, 1.4
+
+
+class Imbalance(NamedTuple):
+    """One entry of a BalanceTable: standardised mean differences, in standard deviations."""
+
+    name: str
+    before: float
+    after: float
+    se_after: float
 
 
 @dataclass(frozen=True)
@@ -31,6 +47,11 @@ class WeightSummary:
         Kish effective sample size of the weights after clipping, in rows.
     raw_mean : float
         Mean of the weights before clipping and normalisation; true ratios average 1.
+    raw_mean_se : float
+        Its standard error, sd(w) / sqrt(n), the ratio taken as known; it misleads where pareto_k is large.
+    pareto_k, pareto_k_threshold : float
+        Shape of the tail of the weights before clipping, and the value it should stay below at this n; see
+        :func:`shiftfix.weights.pareto_k` for its infinite values.
     clip : float
         Threshold applied to the raw weights; infinity for none.
     clipped_share : float
@@ -53,6 +74,9 @@ class WeightSummary:
     domain_auc : float or None
         P(weight of a target row > weight of a source row), ties counted half: 0.5 where the samples
         cannot be told apart, 1 where they do not overlap. None without target weights.
+    worst_balanced : tuple of (name, before, after, se_after) or None
+        The three entries worst balanced after weighting, worst first: target minus source mean in standard
+        deviations, before and after weighting, and the standard error of the latter. None without a balance table.
     max_weight : float
         Largest weight after clipping, at mean 1.
     verdict : {"ok", "caution", "abstain"}
@@ -64,6 +88,9 @@ class WeightSummary:
     n_source: float
     effective_size: float
     raw_mean: float
+    raw_mean_se: float
+    pareto_k: float
+    pareto_k_threshold: float
     clip: float
     clipped_share: float
     target_clipped_share: float | None
@@ -72,11 +99,13 @@ class WeightSummary:
     target_outside_feature: str | None
     n_target: float | None
     domain_auc: float | None
+    worst_balanced: tuple[Imbalance, ...] | None
     max_weight: float
     verdict: str
     reasons: tuple[str, ...]
 
-    def __str__(self):
+    def _rows(self):
+        """Labels and values of the printed table."""
         rows = [
             ("source rows", f"{self.n_source:g}"),
             *([] if self.n_target is None else [("target rows", f"{self.n_target:g}")]),
@@ -84,7 +113,8 @@ class WeightSummary:
                 "effective sample size",
                 f"{self.effective_size:.1f} ({self.effective_size / self.n_source:.1%})",
             ),
-            ("raw mean weight (truth 1)", f"{self.raw_mean:.3f}"),
+            ("Pareto k", f"{self.pareto_k:.2f} (below {self.pareto_k_threshold:.2f} is good)"),
+            ("raw mean weight (truth 1)", f"{self.raw_mean:.3f} (s.e. {self.raw_mean_se:.3f})"),
             ("largest weight (mean 1)", f"{self.max_weight:.2f}"),
             ("clip", "none" if np.isinf(self.clip) else f"{self.clip:.3g}"),
             ("source rows clipped", f"{self.clipped_share:.1%}"),
@@ -98,12 +128,26 @@ class WeightSummary:
             )
         if self.domain_auc is not None:
             rows.append(("domain AUC", f"{self.domain_auc:.3f}"))
+        if self.worst_balanced is not None:
+            for j, (name, _, gap, error) in enumerate(self.worst_balanced):
+                shown = name if len(name) <= 30 else name[:29] + "…"
+                rows.append(("" if j else "worst balanced (SD)", f"{shown} {gap:+.3f} (s.e. {error:.3f})"))
         rows.append(("verdict", self.verdict))
         rows += [("  because", reason) for reason in self.reasons]
-        return "\n".join(f"{label:<27}{value}" for label, value in rows)
+        return rows
+
+    def __str__(self):
+        return "\n".join(f"{label:<27}{value}" for label, value in self._rows())
+
+    def _repr_html_(self):
+        body = "".join(
+            f"<tr><td>{html.escape(label.strip())}</td><td>{html.escape(value)}</td></tr>"
+            for label, value in self._rows()
+        )
+        return f"<table><tbody>{body}</tbody></table>"
 
 
-def _verdict(effective_size, n_target, lost, outside, feature, raw_mean):
+def _verdict(effective_size, n_target, lost, outside, feature, raw_mean, k, k_threshold):
     """Verdict and reasons; sizes in rows, shares of the target between 0 and 1, None where not known."""
     where = f" in {feature}" if feature else " in one feature"
     judged = [
@@ -118,6 +162,12 @@ def _verdict(effective_size, n_target, lost, outside, feature, raw_mean):
             abstain.append(words.format(value))
         elif value is not None and sign * value > sign * careful:
             caution.append(words.format(value))
+    if k == np.inf:
+        caution.append("fewer than 5 weights make up the tail: nothing tells how heavy it is")
+    elif k > K_ABSTAIN:
+        abstain.append(f"the largest weights have no finite mean (Pareto k {k:.2f} > {K_ABSTAIN:g})")
+    elif k >= k_threshold:
+        caution.append(f"a few weights decide (Pareto k {k:.2f}, good below {k_threshold:.2f} at this size)")
     if not RAW_MEAN_LOW <= raw_mean <= RAW_MEAN_HIGH:
         caution.append(f"the raw weights average {raw_mean:.3g}, and density ratios average 1")
     verdict = "abstain" if abstain else "caution" if caution else "ok"
@@ -130,16 +180,18 @@ def summarize_weights(
     target_weights=None,
     target_outside_share=None,
     target_outside_feature=None,
+    balance=None,
     clip=None,
     sample_weight=None,
     target_sample_weight=None,
 ):
     """Describe raw weights, what a clip does to them, and whether to use them.
 
-    The verdict is "abstain" when the effective sample size or the target sample is below 30 rows, or more than 30%
-    of the target mass is lost or lies outside the source's range; "ok" when both sizes are at least 100, both
-    shares at most 10% and the raw mean weight within [0.7, 1.4]; "caution" otherwise. These cut-offs are engineering
-    choices, not theorems.
+    The verdict is "abstain" when the effective sample size or the target sample is below 30 rows, Pareto k is above
+    1 (and could be estimated), or more than 30% of the target mass is lost or lies outside the source's range; "ok"
+    when both sizes are at least 100, k is below its threshold, both shares at most 10% and the raw mean weight within
+    [0.7, 1.4]; "caution" otherwise. These cut-offs are engineering choices, not theorems. The balance is shown and
+    does not decide: how much of it matters depends on the model to be repaired.
 
     Parameters
     ----------
@@ -152,6 +204,8 @@ def summarize_weights(
         As the attribute of WeightSummary; weights alone cannot tell it.
     target_outside_feature : str, default=None
         What to call that feature.
+    balance : BalanceTable, default=None
+        Of the finished weights, by :func:`shiftfix.weights.balance_table`; its three worst entries are kept.
     clip : float, "sqrt" or None, default=None
         As :func:`shiftfix.weights.clip_threshold`.
     sample_weight, target_sample_weight : array-like, default=None
@@ -189,12 +243,31 @@ def summarize_weights(
         )
     # Through the largest weight, so that sums of huge weights do not overflow.
     raw_mean = float(w.max() * np.average(w / w.max(), weights=counts))
-    verdict, reasons = _verdict(effective_size, n_target, lost, target_outside_share, target_outside_feature, raw_mean)
+    spread = float(np.sqrt(np.average((w / w.max() - raw_mean / w.max()) ** 2, weights=counts)))
+    n_source = float(counts.sum())
+    k, k_threshold = pareto_k(w, sample_weight=counts), pareto_k_threshold(n_source)
+    if balance is not None:
+        worst = balance.worst(WORST_BALANCED)
+        numbers = [column.tolist() for column in (worst.before, worst.after, worst.se_after)]
+        balance = tuple(map(Imbalance, worst.names, *numbers))
+    verdict, reasons = _verdict(
+        effective_size,
+        n_target,
+        lost,
+        target_outside_share,
+        target_outside_feature,
+        raw_mean,
+        k,
+        k_threshold,
+    )
     scaled = clipped / clipped.max()
     return WeightSummary(
-        n_source=float(counts.sum()),
+        n_source=n_source,
         effective_size=effective_size,
         raw_mean=raw_mean,
+        raw_mean_se=float(w.max() * spread / np.sqrt(n_source)),
+        pareto_k=k,
+        pareto_k_threshold=k_threshold,
         clip=threshold,
         clipped_share=float(np.average(w > threshold, weights=counts)),
         target_clipped_share=above,
@@ -203,6 +276,7 @@ def summarize_weights(
         target_outside_feature=target_outside_feature,
         n_target=n_target,
         domain_auc=auc,
+        worst_balanced=balance,
         max_weight=float(scaled[counts > 0].max() / np.average(scaled, weights=counts)),
         verdict=verdict,
         reasons=reasons,

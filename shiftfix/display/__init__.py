@@ -1,0 +1,16 @@
+"""Plots in scikit-learn's Display convention: ``Display.from_...(...)`` computes and draws, ``plot(ax=)`` redraws.
+
+===================  ==========================================================================
+``WeightDisplay``    histogram of the weights of the source rows, the clip, the effective size
+``OverlapDisplay``   log ratio of source rows against target rows: is there a source where the target is?
+``BalanceDisplay``   love plot: standardised mean differences before and after weighting
+===================  ==========================================================================
+
+matplotlib is loaded by the first plot, not by importing this folder.
+"""
+
+from shiftfix.display._balance import BalanceDisplay
+from shiftfix.display._overlap import OverlapDisplay
+from shiftfix.display._weights import WeightDisplay
+
+__all__ = ["BalanceDisplay", "OverlapDisplay", "WeightDisplay"]

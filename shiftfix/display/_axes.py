@@ -1,0 +1,57 @@
+"""What the plots share: axes on demand and colours that colour-blind readers can tell apart."""
+
+import numpy as np
+
+from shiftfix._validation import check_repeat_counts, import_optional
+
+# From the palette of Okabe & Ito (2008), "Color universal design": blue and vermilion differ in hue and in
+# lightness; what is drawn in them also differs in shape or line.
+BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#666666"
+
+
+def get_axes(ax, size=(6.4, 4.0)):
+    """The axes given, or those of a new figure of ``size`` inches."""
+    pyplot = import_optional("matplotlib.pyplot", "plots")
+    if ax is None:
+        _, ax = pyplot.subplots(figsize=size, layout="constrained")
+    return ax
+
+
+def bin_edges(samples, n_bins):
+    """Equal bins over all samples; one value gets a bin of width 1 around it."""
+    least = min(sample.min() for sample in samples)
+    most = max(sample.max() for sample in samples)
+    if most - least < 1e-9 * max(1.0, abs(most)):
+        least, most = least - 0.5, most + 0.5
+    return np.linspace(least, most, n_bins + 1)
+
+
+def row_counts(sample_weight, n_rows, name="sample_weight"):
+    """Repeat counts, see ``check_repeat_counts``."""
+    return check_repeat_counts(sample_weight, n_rows, name)
+
+
+def ratio_ticks(ax):
+    """Write an axis of log10 ratios as the ratios themselves: 0.1, 1, 10."""
+    ticker = import_optional("matplotlib.ticker", "plots")
+    low, high = ax.get_xlim()
+    if high - low > 2.2:
+        ax.xaxis.set_major_locator(ticker.MaxNLocator(nbins=8, integer=True))
+    else:
+        values = np.concatenate([np.array([1, 2, 5]) * 10.0**k for k in range(int(low) - 2, int(high) + 3)])
+        if np.count_nonzero((values >= 10**low) & (values <= 10**high)) < 3:
+            values = ticker.MaxNLocator(nbins=6).tick_values(10**low, 10**high)
+        inside = np.log10(values[(values >= 10**low) & (values <= 10**high)])
+        ax.xaxis.set_major_locator(ticker.FixedLocator(inside))
+    far = max(abs(low), abs(high)) > 4
+    ax.xaxis.set_major_formatter(
+        ticker.FuncFormatter(lambda x, _: f"$10^{{{x:.0f}}}$" if far else f"{float(f'{10.0**x:.6g}'):g}")
+    )
+    ax.set_xlim(low, high)
+
+
+def legend_above(ax, **options):
+    """Legend over the axes, where it hides no data."""
+    return ax.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), fontsize="small", frameon=False, alignment="left", **options
+    )

@@ -1,0 +1,125 @@
+"""Love plot: standardised mean differences before and after weighting."""
+
+import numpy as np
+
+from shiftfix._validation import check_count
+from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes
+from shiftfix.weights._balance import BALANCED, balance_table
+
+LONGEST_NAME = 28
+
+
+class BalanceDisplay:
+    """Which features the weights bring into balance, and which not.
+
+    A row per entry of a BalanceTable, the worst after weighting on top; bars are two standard errors long on
+    either side. Make one with :meth:`from_estimator`, :meth:`from_weights` or :meth:`from_table`.
+
+    Parameters
+    ----------
+    table : BalanceTable
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    before_, after_ : ErrorbarContainer
+        Absolute differences (x) at rows 0, 1, ... (y), drawn downwards; an infinite one sits at the right edge.
+    limit_line_ : Line2D
+        At 0.1.
+    shown_ : BalanceTable
+        The entries drawn, worst first.
+    """
+
+    def __init__(self, table):
+        self.table = table
+
+    @classmethod
+    def from_table(cls, table, *, ax=None, top=15):
+        """Draw the ``top`` worst entries of a BalanceTable, on ``ax`` or a new figure.
+
+        Raises
+        ------
+        MissingDependencyError
+            When matplotlib is not installed.
+        """
+        return cls(table).plot(ax=ax, top=top)
+
+    @classmethod
+    def from_weights(cls, X_source, X_target, weights, *, ax=None, top=15, **options):
+        """Compute the table and draw it.
+
+        Parameters
+        ----------
+        X_source : array-like of shape (n_source, n_features)
+        X_target : array-like of shape (n_target, n_features)
+        weights : array-like of shape (n_source,)
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+        top : int, default=15
+            Entries to draw.
+        **options
+            Of :func:`shiftfix.weights.balance_table`: score, feature_names, scale and so on.
+
+        Returns
+        -------
+        BalanceDisplay
+
+        Raises
+        ------
+        ShiftDataError
+            As balance_table.
+        """
+        return cls.from_table(balance_table(X_source, X_target, weights, **options), ax=ax, top=top)
+
+    @classmethod
+    def from_estimator(cls, weighter, X_source, X_target, *, ax=None, top=15, **options):
+        """Draw the balance that the finished weights of a fitted weighter reach; see :meth:`from_weights`."""
+        return cls.from_weights(X_source, X_target, weighter.transform(X_source), ax=ax, top=top, **options)
+
+    def plot(self, ax=None, *, top=15):
+        """Draw the ``top`` worst entries, on ``ax`` or a new figure; returns self."""
+        shown = self.table.worst(check_count(top, "top"))
+        n = len(shown)
+        ax = get_axes(ax, size=(6.4, 1.6 + 0.27 * n))
+        gaps = np.abs(np.concatenate([shown.before, shown.after]))
+        errors = np.concatenate([shown.se_before, shown.se_after])
+        drawn = np.isfinite(gaps) & np.isfinite(errors)
+        edge = 1.08 * max(np.max(gaps[drawn] + 2 * errors[drawn], initial=0), 1.2 * BALANCED)
+        rows = np.arange(n)
+        for name, marker, color, offset, face, values, error in (
+            ("before", "o", VERMILION, -0.13, "white", shown.before, shown.se_before),
+            ("after", "D", BLUE, 0.13, BLUE, shown.after, shown.se_after),
+        ):
+            gap = np.abs(values)
+            finite = np.isfinite(gap) & np.isfinite(error)
+            container = ax.errorbar(
+                np.where(finite, gap, edge),
+                rows + offset,
+                # |SMD| cannot be below 0, and neither does its bar go there.
+                xerr=np.where(finite, [np.minimum(2 * error, gap), 2 * error], 0.0),
+                fmt=marker,
+                color=color,
+                markerfacecolor=face,
+                markersize=5.5,
+                elinewidth=1,
+                capsize=2,
+                clip_on=False,
+                zorder=3,
+                label=f"{name} weighting",
+            )
+            setattr(self, f"{name}_", container)
+        self.limit_line_ = ax.axvline(BALANCED, color=GREY, linestyle="--", linewidth=1, label=f"{BALANCED} SD")
+        ax.axvline(0, color=GREY, linewidth=0.8)
+        ax.hlines(rows, 0, edge, color="0.9", linewidth=0.8, zorder=0)
+        labels = [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in shown.names]
+        ax.set_yticks(rows, labels, parse_math=False)
+        ax.set(xlim=(0, edge), ylim=(n - 0.4, -0.6), xlabel="|target - source mean| (standard deviations, ± 2 s.e.)")
+        rest = len(self.table) - n
+        if rest:
+            ax.set_title(f"the {n} worst of {len(self.table)}", fontsize="medium", loc="left")
+        ax.legend(
+            loc="lower center", bbox_to_anchor=(0.5, 1.07 if rest else 1.0), ncols=3, fontsize="small", frameon=False
+        )
+        self.shown_, self.ax_, self.figure_ = shown, ax, ax.figure
+        return self

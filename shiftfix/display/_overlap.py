@@ -1,0 +1,195 @@
+"""Log ratios of the source rows against those of the target rows."""
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from shiftfix._validation import check_count, check_vector
+from shiftfix.display._axes import BLUE, GREY, VERMILION, bin_edges, get_axes, legend_above, ratio_ticks, row_counts
+
+LOG_10 = np.log(10)
+
+
+class OverlapDisplay:
+    """Whether there are source rows where the target is.
+
+    Two histograms of the log ratio, each of area 1. Where the target's lies to the right of every source row,
+    no weight can repair the difference. Make one with :meth:`from_estimator` or :meth:`from_arrays`.
+
+    Parameters
+    ----------
+    log_ratio_source : ndarray of shape (n_source,)
+        log(target density / source density) at the source rows, natural logarithm, not clipped.
+    log_ratio_target : ndarray of shape (n_target,)
+    log_clip : float
+        Logarithm of the clip; infinity for none.
+    counts_source, counts_target : ndarray
+        Repeat counts of the rows.
+    domain_auc : float
+        P(ratio of a target row > ratio of a source row), ties counted half.
+    target_clipped_share : float
+        Share of the target rows above the clip or, without one, above every source row.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    source_, target_ : StepPatch
+        The histograms over log10 of the ratio; ``get_data()`` gives densities and edges.
+    clip_line_ : Line2D
+        At the clip or, without one, at the largest source ratio.
+    """
+
+    def __init__(
+        self,
+        log_ratio_source,
+        log_ratio_target,
+        *,
+        log_clip,
+        counts_source,
+        counts_target,
+        domain_auc,
+        target_clipped_share,
+    ):
+        self.log_ratio_source = log_ratio_source
+        self.log_ratio_target = log_ratio_target
+        self.log_clip = log_clip
+        self.counts_source = counts_source
+        self.counts_target = counts_target
+        self.domain_auc = domain_auc
+        self.target_clipped_share = target_clipped_share
+
+    @classmethod
+    def from_arrays(
+        cls,
+        log_ratio_source,
+        log_ratio_target,
+        *,
+        log_clip=np.inf,
+        sample_weight_source=None,
+        sample_weight_target=None,
+        ax=None,
+        bins=40,
+    ):
+        """Draw log ratios.
+
+        Parameters
+        ----------
+        log_ratio_source : array-like of shape (n_source,)
+            Natural logarithm of target / source density at the source rows.
+        log_ratio_target : array-like of shape (n_target,)
+        log_clip : float, default=inf
+            Logarithm of the clip.
+        sample_weight_source, sample_weight_target : array-like, default=None
+            Repeat counts of the rows.
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+        bins : int, default=40
+
+        Returns
+        -------
+        OverlapDisplay
+
+        Raises
+        ------
+        ShiftDataError
+            For empty, NaN or infinite log ratios.
+        MissingDependencyError
+            When matplotlib is not installed.
+        """
+        source = check_vector(log_ratio_source, "log_ratio_source")
+        target = check_vector(log_ratio_target, "log_ratio_target")
+        counts_source = row_counts(sample_weight_source, source.size, "sample_weight_source")
+        counts_target = row_counts(sample_weight_target, target.size, "sample_weight_target")
+        source, counts_source = source[counts_source > 0], counts_source[counts_source > 0]
+        target, counts_target = target[counts_target > 0], counts_target[counts_target > 0]
+        reach = log_clip if np.isfinite(log_clip) else source.max()
+        auc = roc_auc_score(
+            np.repeat([0, 1], [source.size, target.size]),
+            np.append(source, target),
+            sample_weight=np.append(counts_source, counts_target),
+        )
+        display = cls(
+            source,
+            target,
+            log_clip=float(log_clip),
+            counts_source=counts_source,
+            counts_target=counts_target,
+            domain_auc=float(auc),
+            target_clipped_share=float(np.average(target > reach, weights=counts_target)),
+        )
+        return display.plot(ax=ax, bins=bins)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        weighter,
+        X_source,
+        X_target,
+        *,
+        sample_weight_source=None,
+        sample_weight_target=None,
+        ax=None,
+        bins=40,
+    ):
+        """Draw the log ratios of a fitted weighter at source and target rows.
+
+        Parameters
+        ----------
+        weighter : fitted weighter
+            With ``log_ratio`` and ``log_clip_``, as all in ``shiftfix.covariate``.
+        X_source : array-like of shape (n_source, n_features)
+        X_target : array-like of shape (n_target, n_features)
+        sample_weight_source, sample_weight_target : array-like, default=None
+            Repeat counts of the rows.
+        ax : matplotlib Axes, default=None
+        bins : int, default=40
+
+        Returns
+        -------
+        OverlapDisplay
+
+        Raises
+        ------
+        ShiftDataError
+            For rows that cannot be used.
+        """
+        return cls.from_arrays(
+            weighter.log_ratio(X_source),
+            weighter.log_ratio(X_target),
+            log_clip=weighter.log_clip_,
+            sample_weight_source=sample_weight_source,
+            sample_weight_target=sample_weight_target,
+            ax=ax,
+            bins=bins,
+        )
+
+    def plot(self, ax=None, *, bins=40):
+        """Draw, on ``ax`` or a new figure; returns self."""
+        bins = check_count(bins, "bins")
+        ax = get_axes(ax)
+        source, target = self.log_ratio_source / LOG_10, self.log_ratio_target / LOG_10
+        edges = bin_edges([source, target], bins)
+        n_source, n_target = self.counts_source.sum(), self.counts_target.sum()
+        in_source, _ = np.histogram(source, edges, weights=self.counts_source / n_source)
+        in_target, _ = np.histogram(target, edges, weights=self.counts_target / n_target)
+        width = edges[1] - edges[0]
+        self.source_ = ax.stairs(
+            in_source / width, edges, fill=True, color=BLUE, alpha=0.45, label=f"source ({n_source:,.0f} rows)"
+        )
+        self.target_ = ax.stairs(
+            in_target / width, edges, color=VERMILION, linewidth=1.8, label=f"target ({n_target:,.0f} rows)"
+        )
+        clipped = np.isfinite(self.log_clip)
+        reach = self.log_clip if clipped else self.log_ratio_source.max()
+        where = "the clip" if clipped else "every source row"
+        self.clip_line_ = ax.axvline(
+            reach / LOG_10,
+            color=GREY,
+            linestyle="--",
+            label=f"{self.target_clipped_share:.1%} of the target above {where}",
+        )
+        ax.set(xlabel="density ratio target / source (log scale)", ylabel="share of rows per factor of 10")
+        ratio_ticks(ax)
+        legend_above(ax, title=f"domain AUC {self.domain_auc:.3f}", title_fontsize="small")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self

@@ -1,0 +1,135 @@
+"""Histogram of weights on a logarithmic axis."""
+
+import numpy as np
+
+from shiftfix._validation import check_count, check_weights
+from shiftfix.display._axes import BLUE, VERMILION, bin_edges, get_axes, legend_above, ratio_ticks, row_counts
+from shiftfix.weights import clip_threshold, clip_weights, effective_sample_size
+
+LOG_10 = np.log(10)
+
+
+class WeightDisplay:
+    """How the weights of the source rows are spread, where they are clipped, what they are worth.
+
+    Make one with :meth:`from_estimator` or :meth:`from_weights`.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_source,)
+        Raw weights, target / source density ratio, no unit, not yet clipped.
+    clip : float
+        Upper bound in the unit of ``weights``; infinity for none.
+    effective_size : float
+        Kish effective sample size of the clipped weights, in rows.
+    counts : ndarray of shape (n_source,)
+        Repeat counts of the rows.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    bars_ : BarContainer
+        One bar per bin of log10 weight; its height is a number of rows.
+    clip_line_ : Line2D or None
+    """
+
+    def __init__(self, weights, *, clip, effective_size, counts):
+        self.weights = weights
+        self.clip = clip
+        self.effective_size = effective_size
+        self.counts = counts
+
+    @classmethod
+    def from_weights(cls, weights, *, clip=None, sample_weight=None, ax=None, bins=40):
+        """Draw weights.
+
+        Parameters
+        ----------
+        weights : array-like of shape (n_source,)
+            Raw weights, no unit.
+        clip : float, "sqrt" or None, default=None
+            As :func:`shiftfix.weights.clip_threshold`.
+        sample_weight : array-like of shape (n_source,), default=None
+            Repeat counts of the rows.
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+        bins : int, default=40
+
+        Returns
+        -------
+        WeightDisplay
+
+        Raises
+        ------
+        ShiftDataError
+            For unusable weights or an unknown clip.
+        MissingDependencyError
+            When matplotlib is not installed.
+        """
+        w = check_weights(weights)
+        counts = row_counts(sample_weight, w.size)
+        threshold = clip_threshold(w, clip, sample_weight=counts)
+        clipped = clip_weights(w, None if np.isinf(threshold) else threshold)
+        size = effective_sample_size(clipped, sample_weight=counts)
+        return cls(w, clip=threshold, effective_size=size, counts=counts).plot(ax=ax, bins=bins)
+
+    @classmethod
+    def from_estimator(cls, weighter, X_source, X_target=None, *, sample_weight_source=None, ax=None, bins=40):
+        """Draw the raw weights of a fitted weighter at source rows, and its clip.
+
+        Parameters
+        ----------
+        weighter : fitted weighter
+            With ``log_ratio`` and ``log_clip_``, as all in ``shiftfix.covariate``.
+        X_source : array-like of shape (n_source, n_features)
+        X_target : ignored
+            There so that all displays are called alike.
+        sample_weight_source : array-like of shape (n_source,), default=None
+            Repeat counts of the rows.
+        ax : matplotlib Axes, default=None
+        bins : int, default=40
+
+        Returns
+        -------
+        WeightDisplay
+
+        Raises
+        ------
+        ShiftDataError
+            For rows that cannot be used.
+        """
+        clip = None if np.isinf(weighter.log_clip_) else float(np.exp(weighter.log_clip_))
+        weights = np.exp(weighter.log_ratio(X_source))
+        return cls.from_weights(weights, clip=clip, sample_weight=sample_weight_source, ax=ax, bins=bins)
+
+    def plot(self, ax=None, *, bins=40):
+        """Draw, on ``ax`` or a new figure; returns self. Rows of weight 0 are counted in the legend."""
+        bins = check_count(bins, "bins")
+        ax = get_axes(ax)
+        shown = (self.weights > 0) & (self.counts > 0)
+        log_w = np.log(self.weights[shown]) / LOG_10
+        edges = bin_edges([log_w], bins)
+        heights, _ = np.histogram(log_w, edges, weights=self.counts[shown])
+        total = self.counts.sum()
+        label = f"ESS {self.effective_size:,.0f} of {total:,.0f} rows ({self.effective_size / total:.0%})"
+        absent = self.counts[self.weights == 0].sum()
+        if absent:
+            label += f"\n{absent:,.0f} rows of weight 0 not shown"
+        self.bars_ = ax.bar(
+            edges[:-1], heights, np.diff(edges), align="edge", color=BLUE, edgecolor="white", linewidth=0.3, label=label
+        )
+        self.clip_line_ = None
+        if np.isfinite(self.clip):
+            share = self.counts[self.weights > self.clip].sum() / total
+            self.clip_line_ = ax.axvline(
+                np.log(self.clip) / LOG_10,
+                color=VERMILION,
+                linestyle="--",
+                label=f"clip at {self.clip:.3g} ({share:.1%} of rows above)",
+            )
+        ax.set(xlabel="weight (target / source density, log scale)", ylabel="source rows")
+        ratio_ticks(ax)
+        legend_above(ax)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self

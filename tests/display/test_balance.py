@@ -1,0 +1,81 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from shiftfix import _validation
+from shiftfix.covariate import LogisticWeighter
+from shiftfix.display import BalanceDisplay
+from shiftfix.exceptions import MissingDependencyError
+from shiftfix.weights._balance import balance_table
+from tests.display.helpers import labels
+
+
+@pytest.fixture
+def samples(rng):
+    return rng.normal(size=(300, 8)), rng.normal(np.arange(8) / 8, 1, (200, 8))
+
+
+def parts(container):
+    """Points, and the ends of the error bars."""
+    line, _, (bars,) = container
+    return line.get_xdata(), line.get_ydata(), np.array([segment[:, 0] for segment in bars.get_segments()])
+
+
+def test_points_and_bars_are_those_of_the_table(samples):
+    weighter = LogisticWeighter().fit(*samples)
+    display = BalanceDisplay.from_estimator(weighter, *samples, top=5, score=lambda X: X[:, 0])
+    table = balance_table(*samples, weighter.transform(samples[0]), score=lambda X: X[:, 0]).worst(5)
+    assert display.shown_.names == table.names
+    for container, gap, error in (
+        (display.before_, table.before, table.se_before),
+        (display.after_, table.after, table.se_after),
+    ):
+        x, y, ends = parts(container)
+        gap = np.abs(gap)
+        assert_allclose(x, gap)
+        assert_array_equal(np.round(y), np.arange(5))
+        assert_allclose(ends, np.column_stack([np.maximum(gap - 2 * error, 0), gap + 2 * error]), atol=1e-12)
+    assert [label.get_text() for label in display.ax_.get_yticklabels()] == list(table.names)
+    assert np.diff(display.ax_.get_ylim()) < 0  # the worst is on top
+    assert display.limit_line_.get_xdata()[0] == 0.1
+    assert labels(display.ax_).splitlines() == ["0.1 SD", "before weighting", "after weighting"]
+    assert "5 worst of 18" in display.ax_.get_title(loc="left")
+
+
+def test_an_infinite_difference_sits_at_the_edge():
+    table = balance_table(np.zeros((50, 1)), np.ones((50, 1)), np.ones(50))
+    display = BalanceDisplay.from_table(table)
+    assert parts(display.after_)[0][0] == display.ax_.get_xlim()[1]
+
+
+def test_names_with_dollars_or_great_length_stay_legible(samples):
+    names = ["cost $ per $ day", "x" * 60, *"abcdef"]
+    display = BalanceDisplay.from_weights(*samples, np.ones(300), feature_names=names, squares=False)
+    shown = [label for label in display.ax_.get_yticklabels() if "cost" in label.get_text()]
+    assert not shown[0].get_parse_math()
+    assert max(len(label.get_text()) for label in display.ax_.get_yticklabels()) <= 28
+    display.figure_.canvas.draw()
+
+
+def test_axes_are_used_or_made(samples):
+    display = BalanceDisplay.from_weights(*samples, np.ones(300))
+    assert display.plot(display.ax_, top=3).ax_ is display.ax_
+    assert "standard deviations" in display.ax_.get_xlabel()
+
+
+def test_importing_the_folder_loads_no_matplotlib():
+    code = "import sys, shiftfix.display; print('matplotlib' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
+
+
+def test_without_matplotlib_the_message_says_what_to_install(samples, monkeypatch):
+    def missing(module):
+        raise ImportError(module)
+
+    monkeypatch.setattr(_validation.importlib, "import_module", missing)
+    with pytest.raises(MissingDependencyError, match=r"shiftfix\[plots\]"):
+        BalanceDisplay.from_weights(*samples, np.ones(300))
