@@ -9,13 +9,21 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from shiftfix import simulate
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
-from shiftfix.covariate import LogisticWeighter
+from shiftfix.covariate import KLIEP, KMM, RULSIF, ULSIF, LogisticWeighter
 from shiftfix.label import BBSE
 from shiftfix.mlp import MLPClassifier, MLPRegressor
 
 # name: factory that takes settings
 WEIGHTERS = {
     "logistic": LogisticWeighter,
+}
+
+# Kernel methods: right in few dimensions, and only roughly; their own tests say how far off they may be.
+KERNEL_WEIGHTERS = {
+    "ULSIF": ULSIF,
+    "RULSIF": RULSIF,
+    "KLIEP": KLIEP,
+    "KMM": KMM,
 }
 
 # name: factory

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 
-from tests.registry import LEARNERS, PRIORS, WEIGHTERS, overlapping_scores
+from tests.registry import KERNEL_WEIGHTERS, LEARNERS, PRIORS, WEIGHTERS, overlapping_scores
 
 pandas = pytest.importorskip("pandas")
 polars = pytest.importorskip("polars")
@@ -43,7 +43,7 @@ def answer(kind, estimator):
 
 
 EVERYTHING = (
-    [pytest.param("weighter", make, id=name) for name, make in WEIGHTERS.items()]
+    [pytest.param("weighter", make, id=name) for name, make in (WEIGHTERS | KERNEL_WEIGHTERS).items()]
     + [pytest.param("prior", make, id=name) for name, make in PRIORS.items()]
     + [pytest.param(name, make, id=name) for name, make in LEARNERS.items()]
 )

@@ -1,0 +1,164 @@
+"""Gaussian kernels on standardised features: block by block, so that no matrix of n x n is ever made.
+
+    k(x, c) = exp(-|x - c|^2 / (2 bandwidth^2))
+
+What is drawn here (centres, rows for the median distance, folds) is drawn from the sorted distinct rows and their
+counts, so neither the order of the rows nor the way a repeated row is written changes it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.distance import pdist
+from sklearn.preprocessing import StandardScaler
+
+from shiftfix.exceptions import ShiftDataError
+
+# A block of kernel values and one copy of it stay in a processor's second-level cache.
+BLOCK_BYTES = 2**20
+# A model of non-negative kernels can reach 0 where its logarithm is needed. At a millionth, even a million source rows
+# together weigh no more than one.
+RATIO_FLOOR = 1e-6
+# Multiples of the median distance. In one dimension good widths lie below it; in fifty, where all distances are nearly
+# equal, narrower kernels see no neighbour and wider ones act like low polynomials.
+BANDWIDTH_FACTORS = (0.2, 0.3, 0.45, 0.65, 1.0, 1.5, 2.2, 3.3)
+MEDIAN_ROWS = 200
+
+
+def row_blocks(n_rows, n_columns, block_bytes=BLOCK_BYTES):
+    """Slices that cut n_rows so that a float64 block of n_columns stays within ``block_bytes`` (one row at least)."""
+    step = max(1, block_bytes // (8 * n_columns))
+    return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+
+
+def squared_distances(X, centers):
+    """Squared Euclidean distances, shape (n_rows, n_centers)."""
+    squares = -2 * (X @ centers.T)
+    squares += np.einsum("ij,ij->i", X, X)[:, np.newaxis]
+    squares += np.einsum("ij,ij->i", centers, centers)
+    return np.maximum(squares, 0, out=squares)
+
+
+def gaussian_kernel(squares, bandwidth):
+    """Kernel values of squared distances, same shape."""
+    values = squares * (-0.5 / bandwidth**2)
+    return np.exp(values, out=values)
+
+
+def kernel_times(X, centers, bandwidth, coef):
+    """Kernel matrix of X and the centres times ``coef``, shape (n_rows,), block by block."""
+    product = np.empty(len(X))
+    for rows in row_blocks(len(X), len(centers)):
+        product[rows] = gaussian_kernel(squared_distances(X[rows], centers), bandwidth) @ coef
+    return product
+
+
+def kernel_mean(X, counts, centers, bandwidth):
+    """Mean kernel value over the rows for each centre, shape (n_centers,), block by block."""
+    total = np.zeros(len(centers))
+    for rows in row_blocks(len(X), len(centers)):
+        total += counts[rows] @ gaussian_kernel(squared_distances(X[rows], centers), bandwidth)
+    return total / counts.sum()
+
+
+def distinct_rows(X, counts):
+    """Distinct rows in sorted order and their total counts."""
+    rows, inverse = np.unique(X, axis=0, return_inverse=True)
+    return rows, np.bincount(inverse.ravel(), weights=counts, minlength=len(rows))
+
+
+def draw_rows(rows, counts, size, generator):
+    """At most ``size`` of the distinct rows, drawn without replacement in proportion to their counts."""
+    present = np.flatnonzero(counts > 0)
+    if len(present) <= size:
+        return rows[present]
+    return rows[np.sort(generator.choice(len(rows), size, replace=False, p=counts / counts.sum()))]
+
+
+def median_distance(rows):
+    """Median of the distances between rows that differ; 1 where all are equal."""
+    distances = pdist(rows)
+    distances = distances[distances > 0]
+    return float(np.median(distances)) if distances.size else 1.0
+
+
+def fold_counts(counts, n_folds):
+    """Share every row's count among folds; shape (n_rows, n_folds), rows sum to ``counts``.
+
+    The rows are laid end to end, each as long as its count, and unit number t of the line belongs to fold
+    t modulo n_folds: whole counts are dealt out copy by copy, and other counts work alike.
+    """
+    ends = np.append(0.0, np.cumsum(counts))
+    turns, rest = np.divmod(ends, n_folds)
+    covered = turns[:, np.newaxis] + np.clip(rest[:, np.newaxis] - np.arange(n_folds), 0, 1)
+    return np.diff(covered, axis=0)
+
+
+def pooled_scaler(X_source, X_target, counts_source, counts_target):
+    """Fitted StandardScaler of both samples together.
+
+    Raises
+    ------
+    ShiftDataError
+        When the values of a column overflow when squared.
+    """
+    X = np.concatenate([X_source, X_target])
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaler = StandardScaler().fit(X, sample_weight=np.concatenate([counts_source, counts_target]))
+    if not np.isfinite(scaler.var_).all():
+        column = int(np.flatnonzero(~np.isfinite(scaler.var_))[0])
+        raise ShiftDataError(
+            f"The values of column {column} overflow when squared (largest {np.abs(X[:, column]).max():.3g}): "
+            "rescale the column, for example to thousands or logarithms."
+        )
+    return scaler
+
+
+@dataclass(frozen=True)
+class KernelSetup:
+    """Two samples made ready for kernels.
+
+    Attributes
+    ----------
+    scaler : StandardScaler
+        Of both samples together.
+    source, target : ndarray
+        Standardised rows; the target's distinct rows in sorted order.
+    counts_source, counts_target : ndarray
+        Their repeat counts.
+    centers : ndarray of shape (n_centers, n_features)
+        Standardised target rows.
+    median : float
+        Median distance between standardised rows of both samples.
+    """
+
+    scaler: StandardScaler
+    source: np.ndarray
+    target: np.ndarray
+    counts_source: np.ndarray
+    counts_target: np.ndarray
+    centers: np.ndarray
+    median: float
+
+
+def prepare_kernels(X_source, X_target, counts_source, counts_target, n_centers, generator):
+    """Standardise, draw centres from the target and measure the median distance; a KernelSetup."""
+    scaler = pooled_scaler(X_source, X_target, counts_source, counts_target)
+    target, counts_target = distinct_rows(X_target, counts_target)
+    target = scaler.transform(target)
+    distinct, distinct_counts = distinct_rows(X_source, counts_source)
+    centers = draw_rows(target, counts_target, n_centers, generator)
+    # As many rows of one sample as of the other: the median must see the gap between them at any ratio of sizes.
+    sampled = [
+        scaler.transform(draw_rows(distinct, distinct_counts, MEDIAN_ROWS, generator)),
+        draw_rows(target, counts_target, MEDIAN_ROWS, generator),
+    ]
+    return KernelSetup(
+        scaler,
+        scaler.transform(X_source),
+        target,
+        counts_source,
+        counts_target,
+        centers,
+        median_distance(np.concatenate(sampled)),
+    )
