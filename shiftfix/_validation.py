@@ -18,7 +18,7 @@ def column_names(X):
     return [str(name) for name in columns]
 
 
-def check_matrix(X, name, *, dtype=np.float64):
+def check_matrix(X, name, *, dtype=np.float64, accept_sparse=False):
     """Two-dimensional finite array of floats made from an array-like or a data frame.
 
     Parameters
@@ -27,10 +27,12 @@ def check_matrix(X, name, *, dtype=np.float64):
     name : str
         What messages call it, for example ``"X_source"``.
     dtype : dtype or list of dtype, default=float64
+    accept_sparse : bool, default=False
+        Whether a sparse matrix is welcome; it comes back in compressed row format.
 
     Returns
     -------
-    ndarray of shape (n_rows, n_features)
+    ndarray or csr_array of shape (n_rows, n_features)
 
     Raises
     ------
@@ -42,7 +44,7 @@ def check_matrix(X, name, *, dtype=np.float64):
     """
     if X is None:
         raise ShiftDataError(f"{name} is None: pass an array of shape (n_rows, n_features).")
-    if sparse.issparse(X):
+    if sparse.issparse(X) and not accept_sparse:
         raise ShiftDataError(
             f"{name} is a sparse matrix, and sparse input is not supported here: pass {name}.toarray()."
         )
@@ -51,6 +53,7 @@ def check_matrix(X, name, *, dtype=np.float64):
         array = check_array(
             X,
             dtype=dtype,
+            accept_sparse="csr" if accept_sparse else False,
             ensure_all_finite=False,
             ensure_2d=False,
             allow_nd=True,
@@ -72,12 +75,21 @@ def check_matrix(X, name, *, dtype=np.float64):
         raise ShiftDataError(f"{name} has no rows: pass at least one.")
     if array.shape[1] == 0:
         raise ShiftDataError(f"{name} has 0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
+    if sparse.issparse(array):
+        array = sparse.csr_array(array)
+        if not np.isfinite(array.data).all():
+            raise ShiftDataError(
+                f"{name} contains NaN or infinity among its stored values: impute or drop them, for example with "
+                "scikit-learn's SimpleImputer."
+            )
+        return array
     _check_finite(array, name, names)
     return array
 
 
 def _check_finite(array, name, names):
-    if np.isfinite(array).all():
+    # In blocks, so that no n x p table of booleans is made.
+    if all(np.isfinite(array[start : start + 16384]).all() for start in range(0, len(array), 16384)):
         return
     finite = np.isfinite(array)
     column = int(np.flatnonzero(~finite.all(axis=0))[0])
@@ -114,10 +126,15 @@ def check_same_columns(reference, X, reference_name, name, n_features):
         )
 
 
-def check_two_samples(X_source, X_target):
-    """Both samples as finite float64 arrays with the same columns, and the column names or None."""
-    source = check_matrix(X_source, "X_source")
-    target = check_matrix(X_target, "X_target")
+def check_two_samples(X_source, X_target, check=check_matrix):
+    """Both samples as ``check(X, name)`` returns them, with the same columns, and the column names or None."""
+    source = check(X_source, "X_source")
+    target = check(X_target, "X_target")
+    if sparse.issparse(source) != sparse.issparse(target):
+        one, other = ("X_source", "X_target") if sparse.issparse(source) else ("X_target", "X_source")
+        raise ShiftDataError(
+            f"{one} is a sparse matrix and {other} is not: pass both sparse, or both as arrays with {one}.toarray()."
+        )
     names = column_names(X_source)
     check_same_columns(names, X_target if column_names(X_target) else target, "X_source", "X_target", source.shape[1])
     return source, target, names

@@ -44,3 +44,7 @@ class PoorIdentificationWarning(UserWarning):
 
 class InactiveWeightsWarning(UserWarning):
     """The fitted model interpolates its training rows, so the row weights no longer act."""
+
+
+class UncalibratedRatioWarning(UserWarning):
+    """Estimated density ratios do not average 1 over the source, as true ones do."""

@@ -4,18 +4,25 @@ A new method adds one line to its table and gets every shared test of ``test_kno
 a new problem adds one line to its table and meets every method.
 """
 
+from functools import partial
+
 import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from shiftfix import simulate
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
-from shiftfix.covariate import KLIEP, KMM, RULSIF, ULSIF, LogisticWeighter
+from shiftfix.covariate import KLIEP, KMM, RULSIF, ULSIF, ClassifierWeighter, LogisticWeighter
 from shiftfix.label import BBSE
 from shiftfix.mlp import MLPClassifier, MLPRegressor
 
 # name: factory that takes settings
 WEIGHTERS = {
     "logistic": LogisticWeighter,
+    "logistic, everything chosen": partial(LogisticWeighter, "cv", features="auto"),
+    "classifier": ClassifierWeighter,
+    "classifier, cross-fitted and calibrated": partial(
+        ClassifierWeighter, LogisticRegression(), cv=5, calibration="sigmoid", random_state=0
+    ),
 }
 
 # Kernel methods: right in few dimensions, and only roughly; their own tests say how far off they may be.

@@ -9,9 +9,9 @@
 ============================  ===============================================================
 """
 
+from shiftfix._learner import fit_weighted
 from shiftfix.corrected._covariate import CovariateShiftClassifier, CovariateShiftRegressor
 from shiftfix.corrected._label import LabelShiftClassifier
-from shiftfix.corrected._learner import fit_weighted
 from shiftfix.corrected._target_sample import TargetSample
 
 __all__ = [

@@ -12,9 +12,9 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted
 
+from shiftfix._learner import fit_weighted
 from shiftfix._validation import check_generator, check_option, check_repeat_counts
 from shiftfix.corrected._base import BaseCorrected, estimator_has
-from shiftfix.corrected._learner import fit_weighted
 from shiftfix.corrected._target_sample import target_rows
 from shiftfix.covariate import LogisticWeighter
 from shiftfix.exceptions import NotIdentifiedError, PoorOverlapWarning
@@ -37,8 +37,8 @@ class BaseCovariateShift(BaseCorrected):
         Parameters
         ----------
         X : array-like of shape (n_source, n_features)
-            Source rows: numbers, since the weighter reads them too. Encode categories and missing values of X and
-            X_target with one transformer beforehand; a Pipeline in ``estimator`` does not reach the weighter.
+            Source rows. The weighter reads them too, and a Pipeline in ``estimator`` does not reach it: for categories
+            or missing values pass ``weighter=LogisticWeighter(features=transformer)``.
         y : array-like of shape (n_source,)
             Their labels or values.
         X_target : array-like of shape (n_target, n_features) or TargetSample
@@ -73,7 +73,9 @@ class BaseCovariateShift(BaseCorrected):
             # The same verdict is reported below, with what was done about it.
             warnings.simplefilter("ignore", PoorOverlapWarning)
             self.weighter_ = weighter.fit(X, X_target, sample_weight_source=counts)
-        weights = self.weighter_.transform(X)
+        # A cross-fitted weighter keeps out-of-fold weights of the rows it was fitted on.
+        weights = getattr(self.weighter_, "source_weights_", None)
+        weights = self.weighter_.transform(X) if weights is None else weights
         summary = getattr(self.weighter_, "summary_", None)
         self.summary_ = summarize_weights(weights, sample_weight=counts) if summary is None else summary
         self.corrected_ = self.summary_.verdict != "abstain" or self._decide(self.summary_)

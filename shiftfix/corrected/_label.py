@@ -17,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from shiftfix._learner import fit_weighted, learner_of
 from shiftfix._validation import (
     check_generator,
     check_labels,
@@ -26,7 +27,6 @@ from shiftfix._validation import (
     column_names,
 )
 from shiftfix.corrected._base import BaseCorrected, estimator_has
-from shiftfix.corrected._learner import fit_weighted, learner_of
 from shiftfix.corrected._target_sample import target_rows
 from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, ShiftDataError
 from shiftfix.label import BBSE, adjust_proba, prior_of_scores

@@ -1,17 +1,19 @@
 """Importance weights when p(x) moves and p(y given x) stays.
 
-====================  ===========================================================================
-``LogisticWeighter``  odds of a logistic source-versus-target classifier; the default
-``ULSIF``             ratio by least squares on kernels, closed form
-``RULSIF``            the same for a bounded, relative ratio
-``KLIEP``             ratio by maximum likelihood on kernels
-``KMM``               weights that match kernel means; none for new rows by itself
-====================  ===========================================================================
+======================  =========================================================================
+``LogisticWeighter``    odds of a logistic source-versus-target classifier; the default
+``ClassifierWeighter``  odds of any scikit-learn classifier, cross-fitted when it is flexible
+``ULSIF``               ratio by least squares on kernels, closed form
+``RULSIF``              the same for a bounded, relative ratio
+``KLIEP``               ratio by maximum likelihood on kernels
+``KMM``                 weights that match kernel means; none for new rows by itself
+======================  =========================================================================
 """
 
+from shiftfix.covariate._classifier import ClassifierWeighter
 from shiftfix.covariate._kernel_mean import KMM
 from shiftfix.covariate._kliep import KLIEP
 from shiftfix.covariate._least_squares import RULSIF, ULSIF
 from shiftfix.covariate._logistic import LogisticWeighter
 
-__all__ = ["KLIEP", "KMM", "RULSIF", "ULSIF", "LogisticWeighter"]
+__all__ = ["KLIEP", "KMM", "RULSIF", "ULSIF", "ClassifierWeighter", "LogisticWeighter"]

@@ -8,7 +8,9 @@ import warnings
 from abc import ABCMeta, abstractmethod
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._numerics import log_mean_exp
@@ -19,6 +21,7 @@ from shiftfix._validation import (
     check_same_columns,
     check_two_samples,
 )
+from shiftfix.covariate._logistic_solver import column_scale, moments
 from shiftfix.exceptions import PoorOverlapWarning
 from shiftfix.weights import balance_table, clip_threshold, summarize_weights
 
@@ -26,14 +29,60 @@ from shiftfix.weights import balance_table, clip_threshold, summarize_weights
 LOG_RATIO_BOUND = 500.0
 
 
+BLOCK_ROWS = 4096
+
+
+def bounded(log_ratio):
+    """Log ratios within +-LOG_RATIO_BOUND, so that their exponentials are finite and positive."""
+    return np.clip(log_ratio, -LOG_RATIO_BOUND, LOG_RATIO_BOUND)
+
+
 def share_outside(source, target, target_counts):
     """Share of the target rows outside the source's range, in the feature where it is largest, and its position.
 
     Feature by feature, so that the number does not grow with the number of features.
     """
-    outside = (target < source.min(axis=0)) | (target > source.max(axis=0))
-    share = np.average(outside, axis=0, weights=target_counts)
+    if sparse.issparse(source):
+        least, most = (np.ravel(bound.toarray()) for bound in (source.min(axis=0), source.max(axis=0)))
+        columns, values = target.indices, target.data
+        counts = np.repeat(target_counts, np.diff(target.indptr))
+        outside = counts * ((values < least[columns]) | (values > most[columns]))
+        stored = np.bincount(columns, weights=counts, minlength=len(least))
+        # What is not stored is 0.
+        zeros = (target_counts.sum() - stored) * ((least > 0) | (most < 0))
+        outside = np.bincount(columns, weights=outside, minlength=len(least)) + zeros
+    else:
+        least, most = source.min(axis=0), source.max(axis=0)
+        outside = np.zeros(source.shape[1])
+        for start in range(0, len(target), BLOCK_ROWS):
+            block = target[start : start + BLOCK_ROWS]
+            # Most blocks leave the range in few columns.
+            columns = np.flatnonzero((block.min(axis=0) < least) | (block.max(axis=0) > most))
+            left = block[:, columns]
+            beyond = (left < least[columns]) | (left > most[columns])
+            outside[columns] += target_counts[start : start + BLOCK_ROWS] @ beyond
+    share = outside / target_counts.sum()
     return float(share.max()), int(share.argmax())
+
+
+def present_rows(X, counts):
+    """The rows that count at all, and their counts; X itself when all of them do."""
+    present = counts > 0
+    return (X, counts) if present.all() else (_safe_indexing(X, np.flatnonzero(present)), counts[present])
+
+
+def content_order(samples):
+    """Order of the rows of each sample that depends on their values alone, as a list of index arrays.
+
+    Rows are ranked by one fixed combination of their columns standardised over all samples, so that neither the
+    order of the rows nor the unit of a column matters; equal rows are exchangeable.
+    """
+    mean, variance = moments(samples, [np.ones(X.shape[0]) for X in samples])
+    scale = column_scale(mean, variance, sum(X.shape[0] for X in samples))
+    # Steps of the golden ratio: no two columns share a weight.
+    direction = (0.5 + np.arange(1, len(mean) + 1) * 0.6180339887498949 % 1) / scale
+    # Rounded, so that equal rows tie wherever they lie in memory.
+    return [np.argsort(np.round(X @ direction - mean @ direction, 9), kind="stable") for X in samples]
 
 
 class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
@@ -78,13 +127,14 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
             When the verdict of ``summary_`` is "abstain".
         """
         check_option(self.normalize, "normalize", ["mean", None])
-        source, target, names = check_two_samples(X_source, X_target)
+        source, target, names = check_two_samples(X_source, X_target, self._check_rows)
         n_features = source.shape[1]
-        counts_source = check_repeat_counts(sample_weight_source, len(source), "sample_weight_source")
-        counts_target = check_repeat_counts(sample_weight_target, len(target), "sample_weight_target")
+        all_counts_source = check_repeat_counts(sample_weight_source, source.shape[0], "sample_weight_source")
+        counts_target = check_repeat_counts(sample_weight_target, target.shape[0], "sample_weight_target")
         # A row that counts zero times is no row: it must not even reach the scaling.
-        source, counts_source = source[counts_source > 0], counts_source[counts_source > 0]
-        target, counts_target = target[counts_target > 0], counts_target[counts_target > 0]
+        all_source = source
+        source, counts_source = present_rows(source, all_counts_source)
+        target, counts_target = present_rows(target, counts_target)
         clip_threshold(np.ones(1), self.clip)
 
         self.n_features_in_ = n_features
@@ -93,10 +143,10 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
             self.feature_names_in_ = np.asarray(names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
+        source, target = self._fit_features(source, target)
         self._fit_log_ratio(source, target, counts_source, counts_target)
 
-        log_source = self._bounded_log_ratio(source)
-        log_target = self._bounded_log_ratio(target)
+        log_source, log_target = (bounded(values) for values in self._fitted_log_ratios(source, target))
         log_mean = log_mean_exp(log_source, counts_source)
         if self.clip == "sqrt":
             self.log_clip_ = log_mean + 0.5 * np.log(counts_source.sum())
@@ -104,18 +154,23 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
             self.log_clip_ = float(np.log(clip_threshold(np.ones(1), self.clip)))
         self.log_mean_ = log_mean_exp(np.minimum(log_source, self.log_clip_), counts_source)
         outside, place = share_outside(source, target, counts_target)
-        balance = balance_table(
-            source,
-            target,
-            np.exp(np.minimum(log_source, self.log_clip_) - self.log_mean_),
-            feature_names=names,
-            sample_weight_source=counts_source,
-            sample_weight_target=counts_target,
-        )
+        named = names if source.shape[1] == n_features else None  # a transformer makes columns of its own
+        # Only where it needs no copy: sparse and float32 rows would be turned into dense float64 ones.
+        balance = None
+        if isinstance(source, np.ndarray) and source.dtype == np.float64:
+            balance = balance_table(
+                source,
+                target,
+                np.exp(np.minimum(log_source, self.log_clip_) - self.log_mean_),
+                feature_names=named,
+                sample_weight_source=counts_source,
+                sample_weight_target=counts_target,
+                squares=False,
+            )
         summary = summarize_weights(
             np.exp(log_source),
             target_outside_share=outside,
-            target_outside_feature=f"column {place}" if names is None else repr(names[place]),
+            target_outside_feature=f"column {place}" if named is None else repr(named[place]),
             target_weights=np.exp(log_target),
             balance=balance,
             clip=None if np.isinf(self.log_clip_) else float(np.exp(self.log_clip_)),
@@ -123,14 +178,46 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
             target_sample_weight=counts_target,
         )
         self.summary_ = summary
+        self._keep_source_weights(all_source, all_counts_source, log_source)
+        self._report(summary)
+        return self
+
+    def _check_rows(self, X, name):
+        """Checked rows of one sample: a matrix, or what ``_features`` turns into one."""
+        return check_matrix(X, name)
+
+    def _fit_features(self, source, target):
+        """Matrices the ratio is a function of, from checked rows of both samples."""
+        return source, target
+
+    def _features(self, X):
+        """The matrix the ratio is a function of, from checked rows."""
+        return X
+
+    def _fitted_log_ratios(self, source, target):
+        """Log ratios of the fitted rows of both samples, as they shall be judged."""
+        return self._log_ratio(source), self._log_ratio(target)
+
+    def _keep_source_weights(self, source, counts, log_ratio):
+        """Keep finished weights of the fitted rows that ``transform`` would not return; nothing by default.
+
+        ``source`` and ``counts`` hold all the source rows, ``log_ratio`` belongs to those that count.
+        """
+
+    def _finish(self, log_ratio):
+        """Weights from bounded log ratios: clipped, then divided by the mean."""
+        log_w = np.minimum(log_ratio, self.log_clip_)
+        return np.exp(log_w - self.log_mean_ if self.normalize == "mean" else log_w)
+
+    def _report(self, summary):
+        """Warn of what the user must know; called by ``fit``."""
         if summary.verdict == "abstain":
             warnings.warn(
                 f"The data do not support weighting: {'; '.join(summary.reasons)}. Collect more rows where it says, "
                 "drop the features that separate the samples, or go on unweighted.",
                 PoorOverlapWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-        return self
 
     def transform(self, X):
         """Finished weights of source rows: clipped, then divided by the mean over the fitted source.
@@ -150,8 +237,7 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
         ShiftDataError
             For NaN, infinite values or columns other than those fitted.
         """
-        log_w = np.minimum(self.log_ratio(X), self.log_clip_)
-        return np.exp(log_w - self.log_mean_ if self.normalize == "mean" else log_w)
+        return self._finish(self.log_ratio(X))
 
     def fit_transform(self, X_source, X_target, *, sample_weight_source=None, sample_weight_target=None):
         """``fit``, then the weights of the source rows, shape (n_source,)."""
@@ -181,11 +267,8 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
             For NaN, infinite values or columns other than those fitted.
         """
         check_is_fitted(self, "log_mean_")
-        array = check_matrix(X, "X")
+        rows = self._check_rows(X, "X")
         check_same_columns(
-            self._column_names, X if hasattr(X, "columns") else array, "X_source", "X", self.n_features_in_
+            self._column_names, X if hasattr(X, "columns") else rows, "X_source", "X", self.n_features_in_
         )
-        return self._bounded_log_ratio(array)
-
-    def _bounded_log_ratio(self, X):
-        return np.clip(self._log_ratio(X), -LOG_RATIO_BOUND, LOG_RATIO_BOUND)
+        return bounded(self._log_ratio(self._features(rows)))

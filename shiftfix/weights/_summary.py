@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from shiftfix._validation import check_repeat_counts, check_weights
 from shiftfix.weights._effective_size import effective_sample_size
@@ -147,6 +146,25 @@ class WeightSummary:
         return f"<table><tbody>{body}</tbody></table>"
 
 
+def probability_larger(values, others, counts, other_counts):
+    """P(value > other), ties counted half: the area under the ROC curve; a float.
+
+    Parameters
+    ----------
+    values, others : ndarray of shape (n_values,), (n_others,)
+    counts, other_counts : ndarray of the same shapes
+        Repeat counts.
+    """
+    order = np.argsort(others)
+    below = np.append(0, np.cumsum(other_counts[order]))
+    ranked = others[order]
+    # Sorted questions find their answers in memory that is still near.
+    asked = np.argsort(values)
+    values, counts = values[asked], counts[asked]
+    wins = below[np.searchsorted(ranked, values, "left")] + below[np.searchsorted(ranked, values, "right")]
+    return float(counts @ wins / (2 * below[-1] * counts.sum()))
+
+
 def _verdict(effective_size, n_target, lost, outside, feature, raw_mean, k, k_threshold):
     """Verdict and reasons; sizes in rows, shares of the target between 0 and 1, None where not known."""
     where = f" in {feature}" if feature else " in one feature"
@@ -234,13 +252,7 @@ def summarize_weights(
         above = float(np.average(w_target > reach, weights=target_counts))
         kept = np.divide(reach, w_target, out=np.ones_like(w_target), where=w_target > reach)
         lost = float(np.average(1 - kept, weights=target_counts))
-        auc = float(
-            roc_auc_score(
-                np.repeat([0, 1], [w.size, w_target.size]),
-                np.append(w, w_target),
-                sample_weight=np.append(counts, target_counts),
-            )
-        )
+        auc = probability_larger(w_target, w, target_counts, counts)
     # Through the largest weight, so that sums of huge weights do not overflow.
     raw_mean = float(w.max() * np.average(w / w.max(), weights=counts))
     spread = float(np.sqrt(np.average((w / w.max() - raw_mean / w.max()) ** 2, weights=counts)))

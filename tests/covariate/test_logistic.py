@@ -7,10 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from scipy import sparse
 from scipy.special import expit
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures, StandardScaler
 
 from shiftfix.covariate import LogisticWeighter
-from shiftfix.exceptions import PoorOverlapWarning
+from shiftfix.covariate._logistic import domain_log_loss, held_out_losses
+from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
+from shiftfix.simulate import gaussian_covariate_shift
 from tests import oracles
 from tests.strategies import counts, two_samples
 
@@ -226,3 +233,253 @@ def test_weights_that_sum_to_one_compare_rows(rng):
     shares = LogisticWeighter().fit(X_source, X_target, sample_weight_source=np.full(500, 1 / 500))
     assert_allclose(shares.transform(X_source), plain.transform(X_source), rtol=1e-6)
     assert shares.summary_.verdict == plain.summary_.verdict == "ok"
+
+
+# ---------------------------------------------------------------------------- features, C, and the forms of input
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("d", "n", "least"), [(2, 2000, 0.97), (20, 20000, 0.985)])
+def test_auto_features_find_a_variance_shift(d, n, least, seed):
+    """N(0, I) -> N(e1, diag(.5, .5, 1, ..)): over 6 seeds the correlation was at least .996; linear h reaches .9.
+
+    The effective size of the true weights is .385 n in expectation.
+    """
+    scale = np.append(np.sqrt([0.5, 0.5]), np.ones(d - 2))
+    problem = gaussian_covariate_shift(n, n, n_features=d, mean_shift=1.0, scale=scale, random_state=seed)
+    weighter = LogisticWeighter(features="auto").fit(problem.X_source, problem.X_target)
+    truth = np.log(problem.source_weights)
+    assert np.corrcoef(weighter.log_ratio(problem.X_source), truth)[0, 1] >= least
+    true_size = problem.source_weights.sum() ** 2 / (problem.source_weights**2).sum()
+    assert true_size / n == pytest.approx(0.385, rel=0.1)
+    assert weighter.summary_.effective_size == pytest.approx(true_size, rel=0.1)
+    assert weighter.features_ == "squares"
+    linear = LogisticWeighter().fit(problem.X_source, problem.X_target)
+    assert np.corrcoef(linear.log_ratio(problem.X_source), truth)[0, 1] < 0.94
+
+
+def test_squares_are_those_of_the_closed_form():
+    """N(0, 1) -> N(.5, .64): log w = x^2 / 2 - (x - .5)^2 / 1.28 - log .8, Q = -.28125, slope .78125."""
+    rng = np.random.default_rng(0)
+    weighter = LogisticWeighter(features="squares").fit(rng.normal(0, 1, (40000, 1)), rng.normal(0.5, 0.8, (20000, 1)))
+    assert weighter.quadratic_[0, 0] == pytest.approx(-0.28125, abs=0.05)
+    assert weighter.coef_[0] == pytest.approx(0.78125, abs=0.06)
+    assert weighter.intercept_ == pytest.approx(-0.5 - np.log(0.8) + 0.5 - 0.25 / 1.28 + np.log(0.5), abs=0.06)
+
+
+def test_products_see_a_correlation_that_squares_do_not():
+    """Unit variances, correlation 0 -> .6: log w has -x'(R^-1 - I)x / 2, whose only large part is the product."""
+    rng = np.random.default_rng(0)
+    R = np.array([[1, 0.6], [0.6, 1]])
+    X_source, X_target = rng.normal(size=(8000, 2)), rng.multivariate_normal([0, 0], R, 8000)
+    truth = -0.5 * np.einsum("ij,jk,ik->i", X_source, np.linalg.inv(R) - np.eye(2), X_source)
+    auto = LogisticWeighter(features="auto").fit(X_source, X_target)
+    assert auto.features_ == "quadratic"
+    assert np.corrcoef(auto.log_ratio(X_source), truth)[0, 1] > 0.99
+    assert_allclose(auto.quadratic_, -0.5 * (np.linalg.inv(R) - np.eye(2)), atol=0.1)
+    squares = LogisticWeighter(features="squares").fit(X_source, X_target)
+    assert np.corrcoef(squares.log_ratio(X_source), truth)[0, 1] < 0.8
+
+
+def test_auto_keeps_linear_log_odds_where_nothing_else_helps():
+    chosen = [
+        LogisticWeighter(features="auto").fit(rng.normal(size=(3000, 6)), rng.normal(0.3, 1, (3000, 6))).features_
+        for rng in map(np.random.default_rng, range(6))
+    ]
+    assert chosen.count("linear") >= 4
+
+
+def test_held_out_losses_by_hand(rng):
+    """Five systematic folds by the order of the one feature; scikit-learn's fits with the penalty of all rows."""
+    X_source, X_target = rng.normal(0, 1, (60, 1)), rng.normal(0.7, 1, (45, 1))
+    found = held_out_losses([X_source, X_target], [np.ones(60), np.ones(45)], ["linear"], [10.0, 0.05])
+    for C in (10.0, 0.05):
+        losses = []
+        for fold in range(5):
+            seen, held = zip(
+                *[
+                    (np.sort(X, axis=0)[np.arange(len(X)) % 5 != fold], np.sort(X, axis=0)[fold::5])
+                    for X in (X_source, X_target)
+                ],
+                strict=True,
+            )
+            scaler = StandardScaler().fit(np.vstack(seen))
+            domain = np.repeat([-1, 1], [len(X) for X in seen])
+            model = LogisticRegression(C=C * 105 / len(domain), tol=1e-8).fit(scaler.transform(np.vstack(seen)), domain)
+            h = [model.decision_function(scaler.transform(X)) for X in held]
+            losses.append(domain_log_loss(h, [np.ones(len(X)) for X in held]))
+        assert found["linear", C] == pytest.approx(np.mean(losses), abs=1e-4)
+
+
+def test_log_loss_of_knowing_nothing_is_log_two():
+    assert domain_log_loss([np.zeros(3), np.zeros(2)], [np.ones(3), np.ones(2)]) == pytest.approx(np.log(2))
+    right, wrong = [np.full(3, -5.0), np.full(2, 5.0)], [np.full(3, 5.0), np.full(2, -5.0)]
+    assert (
+        domain_log_loss(right, [np.ones(3), np.ones(2)]) < 0.01 < 4 < domain_log_loss(wrong, [np.ones(3), np.ones(2)])
+    )
+
+
+@SMALL_SAMPLES
+def test_cross_validated_penalty_shrinks_noise_and_keeps_signal(rng):
+    noise = LogisticWeighter("cv").fit(rng.normal(size=(80, 30)), rng.normal(size=(80, 30)))
+    assert noise.C_ == 0.01
+    signal = LogisticWeighter("cv").fit(rng.normal(size=(2000, 2)), rng.normal(0.7, 1, (2000, 2)))
+    assert signal.C_ >= 0.1
+    assert min(signal.held_out_losses_, key=signal.held_out_losses_.get) == ("linear", signal.C_)
+    assert len(signal.held_out_losses_) == 5
+    assert LogisticWeighter("cv", features="auto").fit(rng.normal(size=(3, 2)), rng.normal(size=(3, 2))).C_ == 1
+
+
+@SMALL_SAMPLES
+@settings(max_examples=15)
+@given(samples=two_samples(), seed=st.integers(0, 99))
+def test_choices_depend_neither_on_row_order_nor_on_units_nor_on_the_direction(samples, seed):
+    X_source, X_target = samples
+    one = LogisticWeighter("cv", features="auto").fit(X_source, X_target)
+    order = np.random.default_rng(seed).permutation(len(X_source))
+    other = LogisticWeighter("cv", features="auto").fit(5 + 100 * X_source[order], 5 + 100 * X_target[::-1])
+    assert (other.features_, other.C_) == (one.features_, one.C_)
+    assert_allclose(other.log_ratio(5 + 100 * X_source), one.log_ratio(X_source), atol=1e-4)
+    back = LogisticWeighter("cv", features="auto").fit(X_target, X_source)
+    assert_allclose(back.log_ratio(X_source), -one.log_ratio(X_source), atol=1e-4)
+
+
+@SMALL_SAMPLES
+@given(samples=two_samples())
+@pytest.mark.parametrize("C", [1.0, "cv"])
+def test_sparse_rows_are_those_of_the_array(samples, C):
+    X_source, X_target = (np.where(X > 0, X, 0) for X in samples)
+    dense = LogisticWeighter(C).fit(X_source, X_target)
+    as_sparse = LogisticWeighter(C).fit(sparse.csc_array(X_source), sparse.coo_array(X_target))
+    assert_allclose(as_sparse.log_ratio(sparse.csr_matrix(X_source)), dense.log_ratio(X_source), atol=1e-5)
+    assert_allclose(as_sparse.coef_, dense.coef_, rtol=1e-4, atol=1e-6)
+    assert as_sparse.summary_.target_outside_share == pytest.approx(dense.summary_.target_outside_share)
+
+
+def test_wide_sparse_text_like_rows():
+    """3,000 columns, 1% filled: the rare columns that differ are found without a dense table."""
+    rng = np.random.default_rng(0)
+    X_source = sparse.random_array((4000, 3000), density=0.01, rng=rng, format="csr")
+    X_target = sparse.random_array((4000, 3000), density=0.01, rng=rng, format="csr")
+    X_target = sparse.csr_array(X_target + sparse.csr_array(np.eye(1, 3000)[np.zeros(4000, int)] * 0.1))
+    with pytest.warns(PoorOverlapWarning):
+        weighter = LogisticWeighter(C=0.01, tol=1e-5).fit(X_source, X_target)
+    assert weighter.gradient_norm_ <= 1e-5
+    assert np.argmax(np.abs(weighter.coef_)) == 0
+
+
+def test_single_precision_rows_give_the_answer_of_their_doubles(rng):
+    X_source = rng.normal(0, 1, (3000, 3)).astype(np.float32)
+    X_target = rng.normal(0.5, 1, (2000, 3)).astype(np.float32)
+    for features in ("linear", "quadratic"):
+        single = LogisticWeighter(features=features).fit(X_source, X_target)
+        double = LogisticWeighter(features=features).fit(X_source.astype(float), X_target.astype(float))
+        assert_allclose(single.transform(X_source), double.transform(X_source.astype(float)), rtol=1e-6)
+        assert single.transform(X_source).dtype == np.float64
+
+
+def test_a_transformer_takes_frames_with_text():
+    """Levels with shares (.5, .3, .2) and (.1, .3, .6): w = (.2, 1, 3), from their names."""
+    pandas = pytest.importorskip("pandas")
+    levels = np.array(["low", "mid", "high"])
+
+    def frame(shares):
+        return pandas.DataFrame({"level": np.repeat(levels, shares), "zero": 0.0})
+
+    source, target = frame([500, 300, 200]), frame([50, 150, 300])
+    encode = ColumnTransformer([("level", OneHotEncoder(handle_unknown="ignore"), ["level"])], remainder="passthrough")
+    weighter = LogisticWeighter(C=np.inf, features=encode, clip=None)
+    w = weighter.fit_transform(source, target)
+    assert_allclose(np.unique(w.round(6)), [0.2, 1, 3], rtol=1e-4)
+    assert weighter.n_features_in_ == 2
+    assert list(weighter.feature_names_in_) == ["level", "zero"]
+    counts = np.where(source["level"] == "mid", 0, 1)
+    without = LogisticWeighter(C=np.inf, features=encode, clip=None).fit(source, target, sample_weight_source=counts)
+    assert "x0_mid" not in str(without.transformer_.get_feature_names_out())
+    with pytest.raises(ShiftDataError, match="zero"):
+        weighter.transform(source[["level"]])
+    polars = pytest.importorskip("polars")
+    from_polars = LogisticWeighter(C=np.inf, features=encode, clip=None)
+    assert_allclose(from_polars.fit_transform(polars.from_pandas(source), polars.from_pandas(target)), w, rtol=1e-6)
+
+
+def test_a_transformer_equals_transforming_first(rng):
+    X_source, X_target = rng.normal(size=(500, 2)), rng.normal(0.5, 0.8, (400, 2))
+    squares = PolynomialFeatures(2, include_bias=False)
+    inside = LogisticWeighter(features=squares).fit(X_source, X_target)
+    outside = LogisticWeighter().fit(squares.fit_transform(X_source), squares.fit_transform(X_target))
+    assert_allclose(inside.transform(X_source), outside.transform(squares.transform(X_source)), rtol=1e-6)
+    assert len(inside.coef_) == 5
+
+
+def test_warm_start_changes_the_steps_and_not_the_answer(rng):
+    X_source, X_target = rng.normal(size=(3000, 4)), rng.normal(0.5, 1, (2000, 4))
+    cold = LogisticWeighter().fit(X_source, X_target)
+    warm = LogisticWeighter(warm_start=True).fit(X_source, X_target)
+    assert warm.n_iter_ == cold.n_iter_ > 1
+    warm.fit(X_source, X_target)
+    assert warm.n_iter_ == 0
+    warm.fit(X_source[:, :2], X_target[:, :2])
+    assert_allclose(warm.coef_, LogisticWeighter().fit(X_source[:, :2], X_target[:, :2]).coef_, atol=1e-6)
+    moved = warm.fit(X_source[:, :2] + 3, X_target[:, :2] + 3)
+    assert_allclose(moved.coef_, LogisticWeighter().fit(X_source[:, :2], X_target[:, :2]).coef_, atol=1e-6)
+
+
+def test_the_gradient_is_certified_and_a_short_run_says_so(rng):
+    X_source, X_target = rng.normal(size=(500, 3)), rng.normal(1, 1, (400, 3))
+    weighter = LogisticWeighter().fit(X_source, X_target)
+    X, domain = np.vstack([X_source, X_target]), np.repeat([0.0, 1.0], [500, 400])
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    residual = expit(X @ weighter.coef_ + weighter.intercept_) - domain
+    by_hand = np.append(residual.sum(), Z.T @ residual + weighter.coef_ * X.std(axis=0)) / 900
+    assert np.abs(by_hand).max() == pytest.approx(weighter.gradient_norm_, abs=1e-13)
+    assert weighter.gradient_norm_ <= 1e-8
+    with pytest.warns(ConvergenceWarning, match="after 1 of 1 iterations"):
+        assert LogisticWeighter(max_iter=1).fit(X_source, X_target).gradient_norm_ > 1e-8
+
+
+@pytest.mark.parametrize("features", ["quadratic", "auto"])
+def test_separable_samples_end_finite_with_every_choice(features):
+    X_source, X_target = np.linspace(0, 1, 50)[:, None], np.linspace(2, 3, 50)[:, None]
+    with pytest.warns(PoorOverlapWarning):
+        weighter = LogisticWeighter("cv", features=features).fit(X_source, X_target)
+    assert np.isfinite(weighter.coef_).all()
+    assert np.isfinite(weighter.transform(X_source)).all()
+    assert weighter.summary_.verdict == "abstain"
+
+
+S, T = np.random.default_rng(0).normal(size=(60, 2)), np.random.default_rng(1).normal(size=(40, 2))
+ERRORS = {
+    "features unknown": (lambda: LogisticWeighter(features="cubic").fit(S, T), "features='cubic'"),
+    "features no transformer": (lambda: LogisticWeighter(features=3).fit(S, T), "features=3"),
+    "C word": (lambda: LogisticWeighter("auto").fit(S, T), "C='auto'"),
+    "squares of sparse rows": (
+        lambda: LogisticWeighter(features="squares").fit(sparse.csr_array(S), sparse.csr_array(T)),
+        "fill in a sparse",
+    ),
+    "one of two sparse": (lambda: LogisticWeighter().fit(S, sparse.csr_array(T)), "X_target is a sparse.*toarray"),
+    "sparse NaN": (
+        lambda: LogisticWeighter().fit(sparse.csr_array(np.where(S > 1, np.nan, 0)), sparse.csr_array(T)),
+        "stored values",
+    ),
+    "transformer that drops rows": (
+        lambda: LogisticWeighter(features=FunctionTransformer(lambda X: X[:3])).fit(S, T),
+        "keeps the rows",
+    ),
+    "transformer that leaves NaN": (
+        lambda: LogisticWeighter(features=FunctionTransformer(lambda X: X * np.nan)).fit(S, T),
+        "X_source transformed contains NaN",
+    ),
+    "transformer of nothing": (lambda: LogisticWeighter(features=StandardScaler()).fit(None, T), "X_source is None"),
+    "transformer of no rows": (lambda: LogisticWeighter(features=StandardScaler()).fit(S[:0], T), r"shape \(0, 2\)"),
+    "transformer of other columns": (
+        lambda: LogisticWeighter(features=StandardScaler()).fit(S, T[:, :1]),
+        "X_target has 1 columns",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), ERRORS.values(), ids=ERRORS.keys())
+def test_errors_say_what_to_do(call, message):
+    with pytest.raises(ShiftDataError, match=message):
+        call()

@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from shiftfix.corrected._learner import fit_weighted, weight_parameter
+from shiftfix._learner import fit_weighted, weight_parameter
 from shiftfix.exceptions import ShiftDataError
 
 POLYNOMIAL = make_pipeline(PolynomialFeatures(2), StandardScaler(), Ridge())

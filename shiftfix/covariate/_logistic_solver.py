@@ -1,0 +1,406 @@
+"""Penalised logistic regression of source (-1) against target (+1) rows, exactly and in blocks of rows.
+
+With h = b + z' beta on standardised columns z, repeat counts c of total N, and y = -1 or +1, the objective is
+
+    F(b, beta) = (1 / N) sum_i c_i log(1 + exp(-y_i h_i)) + |beta|^2 / (2 C N),
+
+the objective of scikit-learn's LogisticRegression divided by C N, with a free intercept b. Its gradient and Hessian are
+sums over rows, so that a pass over blocks of rows needs no table but one block:
+
+    gradient = (1 / N) sum_i c_i (p_i - [y_i = 1]) (1, z_i) + (0, beta) / (C N),
+    Hessian  = (1 / N) sum_i c_i p_i (1 - p_i) (1, z_i)(1, z_i)' + diag(0, 1, .., 1) / (C N).
+
+Newton's steps start from the solution on every 16th row when there are many rows, which is near; the Hessian is made
+again only where the gradient no longer falls fast (Shamanskii's method), since a pass without it costs a third.
+Source: Hastie, Tibshirani & Friedman (2009), "The Elements of Statistical Learning", equations 4.21 to 4.26 (the
+sums); Kelley (2003), "Solving Nonlinear Equations with Newton's Method", section 2.3 (chord and Shamanskii);
+Nocedal & Wright (2006), "Numerical Optimization", equation 3.4 (sufficient decrease), section 7.2 (L-BFGS).
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.optimize import minimize
+
+# About 1 MB of float64: a block and its scaled copy stay in the processor's cache.
+BLOCK_ENTRIES = 2**17
+SPARSE_BLOCK_ROWS = 65536
+# Beyond this many columns a Hessian costs more than the L-BFGS steps it saves.
+NEWTON_COLUMNS = 1000
+PILOT_STRIDE = 16
+PILOT_ROWS_PER_COLUMN = 50
+PILOT_TOLERANCE = 1e-4
+# A Hessian serves as long as each step divides the gradient by this.
+CHORD_GAIN = 8
+# Added to the Hessian, whose diagonal is at most 1/4, when the plain step fails.
+DAMPINGS = (1e-4, 1e-2, 1.0)
+# Offsets of a column, in its standard deviations, that sums of products keep ten digits with.
+OFFSET_LIMIT = 1e3
+SUFFICIENT_DECREASE = 1e-4
+# Relative rounding error of a mean over many rows.
+ROUNDING = 1e-13
+EXPANSIONS = ("linear", "squares", "quadratic")
+
+
+def n_columns(expansion, n_features):
+    """Columns of an expansion of ``n_features`` features."""
+    products = n_features * (n_features - 1) // 2
+    return n_features + n_features * (expansion != "linear") + products * (expansion == "quadratic")
+
+
+def moments(samples, counts):
+    """Mean and variance of every column over all samples, weighted by repeat counts.
+
+    Block by block, each with its own mean (Chan, Golub & LeVeque 1983, Amer. Statist. 37:242-247, equation 2.1),
+    so that a large offset does not drown the variance.
+
+    Parameters
+    ----------
+    samples : list of ndarray or csr_array of shape (n_rows, n_columns)
+    counts : list of ndarray of shape (n_rows,)
+
+    Returns
+    -------
+    mean, variance : ndarray of shape (n_columns,)
+        In the unit of the columns, and its square; infinite or NaN where squares overflow.
+    """
+    total, mean, squares = 0.0, np.zeros(samples[0].shape[1]), np.zeros(samples[0].shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for X, c in zip(samples, counts, strict=True):
+            for rows in blocks(X):
+                block, weight = X[rows], c[rows]
+                size = weight.sum()
+                block_mean = (block.T @ weight) / size
+                if sparse.issparse(block):
+                    block_squares = (block * block).T @ weight - size * block_mean**2
+                else:
+                    centred = block - block_mean
+                    block_squares = np.square(centred, out=centred).T @ weight
+                gap = block_mean - mean
+                squares += block_squares + gap**2 * (total * size / (total + size))
+                total += size
+                mean += gap * (size / total)
+        return mean, np.maximum(squares, 0) / total
+
+
+def blocks(X, n_wide=None):
+    """Slices of rows of about ``BLOCK_ENTRIES`` entries, for ``n_wide`` columns per row."""
+    size = max(64, BLOCK_ENTRIES // (n_wide or X.shape[1])) if not sparse.issparse(X) else SPARSE_BLOCK_ROWS
+    return [slice(start, min(start + size, X.shape[0])) for start in range(0, X.shape[0], size)]
+
+
+def column_scale(mean, variance, n_rows):
+    """Standard deviations, and 1 for columns that are constant up to rounding."""
+    bound = n_rows * np.finfo(float).eps
+    with np.errstate(over="ignore", invalid="ignore"):
+        constant = variance <= bound * variance + (bound * mean) ** 2
+    return np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, variance)))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns h is linear in: features minus ``mean`` and, when expanded, their squares and products.
+
+    Attributes
+    ----------
+    expansion : {"linear", "squares", "quadratic"}
+    mean, unit : ndarray of shape (n_features,)
+        Expanded are the features (x - mean) / unit; for "linear", unit is 1.
+    centre, scale : ndarray of shape (n_columns,)
+        Mean and standard deviation of the columns made; z = (column - centre) / scale.
+    """
+
+    expansion: str
+    mean: np.ndarray
+    unit: np.ndarray
+    centre: np.ndarray
+    scale: np.ndarray
+
+    def centred(self, block, out=None):
+        """Columns minus their centres of a dense block, shape (n_rows, n_columns), not yet divided by ``scale``."""
+        n_features = block.shape[1]
+        out = np.empty((len(block), n_columns(self.expansion, n_features))) if out is None else out[: len(block)]
+        z = out[:, :n_features]
+        np.subtract(block, self.mean, out=z)
+        if self.expansion == "linear":
+            return out
+        z /= self.unit
+        np.multiply(z, z, out=out[:, n_features : 2 * n_features])
+        at = 2 * n_features
+        if self.expansion == "quadratic":
+            for j in range(n_features - 1):
+                width = n_features - 1 - j
+                np.multiply(z[:, j : j + 1], z[:, j + 1 :], out=out[:, at : at + width])
+                at += width
+        out -= self.centre
+        return out
+
+    def log_odds(self, X, beta, intercept):
+        """Log odds h at the rows of a dense or sparse matrix, shape (n_rows,)."""
+        coefficients = beta / self.scale
+        if sparse.issparse(X):
+            return X @ coefficients + (intercept - self.mean @ coefficients)
+        h = np.empty(X.shape[0])
+        for rows in blocks(X, len(coefficients)):
+            h[rows] = self.centred(X[rows]) @ coefficients + intercept
+        return h
+
+    def polynomial(self, beta, intercept):
+        """Parts of h = a + b'x + x'Qx in the units of the features, from coefficients of the standardised columns.
+
+        Returns
+        -------
+        a : float
+        b : ndarray of shape (n_features,)
+        Q : ndarray of shape (n_features, n_features) or None
+            Symmetric; None for "linear".
+        """
+        coefficients = beta / self.scale
+        n_features = len(self.mean)
+        if self.expansion == "linear":
+            return float(intercept - coefficients @ self.mean), coefficients, None
+        Q = np.diag(coefficients[n_features : 2 * n_features])
+        if self.expansion == "quadratic":
+            upper = np.triu_indices(n_features, 1)
+            Q[upper] = coefficients[2 * n_features :] / 2
+            Q[upper[::-1]] = Q[upper]
+        Q = Q / np.outer(self.unit, self.unit)
+        slope = coefficients[:n_features] / self.unit
+        a = intercept - coefficients @ self.centre - slope @ self.mean + self.mean @ Q @ self.mean
+        return float(a), slope - 2 * Q @ self.mean, Q
+
+
+def make_columns(samples, counts, expansion):
+    """Columns standardised over both samples; the variance of the features too, for the caller's checks."""
+    mean, variance = moments(samples, counts)
+    n_rows = sum(X.shape[0] for X in samples)
+    scale = column_scale(mean, variance, n_rows)
+    plain = Columns("linear", mean, np.ones_like(scale), np.zeros_like(scale), scale)
+    if expansion == "linear" or not np.isfinite(variance).all():
+        return plain, variance
+    raw = Columns(expansion, mean, scale, np.zeros(1), np.ones(1))
+    # Mean and variance of the expanded columns, whose values are of order 1: no offset to be careful of.
+    total = sum(c.sum() for c in counts)
+    first, second = 0.0, 0.0
+    for X, c in zip(samples, counts, strict=True):
+        for rows in blocks(X, n_columns(expansion, X.shape[1])):
+            block = raw.centred(X[rows])
+            first = first + c[rows] @ block
+            second = second + c[rows] @ np.square(block, out=block)
+    centre = first / total
+    wide = column_scale(np.ones_like(centre), np.maximum(second / total - centre**2, 0), n_rows)
+    return Columns(expansion, mean, scale, centre, wide), variance
+
+
+class Objective:
+    """F, its gradient and its Hessian at (intercept, beta), by passes over the samples.
+
+    Parameters
+    ----------
+    samples : list of two ndarray or csr_array
+        Source and target rows.
+    counts : list of two ndarray
+        Their repeat counts.
+    columns : Columns
+    penalty : float
+        1 / (C N); 0 for none.
+    """
+
+    def __init__(self, samples, counts, columns, penalty):
+        self.samples, self.counts, self.columns, self.penalty = samples, counts, columns, penalty
+        self.total = float(sum(c.sum() for c in counts))
+        self.n_rows = sum(X.shape[0] for X in samples)
+        # Where and with what h was made last: the answer at the solution needs no further pass.
+        self.last: tuple = (None, None)
+        # Means may be taken out of the sums, and no centred copy of a block is made, as long as they are not so large
+        # that the sums lose digits. Sparse blocks could not be centred; single precision must be left first.
+        offset = np.abs(columns.mean / columns.scale).max() if columns.expansion == "linear" else np.inf
+        self.in_place = [sparse.issparse(X) or (X.dtype == np.float64 and offset < OFFSET_LIMIT) for X in samples]
+
+    def pilot(self):
+        """The same objective on every 16th row."""
+        samples = [X[::PILOT_STRIDE] for X in self.samples]
+        return Objective(samples, [c[::PILOT_STRIDE] for c in self.counts], self.columns, self.penalty)
+
+    def log_odds(self, point):
+        """Log odds of both samples at a point, as a list of arrays of shape (n_rows,)."""
+        if self.last[0] is not None and np.array_equal(point, self.last[0]):
+            return self.last[1]
+        return [self.columns.log_odds(X, point[1:], point[0]) for X in self.samples]
+
+    def __call__(self, point, hessian=False):
+        """F, gradient of shape (1 + n_columns,) and, when asked, Hessian (otherwise None)."""
+        scale = self.columns.scale
+        size = len(scale)
+        loss, gradient, H = 0.0, np.zeros(1 + size), np.zeros((1 + size, 1 + size)) if hessian else None
+        log_odds = [np.empty(X.shape[0]) for X in self.samples]
+        for i in range(2):
+            loss += self._add_sample(i, point, log_odds[i], gradient, H)
+        self.last = point.copy(), log_odds
+        value = loss / self.total + self.penalty / 2 * (point[1:] @ point[1:])
+        gradient[1:] /= scale
+        gradient /= self.total
+        gradient[1:] += self.penalty * point[1:]
+        if H is not None:
+            H[1:, :] /= scale[:, np.newaxis]
+            H[:, 1:] /= scale
+            H /= self.total
+            H[np.arange(1, 1 + size), np.arange(1, 1 + size)] += self.penalty
+        return value, gradient, H
+
+    def _add_sample(self, i, point, log_odds, gradient, H):
+        """Add the sums of one sample to gradient and Hessian, in the units of the columns; return its loss."""
+        X, c, is_target, in_place = self.samples[i], self.counts[i], i == 1, self.in_place[i]
+        is_sparse = sparse.issparse(X)
+        size = len(gradient) - 1
+        slope = point[1:] / self.columns.scale
+        mean = self.columns.mean if in_place else np.zeros(size)
+        intercept = point[0] - mean @ slope
+        rows_of = blocks(X, size)
+        height = rows_of[0].stop
+        centred = None if in_place else np.empty((height, size))
+        scaled = np.empty((0 if is_sparse or H is None else height, size))
+        loss, pull, pulls = 0.0, 0.0, np.zeros(size)
+        curve, curves, table = 0.0, np.zeros(size), None if H is None else np.zeros((size, size))
+        for rows in rows_of:
+            count = c[rows]
+            block = X[rows] if in_place else self.columns.centred(X[rows], centred)
+            h = block @ slope
+            h += intercept
+            log_odds[rows] = h
+            decay = np.exp(-np.abs(h))
+            loss += count @ (np.log1p(decay) + np.maximum(-h if is_target else h, 0))
+            p = np.where(h >= 0, 1.0, decay) / (1 + decay)
+            residual = count * (p - 1 if is_target else p)
+            pull += residual.sum()
+            pulls += block.T @ residual
+            if table is None:
+                continue
+            weight = count * decay / (1 + decay) ** 2
+            curve += weight.sum()
+            curves += block.T @ weight
+            if is_sparse:
+                table += (block.T @ block.multiply(weight[:, np.newaxis]).tocsr()).toarray()
+            else:
+                root = np.multiply(block, np.sqrt(weight)[:, np.newaxis], out=scaled[: len(block)])
+                table += root.T @ root
+        gradient[0] += pull
+        gradient[1:] += pulls - pull * mean
+        if H is not None and table is not None:
+            H[0, 0] += curve
+            H[0, 1:] += curves - curve * mean
+            H[1:, 0] += curves - curve * mean
+            H[1:, 1:] += table + curve * np.outer(mean, mean) - np.outer(mean, curves) - np.outer(curves, mean)
+        return loss
+
+
+def factorize(H):
+    """Cholesky factor of a positive semidefinite matrix, with the least ridge that makes it definite."""
+    largest = max(np.abs(np.diag(H)).max(), np.finfo(float).tiny)
+    for ridge in (1e-14, 1e-12, 1e-10, 1e-8, 1e-6, 1e-3, 1.0):
+        try:
+            return cho_factor(H + ridge * largest * np.eye(len(H)), lower=True)
+        except LinAlgError:
+            continue
+    raise FloatingPointError("The Hessian is not finite.")
+
+
+def newton(objective, start, max_iter, tol):
+    """Newton's method with a line search; the Hessian is reused while the gradient falls fast.
+
+    Returns
+    -------
+    point : ndarray
+    gradient_norm : float
+        Largest entry of the gradient at ``point``, from a full pass: above ``tol`` when not converged.
+    n_iter : int
+        Steps taken on the full objective.
+    """
+    point, n_iter, refresh = start, 0, True
+    value, gradient, H = objective(point, hessian=True)
+    norm = np.abs(gradient).max()
+    factor = factorize(H)
+    while norm > tol and n_iter < max_iter:
+        step = -cho_solve(factor, gradient)
+        found = line_search(objective, point, step, value, gradient)
+        n_iter += 1
+        if found is None and refresh:
+            # Where all rows are far on one side F is almost straight, and Newton's step has no measure.
+            for damping in DAMPINGS:
+                step = -cho_solve(factorize(H + damping * np.eye(len(H))), gradient)
+                found = found or line_search(objective, point, step, value, gradient)
+            if found is None:
+                break  # rounding: no step lowers F any more, and the gradient says how close it is
+        if found is not None:
+            point, value, gradient = found
+        new_norm = np.abs(gradient).max()
+        refresh = new_norm > tol and new_norm * CHORD_GAIN > norm
+        norm = new_norm
+        if refresh:
+            value, gradient, H = objective(point, hessian=True)
+            factor = factorize(H)
+    return point, float(norm), n_iter
+
+
+def line_search(objective, point, step, value, gradient):
+    """The longest of the steps 1, 1/2, 1/4, .. that lowers F enough: (point, F, gradient) there, or None."""
+    slack = ROUNDING * max(abs(value), 1.0)
+    for halvings in range(40):
+        length = 0.5**halvings
+        candidate = point + length * step
+        new_value, new_gradient, _ = objective(candidate)
+        if new_value <= value + SUFFICIENT_DECREASE * length * (gradient @ step):
+            return candidate, new_value, new_gradient
+        # Near the optimum F no longer tells points apart, and the gradient does.
+        if abs(new_value - value) <= slack:
+            falls = np.abs(new_gradient).max() < np.abs(gradient).max()
+            return (candidate, new_value, new_gradient) if falls else None
+    return None
+
+
+def lbfgs(objective, start, max_iter, tol):
+    """Limited-memory quasi-Newton steps, for designs too wide for a Hessian; returns as ``newton``."""
+    result = minimize(
+        lambda point: objective(point)[:2],
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        options={"gtol": tol, "ftol": 0, "maxiter": max_iter, "maxfun": 20 * max_iter, "maxcor": 20},
+    )
+    return result.x, float(np.abs(result.jac).max()), int(result.nit)
+
+
+def solve(objective, start=None, max_iter=1000, tol=1e-8):
+    """Minimise F: Newton up to ``NEWTON_COLUMNS`` columns, L-BFGS beyond.
+
+    Parameters
+    ----------
+    objective : Objective
+    start : ndarray of shape (1 + n_columns,), default=None
+        Where to begin; None means the intercept that fits the sizes, or the solution on every 16th row when that
+        still leaves 50 rows per column.
+    max_iter : int, default=1000
+    tol : float, default=1e-8
+        Largest gradient entry to stop at.
+
+    Returns
+    -------
+    point : ndarray of shape (1 + n_columns,)
+        Intercept first.
+    gradient_norm : float
+        Largest entry of the gradient at ``point``.
+    n_iter : int
+    """
+    size = len(objective.columns.scale)
+    method = newton if size <= NEWTON_COLUMNS else lbfgs
+    if start is None:
+        n_source, n_target = (c.sum() for c in objective.counts)
+        start = np.append(np.log(n_target / n_source), np.zeros(size))
+        if min(X.shape[0] for X in objective.samples) > PILOT_STRIDE * PILOT_ROWS_PER_COLUMN * size:
+            start, _, _ = method(objective.pilot(), start, max_iter, max(tol, PILOT_TOLERANCE))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return method(objective, start, max_iter, tol)
