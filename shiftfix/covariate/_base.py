@@ -27,8 +27,7 @@ from shiftfix.weights import balance_table, clip_threshold, summarize_weights
 
 # exp(500) is about 1e217: sums over any number of rows, and products with their root, stay finite.
 LOG_RATIO_BOUND = 500.0
-
-
+# Rows compared with the source's range at a time: their truth table stays in the cache.
 BLOCK_ROWS = 4096
 
 
