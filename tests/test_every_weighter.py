@@ -30,10 +30,12 @@ SMALL_SAMPLES = pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorOver
 METHODS = KERNEL_WEIGHTERS | SQUARES_WEIGHTERS
 weighters = pytest.mark.parametrize("name", METHODS)
 
-# Root mean square error of log w between the 5 % and 95 % points of the source; see the test for what was measured.
-BAND = dict.fromkeys(SQUARES_WEIGHTERS, 0.3) | {"ULSIF": 1.5, "RULSIF": 0.6, "KLIEP": 0.6, "KMM": 0.4}
+# Root mean square errors of log w and of w between the 5 % and 95 % points of the source; see the test for what was
+# measured. Weights of 1 miss by .59 and .48 at least.
+BAND = dict.fromkeys(SQUARES_WEIGHTERS, (0.15, 0.12)) | dict.fromkeys(KERNEL_WEIGHTERS, (0.4, 0.27))
+BAND["ULSIF"] = (0.65, 0.27)
 # Correlation of log w with the truth; the least measured with each method is in the test.
-LEAST = dict.fromkeys(SQUARES_WEIGHTERS, 0.85) | {"ULSIF": 0.3, "RULSIF": 0.3, "KLIEP": 0.4, "KMM": 0.2}
+LEAST = dict.fromkeys(SQUARES_WEIGHTERS, 0.85) | {"ULSIF": 0.5, "RULSIF": 0.55, "KLIEP": 0.55, "KMM": 0.3}
 
 # Settings under which the three levels are saturated: no penalty, or kernels that see no other level.
 SATURATED = {
@@ -86,10 +88,14 @@ def test_linear_features_have_no_signal_of_a_variance_shift(problem):
     assert np.std(found) < 0.2 < np.std(np.log(shift.source_weights))
 
 
+# Bounded ratios or nearly so, which all methods can follow, of a spread far above the errors allowed. The sizes differ,
+# so that a forgotten factor of them is off by log 2.
 CURVES = {
-    "mean, G1": lambda seed: simulate.gaussian_covariate_shift(1500, 1500, random_state=seed),
-    "exponential, G2": lambda seed: simulate.exponential_covariate_shift(1500, 1500, random_state=seed),
-    "variance 1d": SQUARES_PROBLEMS["variance 1d"],
+    "mean, G1": lambda seed: simulate.gaussian_covariate_shift(2000, 1000, random_state=seed),
+    "exponential of rate 2": lambda seed: simulate.exponential_covariate_shift(2000, 1000, rate=2, random_state=seed),
+    "narrower": lambda seed: simulate.gaussian_covariate_shift(
+        2000, 1000, mean_shift=0.0, scale=0.6, random_state=seed
+    ),
 }
 
 
@@ -97,12 +103,21 @@ CURVES = {
 @weighters
 @pytest.mark.parametrize("curve", CURVES)
 def test_log_ratio_is_the_true_one_within_a_band(name, curve):
-    """Over five seeds the largest error was 1.06 for ULSIF, .20 RULSIF, .22 KLIEP, .12 KMM and the others."""
+    """Errors of log w and of w, and correlation of log w, between the 5 % and 95 % points of the source.
+
+    The truth is about .1 or more there. Weights below .05 count as .05: kernel methods set some to 0, or nearly, whose
+    logarithm says nothing. Over six seeds the largest errors were .52 and .20 for ULSIF, .25 and .15 RULSIF, .29 and
+    .19 KLIEP, .24 and .12 KMM, .09 and .07 the others; the least correlation was .92.
+    """
     shift = CURVES[curve](0)
     x = shift.X_source[:, 0]
     middle = (x > np.quantile(x, 0.05)) & (x < np.quantile(x, 0.95))
-    found = METHODS[name](clip=None).fit(shift.X_source, shift.X_target).log_ratio(shift.X_source)
-    assert np.sqrt(np.mean((found - np.log(shift.source_weights))[middle] ** 2)) < BAND[name]
+    log_ratio = METHODS[name](clip=None).fit(shift.X_source, shift.X_target).log_ratio(shift.X_source)
+    found, w = np.maximum(np.exp(log_ratio[middle]), 0.05), shift.source_weights[middle]
+    log_error, error = (np.sqrt(np.mean(e**2)) for e in (np.log(found / w), found - w))
+    assert log_error < BAND[name][0]
+    assert error < BAND[name][1]
+    assert np.corrcoef(np.log(found), np.log(w))[0, 1] > 0.85
 
 
 @SMALL_SAMPLES
