@@ -52,3 +52,15 @@ class UncalibratedRatioWarning(UserWarning):
 
 class SymmetricUnitsWarning(UserWarning):
     """The units of a hidden layer start equal, and training cannot tell them apart."""
+
+
+class LowEffectiveSizeWarning(UserWarning):
+    """The row weights leave few effective rows to train on, or to stop by."""
+
+
+class NonFiniteLossWarning(UserWarning):
+    """The training loss became infinite or NaN, and an earlier epoch was kept."""
+
+
+class GradientWarning(UserWarning):
+    """The gradient of a layer vanished or exploded."""

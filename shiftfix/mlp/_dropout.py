@@ -8,20 +8,58 @@ else that draws random numbers. Source: Srivastava, Hinton, Krizhevsky, Sutskeve
 import torch
 from torch import nn
 
+# Entries drawn at once. Small layers spend more on the calls than on the numbers, so many steps share one draw.
+BLOCK = 2**16
 
-def keep_mask(shape, keep_count, bits, generator, device):
-    """Independent Bernoulli(keep_count / 2**bits) mask, bool tensor of the given shape.
+
+def keep_mask(size, keep_count, bits, generator, device):
+    """``size`` independent Bernoulli(keep_count / 2**bits) draws, a bool tensor of shape (size,).
 
     One 64-bit draw gives eight 8-bit or four 16-bit masks, which costs a fraction of one draw each.
     """
-    size = shape.numel()
-    per_word = 64 // bits
-    words = torch.empty(-(-size // per_word), dtype=torch.int64, device=device)
+    words = torch.empty(-(-size * bits // 64), dtype=torch.int64, device=device)
     words.random_(-(2**63), None, generator=generator)
-    kind = torch.uint8 if bits == 8 else torch.int16
-    draws = words.view(kind)[:size].view(shape)
+    draws = words.view(torch.uint8 if bits == 8 else torch.int16)[:size]
     lowest = 0 if bits == 8 else -(2**15)
     return draws < keep_count + lowest
+
+
+class Masks:
+    """Masks of inverted dropout for tensors of any shape: 0 with probability ``rate``, else 1 / (1 - rate).
+
+    Parameters
+    ----------
+    rate : float in [0, 1)
+        Rounded to a multiple of 1/256, or of 1/65536 below 0.02 and above 0.98; the scale uses the rounded rate,
+        so that the expectation of every entry is exactly 1.
+    """
+
+    def __init__(self, rate):
+        self.bits = 8 if 0.02 <= rate <= 0.98 else 16
+        # At least one draw in 2**bits keeps, so that the scale is finite for every rate below 1.
+        self.keep_count = max(1, round((1 - rate) * 2**self.bits))
+        self.reset()
+
+    @property
+    def active(self):
+        """Whether any entry can be dropped."""
+        return self.keep_count < 2**self.bits
+
+    def reset(self):
+        """Forget what is drawn ahead: from here on the generator's state alone decides."""
+        self._drawn, self._used = None, 0
+
+    def take(self, like, generator):
+        """The next mask, with the shape, type and device of the tensor ``like``."""
+        size = like.numel()
+        drawn = self._drawn
+        if drawn is None or self._used + size > len(drawn) or (drawn.dtype, drawn.device) != (like.dtype, like.device):
+            bits = keep_mask(max(BLOCK, size), self.keep_count, self.bits, generator, like.device)
+            drawn = self._drawn = bits.to(like.dtype).mul_(2**self.bits / self.keep_count)
+            self._used = 0
+        start = self._used
+        self._used += size
+        return drawn[start : start + size].view(like.shape)
 
 
 class Dropout(nn.Module):
@@ -30,8 +68,7 @@ class Dropout(nn.Module):
     Parameters
     ----------
     rate : float in [0, 1)
-        Rounded to a multiple of 1/256, or of 1/65536 below 0.02 and above 0.98; the scale uses the rounded rate,
-        so that the expectation of every unit is exactly unchanged.
+        Rounded as :class:`Masks` says.
     generator : torch.Generator or None
         On the device of the input; None is for prediction only.
     """
@@ -40,16 +77,17 @@ class Dropout(nn.Module):
         super().__init__()
         self.rate = rate
         self.generator = generator
-        self.bits = 8 if 0.02 <= rate <= 0.98 else 16
-        # At least one draw in 2**bits keeps, so that the scale is finite for every rate below 1.
-        self.keep_count = max(1, round((1 - rate) * 2**self.bits))
+        self.masks = Masks(rate)
+
+    def reset(self):
+        """Forget the masks drawn ahead."""
+        self.masks.reset()
 
     def forward(self, x):
         """Drop and scale while training, pass through otherwise."""
-        if not self.training or self.keep_count == 2**self.bits:
+        if not self.training or not self.masks.active:
             return x
-        mask = keep_mask(x.shape, self.keep_count, self.bits, self.generator, x.device)
-        return x * mask.to(x.dtype).mul_(2**self.bits / self.keep_count)
+        return x * self.masks.take(x, self.generator)
 
     def extra_repr(self):
         """Text inside the module's repr."""

@@ -1,9 +1,11 @@
-"""The network: linear layers, activations, dropout after every hidden layer."""
+"""The network: noise and dropout on the input, then linear, batch norm, activation and dropout per hidden layer."""
 
+import torch
 from torch import nn
 
 from shiftfix.mlp._dropout import Dropout
-from shiftfix.mlp._initializers import GAINS, linear_layer
+from shiftfix.mlp._initializers import GAINS, initialize, linear_layer
+from shiftfix.mlp._layers import BatchNorm, GaussianNoise, Linear
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
@@ -21,11 +23,16 @@ def build_mlp(
     n_outputs,
     activation,
     dropout,
-    init_generator,
+    init_generators,
     dropout_generator,
     initializer="kaiming_normal",
+    *,
+    input_dropout=0.0,
+    dropconnect=0.0,
+    input_noise=0.0,
+    batch_norm=False,
 ):
-    """Multilayer perceptron as an ``nn.Sequential`` of linear, activation and dropout layers.
+    """Multilayer perceptron as an ``nn.Sequential``, of one model or of several trained at once.
 
     Parameters
     ----------
@@ -34,25 +41,121 @@ def build_mlp(
         May be empty: then the model is linear.
     activation : str
         A key of ``ACTIVATIONS``.
-    dropout : float in [0, 1)
-        Rate after every hidden layer; 0 leaves the dropout layers out.
-    init_generator, dropout_generator : torch.Generator
-        The first on the CPU, the second on the device the module will live on.
+    dropout : float in [0, 1), or one per hidden layer
+        Rate after every hidden layer; 0 leaves the dropout layer out.
+    init_generators : torch.Generator or list of torch.Generator
+        On the CPU. A list of K > 1 makes K models with a leading axis in all parameters and outputs; model k starts
+        where a single model with the k-th generator would.
+    dropout_generator : torch.Generator or None
+        On the device the module will live on, for dropout, DropConnect and noise.
     initializer : str, float or callable, default="kaiming_normal"
         Of all weights; see ``shiftfix.mlp._initializers``. The output layer has gain 1.
+    input_dropout : float in [0, 1), default=0
+    dropconnect : float in [0, 1), default=0
+        Rate at which the weights of all layers are dropped.
+    input_noise : float, default=0
+        Standard deviation of Gaussian noise on the inputs, in their units.
+    batch_norm : bool, default=False
+        Batch normalisation between each hidden linear layer and its activation.
 
     Returns
     -------
     torch.nn.Sequential
-        On the CPU, maps (n_rows, n_features) to (n_rows, n_outputs): logits or conditional means.
+        On the CPU, maps (n_rows, n_features) to (n_rows, n_outputs), or to (K, n_rows, n_outputs): logits or
+        conditional means.
     """
-    gain = GAINS[activation]
+    generators = init_generators if isinstance(init_generators, list) else [init_generators]
+    rates = [dropout] * len(hidden_layer_sizes) if isinstance(dropout, float | int) else list(dropout)
+
+    def linear(n_in, n_out, gain):
+        if len(generators) == 1 and dropconnect == 0:
+            return linear_layer(n_in, n_out, gain, generators[0], initializer)
+        weights = torch.empty(len(generators), n_out, n_in)
+        for weight, generator in zip(weights, generators, strict=True):
+            initialize(weight, initializer, gain, generator)
+        return Linear(weights if len(generators) > 1 else weights[0], dropconnect, dropout_generator)
+
     layers: list[nn.Module] = []
+    if input_noise > 0:
+        layers.append(GaussianNoise(input_noise, dropout_generator))
+    if input_dropout > 0:
+        layers.append(Dropout(input_dropout, dropout_generator))
     width = n_features
-    for size in hidden_layer_sizes:
-        layers += [linear_layer(width, size, gain, init_generator, initializer), ACTIVATIONS[activation]()]
-        if dropout > 0:
-            layers.append(Dropout(dropout, dropout_generator))
+    for size, rate in zip(hidden_layer_sizes, rates, strict=True):
+        layers.append(linear(width, size, GAINS[activation]))
+        if batch_norm:
+            layers.append(BatchNorm(size, len(generators)))
+        layers.append(ACTIVATIONS[activation]())
+        if rate > 0:
+            layers.append(Dropout(rate, dropout_generator))
         width = size
-    layers.append(linear_layer(width, n_outputs, 1.0, init_generator, initializer))
+    layers.append(linear(width, n_outputs, 1.0))
     return nn.Sequential(*layers)
+
+
+def forget_masks(module):
+    """Drop the masks drawn ahead, so that from here on the generators' states alone decide."""
+    for layer in module.modules():
+        if hasattr(layer, "masks"):
+            layer.reset()
+
+
+def remove_generators(module):
+    """Leave no generator and no drawn mask in a module: a fitted model is data that can be pickled and moved."""
+    forget_masks(module)
+    for layer in module.modules():
+        if hasattr(layer, "generator"):
+            layer.generator = None
+        if hasattr(layer, "row_weight"):
+            layer.row_weight = None
+
+
+def describe(module, input_shape):
+    """Table of the layers of a module: name, kind, shape of the output, parameters.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    input_shape : tuple of int
+        Of one row.
+
+    Returns
+    -------
+    str
+        Layers in the order of their first call, n for the number of rows. The last line has the total.
+    """
+    leaves = {name or "module": layer for name, layer in module.named_modules() if not list(layer.children())}
+    two, three = (_output_shapes(module, leaves, (n_rows, *input_shape)) for n_rows in (2, 3))
+    lines = [("layer", "kind", "output", "parameters")]
+    for name, shape in two.items():
+        # The axis of the rows is the one that grows with them.
+        text = ", ".join("n" if a != b else str(a) for a, b in zip(shape, three[name], strict=True))
+        count = sum(p.numel() for p in leaves[name].parameters())
+        lines.append((name, type(leaves[name]).__name__, f"({text})", f"{count:,}"))
+    widths = [max(len(line[i]) for line in lines) for i in range(4)]
+    rows = ["  ".join((*(line[i].ljust(widths[i]) for i in range(3)), line[3].rjust(widths[3]))) for line in lines]
+    total = sum(p.numel() for p in module.parameters())
+    return "\n".join([rows[0], "-" * len(rows[0]), *rows[1:], "-" * len(rows[0]), f"{total:,} parameters"])
+
+
+@torch.no_grad()
+def _output_shapes(module, leaves, shape):
+    """Shape of each leaf's first output tensor, in the order of the calls, for zeros of this shape going in."""
+    shapes: dict[str, tuple] = {}
+
+    def note(name):
+        def hook(_, __, output):
+            if isinstance(output, torch.Tensor):
+                shapes.setdefault(name, tuple(output.shape))
+
+        return hook
+
+    handles = [layer.register_forward_hook(note(name)) for name, layer in leaves.items()]
+    first, training = next(module.parameters(), torch.empty(0)), module.training
+    try:
+        module.eval()(torch.zeros(shape, dtype=first.dtype, device=first.device))
+    finally:
+        for handle in handles:
+            handle.remove()
+        module.train(training)
+    return shapes

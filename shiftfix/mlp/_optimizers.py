@@ -10,6 +10,10 @@
 ``adamw``         the same with decoupled weight decay 0.01       Loshchilov & Hutter (2019), ICLR, algorithm 2
 ``lars``          a rate per layer                                You, Gitman & Ginsburg (2017), algorithm 1
 ================  ====================================================================================
+
+Where torch has a fused kernel for the device and the precision, it is used: the same rule in one pass over each
+parameter, in a third of the time for small layers. It reads gradients in the order of memory, so a gradient set by hand
+must have the strides of its parameter, as autograd's have.
 """
 
 from collections.abc import Callable
@@ -21,6 +25,13 @@ from torch import optim
 from shiftfix.exceptions import ShiftDataError
 
 
+def lengths(values, parameter):
+    """Norm of values shaped like a parameter: a scalar, or one per model of a stacked one, to broadcast against it."""
+    if not getattr(parameter, "stacked", False):
+        return torch.linalg.vector_norm(values)
+    return torch.linalg.vector_norm(values.flatten(1), dim=1).view(-1, *[1] * (values.ndim - 1))
+
+
 class LARS(optim.Optimizer):
     """Layer-wise adaptive rate scaling: each parameter moves by a share of its own length.
 
@@ -30,6 +41,8 @@ class LARS(optim.Optimizer):
     Parameters
     ----------
     params : iterable of torch.Tensor
+        One with the attribute ``stacked = True`` holds a parameter of several models along its first dimension, and
+        each of them has its own lengths and so its own rate. ``copy.deepcopy`` drops the attribute.
     lr : float
     momentum : float, default=0.9
     weight_decay : float, default=0.0
@@ -55,7 +68,7 @@ class LARS(optim.Optimizer):
             for w in group["params"]:
                 if w.grad is None:
                     continue
-                length, slope = w.norm(), w.grad.norm()
+                length, slope = lengths(w, w), lengths(w.grad, w)
                 decayed = w.grad + group["weight_decay"] * w
                 rate = group["trust"] * length / (slope + group["weight_decay"] * length)
                 rate = torch.where((length > 0) & (slope > 0), rate, torch.ones_like(rate))
@@ -75,6 +88,7 @@ OPTIMIZERS: dict[str, Callable] = {
     "adamw": optim.AdamW,
     "lars": LARS,
 }
+FUSED = ("sgd", "momentum", "nesterov", "adagrad", "adam", "adamw")
 
 
 def check_optimizer(optimizer):
@@ -86,15 +100,36 @@ def check_optimizer(optimizer):
         )
 
 
+def has_fused(make, parameters):
+    """Whether torch has a fused kernel of an optimiser for the device and precision of each parameter.
+
+    That depends on the release of torch too, and some optimisers tell only at their first step, so one is made.
+    """
+    try:
+        for device, dtype in {(parameter.device, parameter.dtype) for parameter in parameters}:
+            probe = torch.zeros(1, device=device, dtype=dtype, requires_grad=True)
+            probe.grad = torch.zeros_like(probe)
+            make([probe], lr=0.0, fused=True).step()
+    except RuntimeError:
+        return False
+    return True
+
+
 def make_optimizer(optimizer, parameters, learning_rate):
-    """Optimiser of the parameters, from a name or a class that takes ``lr``.
+    """Optimiser of an iterable of parameters, from a name or a class that takes ``lr``.
 
     Raises
     ------
     ShiftDataError
         When the class makes no torch optimiser.
     """
-    found = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
+    if isinstance(optimizer, str):
+        parameters = list(parameters)
+        found = OPTIMIZERS[optimizer]
+        if optimizer in FUSED and has_fused(found, parameters):
+            found = partial(found, fused=True)
+    else:
+        found = optimizer
     made = found(parameters, lr=learning_rate)
     if not isinstance(made, optim.Optimizer):
         raise ShiftDataError(

@@ -1,21 +1,69 @@
+import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
-from shiftfix.mlp._batches import epoch_batches
-
-
-@given(n_rows=st.integers(1, 60), batch_size=st.integers(1, 70), seed=st.integers(0, 99))
-def test_every_row_comes_once_in_batches_of_the_size(n_rows, batch_size, seed):
-    batches = list(epoch_batches(n_rows, batch_size, torch.Generator().manual_seed(seed)))
-    assert sorted(torch.cat(batches).tolist()) == list(range(n_rows))
-    assert all(len(batch) == batch_size for batch in batches[:-1])
-    assert 1 <= len(batches[-1]) <= batch_size
+from shiftfix.mlp import _batches
+from shiftfix.mlp._batches import Rows, batches, epoch_order, resampled_order
 
 
-def test_epochs_differ_and_seeds_repeat():
-    generator = torch.Generator().manual_seed(0)
-    first, second = (torch.cat(list(epoch_batches(50, 7, generator))).tolist() for _ in range(2))
-    again = torch.cat(list(epoch_batches(50, 7, torch.Generator().manual_seed(0)))).tolist()
-    assert first != second
-    assert first == again
+def generators(*seeds):
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def numbered(n_rows):
+    """Row i has X = (i, -i), y = 2 i, weight 3 i."""
+    i = torch.arange(n_rows, dtype=torch.float32)
+    return Rows(torch.stack([i, -i], dim=1), 2 * i, 3 * i)
+
+
+@given(
+    n_rows=st.integers(1, 60),
+    batch_size=st.integers(1, 70),
+    n_models=st.integers(1, 3),
+    block=st.sampled_from([1, 40, 2**18]),
+)
+def test_every_row_comes_once_with_its_own_y_and_weight(n_rows, batch_size, n_models, block):
+    """Whatever the size of the blocks that are gathered at once."""
+    order = epoch_order(n_rows, generators(*range(n_models)))
+    before, _batches.BLOCK = _batches.BLOCK, block
+    try:
+        found = list(batches(numbered(n_rows), order, batch_size))
+    finally:
+        _batches.BLOCK = before
+    assert [b.y.shape[-1] for b in found[:-1]] == [batch_size] * (len(found) - 1)
+    assert len(found) == -(-n_rows // batch_size)
+    y = torch.cat([b.y for b in found], dim=-1)
+    assert torch.equal(y, 2.0 * order)
+    assert torch.equal(torch.sort(y.reshape(n_models, -1), dim=1).values[0], 2 * torch.arange(n_rows).float())
+    for b in found:
+        assert torch.equal(b.X[..., 0] * 2, b.y)
+        assert torch.equal(b.X[..., 1] * -3, b.weight)
+
+
+def test_orders_differ_between_epochs_and_models_and_repeat_with_the_seed():
+    one, two = generators(0, 0)
+    first, second = epoch_order(50, [one]), epoch_order(50, [one])
+    assert not torch.equal(first, second)
+    assert torch.equal(epoch_order(50, [two]), first)
+    several = epoch_order(50, generators(0, 1))
+    assert torch.equal(several[0], first)
+    assert not torch.equal(several[1], first)
+
+
+def test_rows_are_drawn_in_proportion_to_their_weights():
+    """70,000 draws from 7 weights, chi-square test; a right program fails with probability 1e-6."""
+    weight = torch.tensor([0.1, 2.0, 0.5, 1.0, 3.0, 0.4, 1.0]).repeat(10_000)
+    order = resampled_order(weight, generators(0))
+    assert order.shape == (70_000,)
+    counts = np.bincount(order.numpy() % 7, minlength=7)
+    assert chisquare(counts, 70_000 * weight[:7].numpy() / 8.0).pvalue > 1e-6
+
+
+@pytest.mark.parametrize("weight", [[1.0], [1e-30, 1.0, 1e-30], [5.0, 5.0]])
+def test_drawn_rows_exist(weight):
+    order = resampled_order(torch.tensor(weight), generators(0, 1))
+    assert order.shape == (2, len(weight))
+    assert 0 <= int(order.min()) <= int(order.max()) < len(weight)

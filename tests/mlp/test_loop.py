@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from shiftfix.mlp._loop import Rows, fit_loop, limited_threads, run_epoch, train_step, weighted_loss
+from shiftfix.exceptions import NonFiniteLossWarning
+from shiftfix.mlp._batches import Rows
+from shiftfix.mlp._loop import Run, fit_loop, limited_threads, mean_losses, run_epoch, train_step
 from shiftfix.mlp._losses import squared_error
 
 
@@ -24,19 +26,24 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def start(module, *, lr, batch_size, max_epochs=1, loss=squared_error, seed=0, **settings):
+    optimizer = torch.optim.SGD(module.parameters(), lr=lr)
+    generators = {"order 0": generator(seed)}
+    return Run(module, loss, optimizer, generators, batch_size, max_epochs, **settings)
+
+
 def test_one_step_is_the_weighted_gradient_over_the_batch_size():
-    """theta = 0, loss (theta x - y)^2: gradient -2 sum w x y / B = -2 (1*1*2*.5 + 2*3*1.5) / 2 = -10."""
+    """theta = 0, loss (theta x - y)^2: gradient -2 sum w x y / B = -2 (1*1*2*.5 + 2*3*1.5) / 2 = -11."""
     module, data = linear(), rows([1.0, 2.0], [2.0, 3.0], [0.5, 1.5])
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
-    total = train_step(module, squared_error, optimizer, data, torch.tensor([0, 1]), 2)
-    assert total.item() == pytest.approx(0.5 * 4 + 1.5 * 9)
-    assert module[0].weight.item() == pytest.approx(1.0)
+    losses = train_step(start(module, lr=0.1, batch_size=2), data)
+    assert losses.tolist() == [4, 9]
+    assert module[0].weight.item() == pytest.approx(0.1 * (2 * 0.5 * 2 + 2 * 1.5 * 2 * 3) / 2)
 
 
 def test_a_batch_is_not_divided_by_its_own_weights():
     """Two rows in separate batches of nominal size 2: steps w_i x_i y_i, not x_i y_i."""
     module, data = linear(), rows([1.0], [1.0], [0.25])
-    train_step(module, squared_error, torch.optim.SGD(module.parameters(), lr=1.0), data, torch.tensor([0]), 2)
+    train_step(start(module, lr=1.0, batch_size=2), data)
     assert module[0].weight.item() == pytest.approx(2 * 0.25 / 2)
 
 
@@ -46,86 +53,100 @@ def test_first_order_the_epoch_moves_by_the_full_weighted_gradient(batch_size, r
     those of the short last batch too, counts once."""
     x, y, w = rng.normal(size=7), rng.normal(size=7), rng.exponential(size=7)
     module = linear()
-    run_epoch(
-        module,
-        squared_error,
-        torch.optim.SGD(module.parameters(), lr=1e-7),
-        rows(x, y, w),
-        batch_size,
-        generator(),
-    )
+    run_epoch(start(module, lr=1e-7, batch_size=batch_size), rows(x, y, w))
     assert module[0].weight.item() == pytest.approx(1e-7 * 2 * np.sum(w * x * y) / batch_size, rel=1e-5)
 
 
-def test_weighted_loss_is_a_ratio_over_all_rows():
+def test_drawing_rows_by_weight_has_the_same_expected_step(rng):
+    """4000 epochs of 7 draws with a tiny step move by the weighted gradient: 5 standard errors allowed. Multiplying
+    the drawn rows' losses by their weights once more would give sum(w^2 grad)."""
+    x, y, w = rng.normal(size=7), rng.normal(size=7), rng.exponential(size=7)
+    w /= w.mean()
+    module = linear()
+    run = start(module, lr=1e-9, batch_size=7, weighting="resample")
+    for _ in range(4000):
+        run_epoch(run, rows(x, y, w))
+    gradients = 2 * x * y
+    mean = np.sum(w * gradients) / 7
+    deviation = np.sqrt((np.sum(w * gradients**2) / 7 - mean**2) / 7 / 4000)
+    assert module[0].weight.item() / 4e-6 == pytest.approx(mean, abs=5 * deviation)
+    assert abs(np.sum(w**2 * gradients) / np.sum(w) - mean) > 10 * deviation
+
+
+def test_the_mean_loss_is_a_ratio_over_all_rows():
     data = rows([0.0] * 4, [1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 2.0, 1.0])
-    assert weighted_loss(linear(), squared_error, data) == pytest.approx((1 + 18 + 16) / 4)
+    weighted, unweighted, pull = mean_losses(start(linear(), lr=1.0, batch_size=1), data)
+    assert weighted.item() == pytest.approx((1 + 18 + 16) / 4)
+    assert unweighted.item() == pytest.approx((1 + 4 + 9 + 16) / 4)
+    assert pull.item() == pytest.approx((4 + 9) / 2)
 
 
 def test_full_batch_training_solves_weighted_least_squares(rng):
     """theta = sum w x y / sum w x^2."""
     x, y, w = rng.normal(size=30), rng.normal(size=30), rng.exponential(size=30)
     module = linear()
-    data = rows(x, y, w / w.mean())
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.2)
-    fit_loop(
-        module,
-        squared_error,
-        optimizer,
-        data,
-        None,
-        batch_size=30,
-        max_epochs=300,
-        patience=1,
-        generator=generator(),
-    )
+    fit_loop(start(module, lr=0.2, batch_size=30, max_epochs=300), rows(x, y, w / w.mean()))
     assert module[0].weight.item() == pytest.approx(np.sum(w * x * y) / np.sum(w * x * x), abs=1e-8)
 
 
 def test_best_epoch_is_restored_and_patience_counts():
     """Training pulls theta to 1; validation is best at 0.5: overshoot, stop `patience` epochs later, go back."""
     module = linear()
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.05)
-    training, validation = rows([1.0], [1.0], [1.0]), rows([1.0], [0.5], [1.0])
-    result = fit_loop(
-        module,
-        squared_error,
-        optimizer,
-        training,
-        validation,
-        batch_size=1,
-        max_epochs=100,
-        patience=4,
-        generator=generator(),
-    )
-    losses = result.history["validation_loss"]
-    assert result.best_epoch == int(np.argmin(losses)) + 1
-    assert len(losses) == result.best_epoch + 4
-    assert weighted_loss(module, squared_error, validation) == pytest.approx(min(losses))
+    validation = rows([1.0], [0.5], [1.0])
+    run = start(module, lr=0.05, batch_size=1, max_epochs=100, patience=4)
+    fit_loop(run, rows([1.0], [1.0], [1.0]), validation)
+    losses = run.history["validation_loss"]
+    assert run.best_epoch.item() == int(np.argmin(losses)) + 1
+    assert len(losses) == run.best_epoch.item() + 4
+    assert mean_losses(run, validation)[0].item() == pytest.approx(min(losses))
 
 
 def test_validation_weights_choose_the_epoch():
     """The same two validation rows, weighted towards the early or the late optimum."""
 
     def best(weights):
-        module = linear()
-        optimizer = torch.optim.SGD(module.parameters(), lr=0.02)
-        validation = rows([1.0, 1.0], [0.2, 0.9], weights)
-        return fit_loop(
-            module, squared_error, optimizer, rows([1.0], [1.0], [1.0]), validation,
-            batch_size=1, max_epochs=200, patience=5, generator=generator(),
-        ).best_epoch  # fmt: skip
+        run = start(linear(), lr=0.02, batch_size=1, max_epochs=200, patience=5)
+        fit_loop(run, rows([1.0], [1.0], [1.0]), rows([1.0, 1.0], [0.2, 0.9], weights))
+        return run.best_epoch.item()
 
     assert best([1.0, 0.01]) < best([1.0, 1.0]) < best([0.01, 1.0])
 
 
-def test_a_loss_that_blows_up_is_an_error():
+def test_a_loss_that_blows_up_at_once_is_an_error():
     module = linear()
     with pytest.raises(FloatingPointError, match="lower learning_rate"):
-        fit_loop(
-            module, squared_error, torch.optim.SGD(module.parameters(), lr=1e200), rows([1.0], [1.0], [1.0]), None,
-            batch_size=1, max_epochs=9, patience=1, generator=generator(),
-        )  # fmt: skip
+        fit_loop(start(module, lr=1e200, batch_size=1, max_epochs=9), rows([1.0], [1.0], [1.0]))
+    assert module[0].weight.item() == 0, "the start is back"
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_a_loss_that_blows_up_later_keeps_the_best_epoch(held_out):
+    """theta goes .2, .36, .488, and then the rate is raised so that its square overflows."""
+
+    def spoil(run):
+        if run.epoch == 3:
+            run.optimizer.param_groups[0]["lr"] = 1e200
+
+    module, data = linear(), rows([1.0], [1.0], [1.0])
+    run = start(module, lr=0.1, batch_size=1, max_epochs=50)
+    with pytest.warns(NonFiniteLossWarning, match="training stopped, and the network of epoch 3 is kept"):
+        fit_loop(run, data, data if held_out else None, callbacks=[spoil])
+    assert module[0].weight.item() == pytest.approx(0.488)
+    assert run.best_epoch.item() == 3
+    assert len(run.history["train_loss"]) == (4 if held_out else 5)
+
+
+def test_a_callback_stops_and_sees_the_run():
+    seen = []
+
+    def stop_after_three(run):
+        seen.append((run.epoch, len(run.history["train_loss"]), run.module[0].weight.item()))
+        run.stop = run.epoch == 3
+
+    run = start(linear(), lr=0.1, batch_size=1, max_epochs=50)
+    fit_loop(run, rows([1.0], [1.0], [1.0]), callbacks=[stop_after_three])
+    assert [s[:2] for s in seen] == [(1, 1), (2, 2), (3, 3)]
+    assert [s[2] for s in seen] == pytest.approx([0.2, 0.36, 0.488])
 
 
 def test_the_number_of_threads_is_borrowed_and_given_back():

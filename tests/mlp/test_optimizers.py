@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp import MLPClassifier
-from shiftfix.mlp._optimizers import LARS, OPTIMIZERS, make_optimizer
+from shiftfix.mlp._optimizers import FUSED, LARS, OPTIMIZERS, has_fused, make_optimizer
 
 CURVATURE = np.array([1.0, 4.0, 0.25])
 START = np.array([1.0, -2.0, 0.5])
@@ -44,21 +44,60 @@ def rules(name, w, n_steps):
     return np.array(path)
 
 
-def descend(optimizer, start=START, n_steps=20):
-    w = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+def descend(optimizer, start=START, n_steps=20, dtype=torch.float64):
+    w = torch.tensor(start, dtype=dtype, requires_grad=True)
     made, path = make_optimizer(optimizer, [w], LR), []
     for _ in range(n_steps):
         made.zero_grad()
-        (torch.tensor(CURVATURE) * w**2).sum().mul(0.5).backward()
+        (torch.tensor(CURVATURE, dtype=dtype) * w**2).sum().mul(0.5).backward()
         made.step()
         path.append(w.detach().numpy().copy())
     return np.array(path)
 
 
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, 0), (torch.float32, 1e-5)])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_path_is_that_of_the_published_rule(name):
-    """Twenty steps in double precision; a dropped correction or a wrong momentum misses by more than 1e-3."""
-    assert_allclose(descend(name), rules(name, START, 20), rtol=1e-9)
+def test_the_path_is_that_of_the_published_rule(name, dtype, atol):
+    """Twenty steps; a dropped correction or a wrong momentum misses by more than 1e-3."""
+    assert_allclose(descend(name, dtype=dtype), rules(name, START, 20), rtol=1e-9, atol=atol)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_fused_kernels_where_torch_has_them(name, dtype):
+    """All of the named ones on the CPU; an iterator of parameters is as good as a list."""
+    w = torch.zeros(2, dtype=dtype, requires_grad=True)
+    made = make_optimizer(name, iter([w]), LR)
+    assert (name in FUSED) == bool(made.defaults.get("fused"))
+    assert made.param_groups[0]["params"][0] is w
+
+
+@pytest.mark.parametrize("when", ["made", "step"])
+def test_the_plain_rule_where_torch_has_no_fused_kernel(when, monkeypatch):
+    """torch says so when the optimiser is made, or only at its first step."""
+
+    class Unfused(torch.optim.SGD):
+        def __init__(self, params, lr, fused=None):
+            if fused and when == "made":
+                raise RuntimeError("no kernel")
+            super().__init__(params, lr=lr, fused=fused)
+
+        def step(self, closure=None):
+            if self.defaults["fused"]:
+                raise RuntimeError("no kernel")
+            return super().step(closure)
+
+    assert not has_fused(Unfused, [torch.zeros(1)])
+    monkeypatch.setitem(OPTIMIZERS, "sgd", Unfused)
+    assert not make_optimizer("sgd", [torch.zeros(1)], LR).defaults["fused"]
+    assert_allclose(descend("sgd"), rules("sgd", START, 20), rtol=1e-9)
+
+
+def test_every_kind_of_parameter_needs_its_kernel():
+    """torch has none for complex numbers."""
+    kinds = [torch.zeros(1), torch.zeros(1, dtype=torch.complex64)]
+    assert has_fused(torch.optim.Adam, kinds[:1])
+    assert not has_fused(torch.optim.Adam, kinds)
 
 
 @pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "lars"])
@@ -89,6 +128,34 @@ def test_the_scale_of_the_loss_does_not_matter_to_lars():
         parameter.grad = scale * torch.tensor([0.3, -0.4])
         made.step()
     assert_allclose(w[0].detach(), w[1].detach(), rtol=1e-6)
+
+
+def test_lars_takes_the_lengths_of_each_stacked_model(rng):
+    """Three models of very different lengths, one of them 0, five steps: as if each ran alone, and not as if the
+    stack were one layer."""
+    scales = np.array([0.1, 1.0, 10.0])
+    weights, biases = rng.normal(size=(3, 4, 2)) * scales[:, None, None], rng.normal(size=(3, 4)) * scales[:, None]
+    biases[1] = 0
+    targets = rng.normal(size=(3, 4))
+
+    def descend_all(w, b, target, stacked):
+        parameters = [torch.tensor(w, requires_grad=True), torch.tensor(b, requires_grad=True)]
+        for parameter in parameters:
+            parameter.stacked = stacked
+        made = LARS(parameters, lr=3.0, weight_decay=0.01)
+        for _ in range(5):
+            made.zero_grad()
+            (parameters[0].sum(dim=-1) + parameters[1] - torch.tensor(target)).square().sum().backward()
+            made.step()
+        return [parameter.detach().numpy() for parameter in parameters]
+
+    together = descend_all(weights, biases, targets, True)
+    alone = [descend_all(weights[k], biases[k], targets[k], False) for k in range(3)]
+    mixed = descend_all(weights, biases, targets, False)
+    for i in range(2):
+        expected = np.stack([parts[i] for parts in alone])
+        assert_allclose(together[i], expected, rtol=1e-12)
+        assert np.abs(mixed[i] - expected).max() > 1e-3
 
 
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, torch.optim.Adamax])

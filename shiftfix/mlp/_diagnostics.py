@@ -1,0 +1,136 @@
+"""What an epoch tells: weighted and unweighted loss, whether the weights still act, and the norms of each layer.
+
+The pull of the weights. Weights change a fit through sum (w_i - 1) dl_i: a row whose loss has nothing left to lose is
+not moved, whatever its weight. Its size is measured by
+
+    pull = sum_i |w_i - 1| (l_i - floor) / sum_i |w_i - 1|
+
+and ``weight_effect`` is the pull of an epoch over that of the untrained network: about 1 at the start, the share of
+the loss that cannot be explained for a network that has learned what can be known, and 0 for one that interpolates
+(Byrd & Lipton 2019, ICML, "What is the effect of importance weighting in deep learning?").
+"""
+
+import warnings
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from shiftfix.exceptions import GradientWarning
+from shiftfix.mlp._dropout import Dropout
+from shiftfix.mlp._layers import GaussianNoise
+
+# Below this share of the pull at the start, weights no longer act.
+INACTIVE = 0.05
+# A layer whose gradient is this much smaller than the largest one, in half of the epochs, does not learn.
+VANISHING = 1e-4
+# With inputs and losses of order 1 a weight matrix has gradients of order 1 to 10.
+EXPLODING = 1e3
+# They leave the signal's scale alone in expectation and are noise for its norm.
+NOISE = (Dropout, GaussianNoise, nn.modules.dropout._DropoutNd)
+
+
+def loss_summary(losses, weight, floor, drawn_by_weight):
+    """Weighted mean, unweighted mean and pull of one epoch's row losses, each a tensor of shape () or (n_models,).
+
+    Parameters
+    ----------
+    losses, weight : Tensor of shape (n,) or (n_models, n)
+        Weights of mean 1 over all rows.
+    floor : float
+        The least value a row's loss can have.
+    drawn_by_weight : bool
+        Whether rows were drawn in proportion to their weights: then each stands for 1 / w rows.
+    """
+    losses, weight = losses.double(), weight.double()
+    count = 1 / weight if drawn_by_weight else torch.ones_like(weight)
+    weighted = (count * weight * losses).sum(-1) / (count * weight).sum(-1)
+    unweighted = (count * losses).sum(-1) / count.sum(-1)
+    distance = count * (weight - 1).abs()
+    return weighted, unweighted, (distance * (losses - floor)).sum(-1) / distance.sum(-1)
+
+
+class LayerNorms:
+    """Norms of each layer with a weight matrix: root mean square of its activations, norm of its weight's gradient.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+
+    Attributes
+    ----------
+    names : list of str
+        Of the layers, in the module's order.
+    """
+
+    def __init__(self, module):
+        self._leaves = [(name, layer) for name, layer in module.named_modules() if not list(layer.children())]
+        self._weights = {
+            name: layer.weight
+            for name, layer in self._leaves
+            if isinstance(getattr(layer, "weight", None), torch.Tensor) and layer.weight.ndim >= 2
+        }
+        self.names = list(self._weights)
+
+    @contextmanager
+    def watch(self):
+        """Inside, a forward pass leaves its activations' norms in ``activations``: behind a layer's activation."""
+        self.activations: dict = dict.fromkeys(self.names, float("nan"))
+        current = None
+
+        def note(name, layer):
+            def hook(_, __, output):
+                nonlocal current
+                current = name if name in self._weights else current
+                if current is not None and isinstance(output, torch.Tensor) and not isinstance(layer, NOISE):
+                    self.activations[current] = output.detach().float().square().mean().sqrt()
+
+            return hook
+
+        handles = [layer.register_forward_hook(note(name, layer)) for name, layer in self._leaves]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def gradients(self):
+        """Norm of each weight's gradient as it stands, NaN where there is none."""
+        return {
+            name: float("nan") if weight.grad is None else weight.grad.float().norm()
+            for name, weight in self._weights.items()
+        }
+
+
+def warn_of_gradients(names, norms):
+    """Warn when a layer's gradient vanished or exploded.
+
+    Parameters
+    ----------
+    names : list of str
+    norms : list of list of float
+        Per epoch, one number per layer.
+    """
+    if not norms or not names:
+        return
+    table = torch.tensor(norms, dtype=torch.float64).reshape(-1, len(names))
+    exploding = (table > EXPLODING).any(dim=0)
+    if exploding.any():
+        worst = int(torch.where(table.isfinite(), table, torch.zeros_like(table)).amax(dim=0).argmax())
+        warnings.warn(
+            f"The gradient of layer {names[worst]!r} reached a norm of {float(table[:, worst].max()):.3g}: scale the "
+            'inputs, take the initializer "kaiming_normal" or batch_norm=True, or set clip_norm.',
+            GradientWarning,
+            stacklevel=4,
+        )
+    largest = table.amax(dim=1, keepdim=True)
+    small = (table < VANISHING * largest).double().mean(dim=0) >= 0.5
+    if small.any():
+        first = int(small.double().argmax())
+        share = float((table[:, first] / largest[:, 0]).median())
+        warnings.warn(
+            f"The gradient of layer {names[first]!r} is {share:.1g} of the largest layer's, so that it hardly learns: "
+            'take activation="relu", the initializer "kaiming_normal", batch_norm=True or fewer layers.',
+            GradientWarning,
+            stacklevel=4,
+        )

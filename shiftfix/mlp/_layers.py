@@ -1,0 +1,154 @@
+"""Layers that torch lacks: linear layers of many models at once, DropConnect, weighted batch norm, private noise.
+
+Shapes: K models trained at once carry a leading axis, (K, n_rows, width) and weights (K, n_out, n_in); one model has
+(n_rows, width) and (n_out, n_in). Rows without the leading axis are fed to every model alike.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from shiftfix.mlp._dropout import Masks
+
+
+def mark_stacked(parameters, stacked):
+    """Note on parameters whether their first axis is that of the models; LARS and clipping treat models apart."""
+    for parameter in parameters:
+        parameter.stacked = stacked
+
+
+class Linear(nn.Module):
+    """x W' + b, for one model or K at once, with DropConnect while training.
+
+    Parameters
+    ----------
+    weight : Tensor of shape (n_out, n_in) or (n_models, n_out, n_in)
+    drop_rate : float in [0, 1), default=0
+        DropConnect: each weight is zeroed with this probability and the rest are scaled by 1 / (1 - rate), so that
+        the expectation of the outputs is unchanged. One mask serves all rows of a step (the source draws one per
+        row, which would cost a weight matrix per row); biases are kept.
+    generator : torch.Generator or None
+
+    References
+    ----------
+    Wan, Zeiler, Zhang, LeCun & Fergus (2013), "Regularization of neural networks using DropConnect", ICML, section 3.
+    """
+
+    def __init__(self, weight, drop_rate=0.0, generator=None):
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(weight.shape[:-1]))
+        mark_stacked((self.weight, self.bias), weight.ndim == 3)
+        self.drop_rate = drop_rate
+        self.generator = generator
+        self.masks = Masks(drop_rate)
+
+    def reset(self):
+        """Forget the masks drawn ahead."""
+        self.masks.reset()
+
+    def forward(self, x):
+        """Outputs of shape (n_rows, n_out), or (n_models, n_rows, n_out)."""
+        weight = self.weight
+        if self.training and self.masks.active:
+            weight = weight * self.masks.take(weight, self.generator)
+        if weight.ndim == 2:
+            return functional.linear(x, weight, self.bias)
+        if x.ndim == 2:
+            return torch.matmul(x, weight.mT) + self.bias.unsqueeze(1)
+        return torch.baddbmm(self.bias.unsqueeze(1), x, weight.mT)
+
+    def extra_repr(self):
+        """Text inside the module's repr."""
+        return f"shape={tuple(self.weight.shape)}, drop_rate={self.drop_rate}"
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation whose means and variances are those of the WEIGHTED batch.
+
+    (x - m) / sqrt(v + eps) * gain + shift, with m = sum(w x) / sum(w) and v = sum(w (x - m)^2) / sum(w) over the rows
+    of the batch while training, and their running averages otherwise. A row of weight 3 counts as three rows: without
+    weights in it the layer would standardise to the source while the loss speaks of the target. All weights equal
+    give the usual layer, but for the running variance, which is divided by n and not by n - 1.
+
+    Parameters
+    ----------
+    width : int
+    n_models : int, default=1
+    momentum : float, default=0.1
+        Share of the newest batch in the running averages.
+    eps : float, default=1e-5
+
+    Attributes
+    ----------
+    row_weight : Tensor of shape (n_rows,) or (n_models, n_rows), or None
+        Set before each training step; None counts every row once.
+
+    References
+    ----------
+    Ioffe & Szegedy (2015), "Batch normalization", ICML, algorithm 1.
+    """
+
+    running_mean: torch.Tensor
+    running_variance: torch.Tensor
+
+    def __init__(self, width, n_models=1, momentum=0.1, eps=1e-5):
+        super().__init__()
+        shape = (width,) if n_models == 1 else (n_models, 1, width)
+        self.gain = nn.Parameter(torch.ones(shape))
+        self.shift = nn.Parameter(torch.zeros(shape))
+        mark_stacked((self.gain, self.shift), n_models > 1)
+        self.register_buffer("running_mean", torch.zeros(shape))
+        self.register_buffer("running_variance", torch.ones(shape))
+        self.momentum = momentum
+        self.eps = eps
+        self.row_weight = None
+
+    def forward(self, x):
+        """Same shape as ``x``."""
+        if not self.training:
+            mean, variance = self.running_mean, self.running_variance
+        else:
+            weight = x.new_ones(x.shape[:-1]) if self.row_weight is None else self.row_weight.to(x.dtype)
+            share = (weight / weight.sum(dim=-1, keepdim=True)).unsqueeze(-2)
+            mean = share @ x
+            variance = share @ (x - mean).square()
+            if x.ndim == 2:
+                mean, variance = mean[0], variance[0]
+            with torch.no_grad():
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+                self.running_variance.lerp_(variance.to(self.running_variance.dtype), self.momentum)
+        return (x - mean) * torch.rsqrt(variance + self.eps) * self.gain + self.shift
+
+    def extra_repr(self):
+        """Text inside the module's repr."""
+        return f"width={self.gain.shape[-1]}"
+
+
+class GaussianNoise(nn.Module):
+    """Add N(0, deviation^2) to every entry while training.
+
+    For squared error and small deviations this is Tikhonov regularisation (Bishop 1995, Neural Computation 7:108-116).
+
+    Parameters
+    ----------
+    deviation : float
+        In units of the input.
+    generator : torch.Generator or None
+    """
+
+    def __init__(self, deviation, generator):
+        super().__init__()
+        self.deviation = deviation
+        self.generator = generator
+
+    def forward(self, x):
+        """Same shape as ``x``."""
+        if not self.training:
+            return x
+        noise = torch.empty_like(x).normal_(0.0, self.deviation, generator=self.generator)
+        return x + noise
+
+    def extra_repr(self):
+        """Text inside the module's repr."""
+        return f"deviation={self.deviation}"

@@ -1,0 +1,154 @@
+"""Penalties and bounds on weights and gradients, around one step of an optimiser.
+
+With u the optimiser's update of weights w at learning rate lr, and S(w, t) = sign(w) max(|w| - t, 0),
+
+============  ==================================================  =============================================
+coupled       g <- g + l1 sign(w) + l2 w                          objective + l1 sum |w| + l2 / 2 sum w^2
+decoupled     w <- S((1 - lr l2) w - lr u, lr l1)                 l2: Loshchilov & Hutter (2019), ICLR,
+                                                                  algorithm 2, line 12; l1: the proximal step of
+                                                                  Beck & Teboulle (2009), SIAM J. Imaging Sci.
+                                                                  2:183, equations 1.4 and 1.5
+clip_value    g <- min(max(g, -c), c)                             each element
+clip_norm     g <- g min(1, c / |g|)                              all parameters of a model together: Pascanu,
+                                                                  Mikolov & Bengio (2013), ICML, algorithm 1
+max_norm      w <- w min(1, c / |w|)                              incoming weights of each unit: Srivastava et al.
+                                                                  (2014), JMLR 15:1929, section 5.1
+============  ==================================================  =============================================
+
+Under plain gradient descent both ways of l2 are one; under an optimiser that rescales gradients, only the decoupled
+weights all shrink at one rate. The coupled l1 makes weights small, the proximal step makes them exactly 0.
+
+Parameters of K models trained at once are stacked: weights (K, n_out, n_in), biases (K, n_out).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from shiftfix._validation import check_number, check_option
+
+
+def weights_of(module):
+    """Weight matrices of a module: its parameters called weight with two dimensions or more, so without batch norm."""
+    return [
+        parameter for name, parameter in module.named_parameters() if name.endswith("weight") and parameter.ndim >= 2
+    ]
+
+
+def clip_norms(gradients, n_models, most):
+    """Scale gradients in place so that no model's, taken together, are longer than ``most``.
+
+    Parameters
+    ----------
+    gradients : list of torch.Tensor
+        Of leading dimension ``n_models`` when that is above 1.
+    n_models : int
+    most : float
+    """
+    if not gradients:
+        return
+    parts = [torch.linalg.vector_norm(gradient.reshape(n_models, -1), dim=1) for gradient in gradients]
+    # A norm of 0 gives infinity, and so a scale of 1.
+    scale = (most / torch.linalg.vector_norm(torch.stack(parts), dim=0)).clamp(max=1)
+    for gradient in gradients:
+        gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)) if n_models > 1 else scale[0])
+
+
+@dataclass(frozen=True)
+class Regularizers:
+    """What is done to gradients and weights around a step; weights without a gradient are left alone.
+
+    Parameters
+    ----------
+    l1, l2 : float, default=0.0
+        Strengths of the penalties on weights; both together are the elastic net.
+    decoupled : bool, default=False
+        Shrink the weights themselves instead of adding to their gradients.
+    max_norm : float, default=None
+        Greatest length of a unit's incoming weights, the last dimension of a weight matrix.
+    clip_norm : float, default=None
+        Greatest length of a model's whole gradient, that of a coupled penalty included.
+    clip_value : float, default=None
+        Greatest absolute value in the gradient; comes before ``clip_norm``.
+    """
+
+    l1: float = 0.0
+    l2: float = 0.0
+    decoupled: bool = False
+    max_norm: float | None = None
+    clip_norm: float | None = None
+    clip_value: float | None = None
+
+    def check(self):
+        """Raise ShiftDataError for a negative penalty or a bound that is not positive."""
+        for name in ("l1", "l2"):
+            check_number(getattr(self, name), name, least=0, below=math.inf)
+        check_option(self.decoupled, "decoupled", [True, False])
+        for name in ("max_norm", "clip_norm", "clip_value"):
+            if getattr(self, name) is not None:
+                check_number(getattr(self, name), name, above=0)
+
+    @property
+    def active(self):
+        """Whether anything is set."""
+        bounds = (self.max_norm, self.clip_norm, self.clip_value)
+        return self.l1 > 0 or self.l2 > 0 or any(bound is not None for bound in bounds)
+
+    @torch.no_grad()
+    def before_step(self, weights, parameters, n_models, learning_rate):
+        """Penalise, then clip; call it between ``backward`` and the optimiser's step.
+
+        The decoupled l2 shrinks here, before the step, as it does in AdamW: the decay is that of the weights at which
+        the gradient was taken.
+
+        Parameters
+        ----------
+        weights : list of torch.Tensor
+            Of shape (n_out, n_in), or (n_models, n_out, n_in).
+        parameters : list of torch.Tensor
+            All that the optimiser moves; only their gradients change.
+        n_models : int
+            1 for parameters that are not stacked.
+        learning_rate : float
+            That of this step.
+        """
+        for w in weights:
+            if w.grad is None:
+                continue
+            if self.l2 > 0:
+                if self.decoupled:
+                    w.mul_(1 - learning_rate * self.l2)
+                else:
+                    w.grad.add_(w, alpha=self.l2)
+            if self.l1 > 0 and not self.decoupled:
+                w.grad.add_(w.sign(), alpha=self.l1)
+        if self.clip_value is None and self.clip_norm is None:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if self.clip_value is not None:
+            for gradient in gradients:
+                gradient.clamp_(-self.clip_value, self.clip_value)
+        if self.clip_norm is not None:
+            clip_norms(gradients, n_models, self.clip_norm)
+
+    @torch.no_grad()
+    def after_step(self, weights, learning_rate):
+        """Soft-threshold for a decoupled l1, then bound the units' norms; call it after the optimiser's step.
+
+        Parameters
+        ----------
+        weights : list of torch.Tensor
+            Of shape (..., n_out, n_in).
+        learning_rate : float
+            That of the step just made.
+        """
+        for w in weights:
+            if w.grad is None:
+                continue
+            if self.decoupled and self.l1 > 0:
+                w.copy_(functional.softshrink(w, learning_rate * self.l1))
+            if self.max_norm is not None:
+                norms = torch.linalg.vector_norm(w, dim=-1, keepdim=True)
+                w.mul_((self.max_norm / norms).clamp(max=1))

@@ -1,0 +1,152 @@
+"""Row weights on their way into the loss: exponent, clip, class weights, mean 1; and the public weighted mean."""
+
+import warnings
+
+import numpy as np
+import torch
+
+from shiftfix._validation import check_number, check_option, check_sample_weight
+from shiftfix.exceptions import LowEffectiveSizeWarning, ShiftDataError
+from shiftfix.weights import clip_weights, effective_sample_size, normalize_weights, temper_weights
+from shiftfix.weights._transform import check_clip
+
+# Below these effective rows, and less than a third of the rows there are, training is led by a few rows, and the epoch
+# is chosen by luck.
+LEAST_TRAINING, LEAST_VALIDATION = 30, 10
+
+
+def weighted_loss(loss, w):
+    """Mean of w l over the rows: the objective of a hand-written loop.
+
+    The sum is divided by the NUMBER of rows and not by the sum of the batch's weights: that would be a ratio of two
+    random numbers, whose gradient is biased. So normalise the weights once, over all training rows, to mean 1.
+
+    Parameters
+    ----------
+    loss : torch.Tensor of shape (n_rows,)
+        One loss per row: ``reduction="none"``.
+    w : torch.Tensor of shape (n_rows,)
+        Non-negative weights of these rows, of mean 1 over the WHOLE training set, as
+        :func:`shiftfix.weights.normalize_weights` returns them.
+
+    Returns
+    -------
+    torch.Tensor of shape ()
+        Differentiable with respect to ``loss``.
+
+    Raises
+    ------
+    ShiftDataError
+        For other shapes, among them (n, 1) against (n,), which would be multiplied to n x n; for negative or NaN
+        weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> weighted_loss(torch.tensor([1.0, 2.0]), torch.tensor([0.5, 1.5]))
+    tensor(1.7500)
+    """
+    for name, value in (("loss", loss), ("w", w)):
+        if not isinstance(value, torch.Tensor):
+            raise ShiftDataError(f"{name} is a {type(value).__name__}: a torch tensor is needed.")
+    if loss.ndim != 1 or w.shape != loss.shape or len(loss) == 0:
+        raise ShiftDataError(
+            f"loss has shape {tuple(loss.shape)} and w {tuple(w.shape)}: both need to be (n_rows,), one loss per row "
+            '(reduction="none") and one weight.'
+        )
+    if not bool(((w >= 0) & (w < float("inf"))).all()):
+        raise ShiftDataError("w holds negative, NaN or infinite weights: pass non-negative ones.")
+    return torch.dot(loss, w.to(loss.dtype)) / len(loss)
+
+
+def check_weight_settings(weighting, exponent, clip):
+    """Raise for settings out of range."""
+    check_option(weighting, "weighting", ["loss", "resample"])
+    check_number(exponent, "exponent", least=0, most=1)
+    check_clip(clip, 100)
+
+
+def check_row_weights(sample_weight, n_rows, name="sample_weight"):
+    """Weights as float64 with largest 1: only ratios matter, and sums of huge weights would overflow."""
+    weight = check_sample_weight(sample_weight, n_rows, name)
+    return weight / weight.max()
+
+
+def training_weights(weight, exponent, clip):
+    """min(w, c)^exponent of positive weights, before any normalisation.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_rows,)
+    exponent : float in [0, 1]
+    clip : as in ``shiftfix.weights.clip_weights``, or None
+        A number bounds weights of mean 1.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+    """
+    if clip is not None:
+        weight = clip_weights(normalize_weights(weight), clip)
+    return weight if exponent == 1 else temper_weights(weight, exponent)
+
+
+def class_weights(class_weight, index, weight, classes):
+    """Weight of each row's class.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced" or dict
+        "balanced" is total / (n_classes * weight of the class), where both count rows by their weight.
+    index : ndarray of int of shape (n_rows,)
+        Positions in ``classes``.
+    weight : ndarray of shape (n_rows,)
+    classes : ndarray of shape (n_classes,)
+
+    Returns
+    -------
+    ndarray of shape (n_classes,)
+
+    Raises
+    ------
+    ShiftDataError
+        For names that are no classes, and weights that are not positive numbers.
+    """
+    if class_weight is None:
+        return np.ones(len(classes))
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        mass = np.bincount(index, weights=weight, minlength=len(classes))
+        return mass.sum() / (len(classes) * mass)
+    if not isinstance(class_weight, dict):
+        raise ShiftDataError(f'class_weight={class_weight!r}: None, "balanced" or a dict of classes is needed.')
+    known = classes.tolist()
+    unknown = [label for label in class_weight if label not in known]
+    if unknown:
+        raise ShiftDataError(f"class_weight names {unknown}, and the classes of y are {known}.")
+    found = np.ones(len(classes))
+    for label, value in class_weight.items():
+        found[known.index(label)] = check_number(value, f"class_weight[{label!r}]", above=0, below=np.inf)
+    return found
+
+
+def warn_of_few_rows(weight, validation_weight):
+    """Effective sizes of both sets in rows, the second None without one; warns where the weights leave too little."""
+    size = effective_sample_size(weight)
+    if size < LEAST_TRAINING and size < len(weight) / 3:
+        warnings.warn(
+            f"The weights make {len(weight)} training rows worth {size:.1f}: a few rows lead the fit. Set "
+            'exponent=0.5, clip="sqrt" or clip="ess", or collect source rows where the target lies.',
+            LowEffectiveSizeWarning,
+            stacklevel=4,
+        )
+    if validation_weight is None:
+        return size, None
+    held_out = effective_sample_size(validation_weight)
+    if held_out < LEAST_VALIDATION and held_out < len(validation_weight) / 3:
+        warnings.warn(
+            f"The weights make {len(validation_weight)} validation rows worth {held_out:.1f}, so that the best epoch "
+            "is mostly luck: raise validation_fraction, pass an eval_set, or set clip.",
+            LowEffectiveSizeWarning,
+            stacklevel=4,
+        )
+    return size, held_out
