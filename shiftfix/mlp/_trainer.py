@@ -362,7 +362,8 @@ class WeightedTrainer(BaseTrainer):
     >>> images, y = rng.normal(size=(200, 1, 8, 8)), rng.integers(0, 2, 200)
     >>> images[y == 1, :, 2:6, 2:6] += 1
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 2))
-    >>> trainer = WeightedTrainer(net, learning_rate=0.01, batch_size=32, random_state=0).fit(images, y, sample_weight=1.0 + y)
+    >>> trainer = WeightedTrainer(net, learning_rate=0.01, batch_size=32, random_state=0)
+    >>> trainer = trainer.fit(images, y, sample_weight=1.0 + y)
     >>> bool((trainer.predict(images).argmax(axis=1) == y).mean() > 0.9)
     True
     """
