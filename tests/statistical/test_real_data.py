@@ -72,6 +72,20 @@ def test_fashion_mnist_when_nine_of_ten_are_shirts(load_real):
     assert corrected >= oracle - 0.04
 
 
+def test_fashion_mnist_in_full(load_real):
+    """Network 784-256-256-10, dropout .5 after both layers, on 20,000 images, tested on 10,000.
+
+    Required: .87. Measured over three seeds: .8739 to .8762; one standard error of the test is .003, but the test is always
+    the same.
+    """
+    data = load_real("fashion_mnist")
+    network = MLPClassifier(
+        (256, 256), dropout=0.5, schedule="cosine", max_epochs=40, standardize=False, random_state=0
+    )
+    network.fit(data.data[:20000], data.target[:20000])
+    assert network.score(data.data_held_out, data.target_held_out) >= 0.87
+
+
 def real_folder(name):
     """Where data without a card lie; the test is skipped when they are nowhere."""
     homes = [Path(home) for home in (os.environ.get("SHIFTFIX_DATA"), SHARED_DATA) if home]
