@@ -67,22 +67,26 @@ class BatchNorm(nn.Module):
     """Batch normalisation whose means and variances are those of the WEIGHTED batch.
 
     (x - m) / sqrt(v + eps) * gain + shift, with m = sum(w x) / sum(w) and v = sum(w (x - m)^2) / sum(w) over the rows
-    of the batch while training, and their running averages otherwise. A row of weight 3 counts as three rows: without
-    weights in it the layer would standardise to the source while the loss speaks of the target. All weights equal
-    give the usual layer, but for the running variance, which is divided by n and not by n - 1.
+    of the batch while training, and averages over the batches so far otherwise. A row of weight 3 counts as three
+    rows: without weights in it the layer would standardise to the source while the loss speaks of the target.
+
+    Batch i of t enters these averages with weight (1 - momentum)^(t - i) sum(w). So the short last batch of an epoch
+    counts as the few rows it has: counted as a full one, a single row, of variance 0, at the end of each epoch would
+    halve the variance. And they are averages of what was seen, from the first batch on: started at 0 and 1, as is
+    usual, they would still be 12 % of the way from there after 20 steps. Variances are divided by n and not by n - 1.
 
     Parameters
     ----------
     width : int
     n_models : int, default=1
     momentum : float, default=0.1
-        Share of the newest batch in the running averages.
+        At which the running averages forget.
     eps : float, default=1e-5
 
     Attributes
     ----------
     row_weight : Tensor of shape (n_rows,) or (n_models, n_rows), or None
-        Set before each training step; None counts every row once.
+        Set before each training step; only ratios matter, over the batches too. None counts every row once.
 
     References
     ----------
@@ -91,6 +95,7 @@ class BatchNorm(nn.Module):
 
     running_mean: torch.Tensor
     running_variance: torch.Tensor
+    running_total: torch.Tensor
 
     def __init__(self, width, n_models=1, momentum=0.1, eps=1e-5):
         super().__init__()
@@ -100,6 +105,7 @@ class BatchNorm(nn.Module):
         mark_stacked((self.gain, self.shift), n_models > 1)
         self.register_buffer("running_mean", torch.zeros(shape))
         self.register_buffer("running_variance", torch.ones(shape))
+        self.register_buffer("running_total", torch.zeros(1 if n_models == 1 else (n_models, 1, 1)))
         self.momentum = momentum
         self.eps = eps
         self.row_weight = None
@@ -110,15 +116,27 @@ class BatchNorm(nn.Module):
             mean, variance = self.running_mean, self.running_variance
         else:
             weight = x.new_ones(x.shape[:-1]) if self.row_weight is None else self.row_weight.to(x.dtype)
-            share = (weight / weight.sum(dim=-1, keepdim=True)).unsqueeze(-2)
+            # Weights may all be 0 in this precision: the batch then has no say, where 0 / 0 would stay in the averages.
+            total = weight.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
+            share = (weight / total).unsqueeze(-2)
             mean = share @ x
             variance = share @ (x - mean).square()
             if x.ndim == 2:
                 mean, variance = mean[0], variance[0]
-            with torch.no_grad():
-                self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-                self.running_variance.lerp_(variance.to(self.running_variance.dtype), self.momentum)
+            else:
+                total = total.unsqueeze(-1)
+            self._average(mean, variance, total)
         return (x - mean) * torch.rsqrt(variance + self.eps) * self.gain + self.shift
+
+    @torch.no_grad()
+    def _average(self, mean, variance, total):
+        """Take a batch with this sum of weights into the running averages."""
+        dtype = self.running_total.dtype
+        total = total.to(dtype)
+        self.running_total.lerp_(total, self.momentum)
+        share = self.momentum * total / self.running_total
+        self.running_mean.lerp_(mean.to(dtype), share)
+        self.running_variance.lerp_(variance.to(dtype), share)
 
     def extra_repr(self):
         """Text inside the module's repr."""

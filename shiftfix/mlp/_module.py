@@ -1,5 +1,7 @@
 """The network: noise and dropout on the input, then linear, batch norm, activation and dropout per hidden layer."""
 
+import numbers
+
 import torch
 from torch import nn
 
@@ -15,6 +17,8 @@ ACTIVATIONS = {
     "sigmoid": nn.Sigmoid,
     "identity": nn.Identity,
 }
+# The layers that draw. Others are left alone: a module of a user's may call what it likes ``masks`` or ``generator``.
+DRAWING = (Dropout, GaussianNoise, Linear)
 
 
 def build_mlp(
@@ -56,7 +60,7 @@ def build_mlp(
     input_noise : float, default=0
         Standard deviation of Gaussian noise on the inputs, in their units.
     batch_norm : bool, default=False
-        Batch normalisation between each hidden linear layer and its activation.
+        Batch normalisation between each hidden linear layer and its activation; biases ahead of it stay at 0.
 
     Returns
     -------
@@ -65,7 +69,7 @@ def build_mlp(
         conditional means.
     """
     generators = init_generators if isinstance(init_generators, list) else [init_generators]
-    rates = [dropout] * len(hidden_layer_sizes) if isinstance(dropout, float | int) else list(dropout)
+    rates = [float(dropout)] * len(hidden_layer_sizes) if isinstance(dropout, numbers.Real) else list(dropout)
 
     def linear(n_in, n_out, gain):
         if len(generators) == 1 and dropconnect == 0:
@@ -84,6 +88,9 @@ def build_mlp(
     for size, rate in zip(hidden_layer_sizes, rates, strict=True):
         layers.append(linear(width, size, GAINS[activation]))
         if batch_norm:
+            # The mean that is taken off takes this bias off too. Its gradient is rounding noise, which adam would turn
+            # into full steps, and the averages of the means would run after them.
+            layers[-1].bias.requires_grad_(False)
             layers.append(BatchNorm(size, len(generators)))
         layers.append(ACTIVATIONS[activation]())
         if rate > 0:
@@ -96,17 +103,20 @@ def build_mlp(
 def forget_masks(module):
     """Drop the masks drawn ahead, so that from here on the generators' states alone decide."""
     for layer in module.modules():
-        if hasattr(layer, "masks"):
+        if isinstance(layer, Dropout | Linear):
             layer.reset()
 
 
 def remove_generators(module):
-    """Leave no generator and no drawn mask in a module: a fitted model is data that can be pickled and moved."""
+    """Leave no generator, no drawn mask and no row weights in a module, so that a fitted one can be pickled and moved.
+
+    It is left in evaluation mode: without its generators, its dropout would draw from torch's global one.
+    """
     forget_masks(module)
-    for layer in module.modules():
-        if hasattr(layer, "generator"):
+    for layer in module.eval().modules():
+        if isinstance(layer, DRAWING):
             layer.generator = None
-        if hasattr(layer, "row_weight"):
+        elif isinstance(layer, BatchNorm):
             layer.row_weight = None
 
 
@@ -122,16 +132,26 @@ def describe(module, input_shape):
     Returns
     -------
     str
-        Layers in the order of their first call, n for the number of rows. The last line has the total.
+        Modules without children, and those with parameters of their own beside their children's, in the order in which
+        they return first, n for the number of rows; at the end those that are never called but have parameters. The
+        last line has the total, in which a parameter that two layers share counts once.
     """
-    leaves = {name or "module": layer for name, layer in module.named_modules() if not list(layer.children())}
-    two, three = (_output_shapes(module, leaves, (n_rows, *input_shape)) for n_rows in (2, 3))
+    layers = {
+        name or "module": layer
+        for name, layer in module.named_modules()
+        if not list(layer.children()) or list(layer.parameters(recurse=False))
+    }
+    two, three = (_output_shapes(module, layers, (n_rows, *input_shape)) for n_rows in (2, 3))
     lines = [("layer", "kind", "output", "parameters")]
-    for name, shape in two.items():
-        # The axis of the rows is the one that grows with them.
-        text = ", ".join("n" if a != b else str(a) for a, b in zip(shape, three[name], strict=True))
-        count = sum(p.numel() for p in leaves[name].parameters())
-        lines.append((name, type(leaves[name]).__name__, f"({text})", f"{count:,}"))
+    for name in [*two, *(name for name in layers if name not in two)]:
+        count = sum(p.numel() for p in layers[name].parameters(recurse=False))
+        if name in two:
+            # The axis of the rows is the one that grows with them: by several for a row where others were merged in.
+            sizes = [(a, b - a) for a, b in zip(two[name], three[name], strict=True)]
+            text = ", ".join(f"{growth if growth > 1 else ''}n" if growth else str(a) for a, growth in sizes)
+            lines.append((name, type(layers[name]).__name__, f"({text})", f"{count:,}"))
+        elif count:
+            lines.append((name, type(layers[name]).__name__, "not called", f"{count:,}"))
     widths = [max(len(line[i]) for line in lines) for i in range(4)]
     rows = ["  ".join((*(line[i].ljust(widths[i]) for i in range(3)), line[3].rjust(widths[3]))) for line in lines]
     total = sum(p.numel() for p in module.parameters())
@@ -139,23 +159,32 @@ def describe(module, input_shape):
 
 
 @torch.no_grad()
-def _output_shapes(module, leaves, shape):
-    """Shape of each leaf's first output tensor, in the order of the calls, for zeros of this shape going in."""
+def _output_shapes(module, layers, shape):
+    """Shape of each layer's first output tensor, in the order of the calls, for zeros of this shape going in."""
     shapes: dict[str, tuple] = {}
 
     def note(name):
         def hook(_, __, output):
+            while isinstance(output, tuple | list) and output:
+                output = output[0]
             if isinstance(output, torch.Tensor):
                 shapes.setdefault(name, tuple(output.shape))
 
         return hook
 
-    handles = [layer.register_forward_hook(note(name)) for name, layer in leaves.items()]
-    first, training = next(module.parameters(), torch.empty(0)), module.training
+    handles = [layer.register_forward_hook(note(name)) for name, layer in layers.items()]
+    first, modes = next(module.parameters(), torch.empty(0)), {part: part.training for part in module.modules()}
+    rows = torch.zeros(shape, dtype=first.dtype, device=first.device)
+    module.eval()
     try:
-        module.eval()(torch.zeros(shape, dtype=first.dtype, device=first.device))
+        try:
+            module(rows)
+        except RuntimeError:
+            shapes.clear()
+            module(rows.long())  # a layer that looks its rows up in a table takes whole numbers
     finally:
         for handle in handles:
             handle.remove()
-        module.train(training)
+        for part, training in modes.items():
+            part.training = training
     return shapes

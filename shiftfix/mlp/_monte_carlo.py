@@ -8,10 +8,13 @@ import copy
 
 import torch
 
+from shiftfix.mlp._dropout import Dropout
+from shiftfix.mlp._layers import Linear
+
 
 def is_random(layer):
     """Whether a layer drops units or weights, at a rate above 0."""
-    return hasattr(layer, "masks") and layer.masks.active
+    return isinstance(layer, Dropout | Linear) and layer.masks.active
 
 
 def monte_carlo_outputs(module, n_samples, generator):

@@ -36,7 +36,8 @@ class LARS(optim.Optimizer):
     """Layer-wise adaptive rate scaling: each parameter moves by a share of its own length.
 
     v <- momentum v + lr lambda (g + weight_decay w),  w <- w - v,
-    lambda = trust |w| / (|g| + weight_decay |w|), or 1 where w or g is 0 (a bias at its start).
+    lambda = trust |w| / (|g| + weight_decay |w|) for weight matrices, and trust itself for biases, the scales of batch
+    norm, and where w or g is 0: a bias starts at 0, and its length says nothing of how far it should move.
 
     Parameters
     ----------
@@ -71,7 +72,8 @@ class LARS(optim.Optimizer):
                 length, slope = lengths(w, w), lengths(w.grad, w)
                 decayed = w.grad + group["weight_decay"] * w
                 rate = group["trust"] * length / (slope + group["weight_decay"] * length)
-                rate = torch.where((length > 0) & (slope > 0), rate, torch.ones_like(rate))
+                is_matrix = w.ndim - int(getattr(w, "stacked", False)) >= 2
+                rate = torch.where((length > 0) & (slope > 0) & is_matrix, rate, torch.full_like(rate, group["trust"]))
                 velocity = self.state[w].setdefault("velocity", torch.zeros_like(w))
                 velocity.mul_(group["momentum"]).add_(group["lr"] * rate * decayed)
                 w.sub_(velocity)

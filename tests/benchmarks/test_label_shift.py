@@ -4,8 +4,8 @@ Scores are float32 posteriors of standard normal classes that lie ``distance`` f
 independent log likelihood ratios, the true class's has mean distance^2 / 2. The source has equal classes, the target a
 prior drawn evenly from the simplex. ``cpu_seconds`` (all threads; those that wait for one another are counted) and
 ``load`` (of the last minute, at the end) tell how busy the machine was: seconds are those of a machine shared with
-others. ``limit`` is what the project asks for on two quiet cores. Time is not asserted; what the estimates are worth, the
-certificate of the likelihood and the memory are.
+others. ``limit`` is what the project asks for on two quiet cores. Time is not asserted; what the estimates are worth,
+the certificate of the likelihood and the memory are.
 """
 
 import os
@@ -28,8 +28,8 @@ FITS = {
     "MLLS without calibration, 1000 classes, 100,000 and 100,000 rows": ("MLLS, none", 1000, 100_000, 100_000),
     "MLLS, chosen calibration, 1000 classes, 20,000 and 20,000 rows": ("MLLS, auto", 1000, 20_000, 20_000),
 }
-# Total variation from the drawn prior, a tenth above what was measured. One class for all, the source's prior, is .37 away
-# from a prior drawn evenly from the simplex of a thousand classes; ten classes are drawn by the seed.
+# Total variation from the drawn prior, a tenth above what was measured. The source's prior is .37 away from one drawn
+# evenly from the simplex of a thousand classes.
 FARTHEST = {
     "BBSE, 1000 classes, 100,000 and 100,000 rows": 0.195,
     "MLLS without calibration, 1000 classes, 100,000 and 100,000 rows": 0.157,

@@ -1,9 +1,11 @@
+"""Dropout masks: shares, fairness, expectation, and how they are drawn ahead."""
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import binomtest
 
-from shiftfix.mlp._dropout import Dropout, keep_mask
+from shiftfix.mlp._dropout import BLOCK, Dropout, Masks, keep_mask
 
 
 def generator(seed=0):
@@ -67,3 +69,69 @@ def test_gradient_flows_through_the_survivors_only():
     out = Dropout(0.5, generator()).train()(x)
     out.sum().backward()
     assert torch.equal(x.grad, out.detach())
+
+
+def test_masks_of_one_draw_follow_each_other_without_overlap():
+    """In the order of the draw, whatever the shapes; the rest of a draw too short for the next mask is left."""
+    masks, private = Masks(0.5), generator(6)
+    shapes = [(3, 5), (7,), (2, 4, 8), (1, 1)]
+    found = [masks.take(torch.empty(shape), private) for shape in shapes]
+    assert [tuple(mask.shape) for mask in found] == shapes
+    whole = 2 * keep_mask(BLOCK, 128, 8, generator(6), "cpu")
+    assert torch.equal(torch.cat([mask.flatten() for mask in found]), whole[: 15 + 7 + 64 + 1])
+    large = masks.take(torch.empty(BLOCK), private)
+    again = generator(6)
+    keep_mask(BLOCK, 128, 8, again, "cpu")
+    assert torch.equal(large, 2 * keep_mask(BLOCK, 128, 8, again, "cpu"))
+
+
+def test_a_tensor_larger_than_a_block_gets_one_draw():
+    mask = Masks(0.25).take(torch.empty(3, BLOCK), generator())
+    assert mask.shape == (3, BLOCK)
+    assert not torch.equal(mask[0], mask[1])
+
+
+def test_forgetting_leaves_all_to_the_generator():
+    layer, x = Dropout(0.5, generator(1)).train(), torch.ones(10, 10)
+    first = layer(x)
+    assert not torch.equal(layer(x), first)
+    layer.generator.manual_seed(1)
+    assert not torch.equal(layer(x), first)  # still from the first draw
+    layer.generator.manual_seed(1)
+    layer.reset()
+    assert torch.equal(layer(x), first)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_masks_have_the_type_of_what_they_mask(dtype):
+    """Also when it changes from one call to the next. bfloat16 has 8 bits: the scale is off by up to 2^-8."""
+    layer = Dropout(0.1, generator()).train()
+    layer(torch.ones(4, 4, dtype=torch.float32 if dtype == torch.float64 else torch.float64))
+    out = layer(torch.ones(50, 50, dtype=dtype))
+    assert out.dtype == dtype
+    scale = 256 / layer.masks.keep_count
+    precision = {torch.float32: 1e-7, torch.float64: 1e-15, torch.bfloat16: 2**-8}[dtype]
+    assert out.max().item() == pytest.approx(scale, rel=precision)
+
+
+def test_the_gradients_of_two_passes_keep_their_own_masks():
+    """Masks wait in the graph while others are drawn, also past the end of a block."""
+    layer = Dropout(0.5, generator()).train()
+    x = torch.ones(BLOCK // 3, requires_grad=True)
+    outputs = [layer(x) for _ in range(5)]
+    for out in outputs:
+        (gradient,) = torch.autograd.grad(out.sum(), x)
+        assert torch.equal(gradient, out.detach())
+
+
+@pytest.mark.parametrize("rate", [0, 1e-7])
+def test_rates_that_round_to_zero_drop_nothing(rate):
+    layer, x = Dropout(rate, None).train(), torch.ones(5, 5)
+    assert not layer.masks.active
+    assert layer(x) is x
+
+
+def test_rates_close_to_one_keep_the_scale_finite():
+    layer = Dropout(1 - 1e-12, generator()).train()
+    out = layer(torch.ones(1000, 1000))
+    assert set(out.unique().tolist()) == {0.0, 65536.0}

@@ -8,6 +8,10 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
+from shiftfix.mlp import _dropout
+from shiftfix.mlp._batches import Rows
+from shiftfix.mlp._layers import BatchNorm
+from shiftfix.mlp._loop import Run, train_step
 from shiftfix.mlp._losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
 from shiftfix.mlp._module import ACTIVATIONS, build_mlp
 
@@ -18,8 +22,18 @@ TOLERANCE = 1e-6
 # Differences are of no use where a kink lies within the step; pre-activations move by a few steps.
 CLEARANCE = 1e-3
 
-# Kinds of network: what build_mlp is given beside its sizes and the activation.
-LAYERS = {"plain": {}}
+DROPS = {"dropout": (0.5, 0.25), "input_dropout": 0.2}
+# Kinds of network: what build_mlp is given beside its sizes and the activation; n_models of them are stacked.
+LAYERS = {
+    "plain": {},
+    "batch norm": {"batch_norm": True},
+    "dropout": DROPS,
+    "dropconnect": {"dropconnect": 0.3},
+    "input noise": {"input_noise": 0.5},
+    "stacked": {"n_models": 3},
+    "all": {**DROPS, "batch_norm": True, "dropconnect": 0.3, "input_noise": 0.5},
+    "all, stacked": {**DROPS, "batch_norm": True, "dropconnect": 0.3, "input_noise": 0.5, "n_models": 3},
+}
 
 LOSSES = {
     **CLASSIFICATION_LOSSES,
@@ -39,14 +53,30 @@ BENDS = {
 BENT_ACTIVATIONS = (nn.ReLU, nn.LeakyReLU)
 
 
-def objective(module, X, y, w, loss):
-    """sum(w l) / n of one forward pass, in which every layer that draws does so from the start of its generator."""
+@pytest.fixture(autouse=True)
+def few_masks_ahead(monkeypatch):
+    """Networks this small need no 2^16 entries of a mask at each evaluation."""
+    monkeypatch.setattr(_dropout, "BLOCK", 1)
+
+
+def start_again(module):
+    """Put every layer that draws at the start of its generator."""
     for layer in module.modules():
         if isinstance(getattr(layer, "generator", None), torch.Generator):
             layer.generator.manual_seed(0)
         if hasattr(layer, "reset"):
             layer.reset()
-    return torch.dot(loss(module(X), y), w) / len(w)
+
+
+def objective(module, X, y, w, loss):
+    """sum(w l) / n_rows of one forward pass with the masks at their start, the sum over the rows of all models."""
+    start_again(module)
+    for layer in module.modules():
+        if isinstance(layer, BatchNorm):
+            layer.row_weight = w
+    outputs = module(X)
+    losses = loss(outputs.flatten(0, -2), y.flatten(0, w.ndim - 1))
+    return torch.dot(losses, w.flatten()) / N_ROWS
 
 
 def difference_gradient(module, value):
@@ -67,28 +97,32 @@ def difference_gradient(module, value):
 
 
 def autograd_gradient(module, value):
-    """Gradient of ``value()`` by backward(), in the order of ``difference_gradient``."""
+    """Gradient of ``value()`` by backward(), in the order of ``difference_gradient``; 0 for a parameter kept fixed."""
     module.zero_grad()
     value().backward()
-    return np.concatenate([parameter.grad.numpy().ravel() for parameter in module.parameters()])
+    gradients = [p.grad if p.requires_grad else torch.zeros_like(p) for p in module.parameters()]
+    return np.concatenate([gradient.numpy().ravel() for gradient in gradients])
 
 
 def make_case(layers, activation, loss_name, seed):
-    """Network in double precision and training mode, and rows for it: X, y, w."""
+    """Network in double precision and training mode, and rows for it: X, y, w, each model's own."""
     generator = torch.Generator().manual_seed(seed)
     n_outputs = 1 if loss_name.startswith("binary") else 3
     # The generators for the layers that draw must not be the one that drew the weights: objective() re-seeds them.
     arguments = {"dropout": 0.0, "dropout_generator": torch.Generator(), **LAYERS[layers]}
-    module = build_mlp(N_FEATURES, HIDDEN, n_outputs, activation, init_generators=generator, **arguments)
+    n_models = arguments.pop("n_models", 1)
+    rows = (N_ROWS,) if n_models == 1 else (n_models, N_ROWS)
+    generators = [generator] * n_models
+    module = build_mlp(N_FEATURES, HIDDEN, n_outputs, activation, init_generators=generators, **arguments)
     module = module.double().train()
     draw = partial(torch.randn, generator=generator, dtype=torch.float64)
     with torch.no_grad():
         for parameter in module.parameters():  # so that no bias stays at its start of 0
             parameter.add_(0.3 * draw(parameter.shape))
-    X, w = draw(N_ROWS, N_FEATURES), draw(N_ROWS).exp()
+    X, w = draw(*rows, N_FEATURES), draw(rows).exp()
     if loss_name in REGRESSION_LOSSES:
-        return module, X, draw(N_ROWS, n_outputs), w
-    return module, X, torch.randint(max(2, n_outputs), (N_ROWS,), generator=generator), w
+        return module, X, draw(*rows, n_outputs), w
+    return module, X, torch.randint(max(2, n_outputs), rows, generator=generator), w
 
 
 def distance_to_kinks(module, X, y, w, loss_name):
@@ -99,10 +133,10 @@ def distance_to_kinks(module, X, y, w, loss_name):
         for layer in module.modules()
         if isinstance(layer, BENT_ACTIVATIONS)
     ]
-    objective(module, X, y, w, lambda z, y: outputs.append(z.detach()) or z.mean(dim=1))
+    objective(module, X, y, w, lambda z, y: outputs.append((z.detach(), y)) or z.mean(dim=1))
     for hook in hooks:
         hook.remove()
-    (z,) = outputs
+    ((z, y),) = outputs
     if loss_name in REGRESSION_LOSSES:
         bent = (z - y).abs()
     else:
@@ -135,6 +169,24 @@ def test_every_entry_of_the_gradient(layers, activation, loss_name):
     scale = np.abs(expected).max()
     assert scale > 1e-3
     assert_allclose(found, expected, rtol=0, atol=TOLERANCE * scale)
+
+
+@pytest.mark.parametrize("layers", LAYERS)
+def test_a_step_of_the_trainer_follows_this_gradient(layers):
+    """Gradient descent at a rate of 1: the parameters move by the gradient checked above, to rounding."""
+    module, X, y, w = smooth_case(layers, "tanh", "cross_entropy")
+    gradient = autograd_gradient(module, lambda: objective(module, X, y, w, LOSSES["cross_entropy"]))
+    before = nn.utils.parameters_to_vector(module.parameters()).detach().numpy().copy()
+    start_again(module)
+    n_models = LAYERS[layers].get("n_models", 1)
+    optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
+    run = Run(module, LOSSES["cross_entropy"], optimizer, {}, N_ROWS, 1, n_models=n_models)
+    for layer in run.batch_norms:
+        layer.row_weight = None
+    losses = train_step(run, Rows(X, y, w))
+    assert losses.shape == w.shape
+    after = nn.utils.parameters_to_vector(module.parameters()).detach().numpy()
+    assert_allclose(before - after, gradient, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("layers", LAYERS)

@@ -75,8 +75,8 @@ def test_fashion_mnist_when_nine_of_ten_are_shirts(load_real):
 def test_fashion_mnist_in_full(load_real):
     """Network 784-256-256-10, dropout .5 after both layers, on 20,000 images, tested on 10,000.
 
-    Required: .87. Measured over three seeds: .8739 to .8762; one standard error of the test is .003, but the test is always
-    the same.
+    Required: .87. Measured over three seeds: .8739 to .8762; one standard error of the test is .003, but the test is
+    always the same.
     """
     data = load_real("fashion_mnist")
     network = MLPClassifier(
