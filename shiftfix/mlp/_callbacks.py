@@ -8,7 +8,8 @@ A callback is an object with any of the methods
 
 or a plain function of ``run``, which is called at the end of each epoch. ``run`` is the :class:`Run` of the loop:
 ``run.epoch`` (from 1), ``run.max_epochs``, ``run.history``, ``run.module``, ``run.optimizer``; setting
-``run.stop = True`` ends the training after the epoch.
+``run.stop = True`` ends the training after the epoch, or before the first. A checkpoint does not keep it: to resume
+is to go on.
 """
 
 from shiftfix.exceptions import ShiftDataError
@@ -22,12 +23,14 @@ def check_callbacks(callbacks):
     Raises
     ------
     ShiftDataError
-        For one that has none of the methods and is not a function either.
+        For one that has none of the methods and is not a function either, and for a class.
     """
     if callbacks is None:
         return ()
     found = tuple(callbacks) if isinstance(callbacks, list | tuple) else (callbacks,)
     for callback in found:
+        if isinstance(callback, type):
+            raise ShiftDataError(f"callbacks holds the class {callback.__qualname__}: pass an object of it.")
         if not (callable(callback) or any(callable(getattr(callback, event, None)) for event in EVENTS)):
             raise ShiftDataError(
                 f"callbacks holds {callback!r}: a function of the run, or an object with one of "

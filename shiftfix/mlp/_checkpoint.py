@@ -16,7 +16,7 @@ import re
 import reprlib
 import secrets
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from pathlib import Path
 from types import NoneType
 
@@ -34,6 +34,8 @@ KINDS = ("checkpoint", "model")
 # Exact types: numpy's float64 is a float too, and pickles as an object.
 PLAIN = (NoneType, bool, int, float, str)
 TENSORS = (torch.Tensor, torch.nn.Parameter)
+# Come back as a dict. torch keeps the milestones of MultiStepLR in a Counter.
+DICTS = (dict, OrderedDict, Counter)
 # Temporary files of this process; those with its number that are not among them are of a dead one.
 _being_written: set[str] = set()
 
@@ -58,7 +60,7 @@ def storable(value, where):
         return value
     if kind in (list, tuple):
         return kind(storable(item, f"{where}[{position}]") for position, item in enumerate(value))
-    if kind in (dict, OrderedDict):
+    if kind in DICTS:
         for key in value:
             if type(key) not in PLAIN:
                 raise ShiftDataError(
@@ -350,11 +352,13 @@ def _encode(value, where):
     kind = type(value)
     if kind in PLAIN:
         return value
+    if isinstance(value, os.PathLike):  # the checkpoint's; comes back as text
+        return os.fspath(value)
     if kind in TENSORS:
         return value.detach().cpu().clone()
     if kind in (list, tuple):
         return {"type": kind.__name__, "items": [_encode(item, f"{where}[{i}]") for i, item in enumerate(value)]}
-    if kind in (dict, OrderedDict):
+    if kind in DICTS:
         # Pairs, for a dict of classes has numpy's numbers as its keys.
         pairs = [[_encode(key, f"a key of {where}"), _encode(item, f"{where}[{key!r}]")] for key, item in value.items()]
         return {"type": "dict", "items": pairs}

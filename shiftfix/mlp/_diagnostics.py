@@ -22,9 +22,11 @@ from shiftfix.mlp._layers import GaussianNoise
 
 # Below this share of the pull at the start, weights no longer act.
 INACTIVE = 0.05
-# A layer whose gradient is this much smaller than the largest one, in half of the epochs, does not learn.
+# A layer whose gradient is this much smaller than the largest one, in half of the epochs, does not learn. The least
+# median share over 100 ordinary fits (1 to 6 layers, all activations and losses, 6 to 400 rows) was 3e-2, but for
+# sigmoid layers: 3e-3 for 4, 3e-4 for 6 and 1e-7 for 12 of them.
 VANISHING = 1e-4
-# With inputs and losses of order 1 a weight matrix has gradients of order 1 to 10.
+# With inputs and losses of order 1 a weight matrix has gradients of order 1 to 10, and up to 120 in the same fits.
 EXPLODING = 1e3
 # They leave the signal's scale alone in expectation and are noise for its norm.
 NOISE = (Dropout, GaussianNoise, nn.modules.dropout._DropoutNd)
@@ -60,15 +62,18 @@ class LayerNorms:
     Attributes
     ----------
     names : list of str
-        Of the layers, in the module's order.
+        Of the layers, in the module's order; "module" when the module itself is the layer.
     """
 
     def __init__(self, module):
-        self._leaves = [(name, layer) for name, layer in module.named_modules() if not list(layer.children())]
+        self._leaves = [
+            (name or "module", layer) for name, layer in module.named_modules() if not list(layer.children())
+        ]
+        # A weight computed from other parameters (torch's weight_norm) is no parameter, and has no gradient of its own.
         self._weights = {
             name: layer.weight
             for name, layer in self._leaves
-            if isinstance(getattr(layer, "weight", None), torch.Tensor) and layer.weight.ndim >= 2
+            if isinstance(getattr(layer, "weight", None), nn.Parameter) and layer.weight.ndim >= 2
         }
         self.names = list(self._weights)
 
@@ -109,22 +114,33 @@ def warn_of_gradients(names, norms):
     ----------
     names : list of str
     norms : list of list of float
-        Per epoch, one number per layer.
+        Per epoch, one number per layer; NaN for a layer without a gradient, such as a frozen one.
     """
     if not norms or not names:
         return
-    table = torch.tensor(norms, dtype=torch.float64).reshape(-1, len(names))
-    exploding = (table > EXPLODING).any(dim=0)
-    if exploding.any():
-        worst = int(torch.where(table.isfinite(), table, torch.zeros_like(table)).amax(dim=0).argmax())
+    table = torch.tensor(norms, dtype=torch.float64).reshape(-1, len(names)).nan_to_num(-1.0, posinf=float("inf"))
+    peak = table.amax(dim=0)
+    if peak.max() > EXPLODING:
+        worst = int(peak.argmax())
         warnings.warn(
-            f"The gradient of layer {names[worst]!r} reached a norm of {float(table[:, worst].max()):.3g}: scale the "
+            f"The gradient of layer {names[worst]!r} reached a norm of {float(peak[worst]):.3g}: scale the "
             'inputs, take the initializer "kaiming_normal" or batch_norm=True, or set clip_norm.',
             GradientWarning,
             stacklevel=4,
         )
     largest = table.amax(dim=1, keepdim=True)
-    small = (table < VANISHING * largest).double().mean(dim=0) >= 0.5
+    if largest[0] == 0:
+        warnings.warn(
+            "No gradient reached any weight in the first epoch, so that the network hardly learns: take another "
+            'initializer, such as "kaiming_normal", activation="leaky_relu", or fewer layers.',
+            GradientWarning,
+            stacklevel=4,
+        )
+        return
+    # Epochs without a gradient tell nothing about the layers: the loss may have reached its least value.
+    known = (largest[:, 0] > 0) & largest[:, 0].isfinite()
+    table, largest = table[known], largest[known]
+    small = ((table >= 0) & (table < VANISHING * largest)).double().mean(dim=0) >= 0.5
     if small.any():
         first = int(small.double().argmax())
         share = float((table[:, first] / largest[:, 0]).median())

@@ -25,6 +25,7 @@ from shiftfix.exceptions import ShiftDataError, SymmetricUnitsWarning
 from shiftfix.mlp._batches import Rows
 from shiftfix.mlp._callbacks import check_callbacks
 from shiftfix.mlp._checkpoint import check_writable, pack_estimator, read, unpack_estimator, write_atomically
+from shiftfix.mlp._diagnostics import warn_of_gradients
 from shiftfix.mlp._initializers import check_initializer, is_constant
 from shiftfix.mlp._loop import CHUNK, fit_loop, forward, limited_threads
 from shiftfix.mlp._losses import (
@@ -34,16 +35,22 @@ from shiftfix.mlp._losses import (
     class_probabilities,
     loss_floor,
 )
-from shiftfix.mlp._module import ACTIVATIONS, build_mlp
+from shiftfix.mlp._module import ACTIVATIONS, build_mlp, remove_generators
 from shiftfix.mlp._monte_carlo import is_random, monte_carlo_outputs
 from shiftfix.mlp._row_weights import check_row_weights, class_weights, training_weights, warn_of_few_rows
 from shiftfix.mlp._schedules import check_schedule
-from shiftfix.mlp._trainer import TRAINING_ATTRIBUTES, TRAINING_PARAMETERS, BaseTrainer, resolve_device
-from shiftfix.weights import clip_weights, effective_sample_size
+from shiftfix.mlp._trainer import (
+    TRAINING_ATTRIBUTES,
+    TRAINING_PARAMETERS,
+    BaseTrainer,
+    resolve_device,
+    setting_text,
+    unchanged_on_error,
+)
+from shiftfix.weights import clip_weights, effective_sample_size, temper_weights
 
-# Share of the training weight predicted right above which a network has interpolated its rows; each
-# row's loss is then near zero whatever its weight.
-INTERPOLATION_ACCURACY = 0.99
+# What the state of an optimiser or a schedule belongs to: these may not change between calls of partial_fit.
+CONTINUED = ("optimizer", "learning_rate", "schedule")
 
 
 class BaseMLP(BaseTrainer):
@@ -200,7 +207,7 @@ class BaseMLP(BaseTrainer):
                 f"initializer={self.initializer!r} starts all units of a hidden layer alike, and they {stay}: take a "
                 'random one, such as "kaiming_normal".',
                 SymmetricUnitsWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def fit(self, X, y, sample_weight=None, eval_set=None):
@@ -225,9 +232,10 @@ class BaseMLP(BaseTrainer):
         ValueError
             For unusable X or y (scikit-learn's messages), one class only, too few rows for a split.
         ShiftDataError
-            For a bad setting, unusable weights, or a checkpoint of another run.
+            For a bad setting, unusable weights, or a checkpoint of another run. After any error the estimator is as
+            it was.
         FloatingPointError
-            When the loss becomes infinite or NaN in the first epoch.
+            When the loss becomes infinite or NaN, and no epoch before was better than the start.
 
         Warns
         -----
@@ -236,6 +244,10 @@ class BaseMLP(BaseTrainer):
         LowEffectiveSizeWarning, NonFiniteLossWarning, GradientWarning, SymmetricUnitsWarning
             As their docstrings say.
         """
+        with unchanged_on_error(self):
+            return self._fit(X, y, sample_weight, eval_set)
+
+    def _fit(self, X, y, sample_weight, eval_set):
         sizes = self._check_settings()
         goes_on = self.warm_start and hasattr(self, "module_")
         X, y = self._validate(X, y, reset=not goes_on)
@@ -251,9 +263,9 @@ class BaseMLP(BaseTrainer):
         saved = self._saved_run(seeds)
         seeds = seeds if saved is None else saved["seeds"]
 
-        factor = self._class_factor(y, weight)
-        full = training_weights(weight, 1.0, self.clip) * factor(y)
-        tempered = full if self.exponent == 1 else training_weights(weight, self.exponent, self.clip) * factor(y)
+        full, tempered = (training_weights(weight, exponent, self.clip) for exponent in (1.0, self.exponent))
+        factor = self._class_factor(y, full)  # "balanced" is about the weights as they are used
+        full, tempered = full * factor(y), tempered * self._class_factor(y, tempered)(y)
         training, validation = self._hold_out(
             (X, y, tempered, full),
             sample_weight is not None,
@@ -292,7 +304,8 @@ class BaseMLP(BaseTrainer):
                 generators={"dropout": dropout_generator},
                 saved=saved,
             )
-            self._warn_after(run, training_rows, self._interpolated(module, training_rows))
+            warn_of_gradients(run.norms.names, run.history.get("gradient_norm"))
+            self._warn_after(run, training_rows)
         self._training_state = None
         self._keep(run, device)
         return self
@@ -320,8 +333,8 @@ class BaseMLP(BaseTrainer):
         shapes = [{name: tuple(value.shape) for name, value in m.state_dict().items()} for m in (module, self.module_)]
         if shapes[0] != shapes[1]:
             raise ShiftDataError(
-                "The fitted network has other layers than the settings ask for: keep hidden_layer_sizes, batch_norm "
-                "and n_models to go on from it, or fit a new estimator."
+                "The fitted network has other layers than the settings ask for: keep hidden_layer_sizes, n_models, "
+                "batch_norm, and which of the dropout and noise settings are 0, to go on from it, or fit a new one."
             )
 
     def _partial_fit(self, X, y, sample_weight, first):
@@ -330,27 +343,30 @@ class BaseMLP(BaseTrainer):
         if self.early_stopping is True:
             raise ShiftDataError('partial_fit sees no held-out rows: set early_stopping="auto" or False.')
         X, y = self._validate(X, y, reset=first)
-        weight = np.asarray(check_sample_weight(sample_weight, len(X)), dtype=np.float64)
+        weight = check_sample_weight(sample_weight, len(X))
         if (weight == 0).any():
             kept = weight > 0
             X, y, weight = X[kept], y[kept], weight[kept]
         loss, floor = self._loss_function()
         device = resolve_device(self.device)
-        # Weights are compared with those of all rows seen so far: a mean of 1 in each call would forget that the
-        # rows of one call count more than those of another.
+        # The first call sets the unit of the weights: a mean of 1 in each call would forget that the rows of one call
+        # count more than those of another. The steps are those of fit, so that they round alike.
         state = getattr(self, "_training_state", None)
-        sums = np.zeros(3) if state is None else np.array(state["sums"])
-        sums[:2] += len(weight), weight.sum()
-        weight = weight / (sums[1] / sums[0])
+        unit = {"largest": weight.max()} if state is None else dict(state["unit"])
+        weight = weight / unit["largest"]
         if self.clip is not None:
-            weight = clip_weights(weight, self.clip)
-        weight = weight**self.exponent * self._class_factor(y, weight)(y)
-        sums[2] += weight.sum()
+            weight = clip_weights(weight / unit.setdefault("mean", weight.mean()), self.clip)
+        weight = temper_weights(weight, self.exponent) * self._class_factor(y, weight)(y)
         if first:
             self._fit_scalers(X, y, weight)
-        rows = self._rows(X, y, weight, device, "y")
-        rows.weight *= float(weight.mean() / (sums[2] / sums[0]))
+        rows = self._rows(X, y, weight, device, "y", unit.setdefault("trained mean", weight.mean()))
 
+        continued = [setting_text(getattr(self, name)) for name in CONTINUED]
+        if state is not None and continued != state["continued"]:
+            raise ShiftDataError(
+                f"{', '.join(CONTINUED)} were {', '.join(state['continued'])} in the calls of partial_fit so far, and "
+                f"are {', '.join(continued)} now: put them back, or fit anew."
+            )
         seeds = self._seeds(self.n_models) if state is None else state["seeds"]
         dropout_generator = torch.Generator(device).manual_seed(seeds["dropout"])
         module = self._build_module(seeds["start"], dropout_generator)
@@ -370,10 +386,15 @@ class BaseMLP(BaseTrainer):
                 generators={"dropout": dropout_generator},
             )
             if state is not None:
-                run.load_state_dict(state["run"] | {"module": module.state_dict(), "stop": False})
+                run.load_state_dict(state["run"] | {"module": module.state_dict()})
             run.max_epochs = run.epoch + 1
             fit_loop(run, rows, callbacks=check_callbacks(self.callbacks))
-        self._training_state = {"sums": sums.tolist(), "seeds": seeds, "run": run.state_dict() | {"module": None}}
+        self._training_state = {
+            "unit": {name: float(value) for name, value in unit.items()},
+            "continued": continued,
+            "seeds": seeds,
+            "run": run.state_dict() | {"module": None, "finite": None},
+        }
         self.effective_sample_size_, self.validation_effective_sample_size_ = effective_sample_size(weight), None
         self._keep(run, device)
         return self
@@ -400,16 +421,21 @@ class BaseMLP(BaseTrainer):
             raise ShiftDataError(
                 f"eval_set has {len(X)} rows of X and {'none' if y is None else len(y)} of y: pass one y per row."
             )
-        y = np.asarray(y)
+        kept = weight > 0
+        X, y, weight = X[kept], np.asarray(y)[kept], weight[kept]
         return X, y, None, weight * factor(y)
 
-    def _rows(self, X, y, weight, device, name):
-        """Scaled rows on the device, with weights of mean 1."""
+    def _keep(self, run, device):
+        remove_generators(run.module)
+        super()._keep(run, device)
+
+    def _rows(self, X, y, weight, device, name, unit=None):
+        """Scaled rows on the device, with weights of mean 1, or divided by a unit."""
         targets = self._target_array(y, name)
         return Rows(
             self._tensor(X).to(device),
             torch.as_tensor(targets).to(device),
-            torch.as_tensor(weight / weight.mean(), dtype=torch.float32).to(device),
+            torch.as_tensor(weight / (weight.mean() if unit is None else unit), dtype=torch.float32).to(device),
         )
 
     def _tensor(self, X):
@@ -427,9 +453,6 @@ class BaseMLP(BaseTrainer):
             )
         return torch.as_tensor(rows)
 
-    def _interpolated(self, module, training):
-        """Share of the training weight predicted right when that is interpolation, else None; for classes only."""
-
     @property
     def _input_shape(self):
         return (self.n_features_in_,)
@@ -438,12 +461,18 @@ class BaseMLP(BaseTrainer):
         check_is_fitted(self, "module_")
         return validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
 
+    @property
+    def _n_fitted(self):
+        """Number of networks there are, whatever ``n_models`` asks for by now."""
+        last = self.module_[-1].weight
+        return len(last) if last.ndim == 3 else 1
+
     def _outputs(self, X):
         """Network outputs as float64, shape (n_models, n_rows, n_outputs)."""
         X = self._checked(X)
         # In float64, so that a row's prediction does not depend on the rows it is batched with.
         module = copy.deepcopy(self.module_).double()
-        axis = int(self.n_models > 1)
+        axis = int(self._n_fitted > 1)
         with limited_threads(self.n_threads):
             parts = [forward(module, self._tensor(X[i : i + CHUNK]).double(), axis) for i in range(0, len(X), CHUNK)]
         outputs = torch.cat(parts, dim=axis).numpy()
@@ -462,7 +491,7 @@ class BaseMLP(BaseTrainer):
         with limited_threads(self.n_threads):
             for start in range(0, len(X), CHUNK):
                 rows = self._tensor(X[start : start + CHUNK])
-                outputs = sample(rows if self.n_models == 1 else rows.expand(self.n_models, *rows.shape))
+                outputs = sample(rows if self._n_fitted == 1 else rows.expand(self._n_fitted, *rows.shape))
                 outputs = outputs.reshape(-1, *outputs.shape[-2:]).double().numpy()
                 parts.append(transform(outputs).astype(np.float32))
         return np.concatenate(parts, axis=1)
@@ -505,7 +534,8 @@ class BaseMLP(BaseTrainer):
 _ENSEMBLE = """    n_models : int, default=1
         Networks trained together by batched matrix products, each with its own start, order of rows and masks, on the
         same split; predictions are their means (a deep ensemble: Lakshminarayanan, Pritzel & Blundell 2017, NIPS).
-        "plateau" follows the mean of their validation losses.
+        "plateau" follows the mean of their validation losses, and one whose loss becomes infinite ends the training
+        of all.
     standardize : bool, default=True
         Scale features to weighted mean 0 and variance 1 inside (and the regressor's y).
     warm_start : bool, default=False
@@ -539,7 +569,7 @@ _MANY = "best_epoch_ : int, or ndarray of shape (n_models,)"
 _training_attributes = TRAINING_ATTRIBUTES.replace("best_epoch_ : int", _MANY)
 _ATTRIBUTES = f"""
     module_ : torch.nn.Sequential
-        The trained network, on the CPU; several carry a leading axis in all parameters.
+        The trained network, on the CPU and in evaluation mode; several carry a leading axis in all parameters.
     scaler_ : StandardScaler or None{_training_attributes}
     n_features_in_ : int
     feature_names_in_ : ndarray of str
@@ -576,23 +606,37 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     _saved_private = ("_single_output", "_n_outputs", "_training_state")
 
     def partial_fit(self, X, y, sample_weight=None):
-        """One epoch over these rows; scaling is learned from the first call's.
+        """One epoch over these rows; scaling is learned from the first call's, and so is the unit of the weights.
+
+        Calls on the same rows do what as many epochs of ``fit`` with ``early_stopping=False`` do, to the bit. After
+        ``fit`` they start from its network, with a new optimiser and history.
 
         Parameters
         ----------
         X : array-like of shape (n_rows, n_features)
         y : array-like of shape (n_rows,) or (n_rows, n_outputs)
         sample_weight : array-like of shape (n_rows,), default=None
-            On one scale over all calls: they are divided by the mean of all weights seen so far.
+            On one scale over all calls: they are divided by the mean weight of the first one's rows. Rows of weight 0
+            are left out altogether.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ShiftDataError
+            For a bad setting, unusable rows or weights, and an optimiser, learning rate, schedule or network
+            that differ from the last call's. After any error the estimator is as it was.
+        FloatingPointError
+            When the loss becomes infinite or NaN.
         """
-        first = not hasattr(self, "module_")
-        if first:
-            self._encode_targets(np.asarray(y))
-        return self._partial_fit(X, y, sample_weight, first)
+        with unchanged_on_error(self):
+            first = not hasattr(self, "module_")
+            if first:
+                # Its shape is learned before it is checked: what has none is refused later.
+                self._encode_targets(np.atleast_1d(y))
+            return self._partial_fit(X, y, sample_weight, first)
 
     def _loss_function(self):
         return check_loss(self.loss, REGRESSION_LOSSES), 0.0
@@ -652,6 +696,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Returns
         -------
         ndarray of float32 of shape (n_samples * n_models, n_rows[, n_outputs])
+            Sample s of network k stands at s * n_models + k. DropConnect's masks are shared by 8192 rows each.
 
         Raises
         ------
@@ -786,7 +831,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.class_weight = class_weight
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """One epoch over these rows; scaling is learned from the first call's.
+        """One epoch over these rows; scaling is learned from the first call's, and so is the unit of the weights.
+
+        Calls on the same rows do what as many epochs of ``fit`` with ``early_stopping=False`` do, to the bit. After
+        ``fit`` they start from its network, with a new optimiser and history.
 
         Parameters
         ----------
@@ -795,22 +843,34 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         classes : array-like of shape (n_classes,), default=None
             All classes there will be; needed in the first call.
         sample_weight : array-like of shape (n_rows,), default=None
-            On one scale over all calls: they are divided by the mean of all weights seen so far.
+            On one scale over all calls: they are divided by the mean weight of the first one's rows. Rows of weight 0
+            are left out altogether.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ShiftDataError
+            For a bad setting, unusable rows or weights, unknown labels, and an optimiser, learning rate, schedule
+            or network that differ from the last call's. After any error the estimator is as it was.
+        FloatingPointError
+            When the loss becomes infinite or NaN.
         """
         first = not hasattr(self, "module_")
-        if self.class_weight == "balanced":
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
             raise ShiftDataError('class_weight="balanced" needs all rows at once: pass a dict to use partial_fit.')
-        if first:
-            if classes is None:
-                raise ShiftDataError("classes is needed in the first call of partial_fit: pass all labels there are.")
-            self._encode_targets(np.asarray(classes))
-        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ShiftDataError(f"classes differs from that of the first call, {self.classes_.tolist()}.")
-        return self._partial_fit(X, y, sample_weight, first)
+        if first and classes is None:
+            raise ShiftDataError("classes is needed in the first call of partial_fit: pass all labels there are.")
+        if not first and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ShiftDataError(
+                f"classes differs from the classes of the first call, {self.classes_.tolist()}: leave it out."
+            )
+        with unchanged_on_error(self):
+            if first:
+                self._encode_targets(np.asarray(classes))
+            return self._partial_fit(X, y, sample_weight, first)
 
     def _check_settings(self):
         sizes = super()._check_settings()
@@ -824,6 +884,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if self.loss == "binary_cross_entropy" and len(self.classes_) > 2:
             raise ShiftDataError(
                 f'loss="binary_cross_entropy" is for two classes, and y has {len(self.classes_)}: use "cross_entropy".'
+            )
+        if (self._n_outputs == 1) != (self.loss == "binary_cross_entropy"):
+            raise ShiftDataError(
+                f"The fitted network has {self._n_outputs} outputs, which loss={self.loss!r} cannot use: keep the loss "
+                "to go on from it, or fit a new estimator."
             )
         if not self.label_smoothing:
             return loss, 0.0
@@ -858,13 +923,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _target_array(self, y, name):
         return self._index(y, name)
 
-    def _interpolated(self, module, training):
-        if not bool(training.weight.max() > training.weight.min()):
-            return None
+    def _accuracy(self, module, training):
+        """Share of the training weight predicted right."""
         outputs = forward(module, training.X, int(self.n_models > 1))
         found = (outputs[..., 0] > 0).long() if self._n_outputs == 1 else outputs.argmax(dim=-1)
-        share = float(((found == training.y).double() * training.weight).mean() / training.weight.double().mean())
-        return share if share > INTERPOLATION_ACCURACY else None
+        return float(((found == training.y).double() * training.weight).mean() / training.weight.double().mean())
 
     def _probabilities(self, outputs):
         """Of outputs of shape (n, n_rows, n_outputs), float64 of shape (n, n_rows, n_classes)."""
@@ -899,6 +962,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         ndarray of float32 of shape (n_samples * n_models, n_rows, n_classes)
+            Sample s of network k stands at s * n_models + k. DropConnect's masks are shared by 8192 rows each.
 
         Raises
         ------

@@ -100,8 +100,8 @@ class BatchNorm(nn.Module):
     def __init__(self, width, n_models=1, momentum=0.1, eps=1e-5):
         super().__init__()
         shape = (width,) if n_models == 1 else (n_models, 1, width)
-        self.gain = nn.Parameter(torch.ones(shape))
-        self.shift = nn.Parameter(torch.zeros(shape))
+        self.gain = nn.Parameter(torch.ones(width) if n_models == 1 else torch.ones(n_models, width))
+        self.shift = nn.Parameter(torch.zeros_like(self.gain))
         mark_stacked((self.gain, self.shift), n_models > 1)
         self.register_buffer("running_mean", torch.zeros(shape))
         self.register_buffer("running_variance", torch.ones(shape))
@@ -126,7 +126,8 @@ class BatchNorm(nn.Module):
             else:
                 total = total.unsqueeze(-1)
             self._average(mean, variance, total)
-        return (x - mean) * torch.rsqrt(variance + self.eps) * self.gain + self.shift
+        gain, shift = (p if p.ndim == 1 else p.unsqueeze(1) for p in (self.gain, self.shift))
+        return (x - mean) * torch.rsqrt(variance + self.eps) * gain + shift
 
     @torch.no_grad()
     def _average(self, mean, variance, total):

@@ -6,6 +6,7 @@ batch's own weight sum instead would be a ratio estimate with a biased gradient.
 batch is divided by the same batch_size, so that each row counts once an epoch.
 """
 
+import copy
 import warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -17,9 +18,9 @@ from shiftfix.exceptions import NonFiniteLossWarning
 from shiftfix.mlp._batches import batches, epoch_order, resampled_order
 from shiftfix.mlp._callbacks import notify
 from shiftfix.mlp._diagnostics import LayerNorms, loss_summary
+from shiftfix.mlp._dropout import Masks
 from shiftfix.mlp._layers import BatchNorm
 from shiftfix.mlp._losses import check_row_losses
-from shiftfix.mlp._module import forget_masks
 from shiftfix.mlp._regularizers import Regularizers, weights_of
 from shiftfix.mlp._schedules import Schedule, WarmUp
 
@@ -71,11 +72,13 @@ class Run:
     history : dict of str to list
         One entry per epoch: "train_loss" and "train_loss_unweighted" as met while training, with dropout;
         "weight_effect" when weights vary; "validation_loss" and "validation_loss_unweighted" with a validation set;
-        "learning_rate"; "gradient_norm" and "activation_norm", lists over the layers, of the last step. The losses
-        and the weight effect are lists over the models for more than one.
+        "learning_rate"; "gradient_norm" and "activation_norm", lists over the layers, of the last full batch. The
+        losses and the weight effect are lists over the models for more than one.
     best_epoch : Tensor of int64 of shape (n_models,)
+    finite : dict or None
+        "state" of the module at the end of the "epoch" with the least training "loss" so far, to go back to.
     stop : bool
-        Set by a callback to end the training.
+        Set by a callback to end the training. No part of the state: a run that is resumed goes on.
     """
 
     module: torch.nn.Module
@@ -102,11 +105,14 @@ class Run:
         self.best_epoch = torch.zeros(self.n_models, dtype=torch.int64)
         self.best_state: dict[str, torch.Tensor] | None = None
         self.initial_pull: list[float] | None = None
+        self.finite: dict[str, Any] | None = None
         self.norms = LayerNorms(self.module)
         self.warm_up = WarmUp(self.optimizer, self.warmup)
         self.weights = weights_of(self.module)
         self.parameters = [p for p in self.module.parameters() if p.requires_grad]
         self.batch_norms = [layer for layer in self.module.modules() if isinstance(layer, BatchNorm)]
+        drawing = [getattr(layer, "masks", None) for layer in self.module.modules()]
+        self.masks = [masks for masks in drawing if isinstance(masks, Masks)]
         self.device = self.parameters[0].device if self.parameters else torch.device("cpu")
 
     @property
@@ -114,17 +120,22 @@ class Run:
         """Generators of the order of the rows, one per model."""
         return [self.generators[f"order {k}"] for k in range(self.n_models)]
 
+    @property
+    def out_of_patience(self):
+        """Whether no model has improved on its validation loss for ``patience`` epochs."""
+        return self.best_state is not None and bool((self.epoch - self.best_epoch >= self.patience).all())
+
     def state_dict(self):
         """All that changes while training, as tensors, numbers, strings, lists and dicts."""
         return {
             "epoch": self.epoch,
             "step": self.step,
             "history": self.history,
-            "stop": self.stop,
             "best_loss": self.best_loss,
             "best_epoch": self.best_epoch,
             "best_state": self.best_state,
             "initial_pull": self.initial_pull,
+            "finite": self.finite,
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -132,14 +143,18 @@ class Run:
         }
 
     def load_state_dict(self, state):
-        """Go on from a state."""
-        for name in ("epoch", "step", "history", "stop", "best_loss", "best_epoch", "best_state", "initial_pull"):
+        """Go on from a state, which is left as it is."""
+        state = copy.deepcopy(state)  # an optimiser would go on in the very tensors that it is given
+        for name in ("epoch", "step", "history", "best_loss", "best_epoch", "best_state", "initial_pull", "finite"):
             setattr(self, name, state[name])
+        if self.best_state is not None:
+            self.best_state = {name: value.to(self.device) for name, value in self.best_state.items()}
         self.module.load_state_dict(state["module"])
         self.schedule.load_state_dict(state["schedule"])
         self.optimizer.load_state_dict(state["optimizer"])
         for name, generator in self.generators.items():
             generator.set_state(state["generators"][name])
+        self.stop = self.out_of_patience
 
 
 def row_losses(run, X, y):
@@ -185,16 +200,17 @@ def train_step(run, batch, gradients=None):
 def run_epoch(run, rows):
     """One pass over the rows in random order; losses met on the way and their weights, (n,) or (n_models, n).
 
-    The last step's norms are left in the history.
+    The norms of the last full batch are left in the history: those of a shorter one would be of another size.
     """
     run.module.train()
-    forget_masks(run.module)
+    for masks in run.masks:
+        masks.reset()  # what was drawn ahead is not in the state of a run: each epoch starts from the generators
     drawn = run.weighting == "resample"
     order = resampled_order(rows.weight, run.orders) if drawn else epoch_order(len(rows), run.orders)
     losses, weights, gradients = [], [], {}
-    n_steps = -(-len(rows) // run.batch_size)
+    watched = len(rows) // run.batch_size
     for step, batch in enumerate(batches(rows, order, run.batch_size), 1):
-        if step < n_steps:
+        if step != watched:
             losses.append(train_step(run, batch))
         else:
             with run.norms.watch():
@@ -291,11 +307,12 @@ def fit_loop(run, training, validation=None, *, callbacks=(), checkpoint=None, p
         nothing = float("nan") if run.n_models == 1 else [float("nan")] * run.n_models
         run.history["weight_effect"] = [nothing] * run.epoch
     notify(callbacks, "on_fit_start", run)
-    least, finite_state, finite_epoch = float("inf"), _copy_of(run.module), run.epoch
+    if run.finite is None:
+        run.finite = {"loss": float("inf"), "epoch": run.epoch, "state": _copy_of(run.module)}
     epochs = range(run.epoch + 1, (run.epoch if run.stop else run.max_epochs) + 1)
     for epoch in epochs if progress is None else progress(epochs):
         record(run, "learning_rate", run.optimizer.param_groups[0]["lr"])
-        before = _copy_of(run.module)
+        before = _copy_of(run.module) if validation is None else None
         losses, weight = run_epoch(run, training)
         run.epoch = epoch
         weighted, unweighted, pull = loss_summary(losses, weight, run.floor, run.weighting == "resample")
@@ -310,20 +327,19 @@ def fit_loop(run, training, validation=None, *, callbacks=(), checkpoint=None, p
             record(run, "validation_loss", current)
             record(run, "validation_loss_unweighted", unweighted)
         if not (weighted.isfinite().all() and current.isfinite().all() and all_finite(run.module)):
-            _back_to_finite(run, finite_state, finite_epoch)
+            _back_to_finite(run)
             break
         if validation is not None:
             keep_best(run, current)
-            run.stop |= bool((run.epoch - run.best_epoch >= run.patience).all())
+            run.stop |= run.out_of_patience
         else:
             run.best_epoch[:] = run.epoch
         # The losses met in an epoch are those of the parameters it began with.
-        if float(weighted.mean()) <= least:
-            least, finite_state, finite_epoch = float(weighted.mean()), before, epoch - 1
+        if validation is None and float(weighted.mean()) <= run.finite["loss"]:
+            run.finite = {"loss": float(weighted.mean()), "epoch": epoch - 1, "state": before}
         run.schedule.step(float(current.mean()) if validation is not None else None)
         notify(callbacks, "on_epoch_end", run)
         if checkpoint is not None:
-            forget_masks(run.module)
             checkpoint(run)
         if run.stop:
             break
@@ -332,18 +348,18 @@ def fit_loop(run, training, validation=None, *, callbacks=(), checkpoint=None, p
     notify(callbacks, "on_fit_end", run)
 
 
-def _back_to_finite(run, finite_state, finite_epoch):
+def _back_to_finite(run):
     """Restore the best finite epoch, or the start and say that there is none."""
     advice = "lower learning_rate, set clip_norm, or look for extreme values in X, y or sample_weight."
     if run.best_state is None:
-        run.module.load_state_dict(finite_state)
-        run.best_epoch[:] = finite_epoch
-    if not run.best_epoch.any():
+        run.module.load_state_dict(run.finite["state"])
+        run.best_epoch[:] = run.finite["epoch"]
+    if not run.best_epoch.any() or (run.best_state is None and run.finite["loss"] == float("inf")):
         raise FloatingPointError(f"The loss or a parameter became infinite or NaN in epoch {run.epoch}: {advice}")
     kept = ", ".join(map(str, run.best_epoch.unique().tolist()))
     warnings.warn(
         f"The loss or a parameter became infinite or NaN in epoch {run.epoch}: training stopped, and the network of "
         f"epoch {kept} is kept, the best finite one; {advice}",
         NonFiniteLossWarning,
-        stacklevel=4,
+        stacklevel=6,
     )

@@ -67,7 +67,7 @@ class Regularizers:
     decoupled : bool, default=False
         Shrink the weights themselves instead of adding to their gradients.
     max_norm : float, default=None
-        Greatest length of a unit's incoming weights, the last dimension of a weight matrix.
+        Greatest length of a unit's incoming weights: a row of a weight matrix, a filter of a convolution.
     clip_norm : float, default=None
         Greatest length of a model's whole gradient, that of a coupled penalty included.
     clip_value : float, default=None
@@ -140,7 +140,7 @@ class Regularizers:
         Parameters
         ----------
         weights : list of torch.Tensor
-            Of shape (..., n_out, n_in).
+            Of shape (n_out, n_in, ...), or (n_models, n_out, n_in) where marked as ``stacked``.
         learning_rate : float
             That of the step just made.
         """
@@ -150,5 +150,6 @@ class Regularizers:
             if self.decoupled and self.l1 > 0:
                 w.copy_(functional.softshrink(w, learning_rate * self.l1))
             if self.max_norm is not None:
-                norms = torch.linalg.vector_norm(w, dim=-1, keepdim=True)
+                incoming = tuple(range(2 if getattr(w, "stacked", False) else 1, w.ndim))
+                norms = torch.linalg.vector_norm(w, dim=incoming, keepdim=True)
                 w.mul_((self.max_norm / norms).clamp(max=1))

@@ -38,7 +38,7 @@ def weighted_loss(loss, w):
     ------
     ShiftDataError
         For other shapes, among them (n, 1) against (n,), which would be multiplied to n x n; for negative or NaN
-        weights.
+        weights; for a loss of whole numbers, to which the weights would be rounded.
 
     Examples
     --------
@@ -54,6 +54,8 @@ def weighted_loss(loss, w):
             f"loss has shape {tuple(loss.shape)} and w {tuple(w.shape)}: both need to be (n_rows,), one loss per row "
             '(reduction="none") and one weight.'
         )
+    if not loss.is_floating_point():
+        raise ShiftDataError(f"loss is a tensor of {loss.dtype}: a floating-point type is needed.")
     if not bool(((w >= 0) & (w < float("inf"))).all()):
         raise ShiftDataError("w holds negative, NaN or infinite weights: pass non-negative ones.")
     return torch.dot(loss, w.to(loss.dtype)) / len(loss)
@@ -110,12 +112,17 @@ def class_weights(class_weight, index, weight, classes):
     Raises
     ------
     ShiftDataError
-        For names that are no classes, and weights that are not positive numbers.
+        For names that are no classes, weights that are not positive numbers, and "balanced" for a class without rows.
     """
     if class_weight is None:
         return np.ones(len(classes))
     if isinstance(class_weight, str) and class_weight == "balanced":
         mass = np.bincount(index, weights=weight, minlength=len(classes))
+        if not mass.all():
+            absent = classes[mass == 0].tolist()
+            raise ShiftDataError(
+                f'class_weight="balanced" needs rows of every class, and there are none of {absent}: pass a dict.'
+            )
         return mass.sum() / (len(classes) * mass)
     if not isinstance(class_weight, dict):
         raise ShiftDataError(f'class_weight={class_weight!r}: None, "balanced" or a dict of classes is needed.')

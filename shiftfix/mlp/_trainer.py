@@ -5,6 +5,7 @@ import functools
 import os
 import warnings
 from abc import ABCMeta
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -15,12 +16,12 @@ from shiftfix._validation import check_count, check_generator, check_number, che
 from shiftfix.exceptions import InactiveWeightsWarning, ShiftDataError
 from shiftfix.mlp._batches import Rows
 from shiftfix.mlp._callbacks import check_callbacks
-from shiftfix.mlp._checkpoint import check_writable, digest, read, write_atomically
+from shiftfix.mlp._checkpoint import PLAIN, check_writable, digest, read, write_atomically
 from shiftfix.mlp._diagnostics import INACTIVE, warn_of_gradients
 from shiftfix.mlp._holdout import random_split, stratified_split
 from shiftfix.mlp._loop import Run, fit_loop, forward, limited_threads
 from shiftfix.mlp._losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, check_loss
-from shiftfix.mlp._module import describe, remove_generators
+from shiftfix.mlp._module import describe
 from shiftfix.mlp._optimizers import check_optimizer, make_optimizer
 from shiftfix.mlp._regularizers import Regularizers
 from shiftfix.mlp._row_weights import check_row_weights, check_weight_settings, training_weights, warn_of_few_rows
@@ -28,9 +29,12 @@ from shiftfix.mlp._schedules import check_schedule, make_schedule
 
 # With fewer validation rows the least validation loss is mostly luck, so "auto" trains to the end.
 MIN_AUTO_VALIDATION_ROWS = 10
+# Share of the training weight predicted right above which a network has interpolated its rows; each
+# row's loss is then near zero whatever its weight.
+INTERPOLATION_ACCURACY = 0.99
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 # Settings that may differ between a run and the one that resumes it.
-FREE_ON_RESUME = ("max_epochs", "n_threads", "progress", "callbacks", "checkpoint", "resume", "random_state", "module")
+FREE_ON_RESUME = ("max_epochs", "n_threads", "progress", "callbacks", "checkpoint", "resume", "random_state")
 
 
 def resolve_device(device):
@@ -51,12 +55,62 @@ def resolve_device(device):
 
 
 def setting_text(value):
-    """A setting as text that is the same in another process: functions and classes by name."""
+    """A setting as text that is the same in another process: functions and classes by name, objects by their numbers.
+
+    The layers of a torch module are told apart by those too; its parameters are not part of the text.
+    """
     if isinstance(value, functools.partial):
         return f"partial({setting_text(value.func)}, {value.args!r}, {sorted(value.keywords.items())!r})"
-    if callable(value):
-        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
-    return repr(value)
+    if not callable(value):
+        return repr(value)
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    is_module = isinstance(value, torch.nn.Module)
+    parts = [f"{setting_text(type(part))} {_numbers(part)}" for part in (value.modules() if is_module else [value])]
+    if is_module:
+        parts += [f"{name} {tuple(p.shape)} {p.dtype} {p.requires_grad}" for name, p in value.named_parameters()]
+    return "; ".join(parts)
+
+
+def _numbers(value):
+    """Attributes that are numbers, text or tuples of them, but for torch's note of the mode a module is in."""
+    attributes = getattr(value, "__dict__", {})
+    return sorted(
+        (name, item)
+        for name, item in attributes.items()
+        if name != "training" and all(type(part) in PLAIN for part in (item if type(item) is tuple else (item,)))
+    )
+
+
+@contextmanager
+def unchanged_on_error(estimator):
+    """Put an estimator's attributes back when the block fails: half of a new fit beside half of an old one predicts."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+@contextmanager
+def borrowed_generators(device, seed):
+    """Torch's global generators that a module on this device draws from, by name: seeded, and put back afterwards."""
+    generators = {"torch": torch.default_generator}
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        generators["cuda"] = torch.cuda.default_generators[index]
+    elif device.type == "mps":
+        generators["mps"] = torch.mps._get_default_mps_generator()
+    before = {name: generator.get_state() for name, generator in generators.items()}
+    try:
+        for generator in generators.values():
+            generator.manual_seed(seed)
+        yield generators
+    finally:
+        for name, generator in generators.items():
+            generator.set_state(before[name])
 
 
 class BaseTrainer(BaseEstimator, metaclass=ABCMeta):
@@ -137,6 +191,11 @@ class BaseTrainer(BaseEstimator, metaclass=ABCMeta):
                 f"{os.fspath(self.checkpoint)!r} exists: pass resume=True to go on from it, or move it away."
             )
         saved = read(self.checkpoint, "checkpoint")
+        if saved["run"]["epoch"] > self.max_epochs:
+            raise ShiftDataError(
+                f"{os.fspath(self.checkpoint)!r} holds {saved['run']['epoch']} epochs, and max_epochs="
+                f"{self.max_epochs}: raise it to resume."
+            )
         if isinstance(self.random_state, int | np.integer) and saved["seeds"] != seeds:
             raise ShiftDataError(
                 f"{os.fspath(self.checkpoint)!r} was written with another random_state, or another n_models: pass "
@@ -154,6 +213,8 @@ class BaseTrainer(BaseEstimator, metaclass=ABCMeta):
         tensors = [
             t.cpu() for rows in (training, validation) if rows is not None for t in (rows.X, rows.y, rows.weight)
         ]
+        if isinstance(self.loss, torch.nn.Module):
+            tensors += [value.cpu() for value in self.loss.state_dict().values()]
         return digest(settings, tensors)
 
     def _make_run(self, module, loss, n_rows, seeds, *, n_models=1, floor=0.0, generators=None):
@@ -209,27 +270,33 @@ class BaseTrainer(BaseEstimator, metaclass=ABCMeta):
 
     def _keep(self, run, device):
         """Store what a run leaves behind."""
-        remove_generators(run.module)
         self.device_ = str(device)
-        self.module_ = run.module.cpu()
+        self.module_ = run.module.cpu().eval()
         self.history_ = run.history
         self.layer_names_ = run.norms.names
         self.best_epoch_ = int(run.best_epoch[0]) if run.n_models == 1 else run.best_epoch.numpy()
         self.n_epochs_ = run.epoch
         self.n_parameters_ = sum(parameter.numel() for parameter in run.module.parameters())
 
-    def _warn_after(self, run, training, interpolated=None):
-        """Warn of layers that did not learn, and of weights that no longer act in the parameters kept."""
-        warn_of_gradients(run.norms.names, run.history["gradient_norm"])
+    def _accuracy(self, module, training):
+        """Hook: only the classifier has one."""
+
+    def _warn_after(self, run, training):
+        """Warn of weights that no longer act in the parameters kept."""
         effect = run.history.get("weight_effect")
-        if effect is None or run.best_state is not None:
+        if not effect or run.best_state is not None:
             return  # a best epoch chosen by the weighted loss is the remedy
+        # Fewer parameters than numbers to reproduce: a small loss then is a good model and no interpolation, and its
+        # weights act on what is left. Unless every row is right, which more training only makes surer.
+        n_parameters = sum(p.numel() for p in run.parameters) / run.n_models
+        can_interpolate = n_parameters >= training.y.numel()
+        accuracy = self._accuracy(run.module, training)
         levels = np.reshape(effect, (len(effect), -1)).mean(axis=1)
-        if levels[-1] < INACTIVE:
+        if levels[-1] < INACTIVE and can_interpolate:
             first = int(np.argmax(levels < INACTIVE)) + 1
             found = f"Since epoch {first} the weights have less than {INACTIVE:.0%} of the pull they began with"
-        elif interpolated is not None:
-            found = f"The network predicts {interpolated:.1%} of the training weight right"
+        elif accuracy is not None and accuracy > (INTERPOLATION_ACCURACY if can_interpolate else 1 - 1e-9):
+            found = f"The network predicts {accuracy:.1%} of the training weight right"
         else:
             return
         warnings.warn(
@@ -305,10 +372,13 @@ TRAINING_PARAMETERS = """
         File that is replaced, whole or not at all, after each epoch. It must not exist yet, unless ``resume``.
     resume : bool, default=False
         Go on from ``checkpoint`` when it exists, bit for bit as if the run had not been interrupted (on the same
-        machine, with the same number of threads). Settings, rows and ``random_state`` must be the same;
-        ``max_epochs`` may grow.
+        machine, with the same number of threads). Settings, rows and ``random_state`` must be the same.
+        ``max_epochs`` may grow, but a schedule by name keeps the length it began with. A run that a callback
+        stopped goes on; one that ran out of patience has ended.
     random_state : int, numpy Generator or RandomState, default=None
-        The only source of randomness; no global generator is read or set. None gives fresh entropy.
+        The only source of randomness; no global generator is read or set. None gives fresh entropy. Batches and the
+        split are drawn by the rows' positions: the same rows in another order give another model, unless
+        ``batch_size`` is None and nothing is held out or dropped.
 """
 
 TRAINING_ATTRIBUTES = """
@@ -316,8 +386,8 @@ TRAINING_ATTRIBUTES = """
         Per epoch: "train_loss" (weighted) and "train_loss_unweighted", both as met while training, dropout and all;
         with early stopping "validation_loss" and "validation_loss_unweighted"; with weights that vary
         "weight_effect", the pull the weights still have as a share of the untrained network's (near 0: they no
-        longer act); "learning_rate"; "gradient_norm" and "activation_norm", lists over ``layer_names_``, of the last
-        step of the epoch.
+        longer act); "learning_rate", without the warm-up; "gradient_norm" and "activation_norm", lists over
+        ``layer_names_``, of the last full batch of the epoch.
     layer_names_ : list of str
         Layers with a weight matrix, as in ``module_``.
     best_epoch_ : int
@@ -348,7 +418,7 @@ class WeightedTrainer(BaseTrainer):
     Attributes
     ----------
     module_ : torch.nn.Module
-        The trained copy, on the CPU.{TRAINING_ATTRIBUTES}
+        The trained copy, on the CPU and in evaluation mode.{TRAINING_ATTRIBUTES}
 
     Notes
     -----
@@ -450,15 +520,20 @@ class WeightedTrainer(BaseTrainer):
         Raises
         ------
         ShiftDataError
-            For a bad setting, unusable rows or weights, or a loss that is not one per row.
+            For a bad setting, unusable rows or weights, a loss that is not one per row, class indices beyond the
+            module's outputs, or a checkpoint of another run. After any error the trainer is as it was.
         FloatingPointError
-            When the loss becomes infinite or NaN in the first epoch.
+            When the loss becomes infinite or NaN, and no epoch before was better than the start.
 
         Warns
         -----
         InactiveWeightsWarning, LowEffectiveSizeWarning, NonFiniteLossWarning, GradientWarning
             As their docstrings say.
         """
+        with unchanged_on_error(self):
+            return self._fit(X, y, sample_weight, eval_set)
+
+    def _fit(self, X, y, sample_weight, eval_set):
         self._check_training()
         if not isinstance(self.module, torch.nn.Module):
             raise ShiftDataError(f"module is a {type(self.module).__name__}: a torch.nn.Module is needed.")
@@ -467,9 +542,6 @@ class WeightedTrainer(BaseTrainer):
         loss = check_loss(self.loss, CLASSIFICATION_LOSSES | REGRESSION_LOSSES)
         device = resolve_device(self.device)
         X, y, weight = self._arrays(X, y, sample_weight, "")
-        kept = weight > 0
-        if not kept.all():
-            X, y, weight = X[torch.as_tensor(kept)], y[torch.as_tensor(kept)], weight[kept]
         full = training_weights(weight, 1.0, self.clip)
         seeds = self._seeds(1)
         saved = self._saved_run(seeds)
@@ -489,23 +561,40 @@ class WeightedTrainer(BaseTrainer):
         training = self._on(device, X, y, weight)
         if validation is not None:
             validation = self._on(device, *validation)
-        own = [device] if device.type == "cuda" else []
-        with limited_threads(self.n_threads), torch.random.fork_rng(devices=own):
-            torch.manual_seed(seeds["dropout"])
-            generators = {"torch": torch.default_generator}
-            if device.type == "cuda":
-                generators["cuda"] = torch.cuda.default_generators[device.index or 0]
+        with limited_threads(self.n_threads), borrowed_generators(device, seeds["dropout"]) as generators:
+            self._check_classes(module, training, validation)
             run = self._train(module, loss, training, validation, seeds, generators=generators, saved=saved)
+        warn_of_gradients(run.norms.names, run.history.get("gradient_norm"))
         self._warn_after(run, training)
         self._keep(run, device)
         return self
+
+    def _check_classes(self, module, *sets):
+        """Raise unless the outputs have a column for each class: torch would say less, or train on."""
+        if not self._stratify:
+            return
+        outputs = forward(module, sets[0].X[:2])
+        shape = tuple(outputs.shape[1:])
+        binary = self.loss == "binary_cross_entropy"
+        if len(shape) != 1 or (shape[0] != 1 if binary else shape[0] < 2):
+            raise ShiftDataError(
+                f"loss={self.loss!r} needs outputs of shape (n_rows, {'1' if binary else 'n_classes'}), and the "
+                f"module's have {('n_rows', *shape)}."
+            )
+        n_classes = 2 if binary else shape[0]
+        largest = max(int(rows.y.max()) for rows in sets if rows is not None)
+        if largest >= n_classes:
+            raise ShiftDataError(
+                f"y holds the class index {largest}, and the module's outputs are for {n_classes} classes: number "
+                f"them from 0 to {n_classes - 1}, or give the module more outputs."
+            )
 
     @property
     def _stratify(self):
         return isinstance(self.loss, str) and self.loss in CLASSIFICATION_LOSSES
 
     def _arrays(self, X, y, sample_weight, name):
-        """Tensors of the rows, and float64 weights, checked."""
+        """Tensors of the rows that have a weight, and float64 weights, checked."""
         dtype = next(self.module.parameters()).dtype
         X = self._inputs(X, f"{name}X")
         y = torch.as_tensor(np.asarray(y) if not isinstance(y, torch.Tensor) else y).detach()
@@ -526,7 +615,9 @@ class WeightedTrainer(BaseTrainer):
             y = y.to(dtype)
         if y.is_floating_point() and not bool(y.isfinite().all()):
             raise ShiftDataError(f"{name}y contains NaN or infinity: drop those rows.")
-        return X, y, check_row_weights(sample_weight, len(X), f"{name}sample_weight")
+        weight = check_row_weights(sample_weight, len(X), f"{name}sample_weight")
+        kept = weight > 0
+        return (X, y, weight) if kept.all() else (X[torch.as_tensor(kept)], y[torch.as_tensor(kept)], weight[kept])
 
     def _inputs(self, X, name):
         X = torch.as_tensor(np.asarray(X) if not isinstance(X, torch.Tensor) else X).detach()
@@ -538,7 +629,8 @@ class WeightedTrainer(BaseTrainer):
                 raise ShiftDataError(
                     f"{name} contains NaN or infinity, or values too large for the module's precision."
                 )
-        return X
+            return X
+        return X if X.is_complex() else X.long()
 
     def _eval_rows(self, eval_set):
         if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):

@@ -67,3 +67,40 @@ def test_drawn_rows_exist(weight):
     order = resampled_order(torch.tensor(weight), generators(0, 1))
     assert order.shape == (2, len(weight))
     assert 0 <= int(order.min()) <= int(order.max()) < len(weight)
+
+
+def test_rows_of_weight_zero_are_never_drawn():
+    weight = torch.zeros(1000)
+    weight[500:510] = torch.rand(10, generator=generators(1)[0])
+    order = resampled_order(weight, generators(0, 1))
+    assert order.shape == (2, 1000)
+    assert 500 <= int(order.min()) <= int(order.max()) < 510
+
+
+def test_draws_are_independent_of_one_another():
+    """Neighbouring draws of 4 equal rows: 16 pairs, chi-square test over 100,000 of them; a right program fails with
+    probability 1e-6."""
+    order = resampled_order(torch.ones(200_000), generators(0)) % 4
+    pairs = np.bincount((4 * order[::2] + order[1::2]).numpy(), minlength=16)
+    assert chisquare(pairs).pvalue > 1e-6
+
+
+@pytest.mark.parametrize("n_rows", [3, 4])
+def test_all_orders_are_as_likely(n_rows):
+    """12,000 epochs; a right program fails with probability 1e-6."""
+    generator = generators(0)
+    codes = [int("".join(map(str, epoch_order(n_rows, generator).tolist()))) for _ in range(12_000)]
+    _, counts = np.unique(codes, return_counts=True)
+    assert len(counts) == {3: 6, 4: 24}[n_rows]
+    assert chisquare(counts).pvalue > 1e-6
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 5)])
+def test_rows_of_images_keep_their_shape(shape):
+    X = torch.arange(7 * 12.0).reshape(7, 1, 3, 4)
+    index = torch.tensor([6, 0, 3, 3, 1]).expand(shape)
+    taken = Rows(X, torch.arange(14).reshape(7, 2), torch.arange(7.0)).take(index)
+    assert taken.X.shape == (*shape, 1, 3, 4)
+    assert taken.y.shape == (*shape, 2)
+    assert torch.equal(taken.X, X[index])
+    assert torch.equal(taken.weight, index.float())

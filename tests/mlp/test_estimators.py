@@ -227,12 +227,13 @@ def test_scaling_is_learned_from_the_training_rows_alone(rng):
 
 
 def test_the_interpolation_warning_goes_by_weight(rng):
-    """99 rows right and one wrong: by count 99%, by weight half; only agreement by weight is interpolation."""
-    X = np.append(np.linspace(1, 2, 99), 1.5)[:, np.newaxis]
+    """99 rows right and a copy of one of them wrong: only agreement by weight is interpolation."""
+    X = np.linspace(1, 2, 100)[:, np.newaxis]
     X[:49] *= -1
+    X[-1] = X[70]
     y = (X[:, 0] > 0).astype(int)
     y[-1] = 0
-    model = MLPClassifier((), learning_rate=0.05, max_epochs=200, **DETERMINISTIC)
+    model = MLPClassifier((64,), learning_rate=0.01, max_epochs=30, **DETERMINISTIC)
     with pytest.warns(InactiveWeightsWarning):
         model.fit(X, y, sample_weight=np.append(np.ones(99), 0.5))
     with warnings.catch_warnings():

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._holdout import random_split, stratified_split
@@ -32,3 +34,62 @@ def test_a_random_split_takes_every_row_once():
     assert len(held_out) == 7
     assert sorted([*training, *held_out]) == list(range(50))
     assert sorted(held_out) != list(range(7))
+
+
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5),
+    share=st.floats(0.01, 0.9),
+    seed=st.integers(0, 999),
+)
+def test_each_class_is_held_out_in_proportion_to_one_row(sizes, share, seed):
+    """With m_k rows of class k beside the one that must stay, there is one share t of all classes with
+    |held out - t m_k| <= 1. Classes come in any order and under any name."""
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.repeat(np.array(["d", "a", "e", "c", "b"])[: len(sizes)], sizes))
+    n_held_out = int(share * (len(y) - len(sizes)))
+    training, held_out = stratified_split(y, n_held_out, rng)
+    assert len(held_out) == n_held_out
+    assert sorted([*training, *held_out]) == list(range(len(y)))
+    assert set(y[training]) == set(y)
+    low, high = 0.0, 1.0
+    for label in np.unique(y):
+        m, found = (y == label).sum() - 1, (y[held_out] == label).sum()
+        if m == 0:
+            assert found == 0
+        else:
+            low, high = max(low, (found - 1) / m), min(high, (found + 1) / m)
+    assert low <= high + 1e-12
+
+
+def test_every_row_of_a_class_is_held_out_as_often():
+    """4000 splits of 6 and 14 rows, 5 held out: each row of a class within 5 standard errors of the class's mean. The
+    first row of a class, say, must not be the one that always stays."""
+    y, rng = np.repeat([0, 1], [6, 14]), np.random.default_rng(0)
+    counts = np.zeros(20)
+    for _ in range(4000):
+        counts[stratified_split(y, 5, rng)[1]] += 1
+    for label in (0, 1):
+        shares = counts[y == label] / 4000
+        assert np.abs(shares - shares.mean()).max() < 5 * np.sqrt(shares.mean() / 4000)
+    assert counts.sum() == 5 * 4000
+
+
+def test_every_row_is_held_out_as_often_without_classes():
+    rng, counts = np.random.default_rng(0), np.zeros(10)
+    for _ in range(4000):
+        counts[random_split(10, 3, rng)[1]] += 1
+    assert np.abs(counts / 4000 - 0.3).max() < 5 * np.sqrt(0.21 / 4000)
+
+
+def test_one_seed_one_split():
+    y = np.arange(60) % 3
+    split = lambda seed: stratified_split(y, 12, np.random.default_rng(seed))[1].tolist()  # noqa: E731
+    assert split(0) == split(0) != split(1)
+
+
+def test_a_rare_class_is_held_out_no_more_often_than_its_share():
+    """10 rows of 1000 beside those that stay, 10 held out: 0.1 of them on average, 5 standard errors over 2000 splits.
+    Classes that all took their turn first would hold out one each time."""
+    y, rng = np.repeat([0, 1], [11, 991]), np.random.default_rng(0)
+    found = np.mean([(y[stratified_split(y, 10, rng)[1]] == 0).sum() for _ in range(2000)])
+    assert found == pytest.approx(0.1, abs=5 * np.sqrt(0.09 / 2000))

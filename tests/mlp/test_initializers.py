@@ -97,6 +97,7 @@ def test_equal_units_stay_equal_without_dropout_and_part_with_it(initializer, ro
     )
 
 
+@pytest.mark.filterwarnings("ignore::shiftfix.exceptions.GradientWarning")
 def test_weights_of_zero_get_no_gradient(rows):
     with pytest.warns(SymmetricUnitsWarning, match="get no gradient"):
         model = MLPClassifier(initializer="zeros", dropout=0.5, **SETTINGS).fit(*rows)

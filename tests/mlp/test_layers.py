@@ -246,8 +246,8 @@ def test_stacked_batch_norms_equal_separate_ones(weighting):
     singles = [batch_norm(4) for _ in range(3)]
     for k, single in enumerate(singles):
         with torch.no_grad():
-            single.gain.copy_(stacked.gain[k, 0])
-            single.shift.copy_(stacked.shift[k, 0])
+            single.gain.copy_(stacked.gain[k])
+            single.shift.copy_(stacked.shift[k])
     for step, n_rows in enumerate((6, 2)):
         x = normal(3, n_rows, 4, seed=step)
         weight = {"none": None, "shared": normal(n_rows).exp(), "own": normal(3, n_rows).exp()}[weighting]

@@ -34,7 +34,7 @@ def rules(name, w, n_steps):
             s = 0.99 * s + 0.01 * g**2
             w = w - LR * g / (np.sqrt(s) + 1e-8)
         elif name == "lars":
-            v = 0.9 * v + LR * 0.001 * np.linalg.norm(w) / np.linalg.norm(g) * g
+            v = 0.9 * v + LR * 0.001 * np.linalg.norm(w) / np.linalg.norm(g) * g  # of the one matrix there is
             w = w - v
         else:
             w = w * (1 - LR * 0.01) if name == "adamw" else w
@@ -45,13 +45,13 @@ def rules(name, w, n_steps):
 
 
 def descend(optimizer, start=START, n_steps=20, dtype=torch.float64):
-    w = torch.tensor(start, dtype=dtype, requires_grad=True)
+    w = torch.tensor(start, dtype=dtype)[None].requires_grad_()  # a matrix of one row
     made, path = make_optimizer(optimizer, [w], LR), []
     for _ in range(n_steps):
         made.zero_grad()
         (torch.tensor(CURVATURE, dtype=dtype) * w**2).sum().mul(0.5).backward()
         made.step()
-        path.append(w.detach().numpy().copy())
+        path.append(w.detach().numpy()[0].copy())
     return np.array(path)
 
 

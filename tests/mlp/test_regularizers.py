@@ -10,6 +10,8 @@ from numpy.testing import assert_allclose
 from torch import nn
 
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp import MLPRegressor
+from shiftfix.mlp._layers import mark_stacked
 from shiftfix.mlp._regularizers import Regularizers, weights_of
 
 LR = 0.1
@@ -129,11 +131,35 @@ finite = st.floats(-1e3, 1e3).map(lambda x: 0.0 if abs(x) < 1e-100 else x)
 def test_max_norm_bounds_units_and_nothing_else(w, most):
     """No unit is longer than the bound (to rounding), directions stay, and units within it are untouched."""
     parameter = tensor(w, np.zeros_like(w))
+    mark_stacked([parameter], True)
     Regularizers(max_norm=most).after_step([parameter], LR)
     found, norms = parameter.detach().numpy(), np.linalg.norm(w, axis=-1)
     assert_allclose(np.linalg.norm(found, axis=-1), np.minimum(norms, most), rtol=1e-12)
     assert_allclose(found * norms[..., None], w * np.minimum(norms, most)[..., None], rtol=1e-9, atol=1e-300)
     assert np.array_equal(found[norms < most * (1 - 1e-12)], w[norms < most * (1 - 1e-12)])
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 2), (4, 3, 2, 5)])
+def test_max_norm_bounds_each_filter_of_a_convolution(shape, rng):
+    """A unit of a convolution is a filter: all its channels and places together, not each of its lines."""
+    values = rng.normal(size=shape)
+    parameter = tensor(values, np.zeros(shape))
+    Regularizers(max_norm=0.5).after_step([parameter], LR)
+    lengths = np.sqrt((values**2).reshape(4, -1).sum(axis=1)).reshape(-1, *[1] * (len(shape) - 1))
+    assert (lengths > 0.5).all()
+    assert_allclose(parameter.detach(), 0.5 * values / lengths, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_models", [1, 2])
+def test_the_estimators_units_stay_within_max_norm(n_models, rng):
+    """After fit each row of each weight matrix, of each model, is at most .3 long, and most are that long: to 1e-6."""
+    model = MLPRegressor((8,), n_models=n_models, max_norm=0.3, max_epochs=2, random_state=0)
+    model.fit(rng.normal(size=(50, 4)), rng.normal(size=50))
+    for weight in (model.module_[0].weight, model.module_[2].weight):
+        lengths = np.linalg.norm(weight.detach().numpy(), axis=-1)
+        assert lengths.shape == (weight.shape[:-1])
+        assert (lengths < 0.3 + 1e-6).all()
+        assert np.mean(lengths > 0.29) > 0.5
 
 
 @given(g=arrays(float, (3, 4), elements=finite), b=arrays(float, 3, elements=finite), most=st.floats(1e-3, 1e3))
@@ -184,6 +210,7 @@ def test_stacked_models_are_what_each_is_alone(settings, rng):
 
     def step(select, n_models):
         parameters = [tensor(v[select], g[select]) for v, g in zip(values, slopes, strict=True)]
+        mark_stacked(parameters, n_models > 1)
         settings.before_step(parameters[:1], parameters, n_models, LR)
         torch.optim.SGD(parameters, lr=LR).step()
         settings.after_step(parameters[:1], LR)
