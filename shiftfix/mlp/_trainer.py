@@ -294,14 +294,14 @@ class BaseTrainer(BaseEstimator, metaclass=ABCMeta):
         levels = np.reshape(effect, (len(effect), -1)).mean(axis=1)
         if levels[-1] < INACTIVE and can_interpolate:
             first = int(np.argmax(levels < INACTIVE)) + 1
-            found = f"Since epoch {first} the weights have less than {INACTIVE:.0%} of the pull they began with"
+            found = f"Since epoch {first} the pull of the weights is below {INACTIVE:.0%} of what it was at the start"
         elif accuracy is not None and accuracy > (INTERPOLATION_ACCURACY if can_interpolate else 1 - 1e-9):
             found = f"The network predicts {accuracy:.1%} of the training weight right"
         else:
             return
         warnings.warn(
-            f"{found}, so that they hardly act any more: use early_stopping=True, a smaller network, fewer epochs, "
-            "or more regularisation.",
+            f"{found}, so that the weights hardly act any more: use early_stopping=True, a smaller network, fewer "
+            "epochs, or more regularisation.",
             InactiveWeightsWarning,
             stacklevel=4,
         )
