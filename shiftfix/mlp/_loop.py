@@ -24,8 +24,10 @@ from shiftfix.mlp._losses import check_row_losses
 from shiftfix.mlp._regularizers import Regularizers, weights_of
 from shiftfix.mlp._schedules import Schedule, WarmUp
 
-# Rows per forward pass outside training: enough to keep the cores busy, 8 MB at 256 units.
+# Rows per forward pass outside training: enough to keep the cores busy, 8 MB at 256 units. Rows of many numbers,
+# such as images, go through in smaller parts, for the activations of a convolution are many times its input.
 CHUNK = 8192
+CHUNK_NUMBERS = 2**23
 
 
 @contextmanager
@@ -221,18 +223,24 @@ def run_epoch(run, rows):
     return torch.cat(losses, dim=-1), torch.cat(weights, dim=-1)
 
 
+def chunk_size(X):
+    """Rows of X for one forward pass."""
+    return max(1, min(CHUNK, CHUNK_NUMBERS // max(1, X[:1].numel())))
+
+
 @torch.no_grad()
 def forward(module, X, axis=0):
     """Outputs for all rows, without dropout, in chunks that bound the memory; ``axis`` is that of the rows."""
     module.eval()
-    return torch.cat([module(part) for part in X.split(CHUNK)], dim=axis)
+    return torch.cat([module(part) for part in X.split(chunk_size(X))], dim=axis)
 
 
 @torch.no_grad()
 def mean_losses(run, rows):
     """Weighted mean, unweighted mean and pull of the losses without dropout; tensors of shape () or (n_models,)."""
     run.module.eval()
-    parts = [row_losses(run, X, y) for X, y in zip(rows.X.split(CHUNK), rows.y.split(CHUNK), strict=True)]
+    size = chunk_size(rows.X)
+    parts = [row_losses(run, X, y) for X, y in zip(rows.X.split(size), rows.y.split(size), strict=True)]
     losses = torch.cat(parts, dim=-1)
     return loss_summary(losses, rows.weight, run.floor, False)
 

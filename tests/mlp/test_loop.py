@@ -7,7 +7,17 @@ from torch import nn
 
 from shiftfix.exceptions import NonFiniteLossWarning
 from shiftfix.mlp._batches import Rows
-from shiftfix.mlp._loop import Run, fit_loop, limited_threads, mean_losses, run_epoch, train_step
+from shiftfix.mlp._loop import (
+    CHUNK,
+    Run,
+    chunk_size,
+    fit_loop,
+    forward,
+    limited_threads,
+    mean_losses,
+    run_epoch,
+    train_step,
+)
 from shiftfix.mlp._losses import squared_error
 
 
@@ -159,3 +169,19 @@ def test_the_number_of_threads_is_borrowed_and_given_back():
     assert torch.get_num_threads() == before
     with limited_threads(None):
         assert torch.get_num_threads() == before
+
+
+def test_rows_of_many_numbers_go_through_in_small_parts():
+    """Two to the 23 numbers at a time; 3 x 224 x 224 images 55 at a time. The outputs come back in order."""
+    assert chunk_size(torch.zeros(10, 3, 224, 224)) == 55
+    assert chunk_size(torch.zeros(10, 20)) == chunk_size(torch.zeros(10, dtype=torch.int64)) == CHUNK
+    assert chunk_size(torch.zeros(1).expand(3, 2**24)) == 1
+    sizes, X = [], torch.arange(140.0)[:, None].expand(140, 3 * 224 * 224)
+
+    class First(nn.Module):
+        def forward(self, X):
+            sizes.append(len(X))
+            return X[:, :1]
+
+    assert torch.equal(forward(First(), X), X[:, :1])
+    assert sizes == [55, 55, 30]
