@@ -7,7 +7,7 @@ from shiftfix._validation import import_optional
 from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, legend_above
 from shiftfix.exceptions import ShiftDataError
 
-# Weight effect, 1 in the untrained network, below which the weights are taken to act no more.
+# Weight effect, 1 in the untrained network, below which the weights are taken to act hardly any more.
 INACTIVE_WEIGHT_EFFECT = 0.05
 # Losses of one network in float32 agree to about 1e-6 where all weights are equal; a plot shows about 1e-3.
 SAME_LOSS = 1e-5
@@ -48,7 +48,7 @@ class LearningCurveDisplay:
     best_lines_ : list of Line2D
         One per distinct best epoch; empty without a validation loss, where no epoch was chosen.
     limit_line_ : Line2D or None
-        At a weight effect of 0.05, below which the weights act no more.
+        At a weight effect of 0.05, below which the weights hardly act any more.
     """
 
     def __init__(self, history, *, best_epoch):
@@ -145,10 +145,10 @@ class LearningCurveDisplay:
                 color=GREY,
                 linestyle="--",
                 linewidth=1,
-                label=f"below {INACTIVE_WEIGHT_EFFECT} the weights act no more",
+                label=f"below {INACTIVE_WEIGHT_EFFECT} the weights hardly act any more",
             )
             effect_ax.set(xlabel="Epoch", ylabel="Weight effect")
-            effect_ax.set_ylim(bottom=0)
+            effect_ax.set_yscale("log")
             effect_ax.legend(loc="upper right", fontsize="small", frameon=False)
             ax.set_xlabel("")
         ticker = import_optional("matplotlib.ticker", "plots")

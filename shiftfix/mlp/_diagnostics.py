@@ -123,8 +123,8 @@ def warn_of_gradients(names, norms):
     if peak.max() > EXPLODING:
         worst = int(peak.argmax())
         warnings.warn(
-            f"The gradient of layer {names[worst]!r} reached a norm of {float(peak[worst]):.3g}: scale the "
-            'inputs, take the initializer "kaiming_normal" or batch_norm=True, or set clip_norm.',
+            f"The gradient of layer {names[worst]!r} reached a norm of {float(peak[worst]):.3g}: lower learning_rate, "
+            'scale the inputs, take the initializer "kaiming_normal" or batch_norm=True, or set clip_norm.',
             GradientWarning,
             stacklevel=4,
         )

@@ -181,6 +181,8 @@ class BaseMLP(BaseTrainer):
         if self.batch_norm and self.batch_size == 1:
             raise ShiftDataError("batch_norm=True needs batches of several rows: raise batch_size above 1.")
         check_count(self.n_models, "n_models")
+        check_option(self.standardize, "standardize", [True, False])
+        check_option(self.warm_start, "warm_start", [True, False])
         self._check_training()
         return sizes
 
@@ -221,7 +223,9 @@ class BaseMLP(BaseTrainer):
         sample_weight : array-like of shape (n_rows,), default=None
             Non-negative; only ratios matter. Rows of weight 0 are left out altogether.
         eval_set : tuple (X, y) or (X, y, sample_weight), default=None
-            Rows for early stopping instead of a split of the training rows.
+            Rows for early stopping instead of a split of the training rows. (X, y) counts them alike, which is right
+            for labelled target rows; source rows that are held out need their weights. A Pipeline hands it on as it
+            is: transform its X first.
 
         Returns
         -------
@@ -342,6 +346,10 @@ class BaseMLP(BaseTrainer):
         sizes = self._check_settings()
         if self.early_stopping is True:
             raise ShiftDataError('partial_fit sees no held-out rows: set early_stopping="auto" or False.')
+        try:
+            check_schedule(self.schedule, has_validation=False)
+        except ShiftDataError as error:
+            raise ShiftDataError(f"partial_fit sees no held-out rows ({error}): take another schedule.") from error
         X, y = self._validate(X, y, reset=first)
         weight = check_sample_weight(sample_weight, len(X))
         if (weight == 0).any():
@@ -413,7 +421,7 @@ class BaseMLP(BaseTrainer):
     def _check_eval_set(self, eval_set, factor):
         """The rows of an eval_set as (X, y, None, weight)."""
         if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
-            raise ShiftDataError("eval_set needs to be a tuple (X, y) or (X, y, sample_weight).")
+            raise ShiftDataError("eval_set needs to be a tuple (X, y) or (X, y, sample_weight), and no list.")
         X, y, *rest = eval_set
         X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
         weight = check_row_weights(rest[0] if rest else None, len(X), "the eval_set's sample_weight")
@@ -546,7 +554,7 @@ _training = TRAINING_PARAMETERS.replace("    precision :", _ENSEMBLE)
 _PARAMETERS = f"""
     Parameters
     ----------
-    hidden_layer_sizes : sequence of int, default=(256, 256)
+    hidden_layer_sizes : int or sequence of int, default=(256, 256)
         Units of each hidden layer; ``()`` gives a linear model.
     activation : {{"relu", "leaky_relu", "gelu", "tanh", "sigmoid", "identity"}}, default="relu"
     initializer : str, float or callable, default="kaiming_normal"

@@ -290,6 +290,11 @@ def loss_floor(loss, n_outputs):
 
 def check_loss(loss, losses):
     """The function for a key of ``losses``, one of the two tables above; a callable as it is; anything else raises."""
+    if isinstance(loss, type):
+        raise ShiftDataError(
+            f"loss is the class {loss.__name__}: pass an object that returns one loss per row, such as "
+            f'{loss.__name__}(reduction="none").'
+        )
     if callable(loss):
         return loss
     if not (isinstance(loss, str) and loss in losses):
@@ -311,6 +316,11 @@ def check_row_losses(values, n_rows):
         raise ShiftDataError(f"the loss returned a {type(values).__name__}: {advice}.")
     if values.shape == (n_rows,):
         raise ShiftDataError(f"the loss returned a tensor of {values.dtype}: {advice} and of a floating-point type.")
+    if values.shape == (n_rows, n_rows):
+        raise ShiftDataError(
+            f"the loss returned {n_rows} x {n_rows} numbers for {n_rows} rows, as outputs (n_rows, 1) against targets "
+            '(n_rows,) do: pass y[:, None], flatten the outputs, or name the loss ("squared_error").'
+        )
     raise ShiftDataError(
         f"the loss returned a tensor of shape {tuple(values.shape)} for {n_rows} rows: {advice}, for example by "
         ".mean(dim=1) over several outputs."

@@ -25,9 +25,9 @@ def weighted_loss(loss, w):
     ----------
     loss : torch.Tensor of shape (n_rows,)
         One loss per row: ``reduction="none"``.
-    w : torch.Tensor of shape (n_rows,)
+    w : torch.Tensor or array-like of shape (n_rows,)
         Non-negative weights of these rows, of mean 1 over the WHOLE training set, as
-        :func:`shiftfix.weights.normalize_weights` returns them.
+        :func:`shiftfix.weights.normalize_weights` returns them. Of another scale they scale the learning rate.
 
     Returns
     -------
@@ -45,10 +45,18 @@ def weighted_loss(loss, w):
     >>> import torch
     >>> weighted_loss(torch.tensor([1.0, 2.0]), torch.tensor([0.5, 1.5]))
     tensor(1.7500)
+
+    >>> X, y, module = torch.arange(6.0)[:, None], torch.arange(6.0), torch.nn.Linear(1, 1)
+    >>> w = torch.as_tensor(normalize_weights([1, 1, 1, 2, 2, 2]))
+    >>> optimizer = torch.optim.SGD(module.parameters(), lr=0.01)
+    >>> for rows in torch.randperm(6).split(2):
+    ...     optimizer.zero_grad()
+    ...     weighted_loss((module(X[rows])[:, 0] - y[rows]).square(), w[rows]).backward()
+    ...     optimizer.step()
     """
-    for name, value in (("loss", loss), ("w", w)):
-        if not isinstance(value, torch.Tensor):
-            raise ShiftDataError(f"{name} is a {type(value).__name__}: a torch tensor is needed.")
+    if not isinstance(loss, torch.Tensor):
+        raise ShiftDataError(f"loss is a {type(loss).__name__}: a torch tensor is needed.")
+    w = torch.as_tensor(w, device=loss.device)
     if loss.ndim != 1 or w.shape != loss.shape or len(loss) == 0:
         raise ShiftDataError(
             f"loss has shape {tuple(loss.shape)} and w {tuple(w.shape)}: both need to be (n_rows,), one loss per row "

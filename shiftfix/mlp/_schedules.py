@@ -108,7 +108,13 @@ def make_schedule(schedule, optimizer, max_epochs, patience):
     if schedule is None:
         made = None
     elif not isinstance(schedule, str):
-        made = schedule(optimizer)
+        try:
+            made = schedule(optimizer)
+        except TypeError as error:
+            raise ShiftDataError(
+                f"schedule={schedule!r} cannot be called with the optimiser alone ({error}): bind its settings, as in "
+                "functools.partial(StepLR, step_size=30)."
+            ) from error
         if not isinstance(made, lr_scheduler.LRScheduler):
             raise ShiftDataError(
                 f"schedule={schedule!r} makes a {type(made).__name__}: pass a class from torch.optim.lr_scheduler, "

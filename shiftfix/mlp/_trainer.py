@@ -48,8 +48,8 @@ def resolve_device(device):
         torch.empty(0, device=resolved)
     except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
         raise ShiftDataError(
-            f'device={device!r} cannot be used here ({str(error).splitlines()[0]}): pass "cpu", "auto", or a device '
-            "that torch finds on this machine."
+            f"device={device!r} cannot be used here ({str(error).splitlines()[0][:200]}): pass "
+            '"cpu", "auto", or a device that torch finds on this machine.'
         ) from error
     return resolved
 
@@ -111,6 +111,16 @@ def borrowed_generators(device, seed):
     finally:
         for name, generator in generators.items():
             generator.set_state(before[name])
+
+
+def _tensor_of(values, name, advice):
+    """Tensor of an array-like, without its gradient; text and objects raise."""
+    if isinstance(values, torch.Tensor):
+        return values.detach()
+    array = np.asarray(values)
+    if array.dtype.kind not in "biufc":
+        raise ShiftDataError(f"{name} holds {array.dtype} and no numbers: {advice}.")
+    return torch.as_tensor(np.require(array, requirements=["W"]))  # torch warns of memory it could not write to
 
 
 class BaseTrainer(BaseEstimator, metaclass=ABCMeta):
@@ -372,7 +382,8 @@ TRAINING_PARAMETERS = """
         File that is replaced, whole or not at all, after each epoch. It must not exist yet, unless ``resume``.
     resume : bool, default=False
         Go on from ``checkpoint`` when it exists, bit for bit as if the run had not been interrupted (on the same
-        machine, with the same number of threads). Settings, rows and ``random_state`` must be the same.
+        machine, with the same number of threads). Settings, rows and ``random_state`` must be the same; None takes
+        the file's. One file serves one fit: a search that clones the estimator needs ``checkpoint=None``.
         ``max_epochs`` may grow, but a schedule by name keeps the length it began with. A run that a callback
         stopped goes on; one that ran out of patience has ended.
     random_state : int, numpy Generator or RandomState, default=None
@@ -505,13 +516,15 @@ class WeightedTrainer(BaseTrainer):
         Parameters
         ----------
         X : array-like or torch.Tensor of shape (n_rows, ...)
-            Floating point goes in as float32 (or as the float64 of a module in float64), whole numbers as int64.
+            Floating point goes in as float32 (or as the float64 of a module in float64), whole numbers as int64, as
+            embeddings take them: make pixels floats first.
         y : array-like or torch.Tensor of shape (n_rows,) or (n_rows, ...)
             Class indices for the named classification losses; as the loss takes it otherwise.
         sample_weight : array-like of shape (n_rows,), default=None
             Non-negative; only ratios matter. Rows of weight 0 are left out altogether.
         eval_set : tuple (X, y) or (X, y, sample_weight), default=None
-            Rows for early stopping instead of a split of the training rows.
+            Rows for early stopping instead of a split of the training rows. (X, y) counts them alike, which is right
+            for labelled target rows; source rows that are held out need their weights.
 
         Returns
         -------
@@ -562,18 +575,25 @@ class WeightedTrainer(BaseTrainer):
         if validation is not None:
             validation = self._on(device, *validation)
         with limited_threads(self.n_threads), borrowed_generators(device, seeds["dropout"]) as generators:
-            self._check_classes(module, training, validation)
+            self._check_outputs(module, training, validation)
             run = self._train(module, loss, training, validation, seeds, generators=generators, saved=saved)
         warn_of_gradients(run.norms.names, run.history.get("gradient_norm"))
         self._warn_after(run, training)
         self._keep(run, device)
         return self
 
-    def _check_classes(self, module, *sets):
-        """Raise unless the outputs have a column for each class: torch would say less, or train on."""
+    def _check_outputs(self, module, *sets):
+        """Raise unless the module takes the rows, and has a column for each class: torch says less, or trains on."""
+        X = sets[0].X[:2]
+        try:
+            outputs = forward(module, X)
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            raise ShiftDataError(
+                f"The module fails on rows of shape {tuple(X.shape)} and {X.dtype} ({str(error).splitlines()[0]}): "
+                "pass X as its first layer takes it. Whole numbers go in as int64: make pixels floats."
+            ) from error
         if not self._stratify:
             return
-        outputs = forward(module, sets[0].X[:2])
         shape = tuple(outputs.shape[1:])
         binary = self.loss == "binary_cross_entropy"
         if len(shape) != 1 or (shape[0] != 1 if binary else shape[0] < 2):
@@ -597,7 +617,7 @@ class WeightedTrainer(BaseTrainer):
         """Tensors of the rows that have a weight, and float64 weights, checked."""
         dtype = next(self.module.parameters()).dtype
         X = self._inputs(X, f"{name}X")
-        y = torch.as_tensor(np.asarray(y) if not isinstance(y, torch.Tensor) else y).detach()
+        y = _tensor_of(y, f"{name}y", "number the classes, for example by np.unique(y, return_inverse=True)")
         if y.ndim == 0 or len(y) != len(X):
             raise ShiftDataError(
                 f"{name}X has {len(X)} rows and {name}y has shape {tuple(y.shape)}: pass one y per row."
@@ -620,7 +640,7 @@ class WeightedTrainer(BaseTrainer):
         return (X, y, weight) if kept.all() else (X[torch.as_tensor(kept)], y[torch.as_tensor(kept)], weight[kept])
 
     def _inputs(self, X, name):
-        X = torch.as_tensor(np.asarray(X) if not isinstance(X, torch.Tensor) else X).detach()
+        X = _tensor_of(X, name, "encode categories first")
         if X.ndim == 0 or len(X) == 0:
             raise ShiftDataError(f"{name} has shape {tuple(X.shape)}: pass at least one row.")
         if X.is_floating_point():
@@ -634,7 +654,7 @@ class WeightedTrainer(BaseTrainer):
 
     def _eval_rows(self, eval_set):
         if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
-            raise ShiftDataError("eval_set needs to be a tuple (X, y) or (X, y, sample_weight).")
+            raise ShiftDataError("eval_set needs to be a tuple (X, y) or (X, y, sample_weight), and no list.")
         X, y, *weight = eval_set
         return self._arrays(X, y, weight[0] if weight else None, "the eval_set's ")
 

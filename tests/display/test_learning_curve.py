@@ -58,7 +58,7 @@ def test_lines_are_the_history(rng):
         "validation, unweighted",
         "best epoch: 3",
     ]
-    assert labels(display.weight_effect_ax_) == "below 0.05 the weights act no more"
+    assert labels(display.weight_effect_ax_) == "below 0.05 the weights hardly act any more"
     display.figure_.canvas.draw()
 
 
