@@ -425,7 +425,8 @@ def pack_estimator(estimator):
     ------
     NotFittedError
     ShiftDataError
-        When a setting or an attribute is a function, a class or another object, which takes pickle to store.
+        When a setting or an attribute is a function, a class or another object, which takes pickle to store, and when
+        the settings are no longer those of the network's layers.
     """
     check_is_fitted(estimator, "module_")
     try:
@@ -436,6 +437,11 @@ def pack_estimator(estimator):
             f"{where}={reprlib.repr(value)} is a {type(value).__name__}, and cannot be stored without pickle: set it "
             "to a name, or use joblib."
         ) from None
+    if repr(estimator._build_module()) != repr(estimator.module_):
+        raise ShiftDataError(
+            "The fitted network has other layers than the settings ask for, and would come back as another: put back "
+            "those that were set after fit, or fit again."
+        )
     private = _private(type(estimator))
     learned = {
         name: value

@@ -5,9 +5,10 @@ not moved, whatever its weight. Its size is measured by
 
     pull = sum_i |w_i - 1| (l_i - floor) / sum_i |w_i - 1|
 
-and ``weight_effect`` is the pull of an epoch over that of the untrained network: about 1 at the start, the share of
-the loss that cannot be explained for a network that has learned what can be known, and 0 for one that interpolates
-(Byrd & Lipton 2019, ICML, "What is the effect of importance weighting in deep learning?").
+and ``weight_effect`` is the pull of an epoch over that of the network the training started from: about 1 at the start,
+the share of the loss that cannot be explained for a network that has learned what can be known, and 0 for one that
+interpolates (Byrd & Lipton 2019, ICML, "What is the effect of importance weighting in deep learning?"). A function of
+the user's own is taken to have 0 as its least value.
 """
 
 import warnings

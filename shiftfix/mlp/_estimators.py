@@ -11,7 +11,7 @@ import torch
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from shiftfix._validation import (
     check_count,
@@ -49,6 +49,9 @@ from shiftfix.mlp._trainer import (
 )
 from shiftfix.weights import clip_weights, effective_sample_size, temper_weights
 
+# Types that X keeps. Others become the first: whole numbers, such as seconds since 1970, may have more digits than
+# float32 holds.
+FLOATS = [np.float64, np.float32]
 # What the state of an optimiser or a schedule belongs to: these may not change between calls of partial_fit.
 CONTINUED = ("optimizer", "learning_rate", "schedule")
 
@@ -412,7 +415,7 @@ class BaseMLP(BaseTrainer):
             self,
             X,
             y,
-            dtype=[np.float32, np.float64],
+            dtype=FLOATS,
             multi_output=self._multi_output,
             y_numeric=self._y_numeric,
             reset=reset,
@@ -423,14 +426,17 @@ class BaseMLP(BaseTrainer):
         if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
             raise ShiftDataError("eval_set needs to be a tuple (X, y) or (X, y, sample_weight), and no list.")
         X, y, *rest = eval_set
-        X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
+        X = validate_data(self, X, reset=False, dtype=FLOATS)
         weight = check_row_weights(rest[0] if rest else None, len(X), "the eval_set's sample_weight")
-        if y is None or len(y) != len(X):
+        y = np.asarray(y)
+        if y.ndim == 0 or len(y) != len(X):
             raise ShiftDataError(
-                f"eval_set has {len(X)} rows of X and {'none' if y is None else len(y)} of y: pass one y per row."
+                f"eval_set has {len(X)} rows of X and {len(y) if y.ndim else 'none'} of y: pass one y per row."
             )
+        if not self._multi_output:
+            y = column_or_1d(y, warn=True)  # as for the training rows
         kept = weight > 0
-        X, y, weight = X[kept], np.asarray(y)[kept], weight[kept]
+        X, y, weight = X[kept], y[kept], weight[kept]
         return X, y, None, weight * factor(y)
 
     def _keep(self, run, device):
@@ -467,7 +473,7 @@ class BaseMLP(BaseTrainer):
 
     def _checked(self, X):
         check_is_fitted(self, "module_")
-        return validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
+        return validate_data(self, X, reset=False, dtype=FLOATS)
 
     @property
     def _n_fitted(self):
@@ -514,7 +520,8 @@ class BaseMLP(BaseTrainer):
         Raises
         ------
         ShiftDataError
-            When a setting is a function, class or object, which cannot be stored without pickle: use joblib then.
+            When a setting is a function, class or object, which cannot be stored without pickle: use joblib then. When
+            a setting that makes the layers was changed after ``fit``.
         NotFittedError
             Before ``fit``.
         """
@@ -617,15 +624,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """One epoch over these rows; scaling is learned from the first call's, and so is the unit of the weights.
 
         Calls on the same rows do what as many epochs of ``fit`` with ``early_stopping=False`` do, to the bit. After
-        ``fit`` they start from its network, with a new optimiser and history.
+        ``fit`` they start from its network, with a new optimiser and history. A schedule by name is laid out over
+        ``max_epochs`` calls; make no more of them.
 
         Parameters
         ----------
         X : array-like of shape (n_rows, n_features)
         y : array-like of shape (n_rows,) or (n_rows, n_outputs)
         sample_weight : array-like of shape (n_rows,), default=None
-            On one scale over all calls: they are divided by the mean weight of the first one's rows. Rows of weight 0
-            are left out altogether.
+            On one scale over all calls: they are divided by the mean weight of the first one's rows (with
+            weighting="resample" they only compare the rows of one call). Rows of weight 0 are left out altogether.
 
         Returns
         -------
@@ -749,7 +757,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     _multi_output = False
     _y_numeric = False
     _stratify = True
-    _saved_private = ("_n_outputs", "_training_state")
+    _saved_private = ("_n_outputs", "_trained_loss", "_training_state")
 
     def __init__(
         self,
@@ -842,7 +850,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """One epoch over these rows; scaling is learned from the first call's, and so is the unit of the weights.
 
         Calls on the same rows do what as many epochs of ``fit`` with ``early_stopping=False`` do, to the bit. After
-        ``fit`` they start from its network, with a new optimiser and history.
+        ``fit`` they start from its network, with a new optimiser and history. A schedule by name is laid out over
+        ``max_epochs`` calls; make no more of them.
 
         Parameters
         ----------
@@ -851,8 +860,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         classes : array-like of shape (n_classes,), default=None
             All classes there will be; needed in the first call.
         sample_weight : array-like of shape (n_rows,), default=None
-            On one scale over all calls: they are divided by the mean weight of the first one's rows. Rows of weight 0
-            are left out altogether.
+            On one scale over all calls: they are divided by the mean weight of the first one's rows (with
+            weighting="resample" they only compare the rows of one call). Rows of weight 0 are left out altogether.
 
         Returns
         -------
@@ -937,9 +946,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         found = (outputs[..., 0] > 0).long() if self._n_outputs == 1 else outputs.argmax(dim=-1)
         return float(((found == training.y).double() * training.weight).mean() / training.weight.double().mean())
 
+    def _keep(self, run, device):
+        super()._keep(run, device)
+        self._trained_loss = self.loss  # predict_proba may not follow a loss that was set afterwards
+
     def _probabilities(self, outputs):
         """Of outputs of shape (n, n_rows, n_outputs), float64 of shape (n, n_rows, n_classes)."""
-        flat = class_probabilities(self.loss, outputs.reshape(-1, self._n_outputs))
+        flat = class_probabilities(self._trained_loss, outputs.reshape(-1, self._n_outputs))
         return flat.reshape(*outputs.shape[:-1], len(self.classes_))
 
     def predict_proba(self, X):

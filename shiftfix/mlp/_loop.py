@@ -3,7 +3,7 @@
 Row weights are normalised to mean 1 once, over the whole training set. A batch contributes
 sum(w_i l_i) / batch_size, which in expectation over batches is the weighted mean loss; dividing by the
 batch's own weight sum instead would be a ratio estimate with a biased gradient. The last, shorter
-batch is divided by the same batch_size, so that each row counts once an epoch.
+batch is divided by the same batch_size, so that each row counts once an epoch; penalties are scaled down with it.
 """
 
 import copy
@@ -189,11 +189,12 @@ def train_step(run, batch, gradients=None):
         gradients()
     run.warm_up.before_step(run.step)
     rate = run.optimizer.param_groups[0]["lr"]
+    share = batch.weight.shape[-1] / run.batch_size
     if run.regularizers.active:
-        run.regularizers.before_step(run.weights, run.parameters, run.n_models, rate)
+        run.regularizers.before_step(run.weights, run.parameters, run.n_models, rate, share)
     run.optimizer.step()
     if run.regularizers.active:
-        run.regularizers.after_step(run.weights, rate)
+        run.regularizers.after_step(run.weights, rate, share)
     run.warm_up.after_step()
     run.step += 1
     return losses.detach()

@@ -15,6 +15,9 @@ max_norm      w <- w min(1, c / |w|)                              incoming weigh
                                                                   (2014), JMLR 15:1929, section 5.1
 ============  ==================================================  =============================================
 
+The short last batch of an epoch brings the loss of a share of a batch, and l1 and l2 are taken times that share: whole,
+they would count for more against the loss than the objective says, for 257 rows in batches of 256 twice as much.
+
 Under plain gradient descent both ways of l2 are one; under an optimiser that rescales gradients, only the decoupled
 weights all shrink at one rate. The coupled l1 makes weights small, the proximal step makes them exactly 0.
 
@@ -97,7 +100,7 @@ class Regularizers:
         return self.l1 > 0 or self.l2 > 0 or any(bound is not None for bound in bounds)
 
     @torch.no_grad()
-    def before_step(self, weights, parameters, n_models, learning_rate):
+    def before_step(self, weights, parameters, n_models, learning_rate, share=1.0):
         """Penalise, then clip; call it between ``backward`` and the optimiser's step.
 
         The decoupled l2 shrinks here, before the step, as it does in AdamW: the decay is that of the weights at which
@@ -113,17 +116,19 @@ class Regularizers:
             1 for parameters that are not stacked.
         learning_rate : float
             That of this step.
+        share : float in (0, 1], default=1.0
+            Rows of the batch over those of a full one.
         """
         for w in weights:
             if w.grad is None:
                 continue
             if self.l2 > 0:
                 if self.decoupled:
-                    w.mul_(1 - learning_rate * self.l2)
+                    w.mul_(1 - learning_rate * self.l2 * share)
                 else:
-                    w.grad.add_(w, alpha=self.l2)
+                    w.grad.add_(w, alpha=self.l2 * share)
             if self.l1 > 0 and not self.decoupled:
-                w.grad.add_(w.sign(), alpha=self.l1)
+                w.grad.add_(w.sign(), alpha=self.l1 * share)
         if self.clip_value is None and self.clip_norm is None:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -134,7 +139,7 @@ class Regularizers:
             clip_norms(gradients, n_models, self.clip_norm)
 
     @torch.no_grad()
-    def after_step(self, weights, learning_rate):
+    def after_step(self, weights, learning_rate, share=1.0):
         """Soft-threshold for a decoupled l1, then bound the units' norms; call it after the optimiser's step.
 
         Parameters
@@ -143,12 +148,14 @@ class Regularizers:
             Of shape (n_out, n_in, ...), or (n_models, n_out, n_in) where marked as ``stacked``.
         learning_rate : float
             That of the step just made.
+        share : float in (0, 1], default=1.0
+            As of ``before_step``.
         """
         for w in weights:
             if w.grad is None:
                 continue
             if self.decoupled and self.l1 > 0:
-                w.copy_(functional.softshrink(w, learning_rate * self.l1))
+                w.copy_(functional.softshrink(w, learning_rate * self.l1 * share))
             if self.max_norm is not None:
                 incoming = tuple(range(2 if getattr(w, "stacked", False) else 1, w.ndim))
                 norms = torch.linalg.vector_norm(w, dim=incoming, keepdim=True)

@@ -8,7 +8,8 @@ With T = ``max_epochs`` and the epochs counted from t = 0, the rate is lr times
 ``multistep``    0.1^(how many of ceil(T / 2), ceil(3 T / 4) are <= t)
 ``exponential``  0.01^(t / (T - 1))                             the last epoch has 1 % of the first
 ``cosine``       (1 + cos(pi t / T)) / 2                        Loshchilov & Hutter (2017), ICLR, equation 5
-``plateau``      halved when more than max(1, ``patience`` // 2) epochs in a row bring no less validation loss
+``plateau``      halved when more than max(1, ``patience`` // 2) epochs in a row fail to lower the validation loss
+                 by 0.01 %
 ===============  ==============================================================================================
 """
 
@@ -22,7 +23,7 @@ from shiftfix.exceptions import ShiftDataError
 SCHEDULES = ("step", "multistep", "exponential", "cosine", "plateau")
 NEEDS_VALIDATION = (
     "lowers the learning rate by the validation loss, and there are no validation rows: set early_stopping=True or "
-    "pass an eval_set."
+    "pass an eval_set to fit; partial_fit has none."
 )
 
 

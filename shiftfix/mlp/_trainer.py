@@ -113,13 +113,16 @@ def borrowed_generators(device, seed):
             generator.set_state(before[name])
 
 
-def _tensor_of(values, name, advice):
-    """Tensor of an array-like, without its gradient; text and objects raise."""
+def _as_tensor(values, name):
+    """Tensor of numbers from an array-like, without gradient."""
     if isinstance(values, torch.Tensor):
         return values.detach()
     array = np.asarray(values)
     if array.dtype.kind not in "biufc":
-        raise ShiftDataError(f"{name} holds {array.dtype} and no numbers: {advice}.")
+        raise ShiftDataError(
+            f"{name} is an array of {array.dtype}: pass numbers; class labels as indices from 0, a sparse matrix as "
+            "X.toarray()."
+        )
     return torch.as_tensor(np.require(array, requirements=["W"]))  # torch warns of memory it could not write to
 
 
@@ -302,8 +305,9 @@ class BaseTrainer(BaseEstimator, metaclass=ABCMeta):
         can_interpolate = n_parameters >= training.y.numel()
         accuracy = self._accuracy(run.module, training)
         levels = np.reshape(effect, (len(effect), -1)).mean(axis=1)
-        if levels[-1] < INACTIVE and can_interpolate:
-            first = int(np.argmax(levels < INACTIVE)) + 1
+        inactive = np.abs(levels) < INACTIVE  # a loss of the user's own may go on falling below 0
+        if inactive[-1] and can_interpolate:
+            first = int(np.argmax(inactive)) + 1
             found = f"Since epoch {first} the pull of the weights is below {INACTIVE:.0%} of what it was at the start"
         elif accuracy is not None and accuracy > (INTERPOLATION_ACCURACY if can_interpolate else 1 - 1e-9):
             found = f"The network predicts {accuracy:.1%} of the training weight right"
@@ -353,14 +357,15 @@ TRAINING_PARAMETERS = """
         Train with w ** exponent: 0 ignores the weights, 1 is full weighting (Shimodaira 2000). The validation loss is
         fully weighted whatever the exponent, since it speaks of the target.
     clip : float, "sqrt", percentile such as "99%", "ess", "pareto" or None, default=None
-        Upper bound of the weights, before the exponent; a number bounds weights of mean 1. See
-        :func:`shiftfix.weights.clip_weights`. Weighters clip on their own: None leaves theirs.
+        Upper bound of the weights, before the exponent; a number bounds weights of mean 1. It is that of the rows
+        held out too; the weights of an eval_set are taken as they are. See :func:`shiftfix.weights.clip_weights`.
+        Weighters clip on their own: None leaves theirs.
     l1, l2 : float, default=0
-        Penalty l1 sum |w| + l2 / 2 sum w^2 on weights, not on biases; both together are the elastic net. The loss of
-        weighted mean 1 is what it is added to, so that the scale of ``sample_weight`` does not matter.
+        Penalty l1 sum |w| + l2 / 2 sum w^2 on weights, not on biases; both together are the elastic net. It is added
+        to the weighted mean of the losses, whatever the scale of ``sample_weight`` and ``batch_size``.
     decoupled : bool, default=False
-        Shrink the weights after the step instead of adding the penalty's gradient to the loss's: w <- w (1 - lr l2),
-        then towards 0 by lr l1 and no further, so that l1 gives exact zeros.
+        Shrink the weights themselves instead of adding the penalty's gradient to the loss's: w <- w (1 - lr l2), and
+        after the step towards 0 by lr l1 and no further, so that l1 gives exact zeros.
     max_norm : float or None, default=None
         Largest norm of each unit's incoming weights, restored after each step.
     clip_norm, clip_value : float or None, default=None
@@ -396,9 +401,9 @@ TRAINING_ATTRIBUTES = """
     history_ : dict of list
         Per epoch: "train_loss" (weighted) and "train_loss_unweighted", both as met while training, dropout and all;
         with early stopping "validation_loss" and "validation_loss_unweighted"; with weights that vary
-        "weight_effect", the pull the weights still have as a share of the untrained network's (near 0: they no
-        longer act); "learning_rate", without the warm-up; "gradient_norm" and "activation_norm", lists over
-        ``layer_names_``, of the last full batch of the epoch.
+        "weight_effect", the pull the weights still have as a share of that at the start of the training (near 0:
+        they no longer act; for losses whose least value is 0); "learning_rate", without the warm-up;
+        "gradient_norm" and "activation_norm", lists over ``layer_names_``, of the last full batch of the epoch.
     layer_names_ : list of str
         Layers with a weight matrix, as in ``module_``.
     best_epoch_ : int
@@ -617,7 +622,7 @@ class WeightedTrainer(BaseTrainer):
         """Tensors of the rows that have a weight, and float64 weights, checked."""
         dtype = next(self.module.parameters()).dtype
         X = self._inputs(X, f"{name}X")
-        y = _tensor_of(y, f"{name}y", "number the classes, for example by np.unique(y, return_inverse=True)")
+        y = _as_tensor(y, f"{name}y")
         if y.ndim == 0 or len(y) != len(X):
             raise ShiftDataError(
                 f"{name}X has {len(X)} rows and {name}y has shape {tuple(y.shape)}: pass one y per row."
@@ -640,7 +645,7 @@ class WeightedTrainer(BaseTrainer):
         return (X, y, weight) if kept.all() else (X[torch.as_tensor(kept)], y[torch.as_tensor(kept)], weight[kept])
 
     def _inputs(self, X, name):
-        X = _tensor_of(X, name, "encode categories first")
+        X = _as_tensor(X, name)
         if X.ndim == 0 or len(X) == 0:
             raise ShiftDataError(f"{name} has shape {tuple(X.shape)}: pass at least one row.")
         if X.is_floating_point():

@@ -361,7 +361,7 @@ class TestInactiveWeights:
     def test_a_network_that_interpolates(self):
         X, y, w = blobs(60, 60, gap=0.5)
         model = MLPClassifier((64,), max_epochs=300, **PLAIN)
-        with pytest.warns(InactiveWeightsWarning, match=r"Since epoch \d+ the weights have less than 5% of the pull"):
+        with pytest.warns(InactiveWeightsWarning, match=r"Since epoch \d+ the pull of the weights is below 5%"):
             model.fit(X, y, w)
         first = int(np.argmax(np.array(model.history_["weight_effect"]) < 0.05)) + 1
         with pytest.warns(InactiveWeightsWarning, match=f"Since epoch {first} the"):
@@ -389,3 +389,24 @@ class TestInactiveWeights:
         w = np.where(np.arange(300) < 5, 1e4, 1.0)
         with pytest.warns(LowEffectiveSizeWarning, match="300 training rows worth 5"):
             MLPClassifier((4,), max_epochs=1, **PLAIN).fit(X, y, w)
+
+
+def test_a_loss_that_falls_below_zero_does_not_warn_of_inactive_weights():
+    """Minus the log density of a normal distribution with its scale learned: no interpolation, and far below 0."""
+
+    def negative_log_density(outputs, y):
+        log_scale = outputs[:, 1].clamp(-5, 5)
+        return log_scale + ((y - outputs[:, 0]) / log_scale.exp()).square() / 2
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 2))
+    trainer = WeightedTrainer(
+        module, negative_log_density, learning_rate=0.01, max_epochs=40, early_stopping=False, random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", InactiveWeightsWarning)
+        trainer.fit(X, X[:, 0] + 0.05 * rng.normal(size=200), sample_weight=1 + rng.random(200))
+    assert trainer.history_["weight_effect"][-1] < -0.05

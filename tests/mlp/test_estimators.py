@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from shiftfix._validation import check_generator
@@ -298,3 +299,61 @@ def test_a_gpu_trains_the_same_model(rng):
     assert_allclose(on_gpu.predict_proba(X), on_cpu.predict_proba(X), atol=1e-3)
     dropped = MLPClassifier((32,), device="cuda", dropout=0.5, max_epochs=5, random_state=0).fit(X, y, sample_weight=w)
     assert dropped.score(X, y) > 0.7
+
+
+@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+def test_whole_numbers_are_standardised_in_full(estimator):
+    """Seconds since 1970 differ in the last of their ten digits, and float32 holds seven."""
+    seconds = 1_700_000_000 + np.arange(200)[:, None]
+    y = np.arange(200) % 2
+    settings = {"hidden_layer_sizes": (8,), "max_epochs": 2, "random_state": 0}
+    whole = estimator(**settings).fit(seconds, y, eval_set=(seconds, y))
+    broken = estimator(**settings).fit(seconds.astype(float), y, eval_set=(seconds.astype(float), y))
+    predict = "predict_proba" if estimator is MLPClassifier else "predict"
+    expected = getattr(broken, predict)(seconds.astype(float))
+    assert np.array_equal(getattr(whole, predict)(seconds), expected)
+    assert len(np.unique(expected, axis=0)) == 200
+
+
+def test_probabilities_are_those_of_the_loss_trained_with(tmp_path):
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    model = MLPClassifier((16,), max_epochs=60, learning_rate=0.01, loss="polynomial_tail", random_state=0)
+    before = model.fit(X, X[:, 0] > 0).predict_proba(X)
+    assert np.array_equal(model.set_params(loss="cross_entropy").predict_proba(X), before)
+    model.save(tmp_path / "model")
+    assert np.array_equal(MLPClassifier.load(tmp_path / "model").predict_proba(X), before)
+
+
+@pytest.mark.parametrize("changed", [{"activation": "tanh"}, {"hidden_layer_sizes": (5,)}, {"dropout": 0.2}])
+def test_a_network_that_would_come_back_as_another_is_not_saved(changed, tmp_path):
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    model = MLPRegressor((8,), max_epochs=1, random_state=0).fit(X, X[:, 0]).set_params(**changed)
+    with pytest.raises(ShiftDataError, match="other layers than the settings ask for"):
+        model.save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("schedule", ["no such", "plateau"])
+def test_partial_fit_refuses_a_schedule_before_training(schedule):
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    epochs = []
+    model = MLPRegressor((8,), schedule=schedule, callbacks=lambda run: epochs.append(run.epoch))
+    with pytest.raises(ShiftDataError, match=f"schedule='{schedule}'"):
+        model.partial_fit(X, X[:, 0])
+    assert not epochs
+
+
+def test_labels_of_an_eval_set_may_stand_in_a_column():
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    y = X[:, 0] > 0
+    model = MLPClassifier((8,), max_epochs=2, random_state=0)
+    flat = model.fit(X, y, eval_set=(X, y)).history_["validation_loss"]
+    with pytest.warns(DataConversionWarning):
+        column = model.fit(X, y, eval_set=(X, y[:, None])).history_["validation_loss"]
+    assert column == flat
+
+
+def test_a_single_label_for_an_eval_set_is_refused():
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    with pytest.raises(ShiftDataError, match="none of y"):
+        MLPClassifier((8,)).fit(X, X[:, 0] > 0, eval_set=(X, 1))

@@ -77,8 +77,12 @@ class TestWeightedLoss:
             weighted_loss(torch.tensor([1, 2]), torch.tensor([0.5, 1.5]))
 
     def test_arrays(self):
-        with pytest.raises(ShiftDataError, match="w is a ndarray: a torch tensor is needed"):
-            weighted_loss(torch.ones(2), np.ones(2))
+        """Weights may be one, as normalize_weights returns them; losses may not, for they would have no gradient."""
+        loss = torch.tensor([1.0, 2.0], requires_grad=True)
+        found = weighted_loss(loss, np.array([0.5, 1.5]))
+        found.backward()
+        assert found.item() == 1.75
+        assert loss.grad.tolist() == [0.25, 0.75]
         with pytest.raises(ShiftDataError, match="loss is a list: a torch tensor is needed"):
             weighted_loss([1.0], torch.ones(1))
 

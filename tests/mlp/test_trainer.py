@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from torch import nn
@@ -371,3 +372,18 @@ def test_a_gpu_leaves_its_generator_alone(rng):
     assert np.array_equal(fit("cuda").predict(X), fit("cuda").predict(X))
     fit("cpu")
     assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.array([["a"], ["b"]]), np.array([[1.0], [2.0]], dtype=object), sparse.csr_array([[1.0], [2.0]])],
+    ids=["text", "objects", "sparse"],
+)
+def test_what_torch_cannot_read_is_named(values):
+    trainer = WeightedTrainer(built(partial(nn.Linear, 1, 2)), max_epochs=1, random_state=0)
+    with pytest.raises(ShiftDataError, match=r"^X is an array of .*: pass numbers"):
+        trainer.fit(values, [0, 1])
+    with pytest.raises(ShiftDataError, match=r"^X is an array of .*: pass numbers"):
+        trainer.fit([[1.0], [2.0]], [0, 1]).predict(values)
+    with pytest.raises(ShiftDataError, match=r"^y is an array of .*: pass numbers"):
+        trainer.fit([[1.0], [2.0]], ["yes", "no"])
