@@ -349,10 +349,7 @@ class BaseMLP(BaseTrainer):
         sizes = self._check_settings()
         if self.early_stopping is True:
             raise ShiftDataError('partial_fit sees no held-out rows: set early_stopping="auto" or False.')
-        try:
-            check_schedule(self.schedule, has_validation=False)
-        except ShiftDataError as error:
-            raise ShiftDataError(f"partial_fit sees no held-out rows ({error}): take another schedule.") from error
+        check_schedule(self.schedule, has_validation=False)
         X, y = self._validate(X, y, reset=first)
         weight = check_sample_weight(sample_weight, len(X))
         if (weight == 0).any():

@@ -23,7 +23,7 @@ from shiftfix.exceptions import ShiftDataError
 SCHEDULES = ("step", "multistep", "exponential", "cosine", "plateau")
 NEEDS_VALIDATION = (
     "lowers the learning rate by the validation loss, and there are no validation rows: set early_stopping=True or "
-    "pass an eval_set to fit; partial_fit has none."
+    "pass an eval_set to fit, or take another schedule for partial_fit."
 )
 
 
