@@ -150,7 +150,8 @@ def warn_of_few_rows(weight, validation_weight):
     if size < LEAST_TRAINING and size < len(weight) / 3:
         warnings.warn(
             f"The weights make {len(weight)} training rows worth {size:.1f}: a few rows lead the fit. Set "
-            'exponent=0.5, clip="sqrt" or clip="ess", or collect source rows where the target lies.',
+            'exponent=0.5, clip="sqrt" or clip="ess", or a milder class_weight, or collect source rows where the '
+            "target lies.",
             LowEffectiveSizeWarning,
             stacklevel=4,
         )

@@ -137,6 +137,11 @@ class BaseTrainer(BaseEstimator, metaclass=ABCMeta):
         if self.batch_size is not None:
             check_count(self.batch_size, "batch_size")
         check_count(self.max_epochs, "max_epochs")
+        if self.warmup > self.max_epochs:
+            raise ShiftDataError(
+                f"warmup={self.warmup} epochs and max_epochs={self.max_epochs}: the learning rate would never be "
+                "reached; lower warmup."
+            )
         check_option(self.early_stopping, "early_stopping", ["auto", True, False])
         check_number(self.validation_fraction, "validation_fraction", above=0, below=1)
         check_count(self.patience, "patience")

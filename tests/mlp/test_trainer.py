@@ -387,3 +387,10 @@ def test_what_torch_cannot_read_is_named(values):
         trainer.fit([[1.0], [2.0]], [0, 1]).predict(values)
     with pytest.raises(ShiftDataError, match=r"^y is an array of .*: pass numbers"):
         trainer.fit([[1.0], [2.0]], ["yes", "no"])
+
+
+def test_a_warm_up_that_would_outlast_the_training():
+    trainer = WeightedTrainer(built(partial(nn.Linear, 1, 2)), warmup=6, max_epochs=5, random_state=0)
+    with pytest.raises(ShiftDataError, match=r"warmup=6 epochs and max_epochs=5: .*lower warmup"):
+        trainer.fit([[1.0], [2.0]], [0, 1])
+    trainer.set_params(max_epochs=6).fit([[1.0], [2.0]], [0, 1])
