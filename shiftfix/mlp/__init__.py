@@ -5,13 +5,25 @@
 ``MLPRegressor``     conditional means; weighted squared error
 ``WeightedTrainer``  a torch module of your own, trained by the same loop
 ``weighted_loss``    the objective, for a loop of your own
+``polynomial_tail``  losses per row whose settings ``functools.partial`` binds, such as
+``huber``            ``loss=partial(huber, delta=0.5)``; the others go by their names
+``smooth_l1``
 ===================  =============================================================================
 
 This folder knows only ``sample_weight``, never where the weights came from.
 """
 
 from shiftfix.mlp._estimators import MLPClassifier, MLPRegressor
+from shiftfix.mlp._losses import huber, polynomial_tail, smooth_l1
 from shiftfix.mlp._row_weights import weighted_loss
 from shiftfix.mlp._trainer import WeightedTrainer
 
-__all__ = ["MLPClassifier", "MLPRegressor", "WeightedTrainer", "weighted_loss"]
+__all__ = [
+    "MLPClassifier",
+    "MLPRegressor",
+    "WeightedTrainer",
+    "huber",
+    "polynomial_tail",
+    "smooth_l1",
+    "weighted_loss",
+]

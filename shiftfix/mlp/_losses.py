@@ -193,7 +193,24 @@ def absolute_error(prediction, y):
 def huber(prediction, y, delta=1.0):
     """Mean over the outputs of r^2 / 2 where abs(r) <= delta and delta (abs(r) - delta / 2) elsewhere, r the residual.
 
-    ``delta`` > 0 has the unit of y. Source: Huber (1964), Annals of Mathematical Statistics 35:73-101.
+    Parameters
+    ----------
+    prediction, y : Tensor of shape (n_rows, n_outputs)
+    delta : float > 0, default=1.0
+        In the unit of y, which for ``MLPRegressor`` is the standardised y's, unless ``standardize=False``.
+
+    Returns
+    -------
+    Tensor of shape (n_rows,)
+
+    Raises
+    ------
+    ShiftDataError
+        For shapes that differ, or a delta out of its range.
+
+    References
+    ----------
+    Huber (1964), Annals of Mathematical Statistics 35:73-101.
     """
     check_number(delta, "delta", above=0, below=math.inf)
     _check_shapes(prediction, y)
@@ -201,7 +218,23 @@ def huber(prediction, y, delta=1.0):
 
 
 def smooth_l1(prediction, y, beta=1.0):
-    """``huber`` / beta with delta = beta > 0: the absolute error less beta / 2, its corner rounded within beta."""
+    """``huber`` / beta with delta = beta: the absolute error less beta / 2, its corner rounded within beta.
+
+    Parameters
+    ----------
+    prediction, y : Tensor of shape (n_rows, n_outputs)
+    beta : float > 0, default=1.0
+        In the unit of y, as of :func:`huber`.
+
+    Returns
+    -------
+    Tensor of shape (n_rows,)
+
+    Raises
+    ------
+    ShiftDataError
+        For shapes that differ, or a beta out of its range.
+    """
     check_number(beta, "beta", above=0, below=math.inf)
     _check_shapes(prediction, y)
     return functional.smooth_l1_loss(prediction, y, reduction="none", beta=beta).mean(dim=1)

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from shiftfix._validation import check_generator
 from shiftfix.exceptions import InactiveWeightsWarning, ShiftDataError
-from shiftfix.mlp import MLPClassifier, MLPRegressor
+from shiftfix.mlp import MLPClassifier, MLPRegressor, huber, polynomial_tail
 
 DETERMINISTIC = {"dropout": 0.0, "early_stopping": False, "random_state": 0}
 
@@ -357,3 +358,20 @@ def test_a_single_label_for_an_eval_set_is_refused():
     X = np.random.default_rng(0).normal(size=(50, 2))
     with pytest.raises(ShiftDataError, match="none of y"):
         MLPClassifier((8,)).fit(X, X[:, 0] > 0, eval_set=(X, 1))
+
+
+def test_a_loss_with_its_settings_bound(rng):
+    """An outlier pulls the mean by 1000 / 200 = 5; Huber's estimate with delta -> 0 is the median, at 0."""
+    X, y = rng.normal(size=(200, 1)), rng.normal(size=200)
+    y[0] = 1000.0
+    settings = {"learning_rate": 0.05, "batch_size": None, "max_epochs": 400, "standardize": False, **DETERMINISTIC}
+    fit = lambda loss: MLPRegressor((), loss=loss, **settings).fit(X, y).predict([[X.mean()]])[0]  # noqa: E731
+    assert fit("squared_error") == pytest.approx(y.mean(), abs=0.05)
+    assert fit(partial(huber, delta=0.01)) == pytest.approx(np.median(y), abs=0.2)
+    classes = (X[:, 0] > 0).astype(int)
+    tails = [
+        MLPClassifier((), loss=partial(polynomial_tail, alpha=alpha), **settings).fit(X, classes, np.ones(200))
+        for alpha in (0.5, 4.0)
+    ]
+    heavy, light = (model.predict_proba([[1.0]])[0, 1] for model in tails)
+    assert 0.5 < heavy != light < 1
