@@ -430,7 +430,7 @@ class BaseMLP(BaseTrainer):
             raise ShiftDataError(
                 f"eval_set has {len(X)} rows of X and {len(y) if y.ndim else 'none'} of y: pass one y per row."
             )
-        if not self._multi_output:
+        if not self._multi_output and y.shape[1:] == (1,):
             y = column_or_1d(y, warn=True)  # as for the training rows
         kept = weight > 0
         X, y, weight = X[kept], y[kept], weight[kept]
