@@ -6,7 +6,7 @@ import torch
 
 # Numbers gathered at once: small batches spend more on the calls than on the copying, so many share one gather. The
 # block (1 MB) still fits the processor's cache.
-BLOCK = 2**18
+GATHERED_AT_ONCE = 2**18
 
 
 @dataclass
@@ -81,7 +81,7 @@ def batches(rows, order, batch_size):
         shorter.
     """
     row_size = max(1, rows.X[:1].numel()) * (order.numel() // order.shape[-1])
-    per_block = max(1, BLOCK // (row_size * batch_size)) * batch_size
+    per_block = max(1, GATHERED_AT_ONCE // (row_size * batch_size)) * batch_size
     axis = order.ndim - 1
     for part in order.split(per_block, dim=axis):
         block = rows.take(part.to(rows.X.device))

@@ -53,6 +53,18 @@ def loss_summary(losses, weight, floor, drawn_by_weight):
     return weighted, unweighted, (distance * (losses - floor)).sum(-1) / distance.sum(-1)
 
 
+def interpolated_share(losses, weight, floor, drawn_by_weight, initial_pull):
+    """Share of the training weight on rows that are fitted, a tensor of shape () or (n_models,).
+
+    A row is fitted when its loss is within ``INACTIVE`` of the pull at the start, ``initial_pull`` of shape () or
+    (n_models,), from the floor; the other parameters are those of :func:`loss_summary`.
+    """
+    losses, weight = losses.double(), weight.double()
+    count = torch.ones_like(weight) if drawn_by_weight else weight
+    fitted = losses - floor < INACTIVE * initial_pull.unsqueeze(-1)
+    return (count * fitted).sum(-1) / count.sum(-1)
+
+
 class LayerNorms:
     """Norms of each layer with a weight matrix: root mean square of its activations, norm of its weight's gradient.
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 # Entries drawn at once. Small layers spend more on the calls than on the numbers, so many steps share one draw.
-BLOCK = 2**16
+DRAWN_AT_ONCE = 2**16
 
 
 def keep_mask(size, keep_count, bits, generator, device, dtype=torch.float32):
@@ -55,7 +55,7 @@ class Masks:
         size = like.numel()
         drawn = self._drawn
         if drawn is None or self._used + size > len(drawn) or (drawn.dtype, drawn.device) != (like.dtype, like.device):
-            drawn = keep_mask(max(BLOCK, size), self.keep_count, self.bits, generator, like.device, like.dtype)
+            drawn = keep_mask(max(DRAWN_AT_ONCE, size), self.keep_count, self.bits, generator, like.device, like.dtype)
             self._drawn = drawn.mul_(2**self.bits / self.keep_count)
             self._used = 0
         start = self._used

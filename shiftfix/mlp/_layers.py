@@ -31,7 +31,7 @@ class Linear(nn.Module):
 
     References
     ----------
-    Wan, Zeiler, Zhang, LeCun & Fergus (2013), "Regularization of neural networks using DropConnect", ICML, section 3.
+    Wan, Zeiler, Zhang, LeCun & Fergus (2013), "Regularization of neural networks using DropConnect", ICML.
     """
 
     def __init__(self, weight, drop_rate=0.0, generator=None):

@@ -17,10 +17,10 @@ import torch
 from shiftfix.exceptions import NonFiniteLossWarning
 from shiftfix.mlp._batches import batches, epoch_order, resampled_order
 from shiftfix.mlp._callbacks import notify
-from shiftfix.mlp._diagnostics import LayerNorms, loss_summary
-from shiftfix.mlp._dropout import Masks
+from shiftfix.mlp._diagnostics import LayerNorms, interpolated_share, loss_summary
 from shiftfix.mlp._layers import BatchNorm
 from shiftfix.mlp._losses import check_row_losses
+from shiftfix.mlp._module import forget_masks
 from shiftfix.mlp._regularizers import Regularizers, weights_of
 from shiftfix.mlp._schedules import Schedule, WarmUp
 
@@ -73,9 +73,10 @@ class Run:
         Epochs done.
     history : dict of str to list
         One entry per epoch: "train_loss" and "train_loss_unweighted" as met while training, with dropout;
-        "weight_effect" when weights vary; "validation_loss" and "validation_loss_unweighted" with a validation set;
-        "learning_rate"; "gradient_norm" and "activation_norm", lists over the layers, of the last full batch. The
-        losses and the weight effect are lists over the models for more than one.
+        "weight_effect" and "train_interpolation" when weights vary; "validation_loss" and
+        "validation_loss_unweighted" with a validation set; "learning_rate"; "gradient_norm" and "activation_norm",
+        lists over the layers, of the last full batch. The losses, the weight effect and the interpolation are lists
+        over the models for more than one.
     best_epoch : Tensor of int64 of shape (n_models,)
     finite : dict or None
         "state" of the module at the end of the "epoch" with the least training "loss" so far, to go back to.
@@ -110,11 +111,9 @@ class Run:
         self.finite: dict[str, Any] | None = None
         self.norms = LayerNorms(self.module)
         self.warm_up = WarmUp(self.optimizer, self.warmup)
-        self.weights = weights_of(self.module)
+        self.matrices = weights_of(self.module)
         self.parameters = [p for p in self.module.parameters() if p.requires_grad]
         self.batch_norms = [layer for layer in self.module.modules() if isinstance(layer, BatchNorm)]
-        drawing = [getattr(layer, "masks", None) for layer in self.module.modules()]
-        self.masks = [masks for masks in drawing if isinstance(masks, Masks)]
         self.device = self.parameters[0].device if self.parameters else torch.device("cpu")
 
     @property
@@ -191,10 +190,10 @@ def train_step(run, batch, gradients=None):
     rate = run.optimizer.param_groups[0]["lr"]
     share = batch.weight.shape[-1] / run.batch_size
     if run.regularizers.active:
-        run.regularizers.before_step(run.weights, run.parameters, run.n_models, rate, share)
+        run.regularizers.before_step(run.matrices, run.parameters, run.n_models, rate, share)
     run.optimizer.step()
     if run.regularizers.active:
-        run.regularizers.after_step(run.weights, rate, share)
+        run.regularizers.after_step(run.matrices, rate, share)
     run.warm_up.after_step()
     run.step += 1
     return losses.detach()
@@ -206,8 +205,7 @@ def run_epoch(run, rows):
     The norms of the last full batch are left in the history: those of a shorter one would be of another size.
     """
     run.module.train()
-    for masks in run.masks:
-        masks.reset()  # what was drawn ahead is not in the state of a run: each epoch starts from the generators
+    forget_masks(run.module)  # they are not in the state of a run: each epoch starts from the generators
     drawn = run.weighting == "resample"
     order = resampled_order(rows.weight, run.orders) if drawn else epoch_order(len(rows), run.orders)
     losses, weights, gradients = [], [], {}
@@ -314,7 +312,8 @@ def fit_loop(run, training, validation=None, *, callbacks=(), checkpoint=None, p
     if varying and run.initial_pull is None:
         run.initial_pull = mean_losses(run, strided(training, CHUNK))[2].reshape(-1).tolist()
         nothing = float("nan") if run.n_models == 1 else [float("nan")] * run.n_models
-        run.history["weight_effect"] = [nothing] * run.epoch
+        for name in ("weight_effect", "train_interpolation"):
+            run.history[name] = [nothing] * run.epoch
     notify(callbacks, "on_fit_start", run)
     if run.finite is None:
         run.finite = {"loss": float("inf"), "epoch": run.epoch, "state": _copy_of(run.module)}
@@ -330,6 +329,8 @@ def fit_loop(run, training, validation=None, *, callbacks=(), checkpoint=None, p
         if run.initial_pull is not None:
             start = torch.tensor(run.initial_pull, dtype=pull.dtype, device=pull.device).reshape(pull.shape)
             record(run, "weight_effect", pull / start)
+            fitted = interpolated_share(losses, weight, run.floor, run.weighting == "resample", start)
+            record(run, "train_interpolation", fitted)
         current = weighted
         if validation is not None:
             current, unweighted, _ = mean_losses(run, validation)

@@ -1,6 +1,6 @@
 """Monte-Carlo dropout: repeated forward passes with the masks on, batch norm and input noise off.
 
-Source: Gal & Ghahramani (2016), "Dropout as a Bayesian approximation", ICML, equation 6: the predictive distribution is
+Source: Gal & Ghahramani (2016), "Dropout as a Bayesian approximation", ICML: the predictive distribution is
 approximated by passes whose masks are drawn as in training.
 """
 

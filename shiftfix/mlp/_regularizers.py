@@ -7,12 +7,12 @@ coupled       g <- g + l1 sign(w) + l2 w                          objective + l1
 decoupled     w <- S((1 - lr l2) w - lr u, lr l1)                 l2: Loshchilov & Hutter (2019), ICLR,
                                                                   algorithm 2, line 12; l1: the proximal step of
                                                                   Beck & Teboulle (2009), SIAM J. Imaging Sci.
-                                                                  2:183, equations 1.4 and 1.5
+                                                                  2:183
 clip_value    g <- min(max(g, -c), c)                             each element
 clip_norm     g <- g min(1, c / |g|)                              all parameters of a model together: Pascanu,
                                                                   Mikolov & Bengio (2013), ICML, algorithm 1
 max_norm      w <- w min(1, c / |w|)                              incoming weights of each unit: Srivastava et al.
-                                                                  (2014), JMLR 15:1929, section 5.1
+                                                                  (2014), JMLR 15:1929
 ============  ==================================================  =============================================
 
 The short last batch of an epoch brings the loss of a share of a batch, and l1 and l2 are taken times that share: whole,

@@ -407,7 +407,8 @@ TRAINING_ATTRIBUTES = """
         Per epoch: "train_loss" (weighted) and "train_loss_unweighted", both as met while training, dropout and all;
         with early stopping "validation_loss" and "validation_loss_unweighted"; with weights that vary
         "weight_effect", the pull the weights still have as a share of that at the start of the training (near 0:
-        they no longer act; for losses whose least value is 0); "learning_rate", without the warm-up;
+        they no longer act; for losses whose least value is 0), and "train_interpolation", the share of the training
+        weight on rows whose loss is below 5% of that pull; "learning_rate", without the warm-up;
         "gradient_norm" and "activation_norm", lists over ``layer_names_``, of the last full batch of the epoch.
     layer_names_ : list of str
         Layers with a weight matrix, as in ``module_``.

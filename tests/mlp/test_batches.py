@@ -28,11 +28,11 @@ def numbered(n_rows):
 def test_every_row_comes_once_with_its_own_y_and_weight(n_rows, batch_size, n_models, block):
     """Whatever the size of the blocks that are gathered at once."""
     order = epoch_order(n_rows, generators(*range(n_models)))
-    before, _batches.BLOCK = _batches.BLOCK, block
+    before, _batches.GATHERED_AT_ONCE = _batches.GATHERED_AT_ONCE, block
     try:
         found = list(batches(numbered(n_rows), order, batch_size))
     finally:
-        _batches.BLOCK = before
+        _batches.GATHERED_AT_ONCE = before
     assert [b.y.shape[-1] for b in found[:-1]] == [batch_size] * (len(found) - 1)
     assert len(found) == -(-n_rows // batch_size)
     y = torch.cat([b.y for b in found], dim=-1)

@@ -124,10 +124,17 @@ def test_the_history_has_an_entry_for_every_epoch(kind, early_stopping, data):
     note = lambda run: lengths.append({len(values) for values in run.history.values()})  # noqa: E731
     model = MAKERS[kind](max_epochs=5, early_stopping=early_stopping, callbacks=note).fit(*data)
     assert lengths == [{1}, {2}, {3}, {4}, {5}]
-    names = {"train_loss", "train_loss_unweighted", "weight_effect", "learning_rate", "gradient_norm"}
+    names = {
+        "train_loss",
+        "train_loss_unweighted",
+        "weight_effect",
+        "train_interpolation",
+        "learning_rate",
+        "gradient_norm",
+    }
     names |= {"activation_norm"} | ({"validation_loss", "validation_loss_unweighted"} if early_stopping else set())
     assert set(model.history_) == names
-    for name in ("train_loss", "weight_effect"):
+    for name in ("train_loss", "weight_effect", "train_interpolation"):
         assert np.shape(model.history_[name]) == ((5, 2) if kind == "ensemble" else (5,))
     assert np.shape(model.history_["gradient_norm"]) == (5, len(model.layer_names_))
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from shiftfix.mlp._dropout import BLOCK, Dropout, Masks, keep_mask
+from shiftfix.mlp._dropout import DRAWN_AT_ONCE, Dropout, Masks, keep_mask
 
 
 def generator(seed=0):
@@ -77,17 +77,17 @@ def test_masks_of_one_draw_follow_each_other_without_overlap():
     shapes = [(3, 5), (7,), (2, 4, 8), (1, 1)]
     found = [masks.take(torch.empty(shape), private) for shape in shapes]
     assert [tuple(mask.shape) for mask in found] == shapes
-    whole = 2 * keep_mask(BLOCK, 128, 8, generator(6), "cpu")
+    whole = 2 * keep_mask(DRAWN_AT_ONCE, 128, 8, generator(6), "cpu")
     assert torch.equal(torch.cat([mask.flatten() for mask in found]), whole[: 15 + 7 + 64 + 1])
-    large = masks.take(torch.empty(BLOCK), private)
+    large = masks.take(torch.empty(DRAWN_AT_ONCE), private)
     again = generator(6)
-    keep_mask(BLOCK, 128, 8, again, "cpu")
-    assert torch.equal(large, 2 * keep_mask(BLOCK, 128, 8, again, "cpu"))
+    keep_mask(DRAWN_AT_ONCE, 128, 8, again, "cpu")
+    assert torch.equal(large, 2 * keep_mask(DRAWN_AT_ONCE, 128, 8, again, "cpu"))
 
 
 def test_a_tensor_larger_than_a_block_gets_one_draw():
-    mask = Masks(0.25).take(torch.empty(3, BLOCK), generator())
-    assert mask.shape == (3, BLOCK)
+    mask = Masks(0.25).take(torch.empty(3, DRAWN_AT_ONCE), generator())
+    assert mask.shape == (3, DRAWN_AT_ONCE)
     assert not torch.equal(mask[0], mask[1])
 
 
@@ -117,7 +117,7 @@ def test_masks_have_the_type_of_what_they_mask(dtype):
 def test_the_gradients_of_two_passes_keep_their_own_masks():
     """Masks wait in the graph while others are drawn, also past the end of a block."""
     layer = Dropout(0.5, generator()).train()
-    x = torch.ones(BLOCK // 3, requires_grad=True)
+    x = torch.ones(DRAWN_AT_ONCE // 3, requires_grad=True)
     outputs = [layer(x) for _ in range(5)]
     for out in outputs:
         (gradient,) = torch.autograd.grad(out.sum(), x)
@@ -135,3 +135,11 @@ def test_rates_close_to_one_keep_the_scale_finite():
     layer = Dropout(1 - 1e-12, generator()).train()
     out = layer(torch.ones(1000, 1000))
     assert set(out.unique().tolist()) == {0.0, 65536.0}
+
+
+@pytest.mark.parametrize(("rate", "bits"), [(0.0199, 16), (0.02, 8), (0.5, 8), (0.98, 8), (0.981, 16)])
+def test_rates_that_eight_bits_cannot_tell_from_none_take_sixteen(rate, bits):
+    """The rate that is drawn is within half a step of the one asked for."""
+    masks = Masks(rate)
+    assert masks.bits == bits
+    assert abs(1 - masks.keep_count / 2**bits - rate) <= 0.5 / 2**bits

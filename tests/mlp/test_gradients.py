@@ -56,7 +56,7 @@ BENT_ACTIVATIONS = (nn.ReLU, nn.LeakyReLU)
 @pytest.fixture(autouse=True)
 def few_masks_ahead(monkeypatch):
     """Networks this small need no 2^16 entries of a mask at each evaluation."""
-    monkeypatch.setattr(_dropout, "BLOCK", 1)
+    monkeypatch.setattr(_dropout, "DRAWN_AT_ONCE", 1)
 
 
 def start_again(module):
