@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from shiftfix._numerics import column_spread, matrix_blocks
+from shiftfix._blocks import column_spread, matrix_blocks
 from shiftfix._validation import (
     check_matrix,
     check_option,

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shiftfix._validation import check_repeat_counts, check_weights
+from shiftfix._verdict import Verdict, judge
 from shiftfix.weights._effective_size import effective_sample_size
 from shiftfix.weights._pareto import EQUAL_TO, pareto_k, pareto_k_threshold, smooth_weights
 from shiftfix.weights._transform import clip_threshold
@@ -26,6 +27,7 @@ GAP_CAUTION, GAP_ERRORS = 0.1, 2.0
 WORST_BALANCED = 3
 # A true ratio averages 1 over the source; an estimate outside this range is not close to one.
 RAW_MEAN_LOW, RAW_MEAN_HIGH = 0.7, 1.4
+ACTION = "Collect more rows where it says, drop the features that separate the samples, or go on unweighted."
 
 
 class Imbalance(NamedTuple):
@@ -85,10 +87,8 @@ class WeightSummary:
         features alone).
     max_weight : float
         Largest weight after clipping, at mean 1.
-    verdict : {"ok", "caution", "abstain"}
-        "abstain" means: do not weight, the data do not support it.
-    reasons : tuple of str
-        Why the verdict is not "ok"; empty when it is.
+    verdict : Verdict
+        "ok", "caution" or "abstain" (do not weight, the data do not support it), with the reasons and what to do.
     """
 
     n_source: float
@@ -108,8 +108,12 @@ class WeightSummary:
     domain_auc: float | None
     worst_balanced: tuple[Imbalance, ...] | None
     max_weight: float
-    verdict: str
-    reasons: tuple[str, ...]
+    verdict: Verdict
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the verdict is not "ok"; empty when it is."""
+        return self.verdict.reasons
 
     def _rows(self):
         """Labels and values of the printed table."""
@@ -189,8 +193,8 @@ def probability_larger(values, others, counts, other_counts):
     return float(counts @ wins / (2 * below[-1] * counts.sum()))
 
 
-def _verdict(effective_size, n_target, lost, outside, feature, raw_mean, k, k_threshold, least_balanced):
-    """Verdict and reasons; sizes in rows, shares of the target between 0 and 1, None where not known."""
+def judge_weights(effective_size, n_target, lost, outside, feature, raw_mean, k, k_threshold, least_balanced):
+    """Verdict; sizes in rows, shares of the target between 0 and 1, None where not known."""
     where = f" in {feature}" if feature else " in one feature"
     judged = [
         (effective_size, -1, ESS_CAUTION, ESS_ABSTAIN, "the effective sample size is only {:.1f} rows"),
@@ -216,8 +220,7 @@ def _verdict(effective_size, n_target, lost, outside, feature, raw_mean, k, k_th
         caution.append(f"the raw weights average {raw_mean:.3g}, and density ratios average 1")
     if least_balanced is not None:
         caution.append("weighting leaves {} {:.2f} standard deviations off the target".format(*least_balanced))
-    verdict = "abstain" if abstain else "caution" if caution else "ok"
-    return verdict, tuple(abstain + caution)
+    return judge(abstain, caution, ACTION)
 
 
 def summarize_weights(
@@ -302,7 +305,7 @@ def summarize_weights(
         worst = balance.worst(WORST_BALANCED)
         numbers = [column.tolist() for column in (worst.before, worst.after, worst.se_after)]
         balance = tuple(map(Imbalance, worst.names, *numbers))
-    verdict, reasons = _verdict(
+    verdict = judge_weights(
         effective_size,
         n_target,
         lost,
@@ -333,5 +336,4 @@ def summarize_weights(
         worst_balanced=balance,
         max_weight=float(scaled[counts > 0].max() / np.average(scaled, weights=counts)),
         verdict=verdict,
-        reasons=reasons,
     )
