@@ -25,7 +25,7 @@ from shiftfix._validation import (
 )
 from shiftfix.exceptions import PoorOverlapWarning
 from shiftfix.weights import balance_table, clip_threshold, smooth_weights, summarize_weights
-from shiftfix.weights._balance import mean_balance
+from shiftfix.weights._balance import balance_table_of
 from shiftfix.weights._transform import check_clip
 
 # exp(500) is about 1e217: sums over any number of rows, and products with their root, stay finite.
@@ -144,7 +144,7 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
         w = np.exp(self._clipped(log_source) - self.log_mean_)
         labels = [f"x{j}" for j in range(source.shape[1])] if named is None else named
         if sparse.issparse(source) or source.size + target.size > SQUARES_ENTRIES:
-            balance = mean_balance(source, w, counts_source, spreads, labels)
+            balance = balance_table_of([source, target], [counts_source, counts_target], w, spreads, labels, squares=False)
         else:
             balance = balance_table(
                 source,
