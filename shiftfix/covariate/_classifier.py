@@ -70,9 +70,8 @@ def _refuse_unusable(classifier: Any) -> None:
                 f"The classifier has {name}=False: the factor n_source / n_target would then be applied twice. "
                 f"Set {name}=True."
             )
-    if any(
-        isinstance(c, CalibratedClassifierCV) and c.method == "isotonic" for c in [classifier, *parameters.values()]
-    ):
+    parts = [classifier, *parameters.values()]
+    if any(isinstance(part, CalibratedClassifierCV) and part.method == "isotonic" for part in parts):
         raise ShiftDataError(ISOTONIC)
 
 

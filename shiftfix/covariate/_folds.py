@@ -38,16 +38,15 @@ def stacked_groups(groups: Sequence[ArrayLike | None], sizes: Sequence[int]) -> 
     ShiftDataError
         For groups of another length.
     """
-    known = [
-        _check_groups(labels, name, n) for labels, name, n in zip(groups, ("source", "target"), sizes, strict=True)
-    ]
+    known = [_check_groups(groups[i], name, sizes[i]) for i, name in enumerate(["source", "target"])]
     given = [labels for labels in known if labels is not None]
     if not given:
         return None
     _, numbers = np.unique(np.concatenate(given), return_inverse=True)
-    if known[0] is None:
-        return np.concatenate([numbers.max() + 1 + np.arange(sizes[0]), numbers])
-    return numbers if known[1] is not None else np.concatenate([numbers, numbers.max() + 1 + np.arange(sizes[1])])
+    if len(given) == 2:
+        return numbers
+    alone = numbers.max() + 1 + np.arange(sum(sizes) - len(numbers))
+    return np.concatenate([alone, numbers] if known[0] is None else [numbers, alone])
 
 
 def _check_groups(labels: ArrayLike | None, name: str, n_rows: int) -> NDArray[Any] | None:

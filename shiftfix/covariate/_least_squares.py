@@ -62,7 +62,7 @@ def relative_to_ratio(relative: Floats, alpha: float, largest: float) -> Floats:
     return (1 - alpha) * r / (1 - alpha * r)
 
 
-class Choice(NamedTuple):
+class KernelChoice(NamedTuple):
     """Bandwidths and penalties compared, their scores, the best of either, and the coefficients these give."""
 
     bandwidths: Floats
@@ -73,7 +73,7 @@ class Choice(NamedTuple):
     coef: Floats
 
 
-def choose(setup: KernelSetup, bandwidths: Floats, penalties: Floats, alpha: float) -> Choice:
+def choose_kernel(setup: KernelSetup, bandwidths: Floats, penalties: Floats, alpha: float) -> KernelChoice:
     """The bandwidth and the penalty of least leave-one-out error; of a sample of one row, the smoothest."""
     if min(setup.counts_source.sum(), setup.counts_target.sum()) < 2:
         # Nothing remains to fit when the only row is left out: be as smooth as the grid allows.
@@ -87,7 +87,9 @@ def choose(setup: KernelSetup, bandwidths: Floats, penalties: Floats, alpha: flo
         scores, H, h = leave_one_out_scores(*samples, setup.centers, bandwidths, penalties, alpha)
         k, m = (int(place) for place in np.unravel_index(scores.argmin(), scores.shape))
     penalty = float(penalties[m])
-    return Choice(bandwidths, penalties, scores, float(bandwidths[k]), penalty, solve_coefficients(H[k], h[k], penalty))
+    return KernelChoice(
+        bandwidths, penalties, scores, float(bandwidths[k]), penalty, solve_coefficients(H[k], h[k], penalty)
+    )
 
 
 def model_log_ratio(values: Floats, alpha: float, n_source: float) -> Floats:
@@ -117,7 +119,7 @@ class _LeastSquaresWeighter(BaseWeighter):
         generator = check_generator(self.random_state)
         setup = prepare_kernels(X_source, X_target, counts_source, counts_target, self.n_centers, generator)
         bandwidths = candidates(self.bandwidth, "bandwidth", setup.median * np.array(BANDWIDTH_FACTORS))
-        choice = choose(setup, bandwidths, penalties, alpha)
+        choice = choose_kernel(setup, bandwidths, penalties, alpha)
 
         self.bandwidths_, self.penalties_, self.loo_scores_ = choice.bandwidths, choice.penalties, choice.scores
         self.bandwidth_, self.penalty_, self.coef_ = choice.bandwidth, choice.penalty, choice.coef

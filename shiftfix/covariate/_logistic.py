@@ -52,7 +52,7 @@ def domain_log_loss(log_odds: Sequence[Floats], counts: Sequence[Floats]) -> flo
     return float(loss / (counts[0].sum() + counts[1].sum()))
 
 
-def _rows_of(arrays: Sequence[Any], rows: Sequence[Rows]) -> list[Any]:
+def _rows_at(arrays: Sequence[Any], rows: Sequence[Rows]) -> list[Any]:
     return [array[positions] for array, positions in zip(arrays, rows, strict=True)]
 
 
@@ -87,13 +87,13 @@ def held_out_losses(
     """
     total = sum(c.sum() for c in counts)
     kept = [order[:: -(-len(order) // CHOICE_ROWS)] for order in content_order(samples)]
-    samples, counts = _rows_of(samples, kept), _rows_of(counts, kept)
+    samples, counts = _rows_at(samples, kept), _rows_at(counts, kept)
     folds = [folds_of_numbers(np.arange(len(rows)) % N_FOLDS) for rows in kept]
     losses = {(name, C): 0.0 for name in features for C in penalties}
     for pair in zip(*folds, strict=True):
         training, held_out = ([fold[side] for fold in pair] for side in (0, 1))
-        part, part_counts = _rows_of(samples, training), _rows_of(counts, training)
-        judged, judged_counts = _rows_of(samples, held_out), _rows_of(counts, held_out)
+        part, part_counts = _rows_at(samples, training), _rows_at(counts, training)
+        judged, judged_counts = _rows_at(samples, held_out), _rows_at(counts, held_out)
         for name in features:
             columns, _ = make_columns(part, part_counts, name)
             point = None
@@ -106,7 +106,7 @@ def held_out_losses(
     return losses
 
 
-class Choice(NamedTuple):
+class ModelChoice(NamedTuple):
     """Features and C, and the held-out loss of every one compared; None when nothing was to be chosen."""
 
     features: str
@@ -114,22 +114,22 @@ class Choice(NamedTuple):
     losses: dict[tuple[str, float], float] | None
 
 
-def choose(
+def choose_model(
     samples: Sequence[Any],
     counts: Sequence[Floats],
     features: Sequence[str],
     penalties: Sequence[float],
     *,
     max_iter: int = 1000,
-) -> Choice:
+) -> ModelChoice:
     """The features and the C of least held-out loss; arguments as :func:`held_out_losses`, the simplest first."""
     if len(features) * len(penalties) == 1:
-        return Choice(features[0], penalties[0], None)
+        return ModelChoice(features[0], penalties[0], None)
     if min(X.shape[0] for X in samples) < N_FOLDS:
         # Too few rows to hold any out: the simplest features, the default penalty.
-        return Choice(features[0], penalties[0] if len(penalties) == 1 else 1.0, None)
+        return ModelChoice(features[0], penalties[0] if len(penalties) == 1 else 1.0, None)
     losses = held_out_losses(samples, counts, features, penalties, max_iter=max_iter)
-    return Choice(*min(losses, key=losses.__getitem__), losses)
+    return ModelChoice(*min(losses, key=losses.__getitem__), losses)
 
 
 def features_to_compare(features: str, samples: Sequence[Any]) -> list[str]:
@@ -333,7 +333,7 @@ class LogisticWeighter(BaseWeighter):
         spreads = [column_spread(X, c) for X, c in zip(samples, counts, strict=True)]
         columns = linear_columns(samples, counts, spreads)
         penalties = C_GRID if isinstance(self.C, str) else (float(self.C),)
-        choice = choose(samples, counts, names, penalties, max_iter=self.max_iter)
+        choice = choose_model(samples, counts, names, penalties, max_iter=self.max_iter)
         if choice.features != "linear":
             columns, _ = make_columns(samples, counts, choice.features, spreads)
         objective = Objective(samples, counts, columns, 1 / (choice.C * (n_source + n_target)))

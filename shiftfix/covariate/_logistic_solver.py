@@ -134,7 +134,7 @@ class Objective:
             H[:, 1:] /= scale
             H /= self.total
             H[np.arange(1, 1 + size), np.arange(1, 1 + size)] += self.penalty
-        return value, gradient, H
+        return float(value), gradient, H
 
     def _sums(self, i: int, point: Floats, log_odds: Floats, hessian: bool) -> _Sums:
         """Sums over the rows of one sample; writes their log odds into ``log_odds``."""

@@ -74,9 +74,11 @@ class BalanceDisplay:
     @classmethod
     def from_estimator(cls, weighter, X_source, X_target, *, ax=None, top=15, **options):
         """Draw the balance that the finished weights of a fitted weighter reach; see :meth:`from_weights`."""
-        # A cross-fitted weighter keeps out-of-fold weights of the rows it was fitted on.
-        weights = getattr(weighter, "source_weights_", None)
-        if weights is None or len(weights) != _num_samples(X_source):
+        # Of a cross-fitted weighter's own rows, the weights it keeps are out of fold.
+        cross_fitted = getattr(weighter, "cross_fitted_", False)
+        if cross_fitted and len(weighter.source_weights_) == _num_samples(X_source):
+            weights = weighter.source_weights_
+        else:
             weights = weighter.transform(X_source)
         return cls.from_weights(X_source, X_target, weights, ax=ax, top=top, **options)
 
