@@ -62,7 +62,8 @@ def kernel_mean(X: Floats, counts: Floats, centers: Floats, bandwidth: float) ->
 def distinct_rows(X: Floats, counts: Floats) -> tuple[Floats, Floats]:
     """Distinct rows in sorted order and their total counts."""
     rows, inverse = np.unique(X, axis=0, return_inverse=True)
-    return rows, np.bincount(inverse.ravel(), weights=counts, minlength=len(rows))
+    totals: Any = np.bincount(inverse.ravel(), weights=counts, minlength=len(rows))
+    return rows, totals
 
 
 def draw_rows(rows: Floats, counts: Floats, size: int, generator: np.random.Generator) -> Floats:

@@ -74,7 +74,12 @@ def restored_on_error(estimator: object) -> Iterator[None]:
 
 
 class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
-    """Two-sample estimator of importance weights; see the subclasses for methods."""
+    """Two-sample estimator of importance weights; see the subclasses for methods.
+
+    A method is a subclass with the settings ``clip``, ``min_ess`` and ``normalize`` beside its own, and two functions:
+    ``_fit_log_ratio`` checks its own settings, learns, sets what it has learned and returns a FittedRatio;
+    ``_log_ratio`` gives the ratio at any rows. Rows, clip, weights, summary and warnings are seen to here.
+    """
 
     clip: str | float | None
     min_ess: float

@@ -90,7 +90,7 @@ class KMM(BaseWeighter):
     Attributes
     ----------
     source_weights_ : ndarray of shape (n_source,)
-        Finished weights of the fitted source rows, what ``transform`` gives of them.
+        Finished weights of the fitted source rows, those with repeat count 0 too; what ``transform`` gives of them.
     bandwidth_ : float
     weights_ : ndarray of shape (n_distinct,)
         Solution for the distinct source rows, neither clipped nor normalised.

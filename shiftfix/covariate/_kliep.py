@@ -254,7 +254,7 @@ class KLIEP(BaseWeighter):
     Attributes
     ----------
     source_weights_ : ndarray of shape (n_source,)
-        Finished weights of the fitted source rows, what ``transform`` gives of them.
+        Finished weights of the fitted source rows, those with repeat count 0 too; what ``transform`` gives of them.
     bandwidth_ : float
         The one chosen.
     bandwidths_ : ndarray of shape (n_bandwidths,)

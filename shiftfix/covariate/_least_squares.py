@@ -167,7 +167,7 @@ class ULSIF(_LeastSquaresWeighter):
     Attributes
     ----------
     source_weights_ : ndarray of shape (n_source,)
-        Finished weights of the fitted source rows, what ``transform`` gives of them.
+        Finished weights of the fitted source rows, those with repeat count 0 too; what ``transform`` gives of them.
     bandwidth_, penalty_ : float
         Those chosen.
     bandwidths_, penalties_ : ndarray
@@ -262,7 +262,7 @@ class RULSIF(_LeastSquaresWeighter):
     Attributes
     ----------
     source_weights_ : ndarray of shape (n_source,)
-        Finished weights of the fitted source rows, what ``transform`` gives of them.
+        Finished weights of the fitted source rows, those with repeat count 0 too; what ``transform`` gives of them.
     bandwidth_, penalty_ : float
         Those chosen.
     bandwidths_, penalties_ : ndarray

@@ -211,7 +211,7 @@ class LogisticWeighter(BaseWeighter):
     Attributes
     ----------
     source_weights_ : ndarray of shape (n_source,)
-        Finished weights of the fitted source rows, what ``transform`` gives of them.
+        Finished weights of the fitted source rows, those with repeat count 0 too; what ``transform`` gives of them.
     coef_ : ndarray of shape (n_features,)
         Slope of h, per unit of the features as given (of the transformer's output, when there is one).
     quadratic_ : ndarray of shape (n_features, n_features) or None

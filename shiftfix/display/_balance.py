@@ -73,7 +73,11 @@ class BalanceDisplay:
 
     @classmethod
     def from_estimator(cls, weighter, X_source, X_target, *, ax=None, top=15, **options):
-        """Draw the balance that the finished weights of a fitted weighter reach; see :meth:`from_weights`."""
+        """Draw the balance that the finished weights of a fitted weighter reach; see :meth:`from_weights`.
+
+        As many rows as a cross-fitted weighter was fitted on are taken for those rows, and get the out-of-fold weights
+        it keeps.
+        """
         # Of a cross-fitted weighter's own rows, the weights it keeps are out of fold.
         cross_fitted = getattr(weighter, "cross_fitted_", False)
         if cross_fitted and len(weighter.source_weights_) == _num_samples(X_source):

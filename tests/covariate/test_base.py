@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
 
+from shiftfix import _validation
 from shiftfix.covariate import KLIEP, KMM, ClassifierWeighter, LogisticWeighter
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
 from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError, UncalibratedRatioWarning
@@ -67,6 +68,22 @@ def test_every_weighter_keeps_the_weights_of_its_rows(make, counts):
         assert_allclose(again[counts == 0], found[counts == 0], rtol=1e-12)
 
 
+@SMALL_SAMPLES
+@every_weighter
+@pytest.mark.parametrize("clip", ["sqrt", "ess", "pareto"])
+def test_a_fit_checks_its_data_once(make, clip, monkeypatch):
+    """Two vectors of counts, and nothing that was made of them."""
+    checked, check_vector = [], _validation.check_vector
+
+    def spy(values, name, *arguments, **options):
+        checked.append(name)
+        return check_vector(values, name, *arguments, **options)
+
+    monkeypatch.setattr(_validation, "check_vector", spy)
+    make(clip=clip, min_ess=0.5).fit(X_SOURCE, X_TARGET, sample_weight_source=COUNTS, sample_weight_target=np.ones(100))
+    assert checked == ["sample_weight_source", "sample_weight_target"]
+
+
 @every_weighter
 @SMALL_SAMPLES
 def test_a_fit_that_fails_leaves_the_estimator_as_it_was(make):
@@ -96,7 +113,7 @@ def test_a_fit_that_fails_leaves_the_estimator_as_it_was(make):
     ],
 )
 def test_warnings_point_at_the_line_that_fits(make, category):
-    far = X_SOURCE + [10, 0]
+    far = np.add(X_SOURCE, [10, 0])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         make().fit(X_SOURCE, X_TARGET if category is ConvergenceWarning else far)
