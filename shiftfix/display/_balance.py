@@ -5,7 +5,7 @@ from sklearn.utils.validation import _num_samples
 
 from shiftfix._validation import check_count
 from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, name_ticks
-from shiftfix.weights._balance import BALANCED, balance_table
+from shiftfix.weights import BALANCED, balance_table
 
 
 class BalanceDisplay:
@@ -73,10 +73,16 @@ class BalanceDisplay:
 
     @classmethod
     def from_estimator(cls, weighter, X_source, X_target, *, ax=None, top=15, **options):
-        """Draw the balance that the finished weights of a fitted weighter reach; see :meth:`from_weights`."""
-        # A cross-fitted weighter keeps out-of-fold weights of the rows it was fitted on.
-        weights = getattr(weighter, "source_weights_", None)
-        if weights is None or len(weights) != _num_samples(X_source):
+        """Draw the balance that the finished weights of a fitted weighter reach; see :meth:`from_weights`.
+
+        As many rows as a cross-fitted weighter was fitted on are taken for those rows, and get the out-of-fold weights
+        it keeps.
+        """
+        # Of a cross-fitted weighter's own rows, the weights it keeps are out of fold.
+        cross_fitted = getattr(weighter, "cross_fitted_", False)
+        if cross_fitted and len(weighter.source_weights_) == _num_samples(X_source):
+            weights = weighter.source_weights_
+        else:
             weights = weighter.transform(X_source)
         return cls.from_weights(X_source, X_target, weights, ax=ax, top=top, **options)
 

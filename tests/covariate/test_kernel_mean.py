@@ -11,10 +11,9 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 from sklearn.exceptions import ConvergenceWarning
 
-from shiftfix.covariate._kernel_mean import (
-    KMM,
+from shiftfix.covariate._kernel_mean import KMM, kernel_average
+from shiftfix.covariate._kernel_mean_solver import (
     SymmetricKernel,
-    kernel_average,
     match_kernel_means,
     optimality_residual,
     pivoted_cholesky,

@@ -53,7 +53,7 @@ def test_objective_equals_that_of_a_general_solver(seed, bandwidth):
     coef = fitted.coef_
     if fitted.bowl_coef_ > 0:
         phi_source, phi_target = (
-            np.column_stack([phi, 1 - np.exp(-d / (2 * fitted._width**2))])
+            np.column_stack([phi, 1 - np.exp(-d / (2 * fitted._bowl.width**2))])
             for phi, d in zip((phi_source, phi_target), distances, strict=True)
         )
         coef = np.append(coef, fitted.bowl_coef_)
