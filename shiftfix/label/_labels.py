@@ -1,12 +1,17 @@
 """Labels as positions among the classes, the columns of the scores."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._validation import check_labels, check_repeat_counts
 from shiftfix.exceptions import ShiftDataError
 
 
-def class_positions(y, name, classes=None):
+def class_positions(
+    y: ArrayLike | None, name: str, classes: ArrayLike | None = None
+) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Classes, and the position of each label among them.
 
     Parameters
@@ -27,18 +32,32 @@ def class_positions(y, name, classes=None):
     ShiftDataError
         For missing labels, ``classes`` that repeat one, and labels that are not among them.
     """
-    found, position = np.unique(check_labels(y, name), return_inverse=True)
-    classes = found if classes is None else check_labels(classes, "classes")
-    if len(np.unique(classes)) != len(classes):
-        raise ShiftDataError(f"classes={classes.tolist()} repeats a label: name each column once.")
+    labels = check_labels(y, name)
+    if classes is None:
+        return np.unique(labels, return_inverse=True)
+    columns = check_labels(classes, "classes")
+    if len(np.unique(columns)) != len(columns):
+        raise ShiftDataError(f"classes={columns.tolist()} repeats a label: name each column once.")
+    return columns, _positions(labels, name, columns)
+
+
+def positions_among(y: ArrayLike, name: str, classes: NDArray[Any]) -> NDArray[np.intp]:
+    """Position of each label among classes that are known; raises as :func:`class_positions` does."""
+    return _positions(check_labels(y, name), name, classes)
+
+
+def _positions(labels: NDArray[Any], name: str, classes: NDArray[Any]) -> NDArray[np.intp]:
+    found, position = np.unique(labels, return_inverse=True)
     match = found[:, np.newaxis] == classes
     unknown = found[~match.any(axis=1)].tolist()
     if unknown:
         raise ShiftDataError(f"{name} holds {unknown}, and the classes are {classes.tolist()}.")
-    return classes, np.argmax(match, axis=1)[position]
+    return np.argmax(match, axis=1)[position]
 
 
-def class_counts(class_index, sample_weight, classes, name):
+def count_rows(
+    class_index: NDArray[np.intp], sample_weight: ArrayLike | None, classes: NDArray[Any], name: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Repeat counts of the rows, and their sum in each class; every class needs a row, and there must be two.
 
     Parameters
@@ -74,7 +93,7 @@ def class_counts(class_index, sample_weight, classes, name):
     return counts, totals
 
 
-def check_as_many(labels, scores, name, scores_name):
+def check_as_many(labels: NDArray[Any], scores: NDArray[Any], name: str, scores_name: str) -> None:
     """Raise unless there is one label for each row of scores."""
     if len(labels) != len(scores):
         raise ShiftDataError(
