@@ -258,7 +258,7 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         self.joint_confusion_, self.conditional_confusion_ = source.joint, source.conditional
         self.smallest_singular_value_ = source.smallest_singular_value
         self.condition_number_ = source.condition_number
-        vars(self).update(learned.facts)
+        self._set_facts(learned.facts)
 
     def _set_outcome(self, outcome: Outcome, given: TargetScores) -> None:
         """Set what was found for a target batch, and warn when it is not worth using."""
@@ -271,13 +271,18 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         self.class_weight_ = self.target_prior_ / self.source_prior_
         self.identified_, self.reason_ = identification.identified, identification.reason
         self.verdict_ = prior_verdict(identification, p_value)
-        vars(self).update(estimate.facts)
+        self._set_facts(estimate.facts)
         if not identification.identified:
             warnings.warn(
                 f"The scores do not tell the target prior: {identification.reason}.",
                 PoorIdentificationWarning,
                 stacklevel=3,
             )
+
+    def _set_facts(self, facts: Mapping[str, Any]) -> None:
+        """Set the learned attributes of one method."""
+        for name, value in facts.items():
+            setattr(self, name, value)
 
     def _keeps_rows(self) -> bool:
         """Whether the rows are kept for intervals by resampling."""

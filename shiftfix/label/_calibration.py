@@ -324,17 +324,17 @@ class ScoreCalibrator(BaseEstimator):
         self
         """
         check_option(self.kind, "kind", ["auto", *CALIBRATIONS])
-        classes, class_index = class_positions(y, "y", classes)
-        check_class_order(scores, "scores", classes)
-        scores = check_scores(scores, "scores", len(classes))
-        check_as_many(class_index, scores, "y", "scores")
-        counts, _ = count_rows(class_index, sample_weight, classes, "y")
+        labels, class_index = class_positions(y, "y", classes)
+        check_class_order(scores, "scores", labels)
+        checked = check_scores(scores, "scores", len(labels))
+        check_as_many(class_index, checked, "y", "scores")
+        counts, _ = count_rows(class_index, sample_weight, labels, "y")
         if self.kind == "auto":
-            kind, losses = choose_calibration(scores, class_index, counts)
+            kind, losses = choose_calibration(checked, class_index, counts)
         else:
             kind, losses = self.kind, {}
-        self.scale_, self.bias_ = fit_calibration(scores, class_index, counts, kind)
-        self.classes_, self.kind_, self.losses_ = classes, kind, losses
+        self.scale_, self.bias_ = fit_calibration(checked, class_index, counts, kind)
+        self.classes_, self.kind_, self.losses_ = labels, kind, losses
         return self
 
     def transform(self, scores: ArrayLike) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 
 from shiftfix._blocks import row_blocks, weighted_sum
 from shiftfix._validation import check_scores
-from shiftfix.label._labels import check_as_many, class_positions, count_rows
+from shiftfix.label._labels import check_as_many, class_positions, class_totals, count_rows
 
 # The mean score differs from the class frequency by more than sampling error in some class: four standard errors happen
 # by chance once in 16,000 classes.
@@ -60,7 +60,7 @@ def implied_prior(
     ndarray of shape (n_classes,)
     """
     share = sample_weight / sample_weight.sum()
-    frequency = np.bincount(class_index, weights=share, minlength=scores.shape[1])
+    frequency = class_totals(class_index, share, scores.shape[1])
 
     def loss(b: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         # Up to what does not depend on b; one exponential per class, none per row.
@@ -104,7 +104,7 @@ def score_prior_from(
     """
     share = sample_weight / sample_weight.sum()
     if prior_from == "frequency":
-        return np.bincount(class_index, weights=share, minlength=scores.shape[1])
+        return class_totals(class_index, share, scores.shape[1])
     if prior_from == "bias":
         return implied_prior(scores, class_index, sample_weight)
     return weighted_sum(scores, share)

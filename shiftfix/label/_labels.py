@@ -83,14 +83,20 @@ def count_rows(
             f"{name} holds one class only ({classes.tolist()[0]!r}): label shift needs at least two classes."
         )
     weight_name = "sample_weight_source" if name == "y_source" else "sample_weight"
-    counts = check_repeat_counts(sample_weight, len(class_index), weight_name)
-    totals = np.bincount(class_index, weights=counts, minlength=len(classes))
+    counts: NDArray[np.float64] = check_repeat_counts(sample_weight, len(class_index), weight_name)
+    totals = class_totals(class_index, counts, len(classes))
     if (totals == 0).any():
         raise ShiftDataError(
             f"{name} has no rows of {classes[totals == 0].tolist()}: how a class is scored can only be learned from "
             "rows of it. Collect some, or leave the class out of the scores."
         )
     return counts, totals
+
+
+def class_totals(class_index: NDArray[np.intp], values: NDArray[np.float64], n_classes: int) -> NDArray[np.float64]:
+    """Sum of the values of the rows of each class, shape (n_classes,)."""
+    totals: NDArray[Any] = np.bincount(class_index, weights=values, minlength=n_classes)
+    return totals
 
 
 def check_as_many(labels: NDArray[Any], scores: NDArray[Any], name: str, scores_name: str) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftfix._blocks import row_blocks
+from shiftfix.label._labels import class_totals
 
 Kind = Literal["none", "temperature", "bcts", "vector"]
 CALIBRATIONS: tuple[Kind, ...] = ("none", "temperature", "bcts", "vector")
@@ -88,9 +89,9 @@ class Likelihood:
         self.n_scales = n_classes if kind == "vector" else 1
         self.has_bias = kind != "temperature"
         self.centre = share @ z if self.has_bias else np.zeros(n_classes)
-        self.frequency = np.bincount(class_index, weights=share, minlength=n_classes)
+        self.frequency = class_totals(class_index, share, n_classes)
         own = z[np.arange(len(z)), class_index] - self.centre[class_index]
-        self.own_scores = np.bincount(class_index, weights=share * own, minlength=n_classes)
+        self.own_scores = class_totals(class_index, share * own, n_classes)
         self.P = np.empty_like(z)
 
     def split(self, point: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -107,7 +108,7 @@ class Likelihood:
     def __call__(self, point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """F and its gradient; ``P`` and ``curvature``, the diagonal of the Hessian, are kept for this point."""
         scale, bias = self.split(point)
-        value = -(scale @ self.own_scores + bias @ self.frequency)
+        value: Any = -(scale @ self.own_scores + bias @ self.frequency)
         scales, biases = -self.own_scores, -self.frequency
         scale_curvature: Any = 0.0
         bias_curvature: Any = 0.0

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftfix.label._implied_prior import PriorFrom
+from shiftfix.label._labels import class_totals
 from shiftfix.label._likelihood import Kind, log_scores
 from shiftfix.label._mlls_solver import likelihood_curvature, log_likelihood
 from shiftfix.label._posterior import proba_at_prior
@@ -153,7 +154,7 @@ def learned_error(
         log_prior = (calibrated - mean + influence @ curvature[:, n_classes:]) / mean
     elif prior_from == "bias":
         # The bias is fitted by maximum likelihood too, and log pi = log p - bias.
-        frequency = np.bincount(class_index, weights=share, minlength=n_classes)
+        frequency = class_totals(class_index, share, n_classes)
         fitted_scores = proba_at_prior(calibrated, score_prior, frequency)
         weighted = fitted_scores * share[:, np.newaxis]
         bend = np.diag(share @ fitted_scores) - weighted.T @ fitted_scores

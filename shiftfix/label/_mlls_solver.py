@@ -74,7 +74,8 @@ def log_likelihood(
     scores: NDArray[Any], share: NDArray[np.float64], prior: NDArray[np.float64], score_prior: NDArray[np.float64]
 ) -> tuple[float, NDArray[np.float64]]:
     """L and its gradient g of shape (n_classes,); -inf where a row that counts has no mass on classes of positive q."""
-    ratio, value, gradient = prior / score_prior, 0.0, np.zeros(len(prior))
+    value: Any = 0.0
+    ratio, gradient = prior / score_prior, np.zeros(len(prior))
     for rows in row_blocks(*scores.shape):
         block = scores[rows].astype(np.float64, copy=False)
         mixture = block @ ratio

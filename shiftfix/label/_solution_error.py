@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from shiftfix._blocks import PRODUCT_ENTRIES, row_blocks, weighted_gram, weighted_sum
 from shiftfix.label._confusion import class_sums
 from shiftfix.label._identification import PSEUDO_ROWS
+from shiftfix.label._labels import class_totals
 
 # Classes up to which soft columns keep their whole scatter matrices: 8 MB at 100 classes.
 FULL_CLASSES = 100
@@ -130,8 +131,8 @@ def source_error(
     SourceError
     """
     n_classes = len(conditional)
-    inverse = np.linalg.inv(conditional)
-    class_rows = np.bincount(class_index, weights=sample_weight, minlength=n_classes)
+    inverse: NDArray[Any] = np.linalg.inv(conditional)
+    class_rows = class_totals(class_index, sample_weight, n_classes)
     if kind == "hard":
         return SourceError(conditional, inverse, class_rows)
     if n_classes <= full_classes:

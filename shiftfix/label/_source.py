@@ -13,7 +13,7 @@ from shiftfix.exceptions import NotIdentifiedError, ShiftDataError
 from shiftfix.label._calibration import WITH_BIAS, calibrate, choose_calibration, fit_calibration
 from shiftfix.label._confusion import check_predictions, confounded_classes, joint_and_conditional
 from shiftfix.label._implied_prior import PriorFrom, comes_from_another_prior, score_prior_from
-from shiftfix.label._labels import check_as_many, class_positions, count_rows
+from shiftfix.label._labels import check_as_many, class_positions, class_totals, count_rows
 from shiftfix.label._likelihood import Kind
 
 CalibrationOption = Literal["none", "auto", "temperature", "bcts", "vector"]
@@ -158,7 +158,7 @@ def learn_source(
     fitted = choose_calibration(raw, class_index, counts)[0] if calibration == "auto" else calibration
     scale, bias = fit_calibration(raw, class_index, counts, fitted)
     sample = SourceScores(_calibrated(raw, fitted, scale, bias), class_index, counts)
-    totals = np.bincount(class_index, weights=counts, minlength=len(classes))
+    totals = class_totals(class_index, counts, len(classes))
     prior = totals / totals.sum()
     if fitted in WITH_BIAS:
         found_from: PriorFrom = "frequency"
