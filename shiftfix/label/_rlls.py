@@ -12,7 +12,8 @@ the sum; here q = p w is a prior whatever the noise. Both constraints are part o
 solution and rescaling it would move the weights of every class and lose the optimum.
 """
 
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,7 +128,8 @@ def regularized_prior(
     return prior / prior.sum()
 
 
-class RegularizedSource(NamedTuple):
+@dataclass(frozen=True)
+class RegularizedSource:
     """What RLLS learns from the source: Delta, and the source's part of the error without regularization."""
 
     regularization: float
