@@ -71,7 +71,7 @@ class Estimate(NamedTuple):
     facts: Mapping[str, Any] = {}
 
 
-class Outcome(NamedTuple):
+class JudgedEstimate(NamedTuple):
     """An estimate, and what it is worth.
 
     Attributes
@@ -238,11 +238,11 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         self._set_outcome(self._outcome(self._source, self._learned, self._gate_sample, given), given)
         return self
 
-    def _outcome(self, source: Source, learned: Any, gate: TargetScores | None, given: TargetScores) -> Outcome:
+    def _outcome(self, source: Source, learned: Any, gate: TargetScores | None, given: TargetScores) -> JudgedEstimate:
         """The estimate of a target batch, and what it is worth; sets nothing."""
         target = TargetScores(source.calibrated(given.scores), given.counts)
         estimate = self._estimate(source, learned, target, given.scores)
-        return Outcome(
+        return JudgedEstimate(
             estimate,
             identify(estimate.prior, source.prior, estimate.cautious_covariance, source.classes),
             None if gate is None else shift_p_value(gate, target),
@@ -260,7 +260,7 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         self.condition_number_ = source.condition_number
         self._set_facts(learned.facts)
 
-    def _set_outcome(self, outcome: Outcome, given: TargetScores) -> None:
+    def _set_outcome(self, outcome: JudgedEstimate, given: TargetScores) -> None:
         """Set what was found for a target batch, and warn when it is not worth using."""
         estimate, identification, p_value = outcome
         self._target_sample = given if self._keeps_rows() else None

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from shiftfix._resample import bootstrap_two_samples
 from shiftfix._validation import check_count, check_generator
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.label._base import BasePriorEstimator, Outcome
+from shiftfix.label._base import BasePriorEstimator, JudgedEstimate
 from shiftfix.label._likelihood import fit_log_scores, log_scores, softmax_block
 from shiftfix.label._source import Source, SourceScores, TargetScores
 
@@ -96,7 +96,7 @@ class BaseResampledPrior(BasePriorEstimator):
     def _keeps_rows(self) -> bool:
         return bool(self.n_bootstrap)
 
-    def _set_outcome(self, outcome: Outcome, given: TargetScores) -> None:
+    def _set_outcome(self, outcome: JudgedEstimate, given: TargetScores) -> None:
         self._draws = None
         super()._set_outcome(outcome, given)
 

@@ -38,15 +38,15 @@ def class_positions(
     columns = check_labels(classes, "classes")
     if len(np.unique(columns)) != len(columns):
         raise ShiftDataError(f"classes={columns.tolist()} repeats a label: name each column once.")
-    return columns, _positions(labels, name, columns)
+    return columns, _match_labels(labels, name, columns)
 
 
 def positions_among(y: ArrayLike, name: str, classes: NDArray[Any]) -> NDArray[np.intp]:
     """Position of each label among classes that are known; raises as :func:`class_positions` does."""
-    return _positions(check_labels(y, name), name, classes)
+    return _match_labels(check_labels(y, name), name, classes)
 
 
-def _positions(labels: NDArray[Any], name: str, classes: NDArray[Any]) -> NDArray[np.intp]:
+def _match_labels(labels: NDArray[Any], name: str, classes: NDArray[Any]) -> NDArray[np.intp]:
     found, position = np.unique(labels, return_inverse=True)
     match = found[:, np.newaxis] == classes
     unknown = found[~match.any(axis=1)].tolist()

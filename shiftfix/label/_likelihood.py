@@ -35,7 +35,8 @@ TOLERANCE = 1e-10
 # Fits that only serve to be compared, or to start another.
 ROUGH_TOLERANCE = 1e-5
 MAX_ITERATIONS = 200
-SUFFICIENT_DECREASE = 1e-4
+# Share of the gain that the slope promises which a step must bring.
+ARMIJO = 1e-4
 # Rounding error of F per unit of the largest scaled log score.
 ROUNDING_PER_SCORE = 4 * float(np.finfo(np.float64).eps)
 # Where every row is far on one side F is almost straight, and a Newton step has no measure.
@@ -250,7 +251,7 @@ def projected_step(
         if abs(new_value - value) <= rounding:
             if box.gradient_norm(candidate, new_gradient) < norm:
                 return candidate, new_value, new_gradient
-        elif new_value <= value + SUFFICIENT_DECREASE * (gradient @ (candidate - point)):
+        elif new_value <= value + ARMIJO * (gradient @ (candidate - point)):
             return candidate, new_value, new_gradient
     return None
 

@@ -24,14 +24,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 from shiftfix._blocks import row_blocks, weighted_gram
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.label._likelihood import ARMIJO
 
 # EM steps before Newton's: each costs one pass over the scores, a Newton step about twenty at 1000 classes.
 WARM_UP = 20
 # Relative to the diagonal of the Hessian: classes with proportional scores make it singular. In float32 rounding can
 # do so too.
 RIDGE = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-6}
-# Share of the gain that the slope promises which a step must bring.
-ARMIJO = 1e-4
 # Differences of the mean log likelihood below this, relative to 1 + |L|, are rounding.
 LIKELIHOOD_ROUNDING = 1e-13
 
