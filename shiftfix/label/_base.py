@@ -102,6 +102,16 @@ def shift_p_value(source: TargetScores, target: TargetScores) -> float:
     return mean_score_p_value(first, second, source.counts, target.counts, rng=np.random.default_rng(0))
 
 
+def _warn_unless_identified(identification: Identification) -> None:
+    """Warn, at the line that called ``fit`` or ``update``, unless the estimate is worth using."""
+    if not identification.identified:
+        warnings.warn(
+            f"The scores do not tell the target prior: {identification.reason}.",
+            PoorIdentificationWarning,
+            stacklevel=3,
+        )
+
+
 class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
     """Estimator of the target prior from black-box scores; see the subclasses for methods.
 
@@ -209,6 +219,7 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         outcome = self._outcome(source, learned.own, gate, given_target)
         self._set_source(source, learned, gate, given)
         self._set_outcome(outcome, given_target)
+        _warn_unless_identified(outcome.identification)
         return self
 
     def update(self, scores_target: ArrayLike, *, sample_weight_target: ArrayLike | None = None) -> Self:
@@ -235,7 +246,9 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         """
         check_is_fitted(self, "_source")
         given = read_target(scores_target, self._source.classes, sample_weight_target, self._source.kind)
-        self._set_outcome(self._outcome(self._source, self._learned, self._gate_sample, given), given)
+        outcome = self._outcome(self._source, self._learned, self._gate_sample, given)
+        self._set_outcome(outcome, given)
+        _warn_unless_identified(outcome.identification)
         return self
 
     def _outcome(self, source: Source, learned: Any, gate: TargetScores | None, given: TargetScores) -> JudgedEstimate:
@@ -261,7 +274,7 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         self._set_facts(learned.facts)
 
     def _set_outcome(self, outcome: JudgedEstimate, given: TargetScores) -> None:
-        """Set what was found for a target batch, and warn when it is not worth using."""
+        """Set what was found for a target batch."""
         estimate, identification, p_value = outcome
         self._target_sample = given if self._keeps_rows() else None
         self._estimated_prior, self._cautious_covariance = estimate.prior, estimate.cautious_covariance
@@ -272,12 +285,6 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         self.identified_, self.reason_ = identification.identified, identification.reason
         self.verdict_ = prior_verdict(identification, p_value)
         self._set_facts(estimate.facts)
-        if not identification.identified:
-            warnings.warn(
-                f"The scores do not tell the target prior: {identification.reason}.",
-                PoorIdentificationWarning,
-                stacklevel=3,
-            )
 
     def _set_facts(self, facts: Mapping[str, Any]) -> None:
         """Set the learned attributes of one method."""

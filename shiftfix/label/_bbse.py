@@ -22,6 +22,12 @@ from shiftfix.label._solution_error import SourceError, mean_scatter, solution_c
 from shiftfix.label._source import CalibrationOption, ScoreKind, Source, SourceScores, TargetScores
 
 
+def _check_whole(counts: NDArray[np.float64], name: str) -> None:
+    """Raise unless all numbers are counts, not all 0."""
+    if (counts < 0).any() or (counts % 1 != 0).any() or counts.sum() == 0:
+        raise ShiftDataError(f"{name} must hold counts of rows: whole numbers >= 0, not all 0.")
+
+
 def _check_counts(
     confusion: ArrayLike, predicted: ArrayLike, classes: ArrayLike | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[Any]]:
@@ -42,9 +48,8 @@ def _check_counts(
             f"confusion has shape {counts.shape} and predicted {np.shape(predicted)}: pass (n_classes, n_classes) "
             "and (n_classes,)."
         )
-    for values, name in ((counts, "confusion"), (target, "predicted")):
-        if (values < 0).any() or (values % 1 != 0).any() or values.sum() == 0:
-            raise ShiftDataError(f"{name} must hold counts of rows: whole numbers >= 0, not all 0.")
+    _check_whole(counts, "confusion")
+    _check_whole(target, "predicted")
     if len(labels) != n_classes:
         raise ShiftDataError(f"classes names {len(labels)} labels for {n_classes} columns: name each once.")
     return counts, target, labels

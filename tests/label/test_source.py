@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from shiftfix.exceptions import NotIdentifiedError, ShiftDataError
+from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, ShiftDataError
 from shiftfix.label import BBSE, MLLS, OnlinePrior, _confusion, _labels, _source
 from tests.registry import PRIORS, overlapping_scores
 
@@ -60,6 +60,16 @@ def test_a_warning_turned_into_an_error_in_the_middle_leaves_the_estimator_too()
     assert {name: value for name, value in state(prior).items() if name not in ("max_iter", "tol")} == {
         name: value for name, value in before.items() if name not in ("max_iter", "tol")
     }
+
+
+@every_prior
+def test_the_warning_names_the_line_that_asked(make):
+    prior = make()
+    with pytest.warns(PoorIdentificationWarning) as fitted:
+        prior.fit(SCORES, LABELS, TARGET[:1])
+    with pytest.warns(PoorIdentificationWarning) as updated:
+        prior.update(TARGET[:1])
+    assert [warning.filename for warning in (fitted[0], updated[0])] == [__file__] * 2
 
 
 @every_prior
