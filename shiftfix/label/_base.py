@@ -20,7 +20,7 @@ from shiftfix.exceptions import PoorIdentificationWarning, ShiftDataError
 from shiftfix.label._identification import Identification, identify, prior_verdict, shows_no_shift
 from shiftfix.label._implied_prior import PriorFrom
 from shiftfix.label._labels import positions_among
-from shiftfix.label._likelihood import CALIBRATIONS, Kind
+from shiftfix.label._likelihood import CALIBRATIONS, CalibrationKind
 from shiftfix.label._posterior import proba_at_prior, unadjusted_threshold
 from shiftfix.label._shift_test import mean_score_p_value
 from shiftfix.label._source import (
@@ -127,7 +127,7 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
     target_prior_: NDArray[np.float64]
     class_weight_: NDArray[np.float64]
     score_prior_: NDArray[np.float64]
-    calibration_: Kind
+    calibration_: CalibrationKind
     calibration_scale_: NDArray[np.float64]
     calibration_bias_: NDArray[np.float64]
     shift_p_value_: float | None

@@ -38,14 +38,14 @@ from shiftfix.label._likelihood import (
     LEAST_BLOCK_ROWS,
     ROUGH_TOLERANCE,
     TOLERANCE,
-    Kind,
+    CalibrationKind,
     fit_log_scores,
     log_scores,
     softmax_block,
 )
 
 # Kinds after which the mean calibrated score of the rows fitted is their class frequency.
-WITH_BIAS: tuple[Kind, ...] = ("bcts", "vector")
+WITH_BIAS: tuple[CalibrationKind, ...] = ("bcts", "vector")
 CALIBRATION_FOLDS = 5
 # Entries of all such fits of a kind together: with more, fewer folds are held out. Each fit keeps four fifths of the
 # rows, as fewer rows per class would favour kinds without biases.
@@ -59,7 +59,7 @@ POOR_TOLERANCE = 1e-6
 
 
 def fit_calibration(
-    scores: NDArray[Any], class_index: NDArray[np.intp], sample_weight: NDArray[np.float64], kind: Kind
+    scores: NDArray[Any], class_index: NDArray[np.intp], sample_weight: NDArray[np.float64], kind: CalibrationKind
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Scale and bias of maximum likelihood.
 
@@ -164,8 +164,8 @@ def choose_calibration(
     class_index: NDArray[np.intp],
     sample_weight: NDArray[np.float64],
     n_folds: int = CALIBRATION_FOLDS,
-) -> tuple[Kind, dict[str, float]]:
-    """Kind with the least held-out log loss, the simpler one unless the gain is clear.
+) -> tuple[CalibrationKind, dict[str, float]]:
+    """CalibrationKind with the least held-out log loss, the simpler one unless the gain is clear.
 
     Each kind is fitted without one of ``n_folds`` folds and scored on it. From the kind of fewest parameters on, a kind
     takes over when its mean loss is lower by more than half a standard error of the paired difference ("vector": two).
@@ -192,7 +192,7 @@ def choose_calibration(
     if total == 0:
         return "none", {}
     losses: dict[str, NDArray[np.float64]] = {}
-    kept: Kind = "none"
+    kept: CalibrationKind = "none"
     start = np.ones(z.shape[1]), np.zeros(z.shape[1])
     for kind in CALIBRATIONS:
         losses[kind], start = _held_out_losses(z, class_index, sample_weight, held_out, kind, start)
@@ -221,7 +221,7 @@ def _held_out_losses(
     class_index: NDArray[np.intp],
     sample_weight: NDArray[np.float64],
     held_out: NDArray[np.float64],
-    kind: Kind,
+    kind: CalibrationKind,
     start: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Loss of each row in each fold that holds it out, by the fit without that fold; and the last fit."""
@@ -290,7 +290,7 @@ class ScoreCalibrator(BaseEstimator):
     """
 
     classes_: NDArray[Any]
-    kind_: Kind
+    kind_: CalibrationKind
     scale_: NDArray[np.float64]
     bias_: NDArray[np.float64]
     losses_: dict[str, float]

@@ -261,7 +261,7 @@ def source_moments(sample: SourceScores, n_classes: int) -> SourceMoments:
 
 
 def estimate_by_moments(learned: SourceMoments, target: TargetScores) -> tuple[str, MomentPrior, NDArray[np.float64]]:
-    """Kind of moments, the prior by them, and its covariance with pseudo rows in both samples."""
+    """CalibrationKind of moments, the prior by them, and its covariance with pseudo rows in both samples."""
     scores, counts = target.scores, target.counts
     kind = choose_moments(scores.shape[1], min(learned.n_rows, counts.sum()))
     plain, cautious = (group_moments(scores, None, 1, counts, kind, extra) for extra in (0.0, PSEUDO_ROWS))

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from shiftfix._blocks import row_blocks
 from shiftfix.label._labels import class_totals
 
-Kind = Literal["none", "temperature", "bcts", "vector"]
-CALIBRATIONS: tuple[Kind, ...] = ("none", "temperature", "bcts", "vector")
+CalibrationKind = Literal["none", "temperature", "bcts", "vector"]
+CALIBRATIONS: tuple[CalibrationKind, ...] = ("none", "temperature", "bcts", "vector")
 
 # The least normal float32. Scores of exactly 0 are mostly a softmax in float32 that rounds off what lies 88 to 104
 # below the largest logit; a higher floor would throw away the order of the small scores, which an overconfident network
@@ -83,7 +83,7 @@ class Likelihood:
     curvature: NDArray[np.float64]
 
     def __init__(
-        self, z: NDArray[np.float64], class_index: NDArray[np.intp], share: NDArray[np.float64], kind: Kind
+        self, z: NDArray[np.float64], class_index: NDArray[np.intp], share: NDArray[np.float64], kind: CalibrationKind
     ) -> None:
         self.z, self.class_index, self.share = z, class_index, share
         n_classes = z.shape[1]
@@ -260,7 +260,7 @@ def fit_log_scores(
     z: NDArray[np.float64],
     class_index: NDArray[np.intp],
     sample_weight: NDArray[np.float64],
-    kind: Kind,
+    kind: CalibrationKind,
     start: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     tolerance: float = TOLERANCE,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from shiftfix.label._implied_prior import PriorFrom
 from shiftfix.label._labels import class_totals
-from shiftfix.label._likelihood import Kind, log_scores
+from shiftfix.label._likelihood import CalibrationKind, log_scores
 from shiftfix.label._mlls_solver import likelihood_curvature, log_likelihood
 from shiftfix.label._posterior import proba_at_prior
 from shiftfix.label._source import TargetScores
@@ -107,7 +107,7 @@ def learned_error(
     calibrated: NDArray[Any],
     class_index: NDArray[np.intp],
     sample_weight: NDArray[np.float64],
-    kind: Kind,
+    kind: CalibrationKind,
     prior_from: PriorFrom,
     score_prior: NDArray[np.float64],
 ) -> NDArray[np.float64]:

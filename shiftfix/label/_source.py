@@ -14,7 +14,7 @@ from shiftfix.label._calibration import WITH_BIAS, calibrate, choose_calibration
 from shiftfix.label._confusion import check_predictions, confounded_classes, joint_and_conditional
 from shiftfix.label._implied_prior import PriorFrom, comes_from_another_prior, score_prior_from
 from shiftfix.label._labels import check_as_many, class_positions, class_totals, count_rows
-from shiftfix.label._likelihood import Kind
+from shiftfix.label._likelihood import CalibrationKind
 
 CalibrationOption = Literal["none", "auto", "temperature", "bcts", "vector"]
 ScoreKind = Literal["soft", "hard"]
@@ -71,7 +71,7 @@ class Source(NamedTuple):
     kind: ScoreKind
     classes: NDArray[Any]
     prior: NDArray[np.float64]
-    calibration: Kind
+    calibration: CalibrationKind
     scale: NDArray[np.float64]
     bias: NDArray[np.float64]
     prior_from: PriorFrom
@@ -188,7 +188,7 @@ def learn_source(
 
 
 def _calibrated(
-    scores: NDArray[Any], calibration: Kind, scale: NDArray[np.float64], bias: NDArray[np.float64]
+    scores: NDArray[Any], calibration: CalibrationKind, scale: NDArray[np.float64], bias: NDArray[np.float64]
 ) -> NDArray[Any]:
     return scores if calibration == "none" else calibrate(scores, scale, bias)
 
