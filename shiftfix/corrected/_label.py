@@ -31,8 +31,7 @@ from shiftfix._validation import (
 from shiftfix.corrected._base import BaseCorrected, estimator_has
 from shiftfix.corrected._target_sample import target_rows
 from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, ShiftDataError
-from shiftfix.label import MLLS, adjust_proba
-from shiftfix.label._posterior import unadjusted_threshold
+from shiftfix.label import MLLS, adjust_proba, unadjusted_threshold
 
 
 class LabelShiftClassifier(ClassifierMixin, BaseCorrected):

@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from shiftfix.label import BBSE, GMM, MLLS, RLLS
-from shiftfix.label._calibration import CALIBRATIONS
+from shiftfix.label._likelihood import CALIBRATIONS
 from tests.statistical.protocol import dirichlet_trials
 
 
