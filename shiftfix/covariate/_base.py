@@ -5,7 +5,6 @@ steps, always in this order, stand here once: clip min(w, c) or smooth the tail,
 mean over the source.
 """
 
-import warnings
 from abc import ABCMeta, abstractmethod
 
 import numpy as np
@@ -23,6 +22,7 @@ from shiftfix._validation import (
     check_same_columns,
     check_two_samples,
 )
+from shiftfix._verdict import warn_of_verdict
 from shiftfix.exceptions import PoorOverlapWarning
 from shiftfix.weights import balance_table, clip_threshold, smooth_weights, summarize_weights
 from shiftfix.weights._balance import mean_balance
@@ -243,7 +243,7 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
     def _report(self, summary):
         """Warn of what the user must know; called by ``fit``."""
         if summary.verdict == "abstain":
-            warnings.warn(
+            warn_of_verdict(
                 f"The data do not support weighting: {'; '.join(summary.reasons)}. {summary.verdict.action}",
                 PoorOverlapWarning,
                 stacklevel=3,

@@ -23,6 +23,7 @@ from shiftfix.label._mlls import MLLS
 from shiftfix.label._moments import GMM, LabelShiftTest, label_shift_test
 from shiftfix.label._online import OnlinePrior
 from shiftfix.label._posterior import adjust_proba
+from shiftfix.label._posterior import unadjusted_threshold as unadjusted_threshold
 from shiftfix.label._rlls import RLLS
 from shiftfix.label._shift_test import mean_score_test
 
