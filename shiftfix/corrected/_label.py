@@ -356,7 +356,7 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         check_is_fitted(self)
         return self.adjust_proba(self.estimator_.predict_proba(X))
 
-    def adjust_proba(self, scores: ArrayLike) -> NDArray[np.float64]:
+    def adjust_proba(self, scores: Any) -> Any:
         """Class probabilities under the target prior from those of ``estimator_``, as ``predict_proba`` makes them.
 
         Parameters
