@@ -260,8 +260,8 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         prior, verdict = fit_prior(
             self._new_prior(rng), source, scores, classes, raise_as_found=self.on_abstain == "error"
         )
-        # That no shift was found is an answer, which needs neither a warning nor an error.
-        if verdict != "abstain" or not getattr(prior, "identified_", False):
+        # An identified prior is used, or says that nothing moved: neither needs a warning or an error.
+        if not getattr(prior, "identified_", False):
             decide(verdict, self.on_abstain, PRIOR)
         self._fit_corrected(source, classes, prior, verdict, len(scores.target), rng)
         return self
