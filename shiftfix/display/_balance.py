@@ -88,9 +88,12 @@ class BalanceDisplay:
         cls, weighter: Any, X_source: ArrayLike, X_target: ArrayLike, *, ax: Any = None, top: int = 15, **options: Any
     ) -> Self:
         """Draw the balance that the finished weights of a fitted weighter reach; see :meth:`from_weights`."""
-        # Those kept of the fitted rows are out of fold where the weighter was cross-fitted.
-        kept = getattr(weighter, "source_weights_", ())  # until every weighter keeps them
-        weights = kept if len(kept) == _num_samples(X_source) else weighter.transform(X_source)
+        # Of a cross-fitted weighter's own rows, the weights it keeps are out of fold.
+        cross_fitted = getattr(weighter, "cross_fitted_", False)
+        if cross_fitted and len(weighter.source_weights_) == _num_samples(X_source):
+            weights = weighter.source_weights_
+        else:
+            weights = weighter.transform(X_source)
         return cls.from_weights(X_source, X_target, weights, ax=ax, top=top, **options)
 
     def plot(self, ax: Any = None, *, top: int = 15) -> Self:
