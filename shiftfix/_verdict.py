@@ -6,8 +6,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
 
+from shiftfix.exceptions import PoorIdentificationWarning, PoorOverlapWarning
+
 Level = Literal["ok", "caution", "abstain"]
 LEVELS: tuple[Level, ...] = ("ok", "caution", "abstain")
+VERDICT_WARNINGS = (PoorOverlapWarning, PoorIdentificationWarning)
 _caller_warns: ContextVar[bool] = ContextVar("caller_warns", default=False)
 
 
@@ -87,7 +90,7 @@ def caller_warns() -> Iterator[None]:
         _caller_warns.reset(token)
 
 
-def warn_of_verdict(message: str, category: type[Warning], *, stacklevel: int = 2) -> None:
-    """Warn of a verdict, unless the caller does so; ``stacklevel`` as for ``warnings.warn`` in this one's place."""
-    if not _caller_warns.get():
-        warnings.warn(message, category, stacklevel=stacklevel + 1)
+def tell(warning: Warning, *, stacklevel: int = 2) -> None:
+    """Warn, unless it is of a verdict and the caller does so; ``stacklevel`` as of ``warnings.warn`` in its place."""
+    if not (_caller_warns.get() and isinstance(warning, VERDICT_WARNINGS)):
+        warnings.warn(warning, stacklevel=stacklevel + 1)

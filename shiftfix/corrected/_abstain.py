@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, NamedTuple
 
-from shiftfix._verdict import Verdict, warn_of_verdict
+from shiftfix._verdict import Verdict, tell
 from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, PoorOverlapWarning
 
 OnAbstain = Literal["uncorrected", "error", "correct"]
@@ -76,7 +76,7 @@ def decide(verdict: Verdict, on_abstain: OnAbstain, words: Words) -> bool:
     if on_abstain == "error":
         raise NotIdentifiedError(f"{finding} {words.remedy}".rstrip())
     use = on_abstain == "correct"
-    warn_of_verdict(f"{finding} {words.corrected if use else words.uncorrected}", words.category, stacklevel=3)
+    tell(words.category(f"{finding} {words.corrected if use else words.uncorrected}"), stacklevel=3)
     return use
 
 

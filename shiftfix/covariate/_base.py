@@ -22,7 +22,7 @@ from shiftfix._validation import (
     check_same_columns,
     check_two_samples,
 )
-from shiftfix._verdict import warn_of_verdict
+from shiftfix._verdict import tell
 from shiftfix.exceptions import PoorOverlapWarning
 from shiftfix.weights import balance_table, clip_threshold, smooth_weights, summarize_weights
 from shiftfix.weights._balance import mean_balance
@@ -243,11 +243,9 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
     def _report(self, summary):
         """Warn of what the user must know; called by ``fit``."""
         if summary.verdict == "abstain":
-            warn_of_verdict(
-                f"The data do not support weighting: {'; '.join(summary.reasons)}. {summary.verdict.action}",
-                PoorOverlapWarning,
-                stacklevel=3,
-            )
+            reasons = "; ".join(summary.reasons)
+            warning = PoorOverlapWarning(f"The data do not support weighting: {reasons}. {summary.verdict.action}")
+            tell(warning, stacklevel=3)
 
     def transform(self, X):
         """Finished weights of source rows: clipped, then divided by the mean over the fitted source.

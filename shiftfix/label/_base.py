@@ -18,7 +18,7 @@ from shiftfix._validation import (
     check_repeat_counts,
     check_scores,
 )
-from shiftfix._verdict import warn_of_verdict
+from shiftfix._verdict import tell
 from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, ShiftDataError
 from shiftfix.label._calibration import CALIBRATIONS, calibrate, choose_calibration, fit_calibration
 from shiftfix.label._confusion import check_predictions, confounded_classes, joint_and_conditional
@@ -205,11 +205,7 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
             f"standard errors are up to {error.max():.2f} (class {self.classes_.tolist()[error.argmax()]!r}), and "
             f"the estimate cannot be told from the source prior; use a better classifier or more rows, or {merge}"
         )
-        warn_of_verdict(
-            f"The scores do not tell the target prior: {self.reason_}.",
-            PoorIdentificationWarning,
-            stacklevel=3,
-        )
+        tell(PoorIdentificationWarning(f"The scores do not tell the target prior: {self.reason_}."), stacklevel=3)
 
     def interval(self, level=0.95, *, of="prior", progress=False):
         """Confidence intervals of the target prior or of the class weights, from source AND target sampling error.
