@@ -87,7 +87,7 @@ def prior_verdict(prior: Any) -> Verdict:
     if prior.shrunk_:
         return Verdict(
             "abstain",
-            [f"no shift of the class shares can be told (p = {prior.shift_p_value_:.2g})"],
+            [f"the mean scores of source and target do not differ, p = {prior.shift_p_value_:.2g}"],
             "Collect more target rows if a shift is expected; without one there is nothing to correct.",
         )
     return Verdict("ok")

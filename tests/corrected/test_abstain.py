@@ -101,7 +101,7 @@ def test_the_verdict_of_a_label_shift_classifier(rng):
         warnings.simplefilter("error")
         still = LabelShiftClassifier(LogisticRegression(), on_abstain="error", random_state=0).fit(X, y, X[:200])
     assert still.verdict_ == "abstain"
-    assert "no shift" in still.verdict_.reasons[0]
+    assert "do not differ" in still.verdict_.reasons[0]
     with pytest.warns(PoorIdentificationWarning):
         lost = LabelShiftClassifier(LogisticRegression()).fit(0 * X, y, 0 * X)
     assert "confusion matrix is singular" in lost.verdict_.reasons[0]

@@ -86,7 +86,9 @@ def test_where_nothing_moved_the_reason_says_so(rng):
     model = LabelShiftClassifier(LogisticRegression(), random_state=0).fit(X, y, X_target)
     record = fit_record(model, y)
     assert record["verdict"] == "abstain"
-    assert record["reasons"] == [f"no shift of the class shares can be told (p = {model.prior_.shift_p_value_:.2g})"]
+    assert record["reasons"] == [
+        f"the mean scores of source and target do not differ, p = {model.prior_.shift_p_value_:.2g}"
+    ]
     assert_array_equal(source_weights(model, y), np.ones(400))
     assert record["weights"]["effective_size"] == 400
     assert "not used" in summary_text(run(record))
