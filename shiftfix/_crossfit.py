@@ -164,10 +164,9 @@ def given_folds(cv: Any, X: Any, y: ArrayLike, *, groups: ArrayLike | None = Non
         they learn from.
     """
     y = np.asarray(y)
-    splits = hasattr(cv, "split") and not isinstance(cv, str)  # text has a split of its own
-    if not splits and (isinstance(cv, str) or not isinstance(cv, Iterable)):
+    if isinstance(cv, str) or not (hasattr(cv, "split") or isinstance(cv, Iterable)):
         raise ShiftDataError(f"cv={cv!r}: a number of folds, a splitter, or a list of (training, held-out) is needed.")
-    pairs = cv.split(X, y, groups) if splits else cv
+    pairs = cv.split(X, y, groups) if hasattr(cv, "split") else cv
     folds = [_checked_fold(number, pair, len(y)) for number, pair in enumerate(pairs)]
     if not folds:
         raise ShiftDataError("cv holds no folds: pass at least one pair of (training, held-out) rows.")

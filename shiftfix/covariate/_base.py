@@ -4,7 +4,6 @@ A method supplies the logarithm of the ratio w = target density / source density
 order, stands in ``_finishing.py`` once: clip min(w, c) or smooth the tail, then divide by the mean over the source.
 """
 
-import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from shiftfix._validation import (
     check_same_columns,
     check_two_samples,
 )
+from shiftfix._verdict import tell
 from shiftfix.covariate._finishing import bounded, finished_weights, learn_clip
 from shiftfix.covariate._overlap import summarize_ratio
 from shiftfix.covariate._samples import Samples
@@ -152,7 +152,7 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
             fitted = self._fit_log_ratio(*matrices, *samples.counts, **folds)
             self._keep(samples, matrices, fitted)
         for warning in (*fitted.warnings, *self._doubts(self.summary_)):
-            warnings.warn(warning, stacklevel=3)
+            tell(warning, stacklevel=3)
         return self
 
     def _check_rows(self, X: Any, name: str) -> Any:

@@ -3,7 +3,6 @@
 Assumes p(x | y) is shared and only p(y) moves. Notation: p source prior, q target prior, w = q / p.
 """
 
-import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Self
@@ -15,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._validation import check_class_order, check_number, check_option, check_scores
-from shiftfix._verdict import Verdict
+from shiftfix._verdict import Verdict, tell
 from shiftfix.exceptions import PoorIdentificationWarning, ShiftDataError
 from shiftfix.label._identification import Identification, identify, prior_verdict, shows_no_shift
 from shiftfix.label._implied_prior import PriorFrom
@@ -105,11 +104,8 @@ def shift_p_value(source: TargetScores, target: TargetScores) -> float:
 def _warn_unless_identified(identification: Identification) -> None:
     """Warn, at the line that called ``fit`` or ``update``, unless the estimate is worth using."""
     if not identification.identified:
-        warnings.warn(
-            f"The scores do not tell the target prior: {identification.reason}.",
-            PoorIdentificationWarning,
-            stacklevel=3,
-        )
+        warning = PoorIdentificationWarning(f"The scores do not tell the target prior: {identification.reason}.")
+        tell(warning, stacklevel=3)
 
 
 class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):

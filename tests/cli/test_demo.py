@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import shiftfix
-from shiftfix.cli import _demo
+from shiftfix.cli import _demo, _demo_cases
 from shiftfix.cli._app import app
 from shiftfix.datasets import list_datasets
 
@@ -117,7 +117,9 @@ def test_the_oracle_uses_the_true_weights():
     from shiftfix.simulate import gaussian_covariate_shift
 
     problem = gaussian_covariate_shift(2000, 2000, random_state=0)
-    outcome = _demo.covariate_outcome(problem, LinearRegression(), lambda truth, predicted: float(np.mean(predicted)))
+    outcome = _demo_cases.covariate_outcome(
+        problem, LinearRegression(), lambda truth, predicted: float(np.mean(predicted))
+    )
     expected = LinearRegression().fit(problem.X_source, problem.y_source, sample_weight=problem.source_weights)
     assert outcome.score[2] == pytest.approx(expected.predict(problem.X_target).mean())
     assert outcome.detail > 0.95
