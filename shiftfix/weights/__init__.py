@@ -16,6 +16,7 @@ from shiftfix.weights._balance import BalanceTable, balance_table
 from shiftfix.weights._effective_size import effective_sample_size
 from shiftfix.weights._pareto import pareto_k, pareto_k_threshold, smooth_weights
 from shiftfix.weights._summary import WeightSummary, summarize_weights
+from shiftfix.weights._transform import check_clip as check_clip
 from shiftfix.weights._transform import clip_threshold, clip_weights, normalize_weights, temper_weights
 
 __all__ = [

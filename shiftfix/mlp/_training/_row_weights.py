@@ -1,21 +1,24 @@
 """Row weights on their way into the loss: exponent, clip, class weights, mean 1; and the public weighted mean."""
 
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 
-from shiftfix._validation import check_number, check_option, check_sample_weight
+from shiftfix._validation import check_number, check_sample_weight
 from shiftfix.exceptions import LowEffectiveSizeWarning, ShiftDataError
+from shiftfix.mlp._settings import Weighting
 from shiftfix.weights import clip_weights, effective_sample_size, normalize_weights, temper_weights
-from shiftfix.weights._transform import check_clip
 
 # Below these effective rows, and less than a third of the rows there are, training is led by a few rows, and the epoch
 # is chosen by luck.
 LEAST_TRAINING, LEAST_VALIDATION = 30, 10
 
 
-def weighted_loss(loss, w):
+def weighted_loss(loss: torch.Tensor, w: torch.Tensor | ArrayLike) -> torch.Tensor:
     """Mean of w l over the rows: the objective of a hand-written loop.
 
     The sum is divided by the NUMBER of rows and not by the sum of the batch's weights: that would be a ratio of two
@@ -69,20 +72,13 @@ def weighted_loss(loss, w):
     return torch.dot(loss, w.to(loss.dtype)) / len(loss)
 
 
-def check_weight_settings(weighting, exponent, clip):
-    """Raise for settings out of range."""
-    check_option(weighting, "weighting", ["loss", "resample"])
-    check_number(exponent, "exponent", least=0, most=1)
-    check_clip(clip, 100)
-
-
-def check_row_weights(sample_weight, n_rows, name="sample_weight"):
+def check_row_weights(sample_weight: ArrayLike | None, n_rows: int, name: str = "sample_weight") -> NDArray[np.float64]:
     """Weights as float64 with largest 1: only ratios matter, and sums of huge weights would overflow."""
     weight = check_sample_weight(sample_weight, n_rows, name)
     return weight / weight.max()
 
 
-def training_weights(weight, exponent, clip):
+def training_weights(weight: NDArray[np.float64], exponent: float, clip: float | str | None) -> NDArray[np.float64]:
     """min(w, c)^exponent of positive weights, before any normalisation.
 
     Parameters
@@ -101,7 +97,37 @@ def training_weights(weight, exponent, clip):
     return weight if exponent == 1 else temper_weights(weight, exponent)
 
 
-def class_weights(class_weight, index, weight, classes):
+def weights_in_unit(
+    weight: NDArray[np.float64], weighting: Weighting, unit: Mapping[str, float] | None
+) -> tuple[NDArray[np.float64], dict[str, float]]:
+    """The training weights of one call of ``partial_fit``, on one scale over all calls.
+
+    The first call sets the unit of the weights: a mean of 1 in each call would forget that the rows of one call count
+    more than those of another. The steps are those of ``fit``, so that they round alike.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_rows,)
+        Positive.
+    weighting : Weighting
+    unit : dict or None
+        What the first call returned; None in the first.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_rows,)
+    unit : dict of str to float
+    """
+    unit = {"largest": weight.max()} if unit is None else dict(unit)
+    weight = weight / unit["largest"]
+    if weighting.clip is not None:
+        weight = clip_weights(weight / unit.setdefault("mean", weight.mean()), weighting.clip)
+    return temper_weights(weight, weighting.exponent), unit
+
+
+def class_weights(
+    class_weight: Any, index: NDArray[np.int64], weight: NDArray[np.float64], classes: NDArray
+) -> NDArray[np.float64]:
     """Weight of each row's class.
 
     Parameters
@@ -144,7 +170,9 @@ def class_weights(class_weight, index, weight, classes):
     return found
 
 
-def warn_of_few_rows(weight, validation_weight):
+def warn_of_few_rows(
+    weight: NDArray[np.float64], validation_weight: NDArray[np.float64] | None
+) -> tuple[float, float | None]:
     """Effective sizes of both sets in rows, the second None without one; warns where the weights leave too little."""
     size = effective_sample_size(weight)
     if size < LEAST_TRAINING and size < len(weight) / 3:

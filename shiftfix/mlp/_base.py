@@ -1,0 +1,114 @@
+"""What the three trainers share: the door, the run with its checkpoint, and what a run leaves behind."""
+
+import os
+from abc import ABCMeta, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from shiftfix._validation import import_optional
+from shiftfix.mlp._network import describe
+from shiftfix.mlp._saving import check_writable, checkpoint_writer, fingerprint, go_on
+from shiftfix.mlp._settings import Running
+from shiftfix.mlp._training import Rows, Run, check_callbacks, draw_seeds, fit_loop, resolve_device
+
+
+@contextmanager
+def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
+    """Put an estimator's attributes back when the block fails: half of a new fit beside half of an old one predicts."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def train(
+    run: Run,
+    training: Rows,
+    validation: Rows | None,
+    running: Running,
+    callbacks: tuple[Any, ...],
+    write: Callable[[Run], None] | None,
+) -> None:
+    """Run the loop on rows that are on the device, with a bar over the epochs where one is asked for."""
+    progress = import_optional("tqdm", "cli").tqdm if running.progress else None
+    fit_loop(run, training, validation, callbacks=callbacks, checkpoint=write, progress=progress)
+
+
+def weights_may_rest(run: Run) -> bool:
+    """Whether the weights vary, and no epoch was chosen by the weighted loss, which is the remedy."""
+    return bool(run.history.get("weight_effect")) and run.best_state is None
+
+
+def can_interpolate(run: Run, rows: Rows) -> bool:
+    """Whether a model has as many parameters as there are numbers to reproduce."""
+    return sum(p.numel() for p in run.parameters) / run.n_models >= rows.y.numel()
+
+
+class BaseTrainer(BaseEstimator, metaclass=ABCMeta):
+    """Seeds, checkpoints, and what a run leaves behind; see :class:`WeightedTrainer` for the settings."""
+
+    module_: Any
+
+    @property
+    @abstractmethod
+    def _row_shape(self) -> tuple[int, ...]:
+        """Shape of one row."""
+
+    @staticmethod
+    def _door(running: Running) -> tuple[tuple[Any, ...], torch.device]:
+        """The callbacks, and the device; raise ShiftDataError for those and for a checkpoint that cannot be written."""
+        callbacks = check_callbacks(running.callbacks)
+        if running.checkpoint is not None:
+            check_writable(running.checkpoint)
+        return callbacks, resolve_device(running.device)
+
+    def _seeds(self, n_models: int) -> dict[str, Any]:
+        return draw_seeds(self.get_params(deep=False)["random_state"], n_models)
+
+    def _checkpoint(
+        self, run: Run, rows: tuple[Rows | None, ...], path: str | os.PathLike | None, seeds: dict, saved: dict | None
+    ) -> Callable[[Run], None] | None:
+        """Give a run the state that was saved, if any; the function that saves it after each epoch, if there is a path.
+
+        Parameters
+        ----------
+        run : Run
+            Before its first epoch.
+        rows : tuple of Rows or None
+            Of the training and the validation; part of what runs that resume one another share.
+        path : str, path-like or None
+        seeds : dict
+        saved : dict or None
+            Content of the file at the path.
+        """
+        if path is None:
+            return None
+        tensors = [tensor for part in rows if part is not None for tensor in (part.X, part.y, part.weight)]
+        mark = fingerprint(self.get_params(deep=False), tensors)
+        if saved is not None:
+            go_on(run, saved, mark, path)
+        return checkpoint_writer(path, mark, seeds)
+
+    def _keep_run(self, run: Run, device: torch.device, sizes: tuple[float, float | None]) -> None:
+        """Store what a run leaves behind, and the effective sizes of its rows."""
+        self.device_ = str(device)
+        self.module_ = run.module.cpu().eval()
+        self.history_ = run.history
+        self.layer_names_ = run.norms.names
+        self.best_epoch_ = int(run.best_epoch[0]) if run.n_models == 1 else run.best_epoch.numpy()
+        self.n_epochs_ = run.epoch
+        self.n_parameters_ = sum(parameter.numel() for parameter in run.module.parameters())
+        self.effective_sample_size_, self.validation_effective_sample_size_ = sizes
+
+    def summary(self) -> str:
+        """Table of the layers as text: name, kind, shape of the output for n rows, parameters."""
+        check_is_fitted(self, "module_")
+        return describe(self.module_, self._row_shape)
