@@ -7,6 +7,7 @@ A model was trained on one population (the source) and is used on another (the t
 ``covariate``      importance weights when p(x) moves
 ``label``          target class priors when p(y) moves
 ``mlp``            weighted training of dropout-regularised multilayer perceptrons on PyTorch
+``risk``           losses of a model, row by row
 ``corrected``      a weighter or a prior with any estimator, as scikit-learn meta-estimators
 ``display``        plots: weights, overlap, balance
 ``simulate``       shifts with a known answer
@@ -30,6 +31,7 @@ __all__ = [
     "exceptions",
     "label",
     "mlp",
+    "risk",
     "simulate",
     "weights",
 ]

@@ -12,10 +12,10 @@ import numpy as np
 from scipy.spatial.distance import pdist
 from sklearn.preprocessing import StandardScaler
 
+from shiftfix._blocks import row_blocks
+from shiftfix._validation import check_number, check_vector
 from shiftfix.exceptions import ShiftDataError
 
-# A block of kernel values and one copy of it stay in a processor's second-level cache.
-BLOCK_BYTES = 2**20
 # A model of non-negative kernels can reach 0 where its logarithm is needed. At a millionth, even a million source rows
 # together weigh no more than one.
 RATIO_FLOOR = 1e-6
@@ -23,12 +23,6 @@ RATIO_FLOOR = 1e-6
 # equal, narrower kernels see no neighbour and wider ones act like low polynomials.
 BANDWIDTH_FACTORS = (0.2, 0.3, 0.45, 0.65, 1.0, 1.5, 2.2, 3.3)
 MEDIAN_ROWS = 200
-
-
-def row_blocks(n_rows, n_columns, block_bytes=BLOCK_BYTES):
-    """Slices that cut n_rows so that a float64 block of n_columns stays within ``block_bytes`` (one row at least)."""
-    step = max(1, block_bytes // (8 * n_columns))
-    return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 
 
 def squared_distances(X, centers):
@@ -112,6 +106,20 @@ def pooled_scaler(X_source, X_target, counts_source, counts_target):
             "rescale the column, for example to thousands or logarithms."
         )
     return scaler
+
+
+def candidates(setting, name, default):
+    """The values a setting stands for: "auto" the default, a number itself, a sequence its entries; all > 0."""
+    if isinstance(setting, str):
+        if setting != "auto":
+            raise ShiftDataError(f"{name}={setting!r}: 'auto', a number > 0 or a sequence of such numbers is needed.")
+        return np.asarray(default, dtype=np.float64)
+    if np.ndim(setting) == 0:
+        return np.array([check_number(setting, name, above=0)], dtype=np.float64)
+    values = check_vector(setting, name)
+    if (values <= 0).any():
+        raise ShiftDataError(f"{name} holds {values.min():g}: numbers > 0 are needed.")
+    return values
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
+from shiftfix._blocks import row_blocks
 from shiftfix.exceptions import MissingDependencyError, ShiftDataError
 
 
@@ -89,7 +90,7 @@ def check_matrix(X, name, *, dtype=np.float64, accept_sparse=False):
 
 def _check_finite(array, name, names):
     # In blocks, so that no n x p table of booleans is made.
-    if all(np.isfinite(array[start : start + 16384]).all() for start in range(0, len(array), 16384)):
+    if all(np.isfinite(array[rows]).all() for rows in row_blocks(*array.shape)):
         return
     finite = np.isfinite(array)
     column = int(np.flatnonzero(~finite.all(axis=0))[0])

@@ -85,3 +85,33 @@ def logistic_ratio(X_source, X_target, C, X):
 def binary_entropy_loss(p, y):
     """Mean cross entropy in nats of probabilities p of class 1 against 0/1 labels."""
     return -np.mean(xlog1py(1 - y, -p) + y * np.log(p))
+
+
+def leave_pairs_out_score(phi_source, phi_target, penalty):
+    """Leave-one-out error of uLSIF as its authors define it; a float.
+
+    Source row i and target row i are left out together, for i below min(n_source, n_target), and the error is the mean
+    over these pairs of v_S^2 / 2 - v_T.
+
+    Parameters
+    ----------
+    phi_source : ndarray of shape (n_source, n_centers)
+    phi_target : ndarray of shape (n_target, n_centers)
+    penalty : float
+    """
+    n_source, n_target = len(phi_source), len(phi_target)
+    pairs = min(n_source, n_target)
+    M = phi_source.T @ phi_source / (n_source - 1) + penalty * np.eye(phi_source.shape[1])
+    left_source, left_target = phi_source[:pairs], phi_target[:pairs]
+    h_left = (phi_target.sum(axis=0) - left_target) / (n_target - 1)
+    projected = np.linalg.solve(M, left_source.T).T
+    leverage = np.einsum("ij,ij->i", projected, left_source)
+    gain = np.einsum("ij,ij->i", projected, h_left) / (n_source - 1 - leverage)
+    theta = np.maximum(np.linalg.solve(M, h_left.T).T + projected * gain[:, np.newaxis], 0)
+    v_source, v_target = np.einsum("ij,ij->i", theta, left_source), np.einsum("ij,ij->i", theta, left_target)
+    return float(np.mean(0.5 * v_source**2 - v_target))
+
+
+def optimality_gap(eta, A, shares):
+    """Upper bound max(g) - 1 on how much any other mixture's log likelihood exceeds that of eta; a float."""
+    return float((A.T @ (shares / (A @ eta))).max() - 1)

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from shiftfix import simulate
-from shiftfix._numerics import column_spread
+from shiftfix._blocks import column_spread
 from shiftfix.covariate import KLIEP, KMM, RULSIF, ULSIF, ClassifierWeighter, LogisticWeighter
 from shiftfix.covariate._base import share_outside
 from shiftfix.exceptions import PoorOverlapWarning

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.spatial.distance import cdist
 
-from shiftfix import _kernels
+from shiftfix import _blocks, _kernels
 from shiftfix.exceptions import ShiftDataError
 
 
@@ -18,19 +18,11 @@ def rows(rng):
 
 @pytest.mark.parametrize("bandwidth", [0.3, 1.0, 20.0])
 def test_blocked_products_are_those_of_the_whole_matrix(bandwidth, rows, rng, monkeypatch):
-    monkeypatch.setattr(_kernels.row_blocks, "__defaults__", (8 * 7 * 10,))
+    monkeypatch.setattr(_blocks, "BLOCK_ENTRIES", 7 * 10)
     centers, coef, counts = rows[:7] + 0.1, rng.normal(size=7), rng.integers(1, 4, 53)
     K = np.exp(-cdist(rows, centers, "sqeuclidean") / (2 * bandwidth**2))
     assert_allclose(_kernels.kernel_times(rows, centers, bandwidth, coef), K @ coef, rtol=1e-12, atol=1e-14)
     assert_allclose(_kernels.kernel_mean(rows, counts, centers, bandwidth), counts @ K / counts.sum(), rtol=1e-12)
-
-
-@given(n_rows=st.integers(1, 500), n_columns=st.integers(1, 50), block_bytes=st.integers(1, 4000))
-def test_blocks_cover_every_row_once_within_their_budget(n_rows, n_columns, block_bytes):
-    blocks = _kernels.row_blocks(n_rows, n_columns, block_bytes)
-    assert_allclose(np.concatenate([np.arange(n_rows)[block] for block in blocks]), np.arange(n_rows))
-    for block in blocks:
-        assert block.stop - block.start == 1 or 8 * n_columns * (block.stop - block.start) <= block_bytes
 
 
 def test_a_row_is_at_distance_zero_from_itself(rows):

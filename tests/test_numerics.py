@@ -6,7 +6,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-from shiftfix._numerics import column_range, column_spread, log_mean_exp, simplex_least_squares
+from shiftfix._blocks import column_range, column_spread
+from shiftfix._numerics import log_mean_exp, simplex_least_squares
 from tests import oracles
 from tests.strategies import invertible_confusions, simplex_points
 

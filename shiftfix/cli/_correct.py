@@ -209,7 +209,7 @@ def fit_covariate(learner, X_source, X_target, tables, options):
     summary = model.summary_
     report = {
         "shift": "covariate",
-        "verdict": summary.verdict,
+        "verdict": summary.verdict.level,
         "reasons": list(summary.reasons),
         "corrected": model.corrected_,
         "weights": _weights_record(summary),
@@ -269,7 +269,7 @@ def fit_label(learner, X_source, X_target, tables, options):
 def _weights_record(summary):
     record = dataclasses.asdict(summary)
     # Said once, at the top: under label shift the verdict there is about the prior.
-    del record["verdict"], record["reasons"]
+    del record["verdict"]
     return _finite(record)
 
 

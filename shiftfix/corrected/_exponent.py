@@ -17,11 +17,10 @@ from sklearn.utils import _safe_indexing
 from shiftfix._learner import fit_weighted
 from shiftfix._validation import check_count
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.risk import row_losses
 from shiftfix.weights import normalize_weights, temper_weights
 
 EXPONENTS = (0.0, 0.5, 1.0)
-# Probabilities below this count as this: one row judged impossible shall not decide alone.
-LEAST_PROBABILITY = 1e-6
 
 
 def tempered_weights(weights, exponent, counts):
@@ -35,22 +34,6 @@ def fit_tempered(estimator, X, y, weights, exponent, counts, *, fallback, rng):
     if counts is not None:
         w = counts if w is None else w * counts
     return fit_weighted(estimator, X, y, w, fallback=fallback, rng=rng)
-
-
-def row_losses(model, X, y):
-    """Loss of each row, shape (n_rows,).
-
-    The negative log probability of the label for classifiers with ``predict_proba``, whether the label is wrong for
-    the others, the squared error (mean over outputs) for regressors.
-    """
-    if not is_classifier(model):
-        error = np.asarray(y, dtype=np.float64) - model.predict(X)
-        return np.reshape(error**2, (len(error), -1)).mean(axis=1)
-    if not hasattr(model, "predict_proba"):
-        return (model.predict(X) != np.asarray(y)).astype(np.float64)
-    # A label that the training fold did not hold has probability 0.
-    match = np.asarray(y)[:, np.newaxis] == model.classes_
-    return -np.log(np.maximum((model.predict_proba(X) * match).sum(axis=1), LEAST_PROBABILITY))
 
 
 def choose_exponent(estimator, X, y, weights, *, sample_weight=None, cv=5, fallback=None, rng=None):

@@ -14,7 +14,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
-from shiftfix._numerics import column_range, column_spread, log_mean_exp, matrix_blocks, pooled_moments
+from shiftfix._blocks import column_range, column_spread, matrix_blocks
+from shiftfix._numerics import log_mean_exp
 from shiftfix._validation import (
     check_matrix,
     check_option,
@@ -22,10 +23,9 @@ from shiftfix._validation import (
     check_same_columns,
     check_two_samples,
 )
-from shiftfix.covariate._logistic_solver import column_scale
 from shiftfix.exceptions import PoorOverlapWarning
 from shiftfix.weights import balance_table, clip_threshold, smooth_weights, summarize_weights
-from shiftfix.weights._balance import mean_balance
+from shiftfix.weights._balance import balance_table_of
 from shiftfix.weights._transform import check_clip
 
 # exp(500) is about 1e217: sums over any number of rows, and products with their root, stay finite.
@@ -72,20 +72,6 @@ def present_rows(X, counts):
     """The rows that count at all, and their counts; X itself when all of them do."""
     present = counts > 0
     return (X, counts) if present.all() else (_safe_indexing(X, np.flatnonzero(present)), counts[present])
-
-
-def content_order(samples):
-    """Order of the rows of each sample that depends on their values alone, as a list of index arrays.
-
-    Rows are ranked by one fixed combination of their columns standardised over all samples, so that neither the
-    order of the rows nor the unit of a column matters; equal rows are exchangeable.
-    """
-    mean, variance = pooled_moments([column_spread(X, np.ones(X.shape[0])) for X in samples])
-    scale = column_scale(mean, variance, sum(X.shape[0] for X in samples))
-    # Steps of the golden ratio: no two columns share a weight.
-    direction = (0.5 + np.arange(1, len(mean) + 1) * 0.6180339887498949 % 1) / scale
-    # Rounded, so that equal rows tie wherever they lie in memory.
-    return [np.argsort(np.round(X @ direction - mean @ direction, 9), kind="stable") for X in samples]
 
 
 class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
@@ -158,7 +144,7 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
         w = np.exp(self._clipped(log_source) - self.log_mean_)
         labels = [f"x{j}" for j in range(source.shape[1])] if named is None else named
         if sparse.issparse(source) or source.size + target.size > SQUARES_ENTRIES:
-            balance = mean_balance(source, w, counts_source, spreads, labels)
+            balance = balance_table_of([source, target], [counts_source, counts_target], w, spreads, labels, squares=False)
         else:
             balance = balance_table(
                 source,
@@ -258,8 +244,7 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
         """Warn of what the user must know; called by ``fit``."""
         if summary.verdict == "abstain":
             warnings.warn(
-                f"The data do not support weighting: {'; '.join(summary.reasons)}. Collect more rows where it says, "
-                "drop the features that separate the samples, or go on unweighted.",
+                f"The data do not support weighting: {'; '.join(summary.reasons)}. {summary.verdict.action}",
                 PoorOverlapWarning,
                 stacklevel=3,
             )

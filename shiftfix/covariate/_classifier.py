@@ -22,9 +22,10 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model._base import LinearClassifierMixin
 
+from shiftfix._crossfit import assign_folds
 from shiftfix._learner import fit_weighted, learner_of, weight_parameter
 from shiftfix._validation import check_count, check_generator, check_matrix, check_option
-from shiftfix.covariate._base import BaseWeighter, bounded, content_order
+from shiftfix.covariate._base import BaseWeighter, bounded
 from shiftfix.covariate._logistic import SOURCE, TARGET, odds_to_log_ratio
 from shiftfix.exceptions import ShiftDataError, UncalibratedRatioWarning
 from shiftfix.weights._summary import RAW_MEAN_HIGH, RAW_MEAN_LOW
@@ -66,29 +67,6 @@ def decision_is_log_odds(decision, proba):
     """
     decision = np.asarray(decision)
     return decision.shape == proba[:, 1].shape and bool(np.abs(expit(decision) - proba[:, 1]).max() <= SAME_PROBABILITY)
-
-
-def assign_folds(samples, n_folds, seed):
-    """Fold number of each row, as equal in size as can be within every sample.
-
-    The folds depend on the values of the rows, the sizes and the seed, not on the order of rows or samples.
-
-    Parameters
-    ----------
-    samples : list of ndarray of shape (n_rows, n_features)
-    n_folds : int
-    seed : int
-
-    Returns
-    -------
-    list of ndarray of int, shape (n_rows,)
-    """
-    folds = []
-    for order in content_order(samples):
-        fold = np.empty(len(order), dtype=int)
-        fold[order] = np.random.default_rng(seed).permutation(len(order)) % n_folds
-        folds.append(fold)
-    return folds
 
 
 def fit_sigmoid(scores, domain, counts):

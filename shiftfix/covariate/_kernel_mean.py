@@ -24,18 +24,18 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.exceptions import ConvergenceWarning
 
+from shiftfix._blocks import row_blocks
 from shiftfix._kernels import (
     RATIO_FLOOR,
+    candidates,
     distinct_rows,
     gaussian_kernel,
     kernel_times,
     prepare_kernels,
-    row_blocks,
     squared_distances,
 )
 from shiftfix._validation import check_count, check_generator, check_number
 from shiftfix.covariate._base import BaseWeighter
-from shiftfix.covariate._least_squares import candidates
 
 # What the stored triangle of K may take: float64 up to about 8,000 rows, float32 up to 11,000, nothing stored beyond.
 CACHE_BYTES = 2**28

@@ -32,6 +32,7 @@ from sklearn.exceptions import ConvergenceWarning
 from shiftfix._kernels import (
     BANDWIDTH_FACTORS,
     RATIO_FLOOR,
+    candidates,
     fold_counts,
     gaussian_kernel,
     kernel_mean,
@@ -41,7 +42,6 @@ from shiftfix._kernels import (
 )
 from shiftfix._validation import check_count, check_generator, check_number
 from shiftfix.covariate._base import BaseWeighter
-from shiftfix.covariate._least_squares import candidates
 
 # Kernels that no source row is near would get infinite coefficients, and target rows that no kernel is near an
 # infinite loss; both underflow to 0 with narrow kernels.
@@ -52,11 +52,6 @@ LEAST_BOWL_MEAN = 1e-2
 # For the comparison of bandwidths their log likelihoods need not be exact: they differ in the second digit.
 VALIDATION_TOL = 1e-4
 STEP_TO_BOUNDARY = 0.995
-
-
-def optimality_gap(eta, A, shares):
-    """Upper bound max(g) - 1 on how much any other mixture's log likelihood exceeds that of eta; a float."""
-    return float((A.T @ (shares / (A @ eta))).max() - 1)
 
 
 def mixture_shares(A, shares, tol=1e-9, max_iter=200):
@@ -72,7 +67,7 @@ def mixture_shares(A, shares, tol=1e-9, max_iter=200):
     shares : ndarray of shape (n_rows,)
         Weights of the rows, summing to 1.
     tol : float, default=1e-9
-        Gap (:func:`optimality_gap`) at which to stop.
+        Gap max(g) - 1 at which to stop.
     max_iter : int, default=200
 
     Returns

@@ -24,17 +24,17 @@ from abc import abstractmethod
 
 import numpy as np
 
+from shiftfix._blocks import row_blocks
 from shiftfix._kernels import (
     BANDWIDTH_FACTORS,
+    candidates,
     gaussian_kernel,
     kernel_times,
     prepare_kernels,
-    row_blocks,
     squared_distances,
 )
-from shiftfix._validation import check_count, check_generator, check_matrix, check_number, check_vector
+from shiftfix._validation import check_count, check_generator, check_matrix, check_number
 from shiftfix.covariate._base import BaseWeighter
-from shiftfix.exceptions import ShiftDataError
 
 # Kernel values lie in [0, 1] and so do the entries of H: these penalties run from none that matters to all that does.
 PENALTIES = tuple(10.0**exponent for exponent in (-4, -3.5, -3, -2.5, -2, -1.5, -1, 0, 1))
@@ -114,9 +114,9 @@ def leave_one_out_scores(source, target, counts_source, counts_target, centers, 
 
         alpha / 2 mean_T v_j^2 + (1 - alpha) / 2 mean_S v_i^2 - mean_T v_j.
 
-    Kanamori and others leave out pairs, source row i with target row i, for the first min(n_source, n_target) rows
-    (:func:`leave_pairs_out_score`). That passes over the rest of the larger sample and depends on the order of the
-    rows; single rows do neither, and cost the same.
+    Kanamori and others leave out pairs, source row i with target row i, for the first min(n_source, n_target)
+    rows. That passes over the rest of the larger sample and depends on the order of the rows; single rows do neither,
+    and cost the same.
 
     Parameters
     ----------
@@ -161,45 +161,6 @@ def leave_one_out_scores(source, target, counts_source, counts_target, centers, 
                     v = held_out_values(phi, inverse, inverse @ h[k], quadratic * left_out, linear * left_out, scale)
                     scores[k, m] += share @ (square * v**2 - value * v)
     return scores, H, h
-
-
-def leave_pairs_out_score(phi_source, phi_target, penalty):
-    """Leave-one-out error of uLSIF as its authors define it; a float.
-
-    Source row i and target row i are left out together, for i below min(n_source, n_target), and the error is the mean
-    over these pairs of v_S^2 / 2 - v_T. For comparison with published numbers; the estimators do not use it.
-
-    Parameters
-    ----------
-    phi_source : ndarray of shape (n_source, n_centers)
-    phi_target : ndarray of shape (n_target, n_centers)
-    penalty : float
-    """
-    n_source, n_target = len(phi_source), len(phi_target)
-    pairs = min(n_source, n_target)
-    M = phi_source.T @ phi_source / (n_source - 1) + penalty * np.eye(phi_source.shape[1])
-    left_source, left_target = phi_source[:pairs], phi_target[:pairs]
-    h_left = (phi_target.sum(axis=0) - left_target) / (n_target - 1)
-    projected = np.linalg.solve(M, left_source.T).T
-    leverage = np.einsum("ij,ij->i", projected, left_source)
-    gain = np.einsum("ij,ij->i", projected, h_left) / (n_source - 1 - leverage)
-    theta = np.maximum(np.linalg.solve(M, h_left.T).T + projected * gain[:, np.newaxis], 0)
-    v_source, v_target = np.einsum("ij,ij->i", theta, left_source), np.einsum("ij,ij->i", theta, left_target)
-    return float(np.mean(0.5 * v_source**2 - v_target))
-
-
-def candidates(setting, name, default):
-    """The values a setting stands for: "auto" the default, a number itself, a sequence its entries; all > 0."""
-    if isinstance(setting, str):
-        if setting != "auto":
-            raise ShiftDataError(f"{name}={setting!r}: 'auto', a number > 0 or a sequence of such numbers is needed.")
-        return np.asarray(default, dtype=np.float64)
-    if np.ndim(setting) == 0:
-        return np.array([check_number(setting, name, above=0)], dtype=np.float64)
-    values = check_vector(setting, name)
-    if (values <= 0).any():
-        raise ShiftDataError(f"{name} holds {values.min():g}: numbers > 0 are needed.")
-    return values
 
 
 class _LeastSquaresWeighter(BaseWeighter):

@@ -19,9 +19,10 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from shiftfix._numerics import column_spread
+from shiftfix._blocks import column_spread
+from shiftfix._crossfit import content_order
 from shiftfix._validation import check_count, check_matrix, check_number, check_option
-from shiftfix.covariate._base import BaseWeighter, content_order
+from shiftfix.covariate._base import BaseWeighter
 from shiftfix.covariate._logistic_solver import EXPANSIONS, NEWTON_COLUMNS, Objective, make_columns, n_columns, solve
 from shiftfix.exceptions import ShiftDataError
 

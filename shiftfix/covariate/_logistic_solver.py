@@ -26,7 +26,8 @@ from scipy import sparse
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.optimize import minimize
 
-from shiftfix._numerics import column_spread, matrix_blocks, pooled_moments
+from shiftfix._blocks import column_spread, matrix_blocks, pooled_moments
+from shiftfix._numerics import column_scale
 
 # Beyond this many columns a Hessian costs more than the L-BFGS steps it saves.
 NEWTON_COLUMNS = 1000
@@ -49,14 +50,6 @@ def n_columns(expansion, n_features):
     """Columns of an expansion of ``n_features`` features."""
     products = n_features * (n_features - 1) // 2
     return n_features + n_features * (expansion != "linear") + products * (expansion == "quadratic")
-
-
-def column_scale(mean, variance, n_rows):
-    """Standard deviations, and 1 for columns that are constant up to rounding."""
-    bound = n_rows * np.finfo(float).eps
-    with np.errstate(over="ignore", invalid="ignore"):
-        constant = variance <= bound * variance + (bound * mean) ** 2
-    return np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, variance)))
 
 
 @dataclass(frozen=True)

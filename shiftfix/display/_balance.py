@@ -5,7 +5,7 @@ from sklearn.utils.validation import _num_samples
 
 from shiftfix._validation import check_count
 from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, name_ticks
-from shiftfix.weights._balance import BALANCED, balance_table
+from shiftfix.weights import BALANCED, balance_table
 
 
 class BalanceDisplay:

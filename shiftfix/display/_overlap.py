@@ -5,7 +5,7 @@ from sklearn.metrics import roc_auc_score
 
 from shiftfix._validation import check_count, check_vector
 from shiftfix.display._axes import BLUE, GREY, VERMILION, bin_edges, get_axes, legend_above, ratio_ticks, row_counts
-from shiftfix.weights._pareto import EQUAL_TO
+from shiftfix.weights import EQUAL_TO
 
 LOG_10 = np.log(10)
 

@@ -4,8 +4,7 @@ import numpy as np
 
 from shiftfix._validation import check_count, check_weights
 from shiftfix.display._axes import BLUE, VERMILION, bin_edges, get_axes, legend_above, ratio_ticks, row_counts
-from shiftfix.weights import clip_threshold, clip_weights, effective_sample_size
-from shiftfix.weights._summary import exceeds
+from shiftfix.weights import clip_threshold, clip_weights, effective_sample_size, exceeds
 
 LOG_10 = np.log(10)
 

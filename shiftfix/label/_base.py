@@ -11,6 +11,7 @@ from scipy.stats import norm
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from shiftfix._blocks import row_blocks
 from shiftfix._validation import (
     check_class_order,
     check_number,
@@ -19,7 +20,6 @@ from shiftfix._validation import (
     check_scores,
 )
 from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, ShiftDataError
-from shiftfix.label._blocks import VECTOR_BLOCK, row_blocks
 from shiftfix.label._calibration import CALIBRATIONS, calibrate, choose_calibration, fit_calibration
 from shiftfix.label._confusion import check_predictions, confounded_classes, joint_and_conditional
 from shiftfix.label._identification import GATE_LEVEL, suggest_merge, tells_the_prior
@@ -126,7 +126,7 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         # A bias makes the mean score equal the frequencies; scores of 0 and 1 only imply no prior at all.
         if self.calibration_ in ("bcts", "vector"):
             return False
-        if not any(((scores[rows] > 0) & (scores[rows] < 1)).any() for rows in row_blocks(scores.shape, VECTOR_BLOCK)):
+        if not any(((scores[rows] > 0) & (scores[rows] < 1)).any() for rows in row_blocks(*scores.shape)):
             return False
         return calibration_in_the_large(scores, class_index, sample_weight) > CALIBRATION_SIGMAS
 

@@ -12,7 +12,8 @@ from abc import abstractmethod
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from shiftfix._validation import check_count, check_generator, import_optional
+from shiftfix._resample import bootstrap_two_samples
+from shiftfix._validation import check_count, check_generator
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label._base import BasePriorEstimator
 from shiftfix.label._calibration import fit_log_scores, log_scores, softmax_block
@@ -20,57 +21,6 @@ from shiftfix.label._calibration import fit_log_scores, log_scores, softmax_bloc
 # Draws from n rows of a class vary by (n - 1) / n of what new rows would: a single row never does. Where a class has
 # fewer rows than this, the normal approximation, which allows for it, widens the interval.
 FEW_ROWS = 10
-
-
-def resampled_counts(sample_weight, rng, strata=None):
-    """Repeat counts of as many rows drawn with replacement, within each stratum.
-
-    Parameters
-    ----------
-    sample_weight : ndarray of shape (n_rows,)
-        Repeat counts of the rows: the chance to be drawn, and in sum the number of rows to draw.
-    rng : numpy.random.Generator
-    strata : list of ndarray of int, default=None
-        Positions of the rows of each stratum; None means one stratum of all.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,)
-    """
-    drawn = np.zeros(len(sample_weight))
-    for rows in [slice(None)] if strata is None else strata:
-        weight = sample_weight[rows]
-        drawn[rows] = rng.multinomial(max(1, round(weight.sum())), weight / weight.sum())
-    return drawn
-
-
-def bootstrap_priors(estimate, class_index, source_weight, target_weight, *, n_bootstrap, rng, progress=False):
-    """Target priors of resampled data.
-
-    Parameters
-    ----------
-    estimate : callable
-        ``estimate(source_weight, target_weight)`` gives the target prior for repeat counts of both samples.
-    class_index : ndarray of shape (n_source,)
-        Class of each source row.
-    source_weight, target_weight : ndarray
-        Repeat counts of the rows at hand.
-    n_bootstrap : int
-    rng : numpy.random.Generator
-    progress : bool, default=False
-        Show a bar; needs tqdm.
-
-    Returns
-    -------
-    ndarray of shape (n_bootstrap, n_classes)
-    """
-    strata = [np.flatnonzero(class_index == k) for k in range(class_index.max() + 1)]
-    rounds = range(n_bootstrap)
-    if progress:
-        rounds = import_optional("tqdm", "cli").tqdm(rounds, desc="bootstrap")
-    return np.array(
-        [estimate(resampled_counts(source_weight, rng, strata), resampled_counts(target_weight, rng)) for _ in rounds]
-    )
 
 
 class BaseResampledPrior(BasePriorEstimator):
@@ -137,13 +87,13 @@ class BaseResampledPrior(BasePriorEstimator):
                     here, there = (softmax_block(z, scale, bias)[0] for z in (here, there))
                 return self._solve(self._learn(here, labels, weight), there, weight_target)
 
-            self._draws = bootstrap_priors(
+            self._draws = bootstrap_two_samples(
                 estimate,
-                class_index,
                 source_weight,
                 target_weight,
                 n_bootstrap=self.n_bootstrap,
                 rng=check_generator(self.random_state),
+                source_strata=[np.flatnonzero(class_index == k) for k in range(class_index.max() + 1)],
                 progress=progress,
             )
         return self._draws

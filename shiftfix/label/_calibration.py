@@ -35,6 +35,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
+from shiftfix._blocks import row_blocks
 from shiftfix._validation import check_class_order, check_option, check_scores
 from shiftfix.label._labels import check_as_many, class_counts, class_positions
 
@@ -53,8 +54,7 @@ SUFFICIENT_DECREASE = 1e-4
 ROUNDING = 4 * float(np.finfo(np.float64).eps)
 # Where every row is far on one side F is almost straight, and a Newton step has no measure.
 LEAST_CURVATURE = 1e-8
-# About 1 MB of float64: a block stays in the processor's cache.
-BLOCK_ENTRIES = 2**17
+LEAST_BLOCK_ROWS = 16
 N_FOLDS = 5
 # Fits without a fold only serve to be compared.
 FOLD_TOLERANCE = 1e-5
@@ -73,12 +73,6 @@ def log_scores(scores):
     """Logarithm in float64 of the scores, those below ``FLOOR`` (1.2e-38) raised to it; same shape."""
     z = np.maximum(scores, FLOOR, dtype=np.float64)
     return np.log(z, out=z)
-
-
-def blocks(shape):
-    """Slices of rows of about ``BLOCK_ENTRIES`` entries."""
-    size = max(16, BLOCK_ENTRIES // shape[1])
-    return [slice(start, min(start + size, shape[0])) for start in range(0, shape[0], size)]
 
 
 def softmax_block(z, scale, bias):
@@ -137,7 +131,7 @@ class Likelihood:
         value = -(scale @ self.own_scores + bias @ self.frequency)
         scales, biases = -self.own_scores, -self.frequency
         scale_curvature, bias_curvature, shared = 0.0, 0.0, 0.0
-        for rows in blocks(self.z.shape):
+        for rows in row_blocks(*self.z.shape, least=LEAST_BLOCK_ROWS):
             z, share = self.z[rows] - self.centre, self.share[rows]
             P, normalizer = softmax_block(z, scale, bias)
             self.P[rows] = P
@@ -159,7 +153,7 @@ class Likelihood:
         """Hessian at the last point evaluated, times a direction."""
         scale, bias = self.split(direction)
         scales, biases = 0.0, 0.0
-        for rows in blocks(self.z.shape):
+        for rows in row_blocks(*self.z.shape, least=LEAST_BLOCK_ROWS):
             z, P = self.z[rows] - self.centre, self.P[rows]
             change = z * scale
             change += bias
@@ -307,7 +301,7 @@ def fit_calibration(scores, class_index, sample_weight, kind):
 def calibrate(scores, scale, bias):
     """Calibrated scores softmax(scale * log(scores) + bias); same shape and dtype as ``scores``."""
     calibrated = np.empty_like(scores)
-    for rows in blocks(scores.shape):
+    for rows in row_blocks(*scores.shape, least=LEAST_BLOCK_ROWS):
         calibrated[rows] = softmax_block(log_scores(scores[rows]), scale, bias)[0]
     return calibrated
 
@@ -346,10 +340,10 @@ def held_out_counts(class_index, sample_weight, n_folds):
     return counts
 
 
-def row_losses(z, class_index, rows, scale, bias):
+def calibrated_losses(z, class_index, rows, scale, bias):
     """Negative log of the calibrated score of the true class, for the rows at the given positions."""
     losses = np.empty(len(rows))
-    for block in blocks((len(rows), z.shape[1])):
+    for block in row_blocks(len(rows), z.shape[1], least=LEAST_BLOCK_ROWS):
         chosen = rows[block]
         truth = class_index[chosen]
         _, normalizer = softmax_block(z[chosen], scale, bias)
@@ -401,7 +395,7 @@ def choose_calibration(scores, class_index, sample_weight, n_folds=N_FOLDS):
                 # Each fit starts at the one before it, of another fold or of the simpler kind.
                 scale, bias, _ = fit_log_scores(z, class_index, rest, kind, start, FOLD_TOLERANCE)
                 start = scale, bias
-                losses[kind][rows, fold] = row_losses(z, class_index, rows, scale, bias)
+                losses[kind][rows, fold] = calibrated_losses(z, class_index, rows, scale, bias)
         gain = losses[kept] - losses[kind]
         mean = np.sum(held_out * gain) / total
         error = np.sqrt(np.sum(held_out * (gain - mean) ** 2)) / total

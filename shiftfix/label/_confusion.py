@@ -8,16 +8,16 @@ for the other is silent and wrong. Soft matrices put the mean score where hard o
 import numpy as np
 from scipy.sparse import csr_array
 
+from shiftfix._blocks import PRODUCT_ENTRIES, row_blocks
 from shiftfix._validation import check_class_order, check_option, check_scores
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.label._blocks import MATRIX_BLOCK, row_blocks
 from shiftfix.label._labels import check_as_many, class_counts, class_positions
 
 
 def class_sums(values, class_index, sample_weight, n_classes):
     """Weighted sum of the rows of each class, in float64; column j of shape (n_columns, n_classes) is class j."""
     sums = np.zeros((n_classes, values.shape[1]))
-    for rows in row_blocks(values.shape, MATRIX_BLOCK):
+    for rows in row_blocks(*values.shape, entries=PRODUCT_ENTRIES):
         block = values[rows].astype(np.float64, copy=False)
         truth = (sample_weight[rows], (class_index[rows], np.arange(len(block))))
         sums += csr_array(truth, shape=(n_classes, len(block))) @ block

@@ -8,8 +8,8 @@ Source: Saerens, Latinne & Decaestecker (2002), Neural Computation 14(1):21-41, 
 import numpy as np
 from scipy.optimize import minimize
 
+from shiftfix._blocks import row_blocks
 from shiftfix._validation import check_scores
-from shiftfix.label._blocks import VECTOR_BLOCK, row_blocks
 from shiftfix.label._labels import check_as_many, class_counts, class_positions
 
 # The mean score differs from the class frequency by more than sampling error in some class: four standard errors happen
@@ -20,7 +20,7 @@ CALIBRATION_SIGMAS = 4.0
 def calibration_in_the_large(scores, class_index, sample_weight):
     """Largest |mean score - class frequency| over the classes, in standard errors; a float."""
     first, second = np.zeros(scores.shape[1]), np.zeros(scores.shape[1])
-    for rows in row_blocks(scores.shape, VECTOR_BLOCK):
+    for rows in row_blocks(*scores.shape):
         gap, weight = scores[rows].astype(np.float64), sample_weight[rows]
         gap[np.arange(len(gap)), class_index[rows]] -= 1
         first += weight @ gap
@@ -57,7 +57,7 @@ def implied_prior(scores, class_index, sample_weight):
         # Up to what does not depend on b; one exponential per class, none per row.
         factor = np.exp(b - b.max())
         value, mean = b.max() - frequency @ b, np.zeros(len(b))
-        for rows in row_blocks(scores.shape, VECTOR_BLOCK):
+        for rows in row_blocks(*scores.shape):
             block = np.maximum(scores[rows], 1e-12, dtype=np.float64)
             total = block @ factor
             value += share[rows] @ np.log(total)

@@ -21,9 +21,9 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import nnls
 from sklearn.exceptions import ConvergenceWarning
 
+from shiftfix._blocks import row_blocks, weighted_gram, weighted_sum
 from shiftfix._validation import check_count, check_number
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.label._blocks import VECTOR_BLOCK, row_blocks, weighted_gram, weighted_sum
 from shiftfix.label._bootstrap import BaseResampledPrior
 from shiftfix.label._calibration import log_scores
 from shiftfix.label._implied_prior import implied_prior
@@ -64,7 +64,7 @@ class PriorLikelihood(NamedTuple):
 def _likelihood(scores, share, prior, score_prior):
     """L and its gradient g of shape (n_classes,); -inf where a row that counts has no mass on classes of positive q."""
     ratio, value, gradient = prior / score_prior, 0.0, np.zeros(len(prior))
-    for rows in row_blocks(scores.shape, VECTOR_BLOCK):
+    for rows in row_blocks(*scores.shape):
         block = scores[rows].astype(np.float64, copy=False)
         mixture = block @ ratio
         mixture[share[rows] == 0] = 1.0
@@ -78,7 +78,7 @@ def _likelihood(scores, share, prior, score_prior):
 def _curvature(scores, share, prior, score_prior):
     """Minus the Hessian of L, mean_i R_ik R_il / D_i^2, shape (n_classes, n_classes)."""
     ratio, row_scale = prior / score_prior, np.zeros(len(scores))
-    for rows in row_blocks(scores.shape, VECTOR_BLOCK):
+    for rows in row_blocks(*scores.shape):
         counts = share[rows] > 0
         mixture = scores[rows].astype(np.float64, copy=False) @ ratio
         row_scale[rows][counts] = np.sqrt(share[rows][counts]) / mixture[counts]

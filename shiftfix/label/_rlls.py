@@ -15,9 +15,9 @@ solution and rescaling it would move the weights of every class and lose the opt
 import numpy as np
 from scipy.optimize import brentq
 
+from shiftfix._blocks import weighted_sum
 from shiftfix._numerics import simplex_least_squares
 from shiftfix._validation import check_number, check_option
-from shiftfix.label._blocks import weighted_sum
 from shiftfix.label._bootstrap import BaseResampledPrior
 from shiftfix.label._confusion import joint_and_conditional
 from shiftfix.label._solution_error import mean_scatter, solution_covariances, source_error

@@ -9,12 +9,11 @@ Parametric and Bootstrap Tests of Hypotheses, for exactness.
 import numpy as np
 from scipy.stats import chi2
 
+from shiftfix._permutation import permutation_p_value
 from shiftfix._validation import check_count, check_generator, check_repeat_counts, check_scores
 
 # Rows in the smaller sample up to which rows are permuted. Above, chi-squared is as right, and faster.
 MOST_PERMUTED = 5000
-# Bound of the temporary table, in numbers.
-BLOCK = 2_000_000
 
 
 def _whitened(scores, counts):
@@ -99,18 +98,4 @@ def mean_score_test(
         total = difference @ difference / (1 / n_small + 1 / n_large)
         within = total / max(1 - total / (n_small + n_large), 1e-12)
         return float(chi2.sf(within, rows.shape[1]))
-    # The rows are centred: sums of the one sample are minus the other's, so the smaller one alone tells.
-    n_small, n_total = max(1, round(n_small)), max(2, round(n_small + n_large))
-    rows = np.vstack([small, large])
-    reach = np.cumsum(np.append(counts, large_counts))
-    found = np.square(counts @ small).sum()
-    exceed = 0
-    step = max(1, BLOCK // (n_small * rows.shape[1]))
-    for start in range(0, n_permutations, step):
-        n = min(step, n_permutations - start)
-        drawn = np.array([rng.choice(n_total, n_small, replace=False, shuffle=False) for _ in range(n)])
-        # Position i of the rows written out as often as they count belongs to the first row that reaches beyond i.
-        picked = np.searchsorted(reach, (drawn + 0.5) * (reach[-1] / n_total))
-        # Ties count as exceeding; rounding must not break them.
-        exceed += (np.square(rows[picked].sum(axis=1)).sum(axis=1) >= found * (1 - 1e-9)).sum()
-    return float((1 + exceed) / (n_permutations + 1))
+    return permutation_p_value(small, large, counts, large_counts, n_permutations=n_permutations, rng=rng)

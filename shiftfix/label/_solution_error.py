@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shiftfix.label._blocks import MATRIX_BLOCK, row_blocks, weighted_gram, weighted_sum
+from shiftfix._blocks import PRODUCT_ENTRIES, row_blocks, weighted_gram, weighted_sum
 from shiftfix.label._confusion import class_sums
 from shiftfix.label._identification import PSEUDO_ROWS
 
@@ -132,7 +132,7 @@ def source_error(scores, class_index, sample_weight, conditional, kind, *, full_
     solved, pooled = np.zeros((n_classes, n_classes)), np.zeros((n_classes, n_classes))
     solve, columns = inverse.T.astype(scores.dtype), conditional.T.astype(scores.dtype)
     root = np.sqrt(sample_weight).astype(scores.dtype)
-    for rows in row_blocks(scores.shape, MATRIX_BLOCK):
+    for rows in row_blocks(*scores.shape, entries=PRODUCT_ENTRIES):
         centred = (scores[rows] - columns[class_index[rows]]) * root[rows, np.newaxis]
         pooled += centred.T @ centred
         solved += class_sums((centred @ solve) ** 2, class_index[rows], np.ones(len(centred)), n_classes)

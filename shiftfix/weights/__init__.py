@@ -10,14 +10,43 @@
 ``balance_table``            BalanceTable: source against target moments before and after weighting
 ``summarize_weights``        one WeightSummary: size, overlap, verdict with reasons
 ===========================  ==================================================================
+
+Each of them checks what it is given and hands it to a function that trusts it, of the same name and ``_of``:
+``pareto_k(weights, sample_weight=...)`` to ``pareto_k_of(w, counts)``, with ``w`` and ``counts`` finite float64 arrays,
+not negative and not all zero; ``summarize_weights`` to ``summary_of``. Who has checked its data already, as the
+weighters have, calls the latter.
 """
 
-from shiftfix.weights._balance import BalanceTable, balance_table
-from shiftfix.weights._effective_size import effective_sample_size
-from shiftfix.weights._pareto import pareto_k, pareto_k_threshold, smooth_weights
-from shiftfix.weights._summary import WeightSummary, summarize_weights
-from shiftfix.weights._transform import check_clip as check_clip
-from shiftfix.weights._transform import clip_threshold, clip_weights, normalize_weights, temper_weights
+# ruff: noqa: F401 - what other folders need is imported here, and what users need is in __all__ too.
+from shiftfix.weights._balance import balance_table, balance_table_of
+from shiftfix.weights._balance_table import BALANCED, BalanceTable
+from shiftfix.weights._effective_size import effective_sample_size, effective_sample_size_of
+from shiftfix.weights._pareto import (
+    EQUAL_TO,
+    pareto_k,
+    pareto_k_of,
+    pareto_k_threshold,
+    smooth_weights,
+    smooth_weights_of,
+)
+from shiftfix.weights._summary import (
+    RAW_MEAN_HIGH,
+    RAW_MEAN_LOW,
+    WeightSummary,
+    exceeds,
+    summarize_weights,
+    summary_of,
+)
+from shiftfix.weights._transform import (
+    check_clip,
+    clip_threshold,
+    clip_threshold_of,
+    clip_weights,
+    clip_weights_of,
+    normalize_weights,
+    normalize_weights_of,
+    temper_weights,
+)
 
 __all__ = [
     "BalanceTable",

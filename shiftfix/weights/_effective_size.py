@@ -1,11 +1,23 @@
 """How many equally weighted rows a weighted sample is worth."""
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._validation import check_repeat_counts, check_weights
 
 
-def effective_sample_size(weights, *, sample_weight=None):
+def effective_sample_size_of(w: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
+    """:func:`effective_sample_size` of checked weights and repeat counts; 0 where no row that counts has a weight."""
+    # Rows that count zero times must not set the scale: beside a huge weight there the squares of the others vanish.
+    largest = w[counts > 0].max()
+    if largest == 0:
+        return 0.0
+    w, counts = w[counts > 0] / largest, counts[counts > 0]
+    total = np.dot(counts, w)
+    return float(total * total / np.dot(counts, w * w))
+
+
+def effective_sample_size(weights: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Kish effective sample size, (sum w)^2 / sum w^2.
 
     Divided by n it tends to 1 / E_S[w^2] = 1 / (1 + chi2), where chi2 is the chi-squared divergence
@@ -39,11 +51,4 @@ def effective_sample_size(weights, *, sample_weight=None):
     2.6666666666666665
     """
     w = check_weights(weights)
-    counts = check_repeat_counts(sample_weight, w.size)
-    # Rows that count zero times must not set the scale: beside a huge weight there the squares of the others vanish.
-    largest = w[counts > 0].max()
-    if largest == 0:
-        return 0.0
-    w, counts = w[counts > 0] / largest, counts[counts > 0]
-    total = np.dot(counts, w)
-    return float(total * total / np.dot(counts, w * w))
+    return effective_sample_size_of(w, check_repeat_counts(sample_weight, w.size))

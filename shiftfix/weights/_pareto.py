@@ -17,8 +17,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._validation import check_number, check_repeat_counts, check_weights
+
+Floats = NDArray[np.float64]
 
 # The prior worth ten tail rows at k = 1/2, which steadies the fit of a short tail (Vehtari et al. 2024).
 PRIOR_ROWS, PRIOR_K = 10, 0.5
@@ -39,7 +42,7 @@ class _Tail(NamedTuple):
     sigma: float
 
 
-def fit_generalized_pareto(excess, counts):
+def fit_generalized_pareto(excess: Floats, counts: Floats) -> tuple[float, float]:
     """Shape and scale of a generalised Pareto distribution, without any prior on the shape.
 
     With x the excesses, N their number, x_N the largest and x_q their first quartile, the points
@@ -75,7 +78,7 @@ def fit_generalized_pareto(excess, counts):
     return float(k_mean), float(sigma * largest)
 
 
-def _fit_tail(w, counts):
+def _fit_tail(w: Floats, counts: Floats) -> _Tail:
     """Tail of weights whose largest counted one is 1; k is -inf for an even tail, +inf for one that is too short."""
     n_rows = counts.sum()
     n_tail = math.ceil(min(0.2 * n_rows, 3 * math.sqrt(n_rows)))
@@ -97,13 +100,19 @@ def _fit_tail(w, counts):
     return _Tail(threshold, (n_tail * k + PRIOR_ROWS * PRIOR_K) / (n_tail + PRIOR_ROWS), sigma)
 
 
-def _relative(w, largest):
+def _relative(w: Floats, largest: float) -> Floats:
     """Weights by the largest, rounded to a share EQUAL_TO of itself: rows tied but for rounding must tie."""
     mantissa, exponent = np.frexp(w / largest)
     return np.ldexp(np.round(mantissa / EQUAL_TO) * EQUAL_TO, exponent)
 
 
-def pareto_k(weights, *, sample_weight=None):
+def pareto_k_of(w: Floats, counts: Floats) -> float:
+    """:func:`pareto_k` of checked weights and repeat counts."""
+    largest = w[counts > 0].max()
+    return float(_fit_tail(_relative(w, largest), counts).k) if largest > 0 else -np.inf
+
+
+def pareto_k(weights: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Shape of the generalised Pareto distribution fitted to the largest weights.
 
     Below ``pareto_k_threshold(n)`` a weighted mean of a bounded quantity is about as good as its standard error
@@ -148,12 +157,15 @@ def pareto_k(weights, *, sample_weight=None):
     0.6
     """
     w = check_weights(weights)
-    counts = check_repeat_counts(sample_weight, w.size)
-    largest = w[counts > 0].max()
-    return float(_fit_tail(_relative(w, largest), counts).k) if largest > 0 else -np.inf
+    return pareto_k_of(w, check_repeat_counts(sample_weight, w.size))
 
 
-def pareto_k_threshold(n_rows):
+def pareto_k_threshold_of(n_rows: float) -> float:
+    """:func:`pareto_k_threshold` of a number of rows that is at least 1."""
+    return float(min(1 - 1 / math.log10(n_rows), 0.7)) if n_rows > 1 else -np.inf
+
+
+def pareto_k_threshold(n_rows: float) -> float:
     """Largest k at which n_rows weights can be relied on: min(1 - 1 / log10(n), 0.7).
 
     Parameters
@@ -180,11 +192,32 @@ def pareto_k_threshold(n_rows):
     >>> pareto_k_threshold(100), pareto_k_threshold(10_000)
     (0.5, 0.7)
     """
-    check_number(n_rows, "n_rows", least=1, below=np.inf)
-    return float(min(1 - 1 / math.log10(n_rows), 0.7)) if n_rows > 1 else -np.inf
+    return pareto_k_threshold_of(check_number(n_rows, "n_rows", least=1, below=np.inf))
 
 
-def smooth_weights(weights, *, sample_weight=None):
+def smooth_weights_of(w: Floats, counts: Floats) -> Floats:
+    """:func:`smooth_weights` of checked weights and repeat counts."""
+    largest = w[counts > 0].max()
+    if largest == 0:
+        return w.copy()
+    relative = _relative(w, largest)
+    threshold, k, sigma = _fit_tail(relative, counts)
+    if np.isinf(k):
+        return w.copy()
+    in_tail = relative > threshold
+    # Tied rows share one place in the order: the middle of theirs, so that a row counted twice is two rows.
+    _, place = np.unique(relative[in_tail], return_inverse=True)
+    rows_at = np.bincount(place, weights=counts[in_tail])
+    middle = (np.cumsum(rows_at) - rows_at / 2) / rows_at.sum()
+    with np.errstate(divide="ignore", over="ignore"):
+        log_survival = np.log1p(-np.minimum(middle, 1))
+        excess = sigma * (np.expm1(-k * log_survival) / k if k != 0 else -log_survival)
+    smoothed = w.copy()
+    smoothed[in_tail] = (np.minimum(threshold + excess, 1) * largest)[place]
+    return smoothed
+
+
+def smooth_weights(weights: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Floats:
     """Pareto-smoothed importance weights: the largest weights become order statistics of the fitted tail.
 
     The z-th smallest of the M weights in the tail becomes the quantile of the fitted distribution at
@@ -221,22 +254,4 @@ def smooth_weights(weights, *, sample_weight=None):
     (True, 95)
     """
     w = check_weights(weights)
-    counts = check_repeat_counts(sample_weight, w.size)
-    largest = w[counts > 0].max()
-    if largest == 0:
-        return w.copy()
-    relative = _relative(w, largest)
-    threshold, k, sigma = _fit_tail(relative, counts)
-    if np.isinf(k):
-        return w.copy()
-    in_tail = relative > threshold
-    # Tied rows share one place in the order: the middle of theirs, so that a row counted twice is two rows.
-    _, place = np.unique(relative[in_tail], return_inverse=True)
-    rows_at = np.bincount(place, weights=counts[in_tail])
-    middle = (np.cumsum(rows_at) - rows_at / 2) / rows_at.sum()
-    with np.errstate(divide="ignore", over="ignore"):
-        log_survival = np.log1p(-np.minimum(middle, 1))
-        excess = sigma * (np.expm1(-k * log_survival) / k if k != 0 else -log_survival)
-    smoothed = w.copy()
-    smoothed[in_tail] = (np.minimum(threshold + excess, 1) * largest)[place]
-    return smoothed
+    return smooth_weights_of(w, check_repeat_counts(sample_weight, w.size))

@@ -5,11 +5,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._validation import check_repeat_counts, check_weights
-from shiftfix.weights._effective_size import effective_sample_size
-from shiftfix.weights._pareto import EQUAL_TO, pareto_k, pareto_k_threshold, smooth_weights
-from shiftfix.weights._transform import clip_threshold
+from shiftfix._verdict import Verdict, judge
+from shiftfix.exceptions import ShiftDataError
+from shiftfix.weights._balance_table import BalanceTable
+from shiftfix.weights._effective_size import effective_sample_size_of
+from shiftfix.weights._pareto import EQUAL_TO, pareto_k_of, pareto_k_threshold_of, smooth_weights_of
+from shiftfix.weights._transform import Clip, check_clip, clip_threshold_of
+
+Floats = NDArray[np.float64]
 
 # Engineering choices, not theorems: below 100 effective rows a mean is known to a tenth of its standard
 # deviation at best, below 30 its normal approximation fails too; a tenth (three tenths) of the target
@@ -26,6 +32,7 @@ GAP_CAUTION, GAP_ERRORS = 0.1, 2.0
 WORST_BALANCED = 3
 # A true ratio averages 1 over the source; an estimate outside this range is not close to one.
 RAW_MEAN_LOW, RAW_MEAN_HIGH = 0.7, 1.4
+ACTION = "Collect more rows where it says, drop the features that separate the samples, or go on unweighted."
 
 
 class Imbalance(NamedTuple):
@@ -85,10 +92,8 @@ class WeightSummary:
         features alone).
     max_weight : float
         Largest weight after clipping, at mean 1.
-    verdict : {"ok", "caution", "abstain"}
-        "abstain" means: do not weight, the data do not support it.
-    reasons : tuple of str
-        Why the verdict is not "ok"; empty when it is.
+    verdict : Verdict
+        "ok", "caution" or "abstain" (do not weight, the data do not support it), with the reasons and what to do.
     """
 
     n_source: float
@@ -108,10 +113,14 @@ class WeightSummary:
     domain_auc: float | None
     worst_balanced: tuple[Imbalance, ...] | None
     max_weight: float
-    verdict: str
-    reasons: tuple[str, ...]
+    verdict: Verdict
 
-    def _rows(self):
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the verdict is not "ok"; empty when it is."""
+        return self.verdict.reasons
+
+    def _rows(self) -> list[tuple[str, str]]:
         """Labels and values of the printed table."""
         rows = [
             ("source rows", f"{self.n_source:g}"),
@@ -125,7 +134,15 @@ class WeightSummary:
             ("largest weight (mean 1)", f"{self.max_weight:.2f}"),
             ("clip", "none, tail smoothed" if self.smoothed else "none" if np.isinf(self.clip) else f"{self.clip:.3g}"),
             ("source rows clipped", f"{self.clipped_share:.1%}"),
+            *self._overlap_rows(),
         ]
+        for j, (name, _, gap, error) in enumerate(self.worst_balanced or ()):
+            shown = name if len(name) <= 30 else name[:29] + "…"
+            rows.append(("" if j else "worst balanced (SD)", f"{shown} {gap:+.3f} (s.e. {error:.3f})"))
+        return [*rows, ("verdict", str(self.verdict)), *(("  because", reason) for reason in self.reasons)]
+
+    def _overlap_rows(self) -> list[tuple[str, str]]:
+        rows = []
         if self.target_clipped_share is not None:
             above = "target rows above the clip" if np.isfinite(self.clip) else "target above every weight"
             rows.append((above, f"{self.target_clipped_share:.1%}"))
@@ -136,18 +153,12 @@ class WeightSummary:
             )
         if self.domain_auc is not None:
             rows.append(("domain AUC", f"{self.domain_auc:.3f}"))
-        if self.worst_balanced is not None:
-            for j, (name, _, gap, error) in enumerate(self.worst_balanced):
-                shown = name if len(name) <= 30 else name[:29] + "…"
-                rows.append(("" if j else "worst balanced (SD)", f"{shown} {gap:+.3f} (s.e. {error:.3f})"))
-        rows.append(("verdict", self.verdict))
-        rows += [("  because", reason) for reason in self.reasons]
         return rows
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "\n".join(f"{label:<27}{value}" for label, value in self._rows())
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         body = "".join(
             f"<tr><td>{html.escape(label.strip())}</td><td>{html.escape(value)}</td></tr>"
             for label, value in self._rows()
@@ -155,7 +166,7 @@ class WeightSummary:
         return f"<table><tbody>{body}</tbody></table>"
 
 
-def _in_order(values, counts):
+def _in_order(values: Floats, counts: Floats) -> tuple[Floats, Floats]:
     """Values in increasing order and their counts."""
     if counts.min() == counts.max():  # numbers are sorted faster than rows
         return np.sort(values), counts
@@ -163,12 +174,12 @@ def _in_order(values, counts):
     return values[order], counts[order]
 
 
-def exceeds(weights, reach):
+def exceeds(weights: Floats, reach: float) -> NDArray[np.bool_]:
     """Which weights are above ``reach`` by more than rounding: a clip that is itself a weight cuts none of its ties."""
     return weights / (1 + EQUAL_TO) > reach
 
 
-def probability_larger(values, others, counts, other_counts):
+def probability_larger(values: Floats, others: Floats, counts: Floats, other_counts: Floats) -> float:
     """P(value > other), ties counted half: the area under the ROC curve; a float.
 
     Parameters
@@ -189,8 +200,54 @@ def probability_larger(values, others, counts, other_counts):
     return float(counts @ wins / (2 * below[-1] * counts.sum()))
 
 
-def _verdict(effective_size, n_target, lost, outside, feature, raw_mean, k, k_threshold, least_balanced):
-    """Verdict and reasons; sizes in rows, shares of the target between 0 and 1, None where not known."""
+class _Overlap(NamedTuple):
+    """What the raw weights of the target rows tell; see WeightSummary."""
+
+    n_target: float
+    clipped_share: float
+    lost_mass: float
+    auc: float
+
+
+def _overlap(w: Floats, counts: Floats, target: tuple[Floats, Floats], threshold: float) -> _Overlap:
+    """From weights and counts of both samples; ``threshold`` is the clip, infinite for none."""
+    w_target, target_counts = target
+    reach = threshold if np.isfinite(threshold) else w[counts > 0].max()
+    kept = np.divide(reach, w_target, out=np.ones_like(w_target), where=w_target > reach)
+    return _Overlap(
+        float(target_counts.sum()),
+        float(np.average(exceeds(w_target, reach), weights=target_counts)),
+        float(np.average(1 - kept, weights=target_counts)),
+        probability_larger(w_target, w, target_counts, counts),
+    )
+
+
+def _raw_mean(w: Floats, counts: Floats) -> tuple[float, float]:
+    """Mean of raw weights and its standard error."""
+    # Through the largest weight, so that sums of huge weights do not overflow.
+    mean = float(w.max() * np.average(w / w.max(), weights=counts))
+    spread = float(np.sqrt(np.average((w / w.max() - mean / w.max()) ** 2, weights=counts)))
+    return mean, float(w.max() * spread / np.sqrt(float(counts.sum())))
+
+
+def _least_balanced(balance: BalanceTable) -> tuple[str, float] | None:
+    """The entry furthest beyond its error, and its absolute difference, where that is large."""
+    # The largest difference may be within its error while a smaller one is far beyond its own.
+    with np.errstate(invalid="ignore"):
+        beyond = np.fmax(np.abs(balance.after) - GAP_ERRORS * balance.se_after, -np.inf)
+    place = int(np.argmax(beyond))
+    return (balance.names[place], float(abs(balance.after[place]))) if beyond[place] > GAP_CAUTION else None
+
+
+def _worst_balanced(balance: BalanceTable) -> tuple[Imbalance, ...]:
+    worst = balance.worst(WORST_BALANCED)
+    return tuple(map(Imbalance, worst.names, *(c.tolist() for c in (worst.before, worst.after, worst.se_after))))
+
+
+def _out_of_bounds(
+    effective_size: float, n_target: float | None, lost: float | None, outside: float | None, feature: str | None
+) -> tuple[list[str], list[str]]:
+    """What speaks against weighting, and what asks for care, of sizes and shares."""
     where = f" in {feature}" if feature else " in one feature"
     judged = [
         (effective_size, -1, ESS_CAUTION, ESS_ABSTAIN, "the effective sample size is only {:.1f} rows"),
@@ -200,12 +257,29 @@ def _verdict(effective_size, n_target, lost, outside, feature, raw_mean, k, k_th
     ]
     abstain, caution = [], []
     for value, sign, careful, refuse, words in judged:
+        if value is None:
+            continue
         # A clip that seeks an effective size of 100 may miss it by rounding.
         careful, refuse = (bound + sign * EQUAL_TO * bound for bound in (careful, refuse))
-        if value is not None and sign * value > sign * refuse:
+        if sign * value > sign * refuse:
             abstain.append(words.format(value))
-        elif value is not None and sign * value > sign * careful:
+        elif sign * value > sign * careful:
             caution.append(words.format(value))
+    return abstain, caution
+
+
+def judge_weights(
+    effective_size: float,
+    overlap: _Overlap | None,
+    outside: tuple[float | None, str | None],
+    raw_mean: float,
+    k: float,
+    k_threshold: float,
+    least_balanced: tuple[str, float] | None,
+) -> Verdict:
+    """Verdict; sizes in rows, ``outside`` the share of the target (0 to 1) and the feature, None where not known."""
+    n_target, lost = (None, None) if overlap is None else (overlap.n_target, overlap.lost_mass)
+    abstain, caution = _out_of_bounds(effective_size, n_target, lost, *outside)
     if k == np.inf:
         caution.append("fewer than 5 weights make up the tail: nothing tells how heavy it is")
     elif k > K_ABSTAIN:
@@ -216,22 +290,81 @@ def _verdict(effective_size, n_target, lost, outside, feature, raw_mean, k, k_th
         caution.append(f"the raw weights average {raw_mean:.3g}, and density ratios average 1")
     if least_balanced is not None:
         caution.append("weighting leaves {} {:.2f} standard deviations off the target".format(*least_balanced))
-    verdict = "abstain" if abstain else "caution" if caution else "ok"
-    return verdict, tuple(abstain + caution)
+    return judge(abstain, caution, ACTION)
+
+
+def summary_of(
+    w: Floats,
+    counts: Floats,
+    *,
+    target: tuple[Floats, Floats] | None = None,
+    outside: tuple[float | None, str | None] = (None, None),
+    balance: BalanceTable | None = None,
+    clip: Clip = None,
+    min_ess: float = 100,
+) -> WeightSummary:
+    """:func:`summarize_weights` of checked weights and settings.
+
+    Parameters
+    ----------
+    w, counts : ndarray of shape (n_source,)
+        Raw weights and repeat counts of the source rows.
+    target : pair of ndarray of shape (n_target,), default=None
+        The same of the target rows.
+    outside : (float, str), default=(None, None)
+        Share of the target outside the source's range, and in which feature.
+    balance : BalanceTable, default=None
+    clip : "sqrt", float, percentile such as "99%", "ess", "pareto" or None, default=None
+    min_ess : float, default=100
+
+    Returns
+    -------
+    WeightSummary
+    """
+    threshold = clip_threshold_of(w, counts, clip, min_ess)
+    smooth = isinstance(clip, str) and clip == "pareto"
+    clipped = smooth_weights_of(w, counts) if smooth else np.minimum(w, threshold)
+    effective_size = effective_sample_size_of(clipped, counts)
+    overlap = None if target is None else _overlap(w, counts, target, threshold)
+    n_source = float(counts.sum())
+    raw_mean, raw_mean_se = _raw_mean(w, counts)
+    k, k_threshold = pareto_k_of(w, counts), pareto_k_threshold_of(n_source)
+    least_balanced = None if balance is None else _least_balanced(balance)
+    scaled = clipped / clipped.max()
+    return WeightSummary(
+        n_source=n_source,
+        effective_size=effective_size,
+        raw_mean=raw_mean,
+        raw_mean_se=raw_mean_se,
+        pareto_k=k,
+        pareto_k_threshold=k_threshold,
+        clip=threshold,
+        smoothed=smooth,
+        clipped_share=float(np.average(exceeds(w, threshold), weights=counts)),
+        target_clipped_share=None if overlap is None else overlap.clipped_share,
+        target_lost_mass=None if overlap is None else overlap.lost_mass,
+        target_outside_share=outside[0],
+        target_outside_feature=outside[1],
+        n_target=None if overlap is None else overlap.n_target,
+        domain_auc=None if overlap is None else overlap.auc,
+        worst_balanced=None if balance is None else _worst_balanced(balance),
+        max_weight=float(scaled[counts > 0].max() / np.average(scaled, weights=counts)),
+        verdict=judge_weights(effective_size, overlap, outside, raw_mean, k, k_threshold, least_balanced),
+    )
 
 
 def summarize_weights(
-    weights,
+    weights: ArrayLike,
     *,
-    target_weights=None,
-    target_outside_share=None,
-    target_outside_feature=None,
-    balance=None,
-    clip=None,
-    min_ess=100,
-    sample_weight=None,
-    target_sample_weight=None,
-):
+    target_weights: ArrayLike | None = None,
+    target_outside_share: float | None = None,
+    target_outside_feature: str | None = None,
+    balance: BalanceTable | None = None,
+    clip: Clip = None,
+    min_ess: float = 100,
+    sample_weight: ArrayLike | None = None,
+    target_sample_weight: ArrayLike | None = None,
+) -> WeightSummary:
     """Describe raw weights, what a clip does to them, and whether to use them.
 
     The verdict is "abstain" when the effective sample size or the target sample is below 30 rows, Pareto k is above
@@ -268,70 +401,24 @@ def summarize_weights(
     Raises
     ------
     ShiftDataError
-        For NaN, infinite, negative, empty or all-zero weights.
+        For NaN, infinite, negative, empty or all-zero weights, also those zero wherever the repeat counts are not, and
+        for a clip that is not known.
     """
     w = check_weights(weights)
     counts = check_repeat_counts(sample_weight, w.size)
-    threshold = clip_threshold(w, clip, sample_weight=counts, min_ess=min_ess)
-    smooth = isinstance(clip, str) and clip == "pareto"
-    clipped = smooth_weights(w, sample_weight=counts) if smooth else np.minimum(w, threshold)
-    effective_size = effective_sample_size(clipped, sample_weight=counts)
-    above = lost = auc = n_target = None
+    if not (counts @ (w > 0)):
+        raise ShiftDataError("weights are zero wherever sample_weight is not: no row is left to summarize.")
+    check_clip(clip, min_ess)
+    target = None
     if target_weights is not None:
         w_target = check_weights(target_weights, "target_weights")
-        target_counts = check_repeat_counts(target_sample_weight, w_target.size, "target_sample_weight")
-        n_target = float(target_counts.sum())
-        reach = threshold if np.isfinite(threshold) else w[counts > 0].max()
-        above = float(np.average(exceeds(w_target, reach), weights=target_counts))
-        kept = np.divide(reach, w_target, out=np.ones_like(w_target), where=w_target > reach)
-        lost = float(np.average(1 - kept, weights=target_counts))
-        auc = probability_larger(w_target, w, target_counts, counts)
-    # Through the largest weight, so that sums of huge weights do not overflow.
-    raw_mean = float(w.max() * np.average(w / w.max(), weights=counts))
-    spread = float(np.sqrt(np.average((w / w.max() - raw_mean / w.max()) ** 2, weights=counts)))
-    n_source = float(counts.sum())
-    k, k_threshold = pareto_k(w, sample_weight=counts), pareto_k_threshold(n_source)
-    least_balanced = None
-    if balance is not None:
-        # The largest difference may be within its error while a smaller one is far beyond its own.
-        with np.errstate(invalid="ignore"):
-            beyond = np.fmax(np.abs(balance.after) - GAP_ERRORS * balance.se_after, -np.inf)
-        place = int(np.argmax(beyond))
-        if beyond[place] > GAP_CAUTION:
-            least_balanced = balance.names[place], float(abs(balance.after[place]))
-        worst = balance.worst(WORST_BALANCED)
-        numbers = [column.tolist() for column in (worst.before, worst.after, worst.se_after)]
-        balance = tuple(map(Imbalance, worst.names, *numbers))
-    verdict, reasons = _verdict(
-        effective_size,
-        n_target,
-        lost,
-        target_outside_share,
-        target_outside_feature,
-        raw_mean,
-        k,
-        k_threshold,
-        least_balanced,
-    )
-    scaled = clipped / clipped.max()
-    return WeightSummary(
-        n_source=n_source,
-        effective_size=effective_size,
-        raw_mean=raw_mean,
-        raw_mean_se=float(w.max() * spread / np.sqrt(n_source)),
-        pareto_k=k,
-        pareto_k_threshold=k_threshold,
-        clip=threshold,
-        smoothed=smooth,
-        clipped_share=float(np.average(exceeds(w, threshold), weights=counts)),
-        target_clipped_share=above,
-        target_lost_mass=lost,
-        target_outside_share=target_outside_share,
-        target_outside_feature=target_outside_feature,
-        n_target=n_target,
-        domain_auc=auc,
-        worst_balanced=balance,
-        max_weight=float(scaled[counts > 0].max() / np.average(scaled, weights=counts)),
-        verdict=verdict,
-        reasons=reasons,
+        target = w_target, check_repeat_counts(target_sample_weight, w_target.size, "target_sample_weight")
+    return summary_of(
+        w,
+        counts,
+        target=target,
+        outside=(target_outside_share, target_outside_feature),
+        balance=balance,
+        clip=clip,
+        min_ess=min_ess,
     )

@@ -7,15 +7,19 @@ is left out. Weights below 1 cannot be counts; they compare the rows and are res
 import re
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
 from shiftfix._validation import check_number, check_repeat_counts, check_weights
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.weights._effective_size import effective_sample_size
-from shiftfix.weights._pareto import smooth_weights
+from shiftfix.weights._effective_size import effective_sample_size_of
+from shiftfix.weights._pareto import smooth_weights_of
+
+Floats = NDArray[np.float64]
+Clip = str | float | None
 
 
-def check_clip(clip, min_ess):
+def check_clip(clip: Clip, min_ess: float) -> None:
     """Raise for a clip that is not known, and for an effective size to reach that is not positive."""
     check_number(min_ess, "min_ess", above=0, below=np.inf)
     if isinstance(clip, str) and clip not in ("sqrt", "ess", "pareto"):
@@ -29,47 +33,43 @@ def check_clip(clip, min_ess):
         check_number(clip, "clip", above=0)
 
 
-def clip_for_effective_size(weights, min_ess, *, sample_weight=None):
-    """The largest c at which min(w, c) is worth at least ``min_ess`` rows.
+def clip_for_effective_size(w: Floats, counts: Floats, min_ess: float) -> float:
+    """The largest c at which min(w, c) is worth at least ``min_ess`` rows, for checked weights and repeat counts.
 
     The effective size falls as c grows, and between two neighbouring weights it is a smooth function of c, so c is
     bracketed by weights and found there.
 
     Parameters
     ----------
-    weights : array-like of shape (n_rows,)
-        Non-negative, no unit.
+    w, counts : ndarray of shape (n_rows,)
+        Weights, no unit, and repeat counts of the rows.
     min_ess : float
         Kish effective sample size to reach: in rows from 1 on, a share of the rows below 1.
-    sample_weight : array-like of shape (n_rows,), default=None
-        Repeat counts of the rows.
 
     Returns
     -------
     float
-        In the units of ``weights``; infinity when they reach it unclipped.
+        In the units of ``w``; infinity when they reach it unclipped.
 
     Raises
     ------
     ShiftDataError
-        When fewer rows than that have a positive weight: no c reaches it then. For unusable weights, also those zero
-        wherever the repeat counts are not.
+        When fewer rows than that have a positive weight: no c reaches it then. For weights that are zero wherever the
+        repeat counts are not.
 
     Examples
     --------
-    >>> c = clip_for_effective_size([0.2, 1.0, 3.0], 2.5)
-    >>> round(effective_sample_size(np.minimum([0.2, 1.0, 3.0], c)), 6)
+    >>> w = np.array([0.2, 1.0, 3.0])
+    >>> c = clip_for_effective_size(w, np.ones(3), 2.5)
+    >>> round(effective_sample_size_of(np.minimum(w, c), np.ones(3)), 6)
     2.5
     """
-    w = check_weights(weights)
-    counts = check_repeat_counts(sample_weight, w.size)
-    check_number(min_ess, "min_ess", above=0, below=np.inf)
     rows = min_ess if min_ess >= 1 else min_ess * counts.sum()
     # A row that counts zero times is no row: a huge weight there must not set the scale.
     w, counts = w[counts > 0], counts[counts > 0]
 
-    def surplus(c):
-        return effective_sample_size(np.minimum(w, c), sample_weight=counts) - rows
+    def surplus(c: float) -> float:
+        return effective_sample_size_of(np.minimum(w, c), counts) - rows
 
     if not w.any():
         raise ShiftDataError("weights are zero wherever sample_weight is not: no row is left to clip.")
@@ -94,7 +94,34 @@ def clip_for_effective_size(weights, min_ess, *, sample_weight=None):
     return float(unit * brentq(lambda t: surplus(t * unit), steps[low] / unit, 1, xtol=1e-14, rtol=1e-14))
 
 
-def clip_threshold(weights, clip="sqrt", *, sample_weight=None, min_ess=100):
+def clip_threshold_of(w: Floats, counts: Floats, clip: Clip, min_ess: float) -> float:
+    """:func:`clip_threshold` of checked weights, repeat counts and settings."""
+    if not isinstance(clip, str):
+        return np.inf if clip is None else float(clip)
+    if clip == "pareto":
+        return np.inf
+    if clip == "sqrt":
+        return float(np.average(w, weights=counts) * np.sqrt(counts.sum()))
+    if clip == "ess":
+        return clip_for_effective_size(w, counts, min_ess)
+    # 99.9 / 100 is rounded up, and 999 rows of 1000 would not make 99.9%.
+    share = float(clip.rstrip("% ")) / 100 * (1 - 1e-12)
+    c = float(np.quantile(w, share, weights=counts, method="inverted_cdf"))
+    if c == 0:
+        raise ShiftDataError(f"clip={clip!r}: that share of the weights is 0, and a clip must be positive; raise it.")
+    return c
+
+
+def clip_weights_of(w: Floats, counts: Floats, clip: Clip, min_ess: float) -> Floats:
+    """:func:`clip_weights` of checked weights, repeat counts and settings."""
+    if isinstance(clip, str) and clip == "pareto":
+        return smooth_weights_of(w, counts)
+    return np.minimum(w, clip_threshold_of(w, counts, clip, min_ess))
+
+
+def clip_threshold(
+    weights: ArrayLike, clip: Clip = "sqrt", *, sample_weight: ArrayLike | None = None, min_ess: float = 100
+) -> float:
     """The number c of min(w, c).
 
     Parameters
@@ -131,24 +158,12 @@ def clip_threshold(weights, clip="sqrt", *, sample_weight=None, min_ess=100):
     """
     w = check_weights(weights)
     check_clip(clip, min_ess)
-    if not isinstance(clip, str):
-        return np.inf if clip is None else float(clip)
-    if clip == "pareto":
-        return np.inf
-    counts = check_repeat_counts(sample_weight, w.size)
-    if clip == "sqrt":
-        return float(np.average(w, weights=counts) * np.sqrt(counts.sum()))
-    if clip == "ess":
-        return clip_for_effective_size(w, min_ess, sample_weight=counts)
-    # 99.9 / 100 is rounded up, and 999 rows of 1000 would not make 99.9%.
-    share = float(clip.rstrip("% ")) / 100 * (1 - 1e-12)
-    c = float(np.quantile(w, share, weights=counts, method="inverted_cdf"))
-    if c == 0:
-        raise ShiftDataError(f"clip={clip!r}: that share of the weights is 0, and a clip must be positive; raise it.")
-    return c
+    return clip_threshold_of(w, check_repeat_counts(sample_weight, w.size), clip, min_ess)
 
 
-def clip_weights(weights, clip="sqrt", *, sample_weight=None, min_ess=100):
+def clip_weights(
+    weights: ArrayLike, clip: Clip = "sqrt", *, sample_weight: ArrayLike | None = None, min_ess: float = 100
+) -> Floats:
     """min(w, c), with c as in :func:`clip_threshold`; smoothed weights for ``clip="pareto"``.
 
     Parameters
@@ -170,12 +185,20 @@ def clip_weights(weights, clip="sqrt", *, sample_weight=None, min_ess=100):
         As :func:`clip_threshold`.
     """
     w = check_weights(weights)
-    if isinstance(clip, str) and clip == "pareto":
-        return smooth_weights(w, sample_weight=sample_weight)
-    return np.minimum(w, clip_threshold(w, clip, sample_weight=sample_weight, min_ess=min_ess))
+    check_clip(clip, min_ess)
+    return clip_weights_of(w, check_repeat_counts(sample_weight, w.size), clip, min_ess)
 
 
-def normalize_weights(weights, *, sample_weight=None):
+def normalize_weights_of(w: Floats, counts: Floats) -> Floats:
+    """:func:`normalize_weights` of checked weights and repeat counts."""
+    w = w / w.max()
+    mean = np.average(w, weights=counts)
+    if mean == 0:
+        raise ShiftDataError("weights are zero wherever sample_weight is not: no row is left to normalise by.")
+    return w / mean
+
+
+def normalize_weights(weights: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Floats:
     """W / mean(w): mean 1 over the rows.
 
     Parameters
@@ -195,15 +218,10 @@ def normalize_weights(weights, *, sample_weight=None):
         For unusable weights, or when every row of positive weight has sample_weight 0.
     """
     w = check_weights(weights)
-    counts = check_repeat_counts(sample_weight, w.size)
-    w = w / w.max()
-    mean = np.average(w, weights=counts)
-    if mean == 0:
-        raise ShiftDataError("weights are zero wherever sample_weight is not: no row is left to normalise by.")
-    return w / mean
+    return normalize_weights_of(w, check_repeat_counts(sample_weight, w.size))
 
 
-def temper_weights(weights, exponent):
+def temper_weights(weights: ArrayLike, exponent: float) -> Floats:
     """W ** exponent: 0 gives no weighting, 1 the weights themselves.
 
     A weight of 0 stays 0 for every positive exponent and becomes 1 at exponent 0.

@@ -10,8 +10,9 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeRegressor
 
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor
-from shiftfix.corrected._exponent import LEAST_PROBABILITY, choose_exponent, row_losses, tempered_weights
+from shiftfix.corrected._exponent import choose_exponent, tempered_weights
 from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
+from shiftfix.risk._losses import LEAST_PROBABILITY, row_losses
 from shiftfix.weights import normalize_weights
 
 

@@ -11,9 +11,10 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 from sklearn.exceptions import ConvergenceWarning
 
-from shiftfix.covariate._kliep import KLIEP, held_out_likelihood, mixture_shares, optimality_gap
+from shiftfix.covariate._kliep import KLIEP, held_out_likelihood, mixture_shares
 from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
 from tests.covariate.test_least_squares import CATEGORIES, LEAST, PROBLEMS, P, Q, discrete
+from tests.oracles import optimality_gap
 from tests.registry import COVARIATE_PROBLEMS
 from tests.strategies import counts, simplex_points, two_samples
 

@@ -14,11 +14,11 @@ from shiftfix.covariate._least_squares import (
     RULSIF,
     ULSIF,
     leave_one_out_scores,
-    leave_pairs_out_score,
     relative_to_ratio,
     solve_coefficients,
 )
 from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
+from tests.oracles import leave_pairs_out_score
 from tests.registry import COVARIATE_PROBLEMS
 from tests.strategies import counts, two_samples
 

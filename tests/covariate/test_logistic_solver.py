@@ -10,7 +10,7 @@ from scipy.linalg import cho_solve
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from shiftfix import _numerics
+from shiftfix import _blocks
 from shiftfix.covariate import _logistic_solver as solver
 from shiftfix.covariate._logistic_solver import (
     Objective,
@@ -111,8 +111,8 @@ def test_coefficients_in_the_units_of_the_features(expansion):
 def test_gradient_and_hessian_are_the_derivatives(form, expansion, rng, monkeypatch):
     if form == "sparse" and expansion == "quadratic":
         pytest.skip("refused for sparse rows")
-    monkeypatch.setattr(_numerics, "BLOCK_ENTRIES", 1000)
-    monkeypatch.setattr(_numerics, "SPARSE_BLOCK_ROWS", 77)
+    monkeypatch.setattr(_blocks, "BLOCK_ENTRIES", 1000)
+    monkeypatch.setattr(_blocks, "SPARSE_BLOCK_ROWS", 77)
     samples, counts = samples_of(form)
     columns, _ = make_columns(samples, counts, expansion)
     objective = Objective(samples, counts, columns, 0.01)
@@ -127,12 +127,10 @@ def test_gradient_and_hessian_are_the_derivatives(form, expansion, rng, monkeypa
 
 @pytest.mark.parametrize("form", FORMS)
 def test_moments_by_definition(form, monkeypatch):
-    monkeypatch.setattr(_numerics, "BLOCK_ENTRIES", 300)
-    monkeypatch.setattr(_numerics, "SPARSE_BLOCK_ROWS", 50)
+    monkeypatch.setattr(_blocks, "BLOCK_ENTRIES", 300)
+    monkeypatch.setattr(_blocks, "SPARSE_BLOCK_ROWS", 50)
     samples, counts = samples_of(form)
-    mean, variance = _numerics.pooled_moments(
-        [_numerics.column_spread(X, c) for X, c in zip(samples, counts, strict=True)]
-    )
+    mean, variance = _blocks.pooled_moments([_blocks.column_spread(X, c) for X, c in zip(samples, counts, strict=True)])
     X, c = np.vstack([dense(X) for X in samples]), np.concatenate(counts)
     expected = np.average(X, axis=0, weights=c)
     assert_allclose(mean, expected, rtol=1e-10)

@@ -6,7 +6,6 @@ from numpy.testing import assert_allclose
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label import MLLS, RLLS
-from shiftfix.label._bootstrap import bootstrap_priors, resampled_counts
 from tests.statistical.coverage import distorted_scores
 
 SOURCE, TARGET = [0.5, 0.3, 0.2], [0.2, 0.3, 0.5]
@@ -45,32 +44,6 @@ def test_each_draw_is_a_fit_of_the_resampled_rows(make, settings):
         expected.append(refitted.target_prior_)
     assert_allclose(found, expected, atol=2e-6)
     assert np.std(found, axis=0).min() > 0.005
-
-
-def test_draws_stay_within_strata_and_keep_their_sizes(rng):
-    counts, strata = np.array([2.0, 1, 0, 4, 3]), [np.array([0, 2]), np.array([1, 3, 4])]
-    for _ in range(50):
-        drawn = resampled_counts(counts, rng, strata)
-        assert drawn[[0, 2]].sum() == 2
-        assert drawn[[1, 3, 4]].sum() == 8
-        assert drawn[2] == 0
-    assert resampled_counts(counts, rng).sum() == 10
-
-
-def test_class_frequencies_never_move(rng):
-    """What the estimate is asked about: counts of both samples, the source's by class as they were."""
-    class_index, seen = np.array([0, 0, 1, 1, 1, 2]), []
-    bootstrap_priors(
-        lambda source, target: seen.append((np.bincount(class_index, weights=source), target.sum())),
-        class_index,
-        np.ones(6),
-        np.ones(4),
-        n_bootstrap=30,
-        rng=rng,
-    )
-    for by_class, n_target in seen:
-        assert by_class.tolist() == [2, 3, 1]
-        assert n_target == 4
 
 
 def test_counts_and_repeated_rows_have_the_same_distribution(samples):

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.special import expit
 
-from shiftfix._numerics import BLOCK_ENTRIES
+from shiftfix._blocks import BLOCK_ENTRIES
 from shiftfix.covariate import LogisticWeighter
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.weights import effective_sample_size

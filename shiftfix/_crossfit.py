@@ -1,0 +1,276 @@
+"""Folds, and scores of rows by models that never saw them.
+
+A model scores the rows it was trained on better than new ones, so whatever is learned from scores (weights, priors,
+losses) is learned out of fold: each row is scored by the model of the fold that held it out. Target rows, which no
+model saw, are dealt to the fold models in turn: scores of both samples then come from one mixture of models.
+Source: Chernozhukov et al. (2018), Econometrics Journal 21(1):C1-C68, definition 3.1.
+"""
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+
+from shiftfix._blocks import column_spread, pooled_moments
+from shiftfix._numerics import column_scale
+from shiftfix.exceptions import ShiftDataError
+
+Rows = NDArray[np.intp]
+
+
+class Fold(NamedTuple):
+    """Positions of the rows a model learns from, and of those it judges."""
+
+    training: Rows
+    held_out: Rows
+
+
+class OutOfFold(NamedTuple):
+    """What the models of all folds say of the rows they did not see.
+
+    Attributes
+    ----------
+    models : list
+        The model of each fold.
+    rows : ndarray of shape (n_scored,)
+        Rows held out, fold by fold.
+    scores : ndarray of shape (n_scored, ...)
+        What their fold's model says of them.
+    target_scores : ndarray of shape (n_target, ...) or None
+        Of target row i by the model of fold i modulo the number of folds; None without target rows.
+    """
+
+    models: list[Any]
+    rows: Rows
+    scores: NDArray[Any]
+    target_scores: NDArray[Any] | None
+
+    def by_row(self, n_rows: int) -> NDArray[Any]:
+        """Mean score of each row over the folds that held it out, shape (n_rows, ...); NaN for a row never held out."""
+        times = np.bincount(self.rows, minlength=n_rows).reshape(-1, *[1] * (self.scores.ndim - 1))
+        total = np.zeros((n_rows, *self.scores.shape[1:]))
+        np.add.at(total, self.rows, self.scores)
+        return np.divide(total, times, out=np.full_like(total, np.nan), where=times > 0)
+
+
+def out_of_fold(
+    folds: Iterable[Fold],
+    fit: Callable[[Rows], Any],
+    score: Callable[[Any, Rows], NDArray[Any]],
+    *,
+    score_target: Callable[[Any, Rows], NDArray[Any]] | None = None,
+    n_target: int = 0,
+) -> OutOfFold:
+    """Train a model on each fold and score the rows it did not see.
+
+    Parameters
+    ----------
+    folds : iterable of Fold
+    fit : callable
+        ``fit(training)`` gives the model of the source rows at these positions.
+    score : callable
+        ``score(model, held_out)`` gives an array with one entry per source row.
+    score_target : callable, default=None
+        ``score_target(model, rows)``, the same for target rows.
+    n_target : int, default=0
+
+    Returns
+    -------
+    OutOfFold
+    """
+    folds = list(folds)
+    models, parts, dealt = [], [], []
+    for number, fold in enumerate(folds):
+        model = fit(fold.training)
+        models.append(model)
+        parts.append(np.asarray(score(model, fold.held_out)))
+        rows = np.arange(number, n_target, len(folds))
+        if score_target is not None and rows.size:
+            dealt.append((rows, np.asarray(score_target(model, rows))))
+    target_scores = None
+    if dealt:
+        target_scores = np.empty((n_target, *dealt[0][1].shape[1:]), dtype=np.result_type(*[s for _, s in dealt]))
+        for rows, values in dealt:
+            target_scores[rows] = values
+    return OutOfFold(models, np.concatenate([f.held_out for f in folds]), np.concatenate(parts), target_scores)
+
+
+def is_fold_count(cv: Any) -> bool:
+    """Whether ``cv`` is a number of folds, and not a splitter or a list of folds."""
+    return isinstance(cv, int | np.integer) and not isinstance(cv, bool)
+
+
+def shuffled_folds(
+    n_folds: int, y: ArrayLike, *, stratified: bool, seed: int, groups: ArrayLike | None = None
+) -> list[Fold]:
+    """Folds in random order, stratified by ``y`` if asked; rows of one group stay together.
+
+    Parameters
+    ----------
+    n_folds : int
+    y : array-like of shape (n_rows,)
+        Labels, or values when not stratified.
+    stratified : bool
+    seed : int
+    groups : array-like of shape (n_rows,), default=None
+
+    Returns
+    -------
+    list of Fold
+
+    Raises
+    ------
+    ShiftDataError
+        For fewer groups than folds.
+    """
+    y = np.asarray(y)
+    if groups is None:
+        splitter = StratifiedKFold if stratified else KFold
+    else:
+        splitter = StratifiedGroupKFold if stratified else GroupKFold
+        n_groups = len(np.unique(np.asarray(groups)))
+        if n_groups < n_folds:
+            raise ShiftDataError(f"groups holds {n_groups} groups for {n_folds} folds: pass fewer folds.")
+    with warnings.catch_warnings():
+        # A class with fewer rows than folds is absent from some of them; who cannot have that checks it.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        split = splitter(n_folds, shuffle=True, random_state=seed).split(np.zeros(len(y)), y, groups)
+        return [Fold(training, held_out) for training, held_out in split]
+
+
+def given_folds(cv: Any, X: Any, y: ArrayLike, *, groups: ArrayLike | None = None) -> list[Fold]:
+    """Folds of the user's splitter, or the user's own list of folds.
+
+    Parameters
+    ----------
+    cv : splitter or iterable
+        With ``split(X, y, groups)``, or pairs of positions: training rows, held-out rows.
+    X : array-like of n_rows rows
+    y : array-like of shape (n_rows,)
+    groups : array-like of shape (n_rows,), default=None
+        Handed to the splitter.
+
+    Returns
+    -------
+    list of Fold
+
+    Raises
+    ------
+    ShiftDataError
+        For anything else, for folds without rows on either side, with positions beyond the rows, or that judge rows
+        they learn from.
+    """
+    y = np.asarray(y)
+    if not hasattr(cv, "split") and (isinstance(cv, str) or not isinstance(cv, Iterable)):
+        raise ShiftDataError(f"cv={cv!r}: a number of folds, a splitter, or a list of (training, held-out) is needed.")
+    pairs = cv.split(X, y, groups) if hasattr(cv, "split") else cv
+    folds = [_checked_fold(number, pair, len(y)) for number, pair in enumerate(pairs)]
+    if not folds:
+        raise ShiftDataError("cv holds no folds: pass at least one pair of (training, held-out) rows.")
+    return folds
+
+
+def _checked_fold(number: int, pair: Any, n_rows: int) -> Fold:
+    try:
+        training, held_out = (_positions(rows, n_rows) for rows in pair)
+    except (TypeError, ValueError) as error:
+        raise ShiftDataError(
+            f"Fold {number} of cv is no pair of (training, held-out) positions of {n_rows} rows ({error})."
+        ) from error
+    if not training.size or not held_out.size:
+        raise ShiftDataError(
+            f"Fold {number} of cv has {training.size} rows to learn from and {held_out.size} held out: both need some."
+        )
+    if np.intersect1d(training, held_out).size:
+        raise ShiftDataError(
+            f"Fold {number} of cv holds out {np.intersect1d(training, held_out).size} of the rows it learns from: what "
+            "a model says of rows it knows tells nothing of others. Pass disjoint rows."
+        )
+    return Fold(training, held_out)
+
+
+def _positions(rows: Any, n_rows: int) -> Rows:
+    """Positions from positions or a mask of the rows."""
+    found = np.asarray(rows)
+    if found.dtype == bool:
+        if found.shape != (n_rows,):
+            raise ValueError(f"a mask of shape {found.shape}")
+        return np.flatnonzero(found)
+    if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"an array of {found.dtype} of shape {found.shape}")
+    if found.size and not (found.min() >= 0 and found.max() < n_rows):
+        raise ValueError(f"positions from {found.min()} to {found.max()}")
+    return found.astype(np.intp)
+
+
+def fold_of_each_row(folds: Sequence[Fold], n_rows: int) -> Rows:
+    """Number of the fold that holds each row out, shape (n_rows,).
+
+    Raises
+    ------
+    ShiftDataError
+        When a row is held out never, or more than once.
+    """
+    held_out = np.concatenate([fold.held_out for fold in folds])
+    times = np.bincount(held_out, minlength=n_rows)
+    if (times != 1).any():
+        raise ShiftDataError(
+            f"cv holds {(times != 1).sum()} rows out not exactly once: pass folds that partition the rows, such as "
+            "those of StratifiedKFold."
+        )
+    numbers = np.empty(n_rows, dtype=np.intp)
+    numbers[held_out] = np.repeat(np.arange(len(folds)), [len(fold.held_out) for fold in folds])
+    return numbers
+
+
+def content_order(samples: Sequence[Any]) -> list[Rows]:
+    """Order of the rows of each sample that depends on their values alone.
+
+    Rows are ranked by one fixed combination of their columns standardised over all samples, so that neither the
+    order of the rows nor the unit of a column matters; equal rows are exchangeable.
+
+    Parameters
+    ----------
+    samples : sequence of ndarray or csr_array of shape (n_rows, n_features)
+
+    Returns
+    -------
+    list of ndarray of int, shape (n_rows,)
+    """
+    mean, variance = pooled_moments([column_spread(X, np.ones(X.shape[0])) for X in samples])
+    scale = column_scale(mean, variance, sum(X.shape[0] for X in samples))
+    # Steps of the golden ratio: no two columns share a weight.
+    direction = (0.5 + np.arange(1, len(mean) + 1) * 0.6180339887498949 % 1) / scale
+    # Rounded, so that equal rows tie wherever they lie in memory.
+    return [np.argsort(np.round(X @ direction - mean @ direction, 9), kind="stable") for X in samples]
+
+
+def assign_folds(samples: Sequence[Any], n_folds: int, seed: int) -> list[Rows]:
+    """Fold number of each row, as equal in size as can be within every sample.
+
+    The folds depend on the values of the rows, the sizes and the seed, not on the order of rows or samples.
+
+    Parameters
+    ----------
+    samples : sequence of ndarray or csr_array of shape (n_rows, n_features)
+    n_folds : int
+    seed : int
+
+    Returns
+    -------
+    list of ndarray of int, shape (n_rows,)
+    """
+    folds = []
+    for order in content_order(samples):
+        fold = np.empty(len(order), dtype=np.intp)
+        fold[order] = np.random.default_rng(seed).permutation(len(order)) % n_folds
+        folds.append(fold)
+    return folds
+
+
+def folds_of_numbers(numbers: Rows) -> list[Fold]:
+    """Folds from the fold number of each row, 0 to the largest."""
+    return [Fold(np.flatnonzero(numbers != k), np.flatnonzero(numbers == k)) for k in range(numbers.max() + 1)]

@@ -1,0 +1,83 @@
+"""One loss per row: what a mean, a weighted mean or an interval of the risk is made of.
+
+Small losses are good. All have shape (n_rows,); of several outputs the mean over the outputs is taken.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import is_classifier
+
+# Probabilities below this count as this: one row judged impossible shall not decide alone.
+LEAST_PROBABILITY = 1e-6
+
+
+def log_losses(proba: NDArray[np.float64], y: ArrayLike, classes: ArrayLike) -> NDArray[np.float64]:
+    """Negative log of the probability of each row's label, in nats, at most 13.8.
+
+    Parameters
+    ----------
+    proba : ndarray of shape (n_rows, n_classes)
+    y : array-like of shape (n_rows,)
+        A label that is not among the classes has probability 0.
+    classes : array-like of shape (n_classes,)
+        Label of each column.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+    """
+    match = np.asarray(y)[:, np.newaxis] == np.asarray(classes)
+    return -np.log(np.maximum((proba * match).sum(axis=1), LEAST_PROBABILITY))
+
+
+def zero_one_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
+    """1 where the predicted label is wrong, else 0; shape (n_rows,)."""
+    return (np.asarray(predicted) != np.asarray(y)).astype(np.float64)
+
+
+def _residuals(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
+    """True minus predicted values, shape (n_rows, n_outputs)."""
+    residual = np.asarray(y, dtype=np.float64) - np.asarray(predicted)
+    return np.reshape(residual, (len(residual), -1))
+
+
+def squared_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
+    """Squared error, in squared units of y, shape (n_rows,)."""
+    return (_residuals(predicted, y) ** 2).mean(axis=1)
+
+
+def absolute_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
+    """Absolute error, in units of y, shape (n_rows,)."""
+    return np.abs(_residuals(predicted, y)).mean(axis=1)
+
+
+def pinball_losses(predicted: ArrayLike, y: ArrayLike, quantile: float = 0.5) -> NDArray[np.float64]:
+    """Pinball loss of a predicted quantile, in units of y, shape (n_rows,); least in the mean at the true one.
+
+    quantile times the error where y lies above the prediction, 1 - quantile times it below (Koenker & Bassett 1978,
+    Econometrica 46(1):33-50, equation 3.1). Half the absolute error at 0.5.
+    """
+    residual = _residuals(predicted, y)
+    return np.maximum(quantile * residual, (quantile - 1) * residual).mean(axis=1)
+
+
+def row_losses(model: Any, X: Any, y: ArrayLike) -> NDArray[np.float64]:
+    """Loss of a fitted model at each row: log loss, 0-1 loss without ``predict_proba``, squared error of regressors.
+
+    Parameters
+    ----------
+    model : fitted classifier or regressor
+    X : array-like of shape (n_rows, n_features)
+    y : array-like of shape (n_rows,) or, for regressors, (n_rows, n_outputs)
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+    """
+    if not is_classifier(model):
+        return squared_losses(model.predict(X), y)
+    if not hasattr(model, "predict_proba"):
+        return zero_one_losses(model.predict(X), y)
+    return log_losses(model.predict_proba(X), y, model.classes_)
