@@ -144,7 +144,9 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
         w = np.exp(self._clipped(log_source) - self.log_mean_)
         labels = [f"x{j}" for j in range(source.shape[1])] if named is None else named
         if sparse.issparse(source) or source.size + target.size > SQUARES_ENTRIES:
-            balance = balance_table_of([source, target], [counts_source, counts_target], w, spreads, labels, squares=False)
+            balance = balance_table_of(
+                [source, target], [counts_source, counts_target], w, spreads, labels, squares=False
+            )
         else:
             balance = balance_table(
                 source,

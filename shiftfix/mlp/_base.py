@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._validation import import_optional
 from shiftfix.mlp._network import describe
-from shiftfix.mlp._saving import check_writable, checkpoint_writer, fingerprint, go_on
-from shiftfix.mlp._settings import Running
+from shiftfix.mlp._saving import check_writable, checkpoint_writer, fingerprint, go_on, saved_run
+from shiftfix.mlp._settings import Running, Training
 from shiftfix.mlp._training import Rows, Run, check_callbacks, draw_seeds, fit_loop, resolve_device
 
 
@@ -72,6 +72,12 @@ class BaseTrainer(BaseEstimator, metaclass=ABCMeta):
 
     def _seeds(self, n_models: int) -> dict[str, Any]:
         return draw_seeds(self.get_params(deep=False)["random_state"], n_models)
+
+    def _start(self, training: Training, n_models: int) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Seeds of a run, and the checkpoint that it goes on from, whose seeds they are then, or None."""
+        seeds = self._seeds(n_models)
+        saved = saved_run(training, training.max_epochs, seeds)
+        return (seeds, None) if saved is None else (saved["seeds"], saved)
 
     def _checkpoint(
         self, run: Run, rows: tuple[Rows | None, ...], path: str | os.PathLike | None, seeds: dict, saved: dict | None

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
@@ -75,7 +74,7 @@ class ClassTargets:
         """The codes themselves."""
         return codes
 
-    def accuracy(self, module: torch.nn.Sequential, rows: Rows) -> float:
+    def accuracy(self, module: Any, rows: Rows) -> float:
         """Share of the training weight predicted right; over all models of several."""
         outputs = forward(module, rows.X, int(n_networks(module) > 1))
         found = (outputs[..., 0] > 0).long() if self.n_outputs == 1 else outputs.argmax(dim=-1)

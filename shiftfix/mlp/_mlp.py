@@ -3,7 +3,7 @@
 import os
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -22,7 +22,6 @@ from shiftfix.mlp._saving import (
     check_writable,
     pack_estimator,
     read,
-    saved_run,
     setting_text,
     unpack_estimator,
     write_atomically,
@@ -48,6 +47,7 @@ from shiftfix.mlp._training import (
     Run,
     check_row_weights,
     check_schedule,
+    effective_size,
     fit_loop,
     hold_out,
     limited_threads,
@@ -58,16 +58,40 @@ from shiftfix.mlp._training import (
     warn_of_inactive_weights,
     weights_in_unit,
 )
-from shiftfix.weights import effective_sample_size
 
 # What the state of an optimiser or a schedule belongs to: these may not change between calls of partial_fit.
 CONTINUED = ("optimizer", "learning_rate", "schedule")
+# X, codes and weight of some rows.
+Part = tuple[NDArray, NDArray, NDArray[np.float64]]
+
+
+def continued_settings(steps: Steps, before: list[str] | None) -> list[str]:
+    """Text of the settings that calls of ``partial_fit`` share; raise ShiftDataError when those before had others."""
+    now = [setting_text(getattr(steps, name)) for name in CONTINUED]
+    if before is not None and now != before:
+        raise ShiftDataError(
+            f"{', '.join(CONTINUED)} were {', '.join(before)} in the calls of partial_fit so far, and "
+            f"are {', '.join(now)} now: put them back, or fit anew."
+        )
+    return now
+
+
+def check_same_shapes(new: torch.nn.Module, fitted: torch.nn.Module) -> None:
+    """Raise unless the network to go on from has the shapes of the new one."""
+    shapes = [{name: value.shape for name, value in part.state_dict().items()} for part in (new, fitted)]
+    if shapes[0] != shapes[1]:
+        raise ShiftDataError(
+            "The fitted network has other layers than the settings ask for: keep hidden_layer_sizes, n_models, "
+            "batch_norm, and which of the dropout and noise settings are 0, to go on from it, or fit a new one."
+        )
 
 
 class Targets(Protocol):
     """What a network learns to say. y is checked and turned into numbers once, its codes; all else takes these."""
 
-    n_outputs: int
+    @property
+    def n_outputs(self) -> int:
+        """Columns of the network's output."""
 
     def codes(self, y: Any, name: str) -> NDArray:
         """Checked numbers: class indices, or float64 of shape (n_rows, n_outputs)."""
@@ -81,21 +105,34 @@ class Targets(Protocol):
     def encode(self, codes: NDArray) -> NDArray:
         """The array that the loss takes."""
 
-    def accuracy(self, module: torch.nn.Sequential, rows: Rows) -> float | None:
+    def accuracy(self, module: Any, rows: Rows) -> float | None:
         """Share of the training weight predicted right; None for numbers."""
 
 
-def placed(
-    X: NDArray,
-    codes: NDArray,
-    weight: NDArray[np.float64],
-    device: torch.device,
-    scaler: StandardScaler | None,
-    targets: Targets,
-    unit: float | None = None,
-) -> Rows:
-    """Scaled rows on the device, with weights of mean 1, or divided by a unit."""
-    return rows_on(device, scaled_rows(X, scaler), torch.as_tensor(targets.encode(codes)), weight, unit=unit)
+@dataclass(frozen=True)
+class Scales:
+    """What turns X and y into numbers for the network, learned from the training rows.
+
+    Parameters
+    ----------
+    features : StandardScaler or None
+    targets : Targets
+    """
+
+    features: StandardScaler | None
+    targets: Targets
+
+    def rows(
+        self,
+        X: NDArray,
+        codes: NDArray,
+        weight: NDArray[np.float64],
+        device: torch.device,
+        unit: float | None = None,
+    ) -> Rows:
+        """Scaled rows on the device, with weights of mean 1, or divided by a unit."""
+        targets = torch.as_tensor(self.targets.encode(codes))
+        return rows_on(device, scaled_rows(X, self.features), targets, weight, unit=unit)
 
 
 # Of several concerns the last comes first in the constructor.
@@ -177,49 +214,26 @@ class BaseMLP(BaseTrainer, Running, Fitting, Penalties, Weighting, Stopping, Ste
         X, y = self._validate(X, y, reset=not goes_on)
         weight, X, y = present(check_row_weights(sample_weight, len(X)), X, y)
         targets = self._fitted_targets() if goes_on else self._learn_targets(y)
-        loss, floor = self._loss_function(targets)
-        seeds = self._seeds(self.n_models)
-        saved = saved_run(training, training.max_epochs, seeds)
-        seeds = seeds if saved is None else saved["seeds"]
+        objective = self._loss_function(targets)
+        seeds, saved = self._start(training, self.n_models)
 
-        codes = targets.codes(y, "y")
-        full, tempered = (training_weights(weight, exponent, training.clip) for exponent in (1.0, training.exponent))
-        factors = targets.factors(codes, full)  # "balanced" is about the weights as they are used
-        full, tempered = full * factors(codes), tempered * targets.factors(codes, tempered)(codes)
-        held_out = None if eval_set is None else self._eval_rows(eval_set, targets, factors)
-        rows, validation = hold_out(
-            (X, codes, tempered, full), sample_weight is not None, held_out, training, seeds["split"], self._stratify
-        )
+        source, validation = self._split(X, y, weight, sample_weight is not None, eval_set, targets, seeds["split"])
         check_schedule(training.schedule, validation is not None)
-        X, codes, weight, _ = rows
-        scaler = self.scaler_ if goes_on else self._fitted_scaler(X, weight)
-        targets = targets if goes_on or not self.standardize else targets.scaled(codes, weight)
-        sizes = warn_of_few_rows(weight, None if validation is None else validation[3])
-        place = partial(placed, device=device, scaler=scaler, targets=targets)
-        training_rows = place(X, codes, weight)
-        validation_rows = None if validation is None else place(validation[0], validation[1], validation[3])
-
-        module, generators = self._network_on(device, targets.n_outputs, seeds, goes_on)
+        scales = Scales(self.scaler_, targets) if goes_on else self._learn_scales(targets, *source)
+        sizes = warn_of_few_rows(source[2], None if validation is None else validation[2])
+        rows = scales.rows(*source, device)
+        validation_rows = None if validation is None else scales.rows(*validation, device)
+        run = self._run(len(rows), objective, targets.n_outputs, seeds, device, goes_on)
         if not goes_on:
             warn_of_symmetry(part_of(self, Network))
+        write = self._checkpoint(run, (rows, validation_rows), training.checkpoint, seeds, saved)
         with limited_threads(training.n_threads):
-            run = make_run(
-                module,
-                loss,
-                len(training_rows),
-                seeds["order"],
-                training,
-                n_models=self.n_models,
-                floor=floor,
-                generators=generators,
-            )
-            write = self._checkpoint(run, (training_rows, validation_rows), training.checkpoint, seeds, saved)
-            train(run, training_rows, validation_rows, training, callbacks, write)
-            warn_of_gradients(run.norms.names, run.history.get("gradient_norm"))
-            if weights_may_rest(run):
-                accuracy = targets.accuracy(run.module, training_rows)
-                warn_of_inactive_weights(run.history["weight_effect"], can_interpolate(run, training_rows), accuracy)
-        self._keep(run, device, sizes, scaler, targets, None)
+            train(run, rows, validation_rows, training, callbacks, write)
+            accuracy = targets.accuracy(run.module, rows) if weights_may_rest(run) else None
+        warn_of_gradients(run.norms.names, run.history.get("gradient_norm"))
+        if weights_may_rest(run):
+            warn_of_inactive_weights(run.history["weight_effect"], can_interpolate(run, rows), accuracy)
+        self._keep(run, device, sizes, scales, None)
         return self
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool) -> Self:
@@ -232,39 +246,23 @@ class BaseMLP(BaseTrainer, Running, Fitting, Penalties, Weighting, Stopping, Ste
         callbacks, device = self._door(training)
         X, y = self._validate(X, y, reset=first)
         weight, X, y = present(check_sample_weight(sample_weight, len(X)), X, y)
-        loss, floor = self._loss_function(targets)
+        objective = self._loss_function(targets)
         state = getattr(self, "_training_state", None)
+
         codes = targets.codes(y, "y")
         weight, unit = weights_in_unit(weight, training, None if state is None else state["unit"])
         weight = weight * targets.factors(codes, weight)(codes)
-        scaler = self._fitted_scaler(X, weight) if first else self.scaler_
-        targets = targets.scaled(codes, weight) if first and self.standardize else targets
-        rows = placed(X, codes, weight, device, scaler, targets, unit.setdefault("trained mean", weight.mean()))
-
-        continued = [setting_text(getattr(self, name)) for name in CONTINUED]
-        if state is not None and continued != state["continued"]:
-            raise ShiftDataError(
-                f"{', '.join(CONTINUED)} were {', '.join(state['continued'])} in the calls of partial_fit so far, and "
-                f"are {', '.join(continued)} now: put them back, or fit anew."
-            )
+        scales = self._learn_scales(targets, X, codes, weight) if first else Scales(self.scaler_, targets)
+        rows = scales.rows(X, codes, weight, device, unit.setdefault("trained mean", weight.mean()))
+        continued = continued_settings(training, None if state is None else state["continued"])
         seeds = self._seeds(self.n_models) if state is None else state["seeds"]
-        module, generators = self._network_on(device, targets.n_outputs, seeds, not first)
+        run = self._run(len(rows), objective, targets.n_outputs, seeds, device, not first)
         if first:
             warn_of_symmetry(part_of(self, Network))
+        if state is not None:
+            run.load_state_dict(state["run"] | {"module": run.module.state_dict()})
+        run.max_epochs = run.epoch + 1
         with limited_threads(training.n_threads):
-            run = make_run(
-                module,
-                loss,
-                len(rows),
-                seeds["order"],
-                training,
-                n_models=self.n_models,
-                floor=floor,
-                generators=generators,
-            )
-            if state is not None:
-                run.load_state_dict(state["run"] | {"module": module.state_dict()})
-            run.max_epochs = run.epoch + 1
             fit_loop(run, rows, callbacks=callbacks)
         kept = {
             "unit": {name: float(value) for name, value in unit.items()},
@@ -272,7 +270,7 @@ class BaseMLP(BaseTrainer, Running, Fitting, Penalties, Weighting, Stopping, Ste
             "seeds": seeds,
             "run": run.state_dict() | {"module": None, "finite": None},
         }
-        self._keep(run, device, (effective_sample_size(weight), None), scaler, targets, kept)
+        self._keep(run, device, (effective_size(weight), None), scales, kept)
         return self
 
     def _validate(self, X: Any, y: Any, reset: bool) -> tuple[NDArray, NDArray]:
@@ -280,10 +278,34 @@ class BaseMLP(BaseTrainer, Running, Fitting, Penalties, Weighting, Stopping, Ste
             self, X, y, dtype=FLOATS, multi_output=self._multi_output, y_numeric=self._y_numeric, reset=reset
         )
 
+    def _split(
+        self,
+        X: NDArray,
+        y: NDArray,
+        weight: NDArray[np.float64],
+        weighted: bool,
+        eval_set: Any,
+        targets: Targets,
+        seed: int,
+    ) -> tuple[Part, Part | None]:
+        """Training and validation rows, the latter None without early stopping, as (X, codes, weight).
+
+        The training weights are tempered; the validation's are full, since its loss speaks of the target.
+        """
+        weighting, codes = part_of(self, Weighting), targets.codes(y, "y")
+        full = training_weights(weight, 1.0, weighting.clip)
+        tempered = training_weights(weight, weighting.exponent, weighting.clip)
+        factors = targets.factors(codes, full)  # "balanced" is about the weights as they are used
+        full, tempered = full * factors(codes), tempered * targets.factors(codes, tempered)(codes)
+        held_out = None if eval_set is None else self._eval_rows(eval_set, targets, factors)
+        stopping = part_of(self, Stopping)
+        rows, validation = hold_out((X, codes, tempered, full), weighted, held_out, stopping, seed, self._stratify)
+        return rows[:3], None if validation is None else (validation[0], validation[1], validation[3])
+
     def _eval_rows(
         self, eval_set: Any, targets: Targets, factors: Callable[[NDArray], NDArray[np.float64]]
     ) -> tuple[NDArray, NDArray, None, NDArray[np.float64]]:
-        """The rows of an eval_set as (X, codes, None, weight)."""
+        """The rows of an eval_set as (X, codes, None, full weight)."""
         X, y, weight = parts_of_eval_set(eval_set)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
         weight = check_row_weights(weight, len(X), "the eval_set's sample_weight")
@@ -298,9 +320,11 @@ class BaseMLP(BaseTrainer, Running, Fitting, Penalties, Weighting, Stopping, Ste
         codes = targets.codes(y, "the eval_set's y")
         return X, codes, None, weight * factors(codes)
 
-    def _fitted_scaler(self, X: NDArray, weight: NDArray[np.float64]) -> StandardScaler | None:
-        """Scaling of the features, from the training rows alone."""
-        return StandardScaler().fit(X, sample_weight=weight) if self.standardize else None
+    def _learn_scales(self, targets: Targets, X: NDArray, codes: NDArray, weight: NDArray[np.float64]) -> Scales:
+        """Scaling of the features, and of targets that are numbers, from the training rows alone."""
+        if not self.standardize:
+            return Scales(None, targets)
+        return Scales(StandardScaler().fit(X, sample_weight=weight), targets.scaled(codes, weight))
 
     def _build_module(self) -> torch.nn.Sequential:
         """An untrained network of the shapes of the fitted one."""
@@ -308,39 +332,63 @@ class BaseMLP(BaseTrainer, Running, Fitting, Penalties, Weighting, Stopping, Ste
             part_of(self, Network), self.n_features_in_, self._fitted_targets().n_outputs, [0] * self.n_models
         )
 
-    def _network_on(
-        self, device: torch.device, n_outputs: int, seeds: dict[str, Any], goes_on: bool
-    ) -> tuple[torch.nn.Sequential, dict[str, torch.Generator]]:
-        """The network to train, new or with the parameters of the fitted one, and what it draws from."""
+    def _run(
+        self,
+        n_rows: int,
+        objective: tuple[Callable, float],
+        n_outputs: int,
+        seeds: dict[str, Any],
+        device: torch.device,
+        goes_on: bool,
+    ) -> Run:
+        """A run before its first epoch, of a new network or of one with the parameters of the fitted one.
+
+        Parameters
+        ----------
+        n_rows : int
+            Of the training.
+        objective : tuple (loss, floor)
+        n_outputs : int
+        seeds : dict
+        device : torch.device
+        goes_on : bool
+            Whether to start from the fitted network.
+
+        Raises
+        ------
+        ShiftDataError
+            When the fitted network has other layers.
+        """
         generator = torch.Generator(device).manual_seed(seeds["dropout"])
         module = build_network(part_of(self, Network), self.n_features_in_, n_outputs, seeds["start"], generator)
         if goes_on:
-            new, old = (
-                {name: tuple(value.shape) for name, value in part.state_dict().items()}
-                for part in (module, self.module_)
-            )
-            if new != old:
-                raise ShiftDataError(
-                    "The fitted network has other layers than the settings ask for: keep hidden_layer_sizes, n_models, "
-                    "batch_norm, and which of the dropout and noise settings are 0, to go on from it, or fit a new one."
-                )
+            check_same_shapes(module, self.module_)
             module.load_state_dict(self.module_.state_dict())
-        return module.to(device), {"dropout": generator}
+        loss, floor = objective
+        return make_run(
+            module.to(device),
+            loss,
+            n_rows,
+            seeds["order"],
+            part_of(self, Training),
+            n_models=self.n_models,
+            floor=floor,
+            generators={"dropout": generator},
+        )
 
     def _keep(
         self,
         run: Run,
         device: torch.device,
         sizes: tuple[float, float | None],
-        scaler: StandardScaler | None,
-        targets: Targets,
+        scales: Scales,
         state: dict[str, Any] | None,
     ) -> None:
         """Store all that a fit has learned; ``state`` is for the next call of ``partial_fit``."""
         remove_generators(run.module)
         self._keep_run(run, device, sizes)
-        self._keep_targets(targets)
-        self.scaler_ = scaler
+        self._keep_targets(scales.targets)
+        self.scaler_ = scales.features
         self._training_state = state
 
     @property
@@ -350,22 +398,22 @@ class BaseMLP(BaseTrainer, Running, Fitting, Penalties, Weighting, Stopping, Ste
     def _outputs(self, X: ArrayLike) -> NDArray[np.float64]:
         """Network outputs, shape (n_models, n_rows, n_outputs)."""
         check_is_fitted(self, "module_")
-        X = validate_data(self, X, reset=False, dtype=FLOATS)
-        return network_outputs(self.module_, X, self.scaler_, self.n_threads)
+        rows = validate_data(self, X, reset=False, dtype=FLOATS)
+        return network_outputs(self.module_, rows, self.scaler_, self.n_threads)
 
     def _sampled(
         self, X: ArrayLike, n_samples: int, random_state: Any, transform: Callable[[NDArray[np.float64]], NDArray]
     ) -> NDArray[np.float32]:
         """``transform`` of Monte-Carlo outputs, shape (n_samples * n_models, n_rows, ...)."""
         check_is_fitted(self, "module_")
-        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        rows = validate_data(self, X, reset=False, dtype=FLOATS)
         check_count(n_samples, "n_samples")
         if not any(is_random(layer) for layer in self.module_):
             raise ShiftDataError("The network has no dropout, so that all samples would be equal: fit it with dropout.")
         rng = check_generator(self.random_state if random_state is None else random_state)
         return sampled_outputs(
             self.module_,
-            X,
+            rows,
             self.scaler_,
             self.n_threads,
             n_samples=n_samples,

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.preprocessing import StandardScaler
@@ -69,7 +68,7 @@ class NumberTargets:
             outputs = flat.reshape(outputs.shape)
         return outputs[..., 0] if self.single else outputs
 
-    def accuracy(self, module: torch.nn.Sequential, rows: Rows) -> None:
+    def accuracy(self, module: Any, rows: Rows) -> None:
         """None: numbers are not right or wrong."""
 
 

@@ -43,7 +43,7 @@ Part = TypeVar("Part", bound="Concern")
 @dataclass_transform(kw_only_default=True, field_specifiers=(field,))
 def concern(cls: Class) -> Class:
     """Give a class a constructor that takes its fields by keyword, and nothing else that a dataclass has."""
-    made = dataclass(kw_only=True, eq=False, repr=False, match_args=False)(cls)
+    made: Any = dataclass(kw_only=True, eq=False, repr=False, match_args=False)(cls)
     # Without the checks, which a reader of the signature can do nothing with.
     made.__init__.__annotations__ = get_type_hints(made.__init__)
     return made
@@ -221,7 +221,7 @@ class Training(Running, Penalties, Weighting, Stopping, Steps):
     """The concerns of every training together, for what takes most of them."""
 
 
-def layer_sizes(network: Network) -> Sequence[int]:
+def layer_sizes(network: Network) -> Sequence[Any]:
     """Units of each hidden layer.
 
     Raises
@@ -237,22 +237,25 @@ def layer_sizes(network: Network) -> Sequence[int]:
     return sizes
 
 
+def check_dropout(rates: Any, n_layers: int) -> None:
+    """Raise ShiftDataError unless it is a rate, or one for each of the hidden layers."""
+    if isinstance(rates, numbers.Real):
+        return rate(rates, "dropout")
+    if not isinstance(rates, tuple | list | np.ndarray) or len(rates) != n_layers:
+        raise ShiftDataError(
+            f"dropout={rates!r}: a rate, or one rate for each of the {n_layers} hidden layers, is needed."
+        )
+    for one in rates:
+        rate(one, "dropout")
+
+
 def check_network(network: Network, batch_size: int | None) -> None:
     """Raise ShiftDataError for layers, or a dropout rate for each of them, that cannot be."""
     sizes = layer_sizes(network)
     for size in sizes:
         check_count(size, "hidden_layer_sizes")
     check_fields(network)
-    rates = network.dropout
-    if isinstance(rates, numbers.Real):
-        rate(rates, "dropout")
-    elif not isinstance(rates, tuple | list | np.ndarray) or len(rates) != len(sizes):
-        raise ShiftDataError(
-            f"dropout={rates!r}: a rate, or one rate for each of the {len(sizes)} hidden layers, is needed."
-        )
-    else:
-        for one in rates:
-            rate(one, "dropout")
+    check_dropout(network.dropout, len(sizes))
     if network.batch_norm and batch_size == 1:
         raise ShiftDataError("batch_norm=True needs batches of several rows: raise batch_size above 1.")
 

@@ -11,7 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._base import BaseTrainer, can_interpolate, train, unchanged_on_error, weights_may_rest
 from shiftfix.mlp._inputs import class_index_limit, module_inputs, module_rows, parts_of_eval_set, rows_on
-from shiftfix.mlp._saving import saved_run
 from shiftfix.mlp._settings import (
     OwnModule,
     Penalties,
@@ -254,9 +253,7 @@ class WeightedTrainer(BaseTrainer, Running, Penalties, Weighting, Stopping, Step
         callbacks, device = self._door(training)
         X, y, weight = self._arrays(X, y, sample_weight, "")
         full = training_weights(weight, 1.0, training.clip)
-        seeds = self._seeds(1)
-        saved = saved_run(training, training.max_epochs, seeds)
-        seeds = seeds if saved is None else saved["seeds"]
+        seeds, saved = self._start(training, 1)
         held_out = None if eval_set is None else self._arrays(*parts_of_eval_set(eval_set), "the eval_set's ")
         (X, y, full), validation = hold_out(
             (X, y, full), sample_weight is not None, held_out, training, seeds["split"], self._of_classes

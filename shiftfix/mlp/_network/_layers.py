@@ -5,6 +5,7 @@ Shapes: K models trained at once carry a leading axis, (K, n_rows, width) and we
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ from torch.nn import functional
 from shiftfix.mlp._network._dropout import Masks
 
 
-def mark_stacked(parameters: Iterable[torch.Tensor], stacked: bool) -> None:
+def mark_stacked(parameters: Iterable[Any], stacked: bool) -> None:
     """Note on parameters whether their first axis is that of the models; LARS and clipping treat models apart."""
     for parameter in parameters:
         parameter.stacked = stacked
@@ -51,7 +52,7 @@ class Linear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Outputs of shape (n_rows, n_out), or (n_models, n_rows, n_out)."""
-        weight = self.weight
+        weight: torch.Tensor = self.weight
         if self.training and self.masks.active:
             weight = weight * self.masks.take(weight, self.generator)
         if weight.ndim == 2:

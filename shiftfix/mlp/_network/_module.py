@@ -100,7 +100,6 @@ def build_mlp(
         conditional means.
     """
     generators = init_generators if isinstance(init_generators, list) else [init_generators]
-    rates = [float(dropout)] * len(hidden_layer_sizes) if isinstance(dropout, numbers.Real) else list(dropout)
 
     def linear(n_in: int, n_out: int, gain: float) -> nn.Module:
         if len(generators) == 1 and dropconnect == 0:
@@ -116,7 +115,7 @@ def build_mlp(
     if input_dropout > 0:
         layers.append(Dropout(input_dropout, dropout_generator))
     width = n_features
-    for size, rate in zip(hidden_layer_sizes, rates, strict=True):
+    for size, rate in zip(hidden_layer_sizes, rates_of(dropout, len(hidden_layer_sizes)), strict=True):
         layers.append(linear(width, size, GAINS[activation]))
         if batch_norm:
             layers.append(normalize_after(layers[-1], size, len(generators)))
@@ -126,6 +125,11 @@ def build_mlp(
         width = size
     layers.append(linear(width, n_outputs, 1.0))
     return nn.Sequential(*layers)
+
+
+def rates_of(dropout: Any, n_layers: int) -> list[float]:
+    """One dropout rate per hidden layer, from a rate or from as many as there are."""
+    return [float(dropout)] * n_layers if isinstance(dropout, numbers.Real) else list(dropout)
 
 
 def normalize_after(linear: nn.Module, width: int, n_models: int) -> BatchNorm:

@@ -1,6 +1,7 @@
 """Table of the layers of any torch module: name, kind, shape of the output, parameters."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -71,7 +72,7 @@ def _output_shapes(
     shapes: dict[str, tuple[int, ...]] = {}
 
     def note(name: str) -> Callable:
-        def hook(_, __, output):
+        def hook(_: nn.Module, __: Any, output: Any) -> None:
             while isinstance(output, tuple | list) and output:
                 output = output[0]
             if isinstance(output, torch.Tensor):

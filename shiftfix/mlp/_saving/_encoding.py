@@ -4,6 +4,7 @@ import hashlib
 import os
 import reprlib
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from types import NoneType
 from typing import Any
 
@@ -60,7 +61,7 @@ def storable(value: Any, where: str) -> Any:
     )
 
 
-def _feed(hasher: "hashlib._Hash", value: Any) -> None:
+def _feed(hasher: Any, value: Any) -> None:
     """Add a value, its type, length and order to a digest; TypeError for what ``storable`` never lets through."""
     kind = type(value)
     if kind in (list, tuple, dict):
@@ -138,42 +139,49 @@ def encode(value: Any, where: str) -> Any:
     if kind in (list, tuple):
         return {"type": kind.__name__, "items": [encode(item, f"{where}[{i}]") for i, item in enumerate(value)]}
     if kind in DICTS:
-        # Pairs, for a dict of classes has numpy's numbers as its keys.
-        pairs = [[encode(key, f"a key of {where}"), encode(item, f"{where}[{key!r}]")] for key, item in value.items()]
-        return {"type": "dict", "items": pairs}
+        return encode_dict(value, where)
     if kind is np.ndarray:
         return {"type": "array", **encode_array(value, where)}
     if isinstance(value, np.generic):
         return {"type": "scalar", **encode_array(np.asarray(value), where)}
     if kind is StandardScaler:
-        fitted = {name: item for name, item in vars(value).items() if is_learned(name)}
-        return {
-            "type": "StandardScaler",
-            "settings": encode(value.get_params(), where),
-            "fitted": encode(fitted, where),
-        }
+        return encode_scaler(value, where)
     raise NotStorableError(where, value)
 
 
+def encode_dict(value: dict, where: str) -> dict[str, Any]:
+    """As pairs, for a dict of classes has numpy's numbers as its keys."""
+    pairs = [[encode(key, f"a key of {where}"), encode(item, f"{where}[{key!r}]")] for key, item in value.items()]
+    return {"type": "dict", "items": pairs}
+
+
+def encode_scaler(scaler: StandardScaler, where: str) -> dict[str, Any]:
+    """Settings and learned attributes of a scaler."""
+    fitted = {name: item for name, item in vars(scaler).items() if is_learned(name)}
+    return {"type": "StandardScaler", "settings": encode(scaler.get_params(), where), "fitted": encode(fitted, where)}
+
+
 def decode(encoded: Any) -> Any:
+    """What :func:`encode` was given; KeyError for a type that it never names."""
     if type(encoded) is torch.Tensor:
         return encoded.clone()
-    if type(encoded) is not dict:
-        return encoded
-    kind = encoded["type"]
-    if kind in ("list", "tuple"):
-        items = [decode(item) for item in encoded["items"]]
-        return tuple(items) if kind == "tuple" else items
-    if kind == "dict":
-        return {decode(key): decode(item) for key, item in encoded["items"]}
-    if kind == "array":
-        return decode_array(encoded)
-    if kind == "scalar":
-        return decode_array(encoded)[()]
-    if kind == "StandardScaler":
-        scaler = StandardScaler(**decode(encoded["settings"]))
-        for name, item in decode(encoded["fitted"]).items():
-            if is_learned(name):
-                setattr(scaler, name, item)
-        return scaler
-    raise ValueError(f"unknown type {kind!r}")
+    return DECODERS[encoded["type"]](encoded) if type(encoded) is dict else encoded
+
+
+def decode_scaler(encoded: dict[str, Any]) -> StandardScaler:
+    """A fitted scaler from its settings and learned attributes."""
+    scaler = StandardScaler(**decode(encoded["settings"]))
+    for name, item in decode(encoded["fitted"]).items():
+        if is_learned(name):
+            setattr(scaler, name, item)
+    return scaler
+
+
+DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "list": lambda encoded: [decode(item) for item in encoded["items"]],
+    "tuple": lambda encoded: tuple(decode(item) for item in encoded["items"]),
+    "dict": lambda encoded: {decode(key): decode(item) for key, item in encoded["items"]},
+    "array": decode_array,
+    "scalar": lambda encoded: decode_array(encoded)[()],
+    "StandardScaler": decode_scaler,
+}

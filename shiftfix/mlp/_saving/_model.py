@@ -11,6 +11,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._saving._encoding import NotStorableError, decode, encode, is_learned
 
 Estimator = TypeVar("Estimator", bound=BaseEstimator)
+WRONG = "The file holds no estimator that this version of shiftfix can read"
 
 
 def _private(estimator_class: type) -> tuple[str, ...]:
@@ -73,6 +74,21 @@ def pack_estimator(estimator: Any) -> dict[str, Any]:
     return {"class": type(estimator).__name__, "settings": settings, "fitted": fitted, "module": module}
 
 
+def _check_content(content: Any, expected_class: type[BaseEstimator]) -> None:
+    """Raise ShiftDataError unless it is of this class, and of settings that the class has."""
+    if type(content) is not dict or set(content) != {"class", "settings", "fitted", "module"}:
+        raise ShiftDataError(f"{WRONG}: pass a file that an estimator's save wrote.")
+    found, expected = content["class"], expected_class.__name__
+    if found != expected:
+        raise ShiftDataError(f"The file holds a {found}, and a {expected} is needed: use {found}.load.")
+    unknown = sorted(set(content["settings"]) - set(expected_class().get_params(deep=False)))
+    if unknown:
+        raise ShiftDataError(
+            f"The file sets {', '.join(unknown)}, which {expected} does not have in shiftfix {__version__}: it was "
+            "written by another version; upgrade."
+        )
+
+
 def unpack_estimator(content: Any, expected_class: type[Estimator]) -> Estimator:
     """Fitted estimator from what :func:`pack_estimator` made.
 
@@ -92,23 +108,12 @@ def unpack_estimator(content: Any, expected_class: type[Estimator]) -> Estimator
     ShiftDataError
         For an estimator of another class, settings that the class does not have, and content that is no estimator.
     """
-    wrong = "The file holds no estimator that this version of shiftfix can read"
-    if type(content) is not dict or set(content) != {"class", "settings", "fitted", "module"}:
-        raise ShiftDataError(f"{wrong}: pass a file that an estimator's save wrote.")
-    found, expected = content["class"], expected_class.__name__
-    if found != expected:
-        raise ShiftDataError(f"The file holds a {found}, and a {expected} is needed: use {found}.load.")
-    unknown = sorted(set(content["settings"]) - set(expected_class().get_params(deep=False)))
-    if unknown:
-        raise ShiftDataError(
-            f"The file sets {', '.join(unknown)}, which {expected} does not have in shiftfix {__version__}: it was "
-            "written by another version; upgrade."
-        )
+    _check_content(content, expected_class)
     try:
         estimator = expected_class(**{name: decode(value) for name, value in content["settings"].items()})
         fitted = {name: decode(value) for name, value in content["fitted"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ShiftDataError(f"{wrong} ({error}): upgrade.") from error
+        raise ShiftDataError(f"{WRONG} ({error}): upgrade.") from error
     for name, value in fitted.items():
         if is_learned(name) or name in _private(expected_class):
             setattr(estimator, name, value)
@@ -116,6 +121,6 @@ def unpack_estimator(content: Any, expected_class: type[Estimator]) -> Estimator
     try:
         module.load_state_dict(content["module"])
     except (RuntimeError, TypeError) as error:
-        raise ShiftDataError(f"{wrong} (its parameters do not fit its settings: {error}).") from error
+        raise ShiftDataError(f"{WRONG} (its parameters do not fit its settings: {error}).") from error
     estimator.module_ = module.eval()
     return estimator

@@ -32,6 +32,7 @@ from shiftfix.mlp._training._losses import (
 from shiftfix.mlp._training._row_weights import (
     check_row_weights,
     class_weights,
+    effective_size,
     training_weights,
     warn_of_few_rows,
     weighted_loss,
@@ -54,6 +55,7 @@ __all__ = [
     "class_probabilities",
     "class_weights",
     "draw_seeds",
+    "effective_size",
     "fit_loop",
     "forward",
     "hold_out",

@@ -12,8 +12,9 @@ the user's own is taken to have 0 as its least value.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,8 +105,8 @@ class LayerNorms:
         self.activations: dict = dict.fromkeys(self.names, float("nan"))
         current = None
 
-        def note(name, layer):
-            def hook(_, __, output):
+        def note(name: str, layer: nn.Module) -> Callable:
+            def hook(_: nn.Module, __: Any, output: Any) -> None:
                 nonlocal current
                 current = name if name in self._weights else current
                 if current is not None and isinstance(output, torch.Tensor) and not isinstance(layer, NOISE):

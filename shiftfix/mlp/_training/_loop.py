@@ -141,7 +141,7 @@ def keep_best(run: Run, losses: torch.Tensor) -> None:
     run.best_epoch = torch.where(better, run.epoch, run.best_epoch)
     if better.all():
         run.best_state = _copy_of(run.module)
-    elif better.any():
+    elif better.any() and run.best_state is not None:
         for name, value in run.module.state_dict().items():
             run.best_state[name][better.to(value.device)] = value[better.to(value.device)]
 
@@ -193,18 +193,9 @@ def fit_loop(
         run.finite = {"loss": float("inf"), "epoch": run.epoch, "state": _copy_of(run.module)}
     epochs = range(run.epoch + 1, (run.epoch if run.stop else run.max_epochs) + 1)
     for _ in epochs if progress is None else progress(epochs):
-        before = _copy_of(run.module) if validation is None else None
-        trained = train_epoch(run, training)
-        current = trained if validation is None else validate(run, validation)
-        if not (trained.isfinite().all() and current.isfinite().all() and all_finite(run.module)):
+        if not (train_epoch(run, training) if validation is None else validated_epoch(run, training, validation)):
             _back_to_finite(run)
             break
-        if before is None:
-            keep_best(run, current)
-            run.stop |= run.out_of_patience
-        else:
-            keep_last(run, trained, before)
-        run.schedule.step(float(current.mean()) if validation is not None else None)
         notify(callbacks, "on_epoch_end", run)
         if checkpoint is not None:
             checkpoint(run)
@@ -223,7 +214,41 @@ def measure_pull(run: Run, training: Rows) -> None:
         run.history[name] = [nothing] * run.epoch
 
 
-def train_epoch(run: Run, training: Rows) -> torch.Tensor:
+def train_epoch(run: Run, training: Rows) -> bool:
+    """One epoch without validation, and a copy of the network with the least loss so far.
+
+    False when a number is no longer finite; nothing is kept then.
+    """
+    before = _copy_of(run.module)
+    losses = recorded_epoch(run, training)
+    if not (losses.isfinite().all() and all_finite(run.module)):
+        return False
+    run.best_epoch[:] = run.epoch
+    # The losses met in an epoch are those of the parameters it began with.
+    if run.finite is not None and float(losses.mean()) <= run.finite["loss"]:
+        run.finite = {"loss": float(losses.mean()), "epoch": run.epoch - 1, "state": before}
+    run.schedule.step()
+    return True
+
+
+def validated_epoch(run: Run, training: Rows, validation: Rows) -> bool:
+    """One epoch and its validation, and a copy of the network with the least validation loss so far.
+
+    False when a number is no longer finite; nothing is kept then.
+    """
+    losses = recorded_epoch(run, training)
+    validated, unweighted, _ = mean_losses(run, validation)
+    record(run, "validation_loss", validated)
+    record(run, "validation_loss_unweighted", unweighted)
+    if not (losses.isfinite().all() and validated.isfinite().all() and all_finite(run.module)):
+        return False
+    keep_best(run, validated)
+    run.stop |= run.out_of_patience
+    run.schedule.step(float(validated.mean()))
+    return True
+
+
+def recorded_epoch(run: Run, training: Rows) -> torch.Tensor:
     """One epoch and its entries in the history; the weighted loss met, of shape () or (n_models,)."""
     record(run, "learning_rate", run.optimizer.param_groups[0]["lr"])
     losses, weight = run_epoch(run, training)
@@ -239,28 +264,15 @@ def train_epoch(run: Run, training: Rows) -> torch.Tensor:
     return weighted
 
 
-def validate(run: Run, validation: Rows) -> torch.Tensor:
-    """The weighted validation loss, of shape () or (n_models,), and its entries in the history."""
-    weighted, unweighted, _ = mean_losses(run, validation)
-    record(run, "validation_loss", weighted)
-    record(run, "validation_loss_unweighted", unweighted)
-    return weighted
-
-
-def keep_last(run: Run, losses: torch.Tensor, before: dict[str, torch.Tensor]) -> None:
-    """Note the last epoch as the best one; ``before`` is the module at its beginning, whose losses these are."""
-    run.best_epoch[:] = run.epoch
-    if run.finite is not None and float(losses.mean()) <= run.finite["loss"]:
-        run.finite = {"loss": float(losses.mean()), "epoch": run.epoch - 1, "state": before}
-
-
 def _back_to_finite(run: Run) -> None:
     """Restore the best finite epoch, or the start and say that there is none."""
     advice = "lower learning_rate, set clip_norm, or look for extreme values in X, y or sample_weight."
-    if run.best_state is None:
+    started = True
+    if run.best_state is None and run.finite is not None:
         run.module.load_state_dict(run.finite["state"])
         run.best_epoch[:] = run.finite["epoch"]
-    if not run.best_epoch.any() or (run.best_state is None and run.finite["loss"] == float("inf")):
+        started = run.finite["loss"] < float("inf")
+    if not (started and run.best_epoch.any()):
         raise FloatingPointError(f"The loss or a parameter became infinite or NaN in epoch {run.epoch}: {advice}")
     kept = ", ".join(map(str, run.best_epoch.unique().tolist()))
     warnings.warn(

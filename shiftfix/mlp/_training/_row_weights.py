@@ -11,11 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from shiftfix._validation import check_number, check_sample_weight
 from shiftfix.exceptions import LowEffectiveSizeWarning, ShiftDataError
 from shiftfix.mlp._settings import Weighting
-from shiftfix.weights import clip_weights, effective_sample_size, normalize_weights, temper_weights
+from shiftfix.weights import clip_weights_of, effective_sample_size_of, normalize_weights_of
 
 # Below these effective rows, and less than a third of the rows there are, training is led by a few rows, and the epoch
 # is chosen by luck.
 LEAST_TRAINING, LEAST_VALIDATION = 30, 10
+# Rows that the weights are worth after clip="ess"; as of ``clip_weights``.
+LEAST_CLIPPED_SIZE = 100
 
 
 def weighted_loss(loss: torch.Tensor, w: torch.Tensor | ArrayLike) -> torch.Tensor:
@@ -49,6 +51,7 @@ def weighted_loss(loss: torch.Tensor, w: torch.Tensor | ArrayLike) -> torch.Tens
     >>> weighted_loss(torch.tensor([1.0, 2.0]), torch.tensor([0.5, 1.5]))
     tensor(1.7500)
 
+    >>> from shiftfix.weights import normalize_weights
     >>> X, y, module = torch.arange(6.0)[:, None], torch.arange(6.0), torch.nn.Linear(1, 1)
     >>> w = torch.as_tensor(normalize_weights([1, 1, 1, 2, 2, 2]))
     >>> optimizer = torch.optim.SGD(module.parameters(), lr=0.01)
@@ -93,8 +96,9 @@ def training_weights(weight: NDArray[np.float64], exponent: float, clip: float |
     ndarray of shape (n_rows,)
     """
     if clip is not None:
-        weight = clip_weights(normalize_weights(weight), clip)
-    return weight if exponent == 1 else temper_weights(weight, exponent)
+        once = np.ones(len(weight))
+        weight = clip_weights_of(normalize_weights_of(weight, once), once, clip, LEAST_CLIPPED_SIZE)
+    return weight if exponent == 1 else weight**exponent
 
 
 def weights_in_unit(
@@ -121,8 +125,9 @@ def weights_in_unit(
     unit = {"largest": weight.max()} if unit is None else dict(unit)
     weight = weight / unit["largest"]
     if weighting.clip is not None:
-        weight = clip_weights(weight / unit.setdefault("mean", weight.mean()), weighting.clip)
-    return temper_weights(weight, weighting.exponent), unit
+        weight = weight / unit.setdefault("mean", weight.mean())
+        weight = clip_weights_of(weight, np.ones(len(weight)), weighting.clip, LEAST_CLIPPED_SIZE)
+    return weight**weighting.exponent, unit
 
 
 def class_weights(
@@ -170,11 +175,16 @@ def class_weights(
     return found
 
 
+def effective_size(weight: NDArray[np.float64]) -> float:
+    """Kish effective size of weights, in rows."""
+    return effective_sample_size_of(weight, np.ones(len(weight)))
+
+
 def warn_of_few_rows(
     weight: NDArray[np.float64], validation_weight: NDArray[np.float64] | None
 ) -> tuple[float, float | None]:
     """Effective sizes of both sets in rows, the second None without one; warns where the weights leave too little."""
-    size = effective_sample_size(weight)
+    size = effective_size(weight)
     if size < LEAST_TRAINING and size < len(weight) / 3:
         warnings.warn(
             f"The weights make {len(weight)} training rows worth {size:.1f}: a few rows lead the fit. Set "
@@ -185,7 +195,7 @@ def warn_of_few_rows(
         )
     if validation_weight is None:
         return size, None
-    held_out = effective_sample_size(validation_weight)
+    held_out = effective_size(validation_weight)
     if held_out < LEAST_VALIDATION and held_out < len(validation_weight) / 3:
         warnings.warn(
             f"The weights make {len(validation_weight)} validation rows worth {held_out:.1f}, so that the best epoch "
