@@ -1,6 +1,5 @@
 """What the three trainers share: the door, the run with its checkpoint, and what a run leaves behind."""
 
-import os
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from shiftfix._validation import import_optional
 from shiftfix.mlp._network import describe
 from shiftfix.mlp._saving import check_writable, checkpoint_writer, fingerprint, go_on, saved_run
-from shiftfix.mlp._settings import Running, Training
+from shiftfix.mlp._settings import Running, Training, concern
 from shiftfix.mlp._training import Rows, Run, check_callbacks, draw_seeds, fit_loop, resolve_device
 
 
@@ -52,10 +51,9 @@ def can_interpolate(run: Run, rows: Rows) -> bool:
     return sum(p.numel() for p in run.parameters) / run.n_models >= rows.y.numel()
 
 
-class BaseTrainer(BaseEstimator, metaclass=ABCMeta):
+@concern
+class BaseTrainer(Running, BaseEstimator, metaclass=ABCMeta):
     """Seeds, checkpoints, and what a run leaves behind; see :class:`WeightedTrainer` for the settings."""
-
-    module_: Any
 
     @property
     @abstractmethod
@@ -71,7 +69,7 @@ class BaseTrainer(BaseEstimator, metaclass=ABCMeta):
         return callbacks, resolve_device(running.device)
 
     def _seeds(self, n_models: int) -> dict[str, Any]:
-        return draw_seeds(self.get_params(deep=False)["random_state"], n_models)
+        return draw_seeds(self.random_state, n_models)
 
     def _start(self, training: Training, n_models: int) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Seeds of a run, and the checkpoint that it goes on from, whose seeds they are then, or None."""
@@ -80,7 +78,7 @@ class BaseTrainer(BaseEstimator, metaclass=ABCMeta):
         return (seeds, None) if saved is None else (saved["seeds"], saved)
 
     def _checkpoint(
-        self, run: Run, rows: tuple[Rows | None, ...], path: str | os.PathLike | None, seeds: dict, saved: dict | None
+        self, run: Run, rows: tuple[Rows | None, ...], loss: Any, seeds: dict[str, Any], saved: dict[str, Any] | None
     ) -> Callable[[Run], None] | None:
         """Give a run the state that was saved, if any; the function that saves it after each epoch, if there is a path.
 
@@ -90,23 +88,24 @@ class BaseTrainer(BaseEstimator, metaclass=ABCMeta):
             Before its first epoch.
         rows : tuple of Rows or None
             Of the training and the validation; part of what runs that resume one another share.
-        path : str, path-like or None
+        loss : str or callable
+            The setting; one with parameters is told apart by these too.
         seeds : dict
         saved : dict or None
-            Content of the file at the path.
+            Content of the checkpoint.
         """
-        if path is None:
+        if self.checkpoint is None:
             return None
         tensors = [tensor for part in rows if part is not None for tensor in (part.X, part.y, part.weight)]
-        mark = fingerprint(self.get_params(deep=False), tensors)
+        mark = fingerprint(self.get_params(deep=False), loss, tensors)
         if saved is not None:
-            go_on(run, saved, mark, path)
-        return checkpoint_writer(path, mark, seeds)
+            go_on(run, saved, mark, self.checkpoint)
+        return checkpoint_writer(self.checkpoint, mark, seeds)
 
     def _keep_run(self, run: Run, device: torch.device, sizes: tuple[float, float | None]) -> None:
         """Store what a run leaves behind, and the effective sizes of its rows."""
         self.device_ = str(device)
-        self.module_ = run.module.cpu().eval()
+        self.module_: Any = run.module.cpu().eval()
         self.history_ = run.history
         self.layer_names_ = run.norms.names
         self.best_epoch_ = int(run.best_epoch[0]) if run.n_models == 1 else run.best_epoch.numpy()

@@ -31,7 +31,6 @@ from shiftfix.mlp._settings import (
     Network,
     Objective,
     Penalties,
-    Running,
     Steps,
     Stopping,
     Training,
@@ -137,7 +136,7 @@ class Scales:
 
 # Of several concerns the last comes first in the constructor.
 @concern
-class BaseMLP(BaseTrainer, Running, Fitting, Penalties, Weighting, Stopping, Steps, Objective, Network):
+class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, Objective, Network):
     """Shared fit and forward pass of the two estimators."""
 
     _multi_output: ClassVar[bool]
@@ -226,7 +225,7 @@ class BaseMLP(BaseTrainer, Running, Fitting, Penalties, Weighting, Stopping, Ste
         run = self._run(len(rows), objective, targets.n_outputs, seeds, device, goes_on)
         if not goes_on:
             warn_of_symmetry(part_of(self, Network))
-        write = self._checkpoint(run, (rows, validation_rows), training.checkpoint, seeds, saved)
+        write = self._checkpoint(run, (rows, validation_rows), self.loss, seeds, saved)
         with limited_threads(training.n_threads):
             train(run, rows, validation_rows, training, callbacks, write)
             accuracy = targets.accuracy(run.module, rows) if weights_may_rest(run) else None

@@ -14,7 +14,6 @@ from shiftfix.mlp._inputs import class_index_limit, module_inputs, module_rows, 
 from shiftfix.mlp._settings import (
     OwnModule,
     Penalties,
-    Running,
     Steps,
     Stopping,
     Training,
@@ -83,7 +82,7 @@ def check_outputs(module: torch.nn.Module, loss: Any, classes: bool, *sets: Rows
 
 # Of several concerns the last comes first in the constructor.
 @concern
-class WeightedTrainer(BaseTrainer, Running, Penalties, Weighting, Stopping, Steps, OwnModule):
+class WeightedTrainer(BaseTrainer, Penalties, Weighting, Stopping, Steps, OwnModule):
     """Train a torch module of your own with row weights, by the loop of the MLP estimators.
 
     Parameters
@@ -267,7 +266,7 @@ class WeightedTrainer(BaseTrainer, Running, Penalties, Weighting, Stopping, Step
         with limited_threads(training.n_threads), borrowed_generators(device, seeds["dropout"]) as generators:
             check_outputs(module, self.loss, self._of_classes, rows, validation_rows)
             run = make_run(module, loss, len(rows), seeds["order"], training, generators=generators)
-            write = self._checkpoint(run, (rows, validation_rows), training.checkpoint, seeds, saved)
+            write = self._checkpoint(run, (rows, validation_rows), self.loss, seeds, saved)
             train(run, rows, validation_rows, training, callbacks, write)
         warn_of_gradients(run.norms.names, run.history.get("gradient_norm"))
         if weights_may_rest(run):

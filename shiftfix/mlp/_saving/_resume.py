@@ -86,10 +86,9 @@ def saved_run(running: Running, max_epochs: int, seeds: dict[str, Any]) -> dict[
     return saved
 
 
-def fingerprint(settings: Mapping[str, Any], tensors: list[torch.Tensor]) -> str:
-    """Digest of the settings and the rows, which a resumed run must share."""
+def fingerprint(settings: Mapping[str, Any], loss: Any, tensors: list[torch.Tensor]) -> str:
+    """Digest of the settings, the parameters of a loss that has some, and the rows, which a resumed run must share."""
     texts = [[name, setting_text(value)] for name, value in sorted(settings.items()) if name not in FREE_ON_RESUME]
-    loss = settings["loss"]
     more = list(loss.state_dict().values()) if isinstance(loss, torch.nn.Module) else []
     return digest(texts, [tensor.cpu() for tensor in (*tensors, *more)])
 
