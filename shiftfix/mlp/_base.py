@@ -13,7 +13,7 @@ from shiftfix._validation import import_optional
 from shiftfix.mlp._network import describe
 from shiftfix.mlp._saving import check_writable, checkpoint_writer, fingerprint, go_on, saved_run
 from shiftfix.mlp._settings import Running, Training, concern
-from shiftfix.mlp._training import Rows, Run, check_callbacks, draw_seeds, fit_loop, resolve_device
+from shiftfix.mlp._training import Rows, Run, check_callbacks, draw_seeds, resolve_device
 
 
 @contextmanager
@@ -28,17 +28,9 @@ def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
         raise
 
 
-def train(
-    run: Run,
-    training: Rows,
-    validation: Rows | None,
-    running: Running,
-    callbacks: tuple[Any, ...],
-    write: Callable[[Run], None] | None,
-) -> None:
-    """Run the loop on rows that are on the device, with a bar over the epochs where one is asked for."""
-    progress = import_optional("tqdm", "cli").tqdm if running.progress else None
-    fit_loop(run, training, validation, callbacks=callbacks, checkpoint=write, progress=progress)
+def progress_bar(running: Running) -> Callable[[range], Any] | None:
+    """What wraps the range of epochs, where a bar is asked for."""
+    return import_optional("tqdm", "cli").tqdm if running.progress else None
 
 
 def weights_may_rest(run: Run) -> bool:

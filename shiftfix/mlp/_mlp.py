@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from shiftfix._validation import check_count, check_generator, check_sample_weight
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._base import BaseTrainer, can_interpolate, train, unchanged_on_error, weights_may_rest
+from shiftfix.mlp._base import BaseTrainer, can_interpolate, progress_bar, unchanged_on_error, weights_may_rest
 from shiftfix.mlp._inputs import FLOATS, parts_of_eval_set, present, rows_on, scaled_rows
 from shiftfix.mlp._network import build_network, is_random, remove_generators, warn_of_symmetry
 from shiftfix.mlp._prediction import network_outputs, sampled_outputs
@@ -121,17 +121,9 @@ class Scales:
     features: StandardScaler | None
     targets: Targets
 
-    def rows(
-        self,
-        X: NDArray,
-        codes: NDArray,
-        weight: NDArray[np.float64],
-        device: torch.device,
-        unit: float | None = None,
-    ) -> Rows:
-        """Scaled rows on the device, with weights of mean 1, or divided by a unit."""
-        targets = torch.as_tensor(self.targets.encode(codes))
-        return rows_on(device, scaled_rows(X, self.features), targets, weight, unit=unit)
+    def tensors(self, X: NDArray, codes: NDArray) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the network takes, and what the loss takes."""
+        return scaled_rows(X, self.features), torch.as_tensor(self.targets.encode(codes))
 
 
 # Of several concerns the last comes first in the constructor.
@@ -216,18 +208,29 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, Objec
         objective = self._loss_function(targets)
         seeds, saved = self._start(training, self.n_models)
 
-        source, validation = self._split(X, y, weight, sample_weight is not None, eval_set, targets, seeds["split"])
+        (X, codes, weight), validation = self._split(
+            X, y, weight, sample_weight is not None, eval_set, targets, seeds["split"]
+        )
         check_schedule(training.schedule, validation is not None)
-        scales = Scales(self.scaler_, targets) if goes_on else self._learn_scales(targets, *source)
-        sizes = warn_of_few_rows(source[2], None if validation is None else validation[2])
-        rows = scales.rows(*source, device)
-        validation_rows = None if validation is None else scales.rows(*validation, device)
+        scales = Scales(self.scaler_, targets) if goes_on else self._learn_scales(targets, X, codes, weight)
+        sizes = warn_of_few_rows(weight, None if validation is None else validation[2])
+        rows, validation_rows = rows_on(device, *scales.tensors(X, codes), weight), None
+        if validation is not None:
+            X, codes, weight = validation
+            validation_rows = rows_on(device, *scales.tensors(X, codes), weight)
         run = self._run(len(rows), objective, targets.n_outputs, seeds, device, goes_on)
         if not goes_on:
             warn_of_symmetry(part_of(self, Network))
         write = self._checkpoint(run, (rows, validation_rows), self.loss, seeds, saved)
         with limited_threads(training.n_threads):
-            train(run, rows, validation_rows, training, callbacks, write)
+            fit_loop(
+                run,
+                rows,
+                validation_rows,
+                callbacks=callbacks,
+                checkpoint=write,
+                progress=progress_bar(training),
+            )
             accuracy = targets.accuracy(run.module, rows) if weights_may_rest(run) else None
         warn_of_gradients(run.norms.names, run.history.get("gradient_norm"))
         if weights_may_rest(run):
@@ -252,7 +255,8 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, Objec
         weight, unit = weights_in_unit(weight, training, None if state is None else state["unit"])
         weight = weight * targets.factors(codes, weight)(codes)
         scales = self._learn_scales(targets, X, codes, weight) if first else Scales(self.scaler_, targets)
-        rows = scales.rows(X, codes, weight, device, unit.setdefault("trained mean", weight.mean()))
+        trained_mean = unit.setdefault("trained mean", weight.mean())
+        rows = rows_on(device, *scales.tensors(X, codes), weight, unit=trained_mean)
         continued = continued_settings(training, None if state is None else state["continued"])
         seeds = self._seeds(self.n_models) if state is None else state["seeds"]
         run = self._run(len(rows), objective, targets.n_outputs, seeds, device, not first)

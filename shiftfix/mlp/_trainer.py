@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._base import BaseTrainer, can_interpolate, train, unchanged_on_error, weights_may_rest
+from shiftfix.mlp._base import BaseTrainer, can_interpolate, progress_bar, unchanged_on_error, weights_may_rest
 from shiftfix.mlp._inputs import class_index_limit, module_inputs, module_rows, parts_of_eval_set, rows_on
 from shiftfix.mlp._settings import (
     OwnModule,
@@ -29,6 +29,7 @@ from shiftfix.mlp._training import (
     borrowed_generators,
     check_loss,
     check_schedule,
+    fit_loop,
     forward,
     hold_out,
     limited_threads,
@@ -267,7 +268,14 @@ class WeightedTrainer(BaseTrainer, Penalties, Weighting, Stopping, Steps, OwnMod
             check_outputs(module, self.loss, self._of_classes, rows, validation_rows)
             run = make_run(module, loss, len(rows), seeds["order"], training, generators=generators)
             write = self._checkpoint(run, (rows, validation_rows), self.loss, seeds, saved)
-            train(run, rows, validation_rows, training, callbacks, write)
+            fit_loop(
+                run,
+                rows,
+                validation_rows,
+                callbacks=callbacks,
+                checkpoint=write,
+                progress=progress_bar(training),
+            )
         warn_of_gradients(run.norms.names, run.history.get("gradient_norm"))
         if weights_may_rest(run):
             warn_of_inactive_weights(run.history["weight_effect"], can_interpolate(run, rows), None)

@@ -1,4 +1,4 @@
-"""The training loop, in short steps: train_step -> run_epoch -> train_epoch -> fit_loop.
+"""The training loop, in short steps: train_step -> run_epoch -> fit_loop.
 
 Row weights are normalised to mean 1 once, over the whole training set. A batch contributes
 sum(w_i l_i) / batch_size, which in expectation over batches is the weighted mean loss; dividing by the
@@ -193,7 +193,11 @@ def fit_loop(
         run.finite = {"loss": float("inf"), "epoch": run.epoch, "state": _copy_of(run.module)}
     epochs = range(run.epoch + 1, (run.epoch if run.stop else run.max_epochs) + 1)
     for _ in epochs if progress is None else progress(epochs):
-        if not (train_epoch(run, training) if validation is None else validated_epoch(run, training, validation)):
+        before = _copy_of(run.module) if validation is None else {}
+        record(run, "learning_rate", run.optimizer.param_groups[0]["lr"])
+        losses = record_losses(run, *run_epoch(run, training))
+        finite = keep_last(run, losses, before) if validation is None else validate(run, losses, validation)
+        if not finite:
             _back_to_finite(run)
             break
         notify(callbacks, "on_epoch_end", run)
@@ -214,44 +218,8 @@ def measure_pull(run: Run, training: Rows) -> None:
         run.history[name] = [nothing] * run.epoch
 
 
-def train_epoch(run: Run, training: Rows) -> bool:
-    """One epoch without validation, and a copy of the network with the least loss so far.
-
-    False when a number is no longer finite; nothing is kept then.
-    """
-    before = _copy_of(run.module)
-    losses = recorded_epoch(run, training)
-    if not (losses.isfinite().all() and all_finite(run.module)):
-        return False
-    run.best_epoch[:] = run.epoch
-    # The losses met in an epoch are those of the parameters it began with.
-    if run.finite is not None and float(losses.mean()) <= run.finite["loss"]:
-        run.finite = {"loss": float(losses.mean()), "epoch": run.epoch - 1, "state": before}
-    run.schedule.step()
-    return True
-
-
-def validated_epoch(run: Run, training: Rows, validation: Rows) -> bool:
-    """One epoch and its validation, and a copy of the network with the least validation loss so far.
-
-    False when a number is no longer finite; nothing is kept then.
-    """
-    losses = recorded_epoch(run, training)
-    validated, unweighted, _ = mean_losses(run, validation)
-    record(run, "validation_loss", validated)
-    record(run, "validation_loss_unweighted", unweighted)
-    if not (losses.isfinite().all() and validated.isfinite().all() and all_finite(run.module)):
-        return False
-    keep_best(run, validated)
-    run.stop |= run.out_of_patience
-    run.schedule.step(float(validated.mean()))
-    return True
-
-
-def recorded_epoch(run: Run, training: Rows) -> torch.Tensor:
-    """One epoch and its entries in the history; the weighted loss met, of shape () or (n_models,)."""
-    record(run, "learning_rate", run.optimizer.param_groups[0]["lr"])
-    losses, weight = run_epoch(run, training)
+def record_losses(run: Run, losses: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Enter what an epoch met in the history; its weighted loss, of shape () or (n_models,)."""
     run.epoch += 1
     drawn = run.weighting == "resample"
     weighted, unweighted, pull = loss_summary(losses, weight, run.floor, drawn)
@@ -262,6 +230,42 @@ def recorded_epoch(run: Run, training: Rows) -> torch.Tensor:
         record(run, "weight_effect", pull / start)
         record(run, "train_interpolation", interpolated_share(losses, weight, run.floor, drawn, start))
     return weighted
+
+
+def keep_last(run: Run, losses: torch.Tensor, before: dict[str, torch.Tensor]) -> bool:
+    """End an epoch without validation; whether all numbers are finite, else nothing is kept.
+
+    Parameters
+    ----------
+    run : Run
+    losses : Tensor of shape () or (n_models,)
+        Weighted, as met in the epoch: those of the parameters it began with.
+    before : dict of str to Tensor
+        These parameters.
+    """
+    if not (losses.isfinite().all() and all_finite(run.module)):
+        return False
+    run.best_epoch[:] = run.epoch
+    if run.finite is not None and float(losses.mean()) <= run.finite["loss"]:
+        run.finite = {"loss": float(losses.mean()), "epoch": run.epoch - 1, "state": before}
+    run.schedule.step()
+    return True
+
+
+def validate(run: Run, losses: torch.Tensor, validation: Rows) -> bool:
+    """End an epoch by its validation; whether all numbers are finite, else nothing is kept.
+
+    ``losses`` are those met in the epoch, weighted, of shape () or (n_models,).
+    """
+    validated, unweighted, _ = mean_losses(run, validation)
+    record(run, "validation_loss", validated)
+    record(run, "validation_loss_unweighted", unweighted)
+    if not (losses.isfinite().all() and validated.isfinite().all() and all_finite(run.module)):
+        return False
+    keep_best(run, validated)
+    run.stop |= run.out_of_patience
+    run.schedule.step(float(validated.mean()))
+    return True
 
 
 def _back_to_finite(run: Run) -> None:
@@ -279,5 +283,5 @@ def _back_to_finite(run: Run) -> None:
         f"The loss or a parameter became infinite or NaN in epoch {run.epoch}: training stopped, and the network of "
         f"epoch {kept} is kept, the best finite one; {advice}",
         NonFiniteLossWarning,
-        stacklevel=6,
+        stacklevel=5,
     )
