@@ -28,6 +28,14 @@ def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
         raise
 
 
+def callbacks_and_device(running: Running) -> tuple[tuple[Any, ...], torch.device]:
+    """The callbacks, and the device; raise ShiftDataError for those and for a checkpoint that cannot be written."""
+    callbacks = check_callbacks(running.callbacks)
+    if running.checkpoint is not None:
+        check_writable(running.checkpoint)
+    return callbacks, resolve_device(running.device)
+
+
 def progress_bar(running: Running) -> Callable[[range], Any] | None:
     """What wraps the range of epochs, where a bar is asked for."""
     return import_optional("tqdm", "cli").tqdm if running.progress else None
@@ -51,14 +59,6 @@ class BaseTrainer(Running, BaseEstimator, metaclass=ABCMeta):
     @abstractmethod
     def _row_shape(self) -> tuple[int, ...]:
         """Shape of one row."""
-
-    @staticmethod
-    def _door(running: Running) -> tuple[tuple[Any, ...], torch.device]:
-        """The callbacks, and the device; raise ShiftDataError for those and for a checkpoint that cannot be written."""
-        callbacks = check_callbacks(running.callbacks)
-        if running.checkpoint is not None:
-            check_writable(running.checkpoint)
-        return callbacks, resolve_device(running.device)
 
     def _seeds(self, n_models: int) -> dict[str, Any]:
         return draw_seeds(self.random_state, n_models)

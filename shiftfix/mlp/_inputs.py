@@ -125,12 +125,7 @@ def module_targets(y: Any, name: str, n_rows: int, loss: Any, classes: bool, dty
     if y.ndim == 0 or len(y) != n_rows:
         raise ShiftDataError(f"{name}X has {n_rows} rows and {name}y has shape {tuple(y.shape)}: pass one y per row.")
     if classes:
-        if y.ndim != 1 or y.is_floating_point() or y.is_complex() or (y < 0).any():
-            raise ShiftDataError(
-                f"loss={loss!r} needs {name}y as class indices, whole numbers from 0 in one column; found "
-                f"{y.dtype} of shape {tuple(y.shape)}."
-            )
-        return y.long()
+        return class_indices(y, name, loss)
     if isinstance(loss, str):
         y = y.to(dtype).reshape(len(y), -1)
     elif y.is_floating_point():
@@ -138,6 +133,16 @@ def module_targets(y: Any, name: str, n_rows: int, loss: Any, classes: bool, dty
     if y.is_floating_point() and not bool(y.isfinite().all()):
         raise ShiftDataError(f"{name}y contains NaN or infinity: drop those rows.")
     return y
+
+
+def class_indices(y: torch.Tensor, name: str, loss: Any) -> torch.Tensor:
+    """Class indices as int64; raise ShiftDataError for anything else than whole numbers from 0 in one column."""
+    if y.ndim != 1 or y.is_floating_point() or y.is_complex() or (y < 0).any():
+        raise ShiftDataError(
+            f"loss={loss!r} needs {name}y as class indices, whole numbers from 0 in one column; found "
+            f"{y.dtype} of shape {tuple(y.shape)}."
+        )
+    return y.long()
 
 
 def module_rows(

@@ -14,7 +14,14 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from shiftfix._validation import check_count, check_generator, check_sample_weight
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._base import BaseTrainer, can_interpolate, progress_bar, unchanged_on_error, weights_may_rest
+from shiftfix.mlp._base import (
+    BaseTrainer,
+    callbacks_and_device,
+    can_interpolate,
+    progress_bar,
+    unchanged_on_error,
+    weights_may_rest,
+)
 from shiftfix.mlp._inputs import FLOATS, parts_of_eval_set, present, rows_on, scaled_rows
 from shiftfix.mlp._network import build_network, is_random, remove_generators, warn_of_symmetry
 from shiftfix.mlp._prediction import network_outputs, sampled_outputs
@@ -200,7 +207,7 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, Objec
     def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> Self:
         self._check_settings()
         training = part_of(self, Training)
-        callbacks, device = self._door(training)
+        callbacks, device = callbacks_and_device(training)
         goes_on = self.warm_start and hasattr(self, "module_")
         X, y = self._validate(X, y, reset=not goes_on)
         weight, X, y = present(check_row_weights(sample_weight, len(X)), X, y)
@@ -245,7 +252,7 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, Objec
             raise ShiftDataError('partial_fit sees no held-out rows: set early_stopping="auto" or False.')
         check_schedule(self.schedule, has_validation=False)
         training = part_of(self, Training)
-        callbacks, device = self._door(training)
+        callbacks, device = callbacks_and_device(training)
         X, y = self._validate(X, y, reset=first)
         weight, X, y = present(check_sample_weight(sample_weight, len(X)), X, y)
         objective = self._loss_function(targets)

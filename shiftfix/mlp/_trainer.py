@@ -9,7 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._base import BaseTrainer, can_interpolate, progress_bar, unchanged_on_error, weights_may_rest
+from shiftfix.mlp._base import (
+    BaseTrainer,
+    callbacks_and_device,
+    can_interpolate,
+    progress_bar,
+    unchanged_on_error,
+    weights_may_rest,
+)
 from shiftfix.mlp._inputs import class_index_limit, module_inputs, module_rows, parts_of_eval_set, rows_on
 from shiftfix.mlp._settings import (
     OwnModule,
@@ -250,7 +257,7 @@ class WeightedTrainer(BaseTrainer, Penalties, Weighting, Stopping, Steps, OwnMod
         check_training(training)
         check_module(self.module)
         loss = check_loss(self.loss, CLASSIFICATION_LOSSES | REGRESSION_LOSSES)
-        callbacks, device = self._door(training)
+        callbacks, device = callbacks_and_device(training)
         X, y, weight = self._arrays(X, y, sample_weight, "")
         full = training_weights(weight, 1.0, training.clip)
         seeds, saved = self._start(training, 1)

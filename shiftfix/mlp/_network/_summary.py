@@ -26,16 +26,21 @@ def describe(module: nn.Module, input_shape: tuple[int, ...]) -> str:
         they return first, n for the number of rows; at the end those that are never called but have parameters. The
         last line has the total, in which a parameter that two layers share counts once.
     """
-    layers = {
-        name or "module": layer
-        for name, layer in module.named_modules()
-        if not list(layer.children()) or list(layer.parameters(recurse=False))
-    }
+    layers = _described_layers(module)
     two, three = (_output_shapes(module, layers, (n_rows, *input_shape)) for n_rows in (2, 3))
     called = [_line(name, layers[name], _output_text(two[name], three[name])) for name in two]
     others = [_line(name, layer, "not called") for name, layer in layers.items() if name not in two and _n_own(layer)]
     total = sum(p.numel() for p in module.parameters())
     return _table([HEAD, *called, *others], f"{total:,} parameters")
+
+
+def _described_layers(module: nn.Module) -> dict[str, nn.Module]:
+    """Modules without children, and those with parameters of their own, by name."""
+    return {
+        name or "module": layer
+        for name, layer in module.named_modules()
+        if not list(layer.children()) or list(layer.parameters(recurse=False))
+    }
 
 
 def _n_own(layer: nn.Module) -> int:
@@ -53,7 +58,7 @@ def _output_text(of_two: tuple[int, ...], of_three: tuple[int, ...]) -> str:
     The axis of the rows is the one that grows with them: by several for a row where others were merged in.
     """
     sizes = [(a, b - a) for a, b in zip(of_two, of_three, strict=True)]
-    texts = [str(a) if growth == 0 else "n" if growth == 1 else f"{growth}n" for a, growth in sizes]
+    texts = [f"{growth if growth > 1 else ''}n" if growth else str(a) for a, growth in sizes]
     return f"({', '.join(texts)})"
 
 

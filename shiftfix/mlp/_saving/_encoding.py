@@ -42,23 +42,30 @@ def storable(value: Any, where: str) -> Any:
     if kind in (list, tuple):
         return kind(storable(item, f"{where}[{position}]") for position, item in enumerate(value))
     if kind in DICTS:
-        for key in value:
-            if type(key) not in PLAIN:
-                raise ShiftDataError(
-                    f"{where} has the key {reprlib.repr(key)}, a {type(key).__name__}: text or a Python number is "
-                    "needed."
-                )
-        return {key: storable(item, f"{where}[{key!r}]") for key, item in value.items()}
+        return {storable_key(key, where): storable(item, f"{where}[{key!r}]") for key, item in value.items()}
     if kind in TENSORS and value.layout == torch.strided and not value.is_quantized and value.device.type != "meta":
-        dense = value.detach().cpu().resolve_conj().resolve_neg()
-        # torch.save writes the whole memory behind a view.
-        if not dense.is_contiguous() or dense.untyped_storage().nbytes() != dense.nbytes:
-            dense = dense.clone(memory_format=torch.contiguous_format)
-        return dense
+        return storable_tensor(value)
     raise ShiftDataError(
         f"{where} is {reprlib.repr(value)}, a {kind.__name__}, which could not be read back without running code: "
         "store a dense tensor, a Python number, text, a bool or None, in dicts, lists or tuples."
     )
+
+
+def storable_key(key: Any, where: str) -> Any:
+    """The key of a dict, as it is; raise ShiftDataError when it could not be read back."""
+    if type(key) not in PLAIN:
+        raise ShiftDataError(
+            f"{where} has the key {reprlib.repr(key)}, a {type(key).__name__}: text or a Python number is needed."
+        )
+    return key
+
+
+def storable_tensor(value: torch.Tensor) -> torch.Tensor:
+    """On the CPU, with no memory but its own: torch.save writes the whole memory behind a view."""
+    dense = value.detach().cpu().resolve_conj().resolve_neg()
+    if not dense.is_contiguous() or dense.untyped_storage().nbytes() != dense.nbytes:
+        dense = dense.clone(memory_format=torch.contiguous_format)
+    return dense
 
 
 def _feed(hasher: Any, value: Any) -> None:

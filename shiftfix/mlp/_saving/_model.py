@@ -14,9 +14,9 @@ Estimator = TypeVar("Estimator", bound=BaseEstimator)
 WRONG = "The file holds no estimator that this version of shiftfix can read"
 
 
-def _private(estimator_class: type) -> tuple[str, ...]:
-    """Names of the private attributes that a class wants kept; its ``_saved_private``, or none."""
-    return getattr(estimator_class, "_saved_private", ())
+def _is_kept(estimator: BaseEstimator, name: str) -> bool:
+    """Whether an attribute is learned, or one of the private ones that the class names in ``_saved_private``."""
+    return (is_learned(name) or name in getattr(estimator, "_saved_private", ())) and name != "module_"
 
 
 def pack_estimator(estimator: Any) -> dict[str, Any]:
@@ -56,14 +56,8 @@ def pack_estimator(estimator: Any) -> dict[str, Any]:
             "The fitted network has other layers than the settings ask for, and would come back as another: put back "
             "those that were set after fit, or fit again."
         )
-    private = _private(type(estimator))
-    learned = {
-        name: value
-        for name, value in vars(estimator).items()
-        if (is_learned(name) or name in private) and name != "module_"
-    }
     try:
-        fitted = {name: encode(value, name) for name, value in learned.items()}
+        fitted = {name: encode(value, name) for name, value in vars(estimator).items() if _is_kept(estimator, name)}
     except NotStorableError as error:
         where, value = error.args
         raise ShiftDataError(
@@ -115,7 +109,7 @@ def unpack_estimator(content: Any, expected_class: type[Estimator]) -> Estimator
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ShiftDataError(f"{WRONG} ({error}): upgrade.") from error
     for name, value in fitted.items():
-        if is_learned(name) or name in _private(expected_class):
+        if _is_kept(estimator, name):
             setattr(estimator, name, value)
     module = estimator._build_module()
     try:

@@ -51,6 +51,23 @@ def stratified_split(
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
+def n_held_out(n_rows: int, weighted: bool, stopping: Stopping) -> int:
+    """Number of rows to hold out, 0 for none; raise ShiftDataError when none would be left to train on."""
+    found = int(np.ceil(stopping.validation_fraction * n_rows))
+    if stopping.early_stopping == "auto":
+        stops = weighted and found >= MIN_AUTO_VALIDATION_ROWS
+    else:
+        stops = stopping.early_stopping
+    if not stops:
+        return 0
+    if found >= n_rows:
+        raise ShiftDataError(
+            f"{n_rows} rows cannot be split with validation_fraction={stopping.validation_fraction}: pass more rows, "
+            "an eval_set, or early_stopping=False."
+        )
+    return found
+
+
 def hold_out(
     rows: Columns, weighted: bool, eval_set: Columns | None, stopping: Stopping, seed: int, stratify: bool
 ) -> tuple[Columns, Columns | None]:
@@ -79,18 +96,9 @@ def hold_out(
             raise ShiftDataError("eval_set is given with early_stopping=False: drop one of them.")
         return rows, eval_set
     n_rows = len(rows[0])
-    n_validation = int(np.ceil(stopping.validation_fraction * n_rows))
-    if stopping.early_stopping == "auto":
-        stops = weighted and n_validation >= MIN_AUTO_VALIDATION_ROWS
-    else:
-        stops = stopping.early_stopping
-    if not stops:
+    n_validation = n_held_out(n_rows, weighted, stopping)
+    if n_validation == 0:
         return rows, None
-    if n_validation >= n_rows:
-        raise ShiftDataError(
-            f"{n_rows} rows cannot be split with validation_fraction={stopping.validation_fraction}: pass more rows, "
-            "an eval_set, or early_stopping=False."
-        )
     rng = np.random.default_rng(seed)
     if stratify:
         training, validation = stratified_split(rows[1], n_validation, rng)

@@ -165,6 +165,11 @@ def class_weights(
         return mass.sum() / (len(classes) * mass)
     if not isinstance(class_weight, dict):
         raise ShiftDataError(f'class_weight={class_weight!r}: None, "balanced" or a dict of classes is needed.')
+    return _weights_by_name(class_weight, classes)
+
+
+def _weights_by_name(class_weight: dict, classes: NDArray) -> NDArray[np.float64]:
+    """Weight of each class, 1 for those that are not named."""
     known = classes.tolist()
     unknown = [label for label in class_weight if label not in known]
     if unknown:

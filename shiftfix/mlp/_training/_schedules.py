@@ -79,10 +79,15 @@ def check_schedule(schedule: Any, has_validation: bool = True) -> None:
             f"schedule={schedule!r}: None, one of {', '.join(map(repr, SCHEDULES))}, or a class from "
             "torch.optim.lr_scheduler, such as functools.partial(StepLR, step_size=30), is needed."
         )
-    made_by = schedule.func if isinstance(schedule, partial) else schedule
-    plateau = isinstance(made_by, type) and issubclass(made_by, lr_scheduler.ReduceLROnPlateau)
-    if (plateau or schedule == "plateau") and not has_validation:
+    if not has_validation and _waits_for_plateau(schedule):
         raise ShiftDataError(f"schedule={schedule!r} {NEEDS_VALIDATION}")
+
+
+def _waits_for_plateau(schedule: Any) -> bool:
+    made_by = schedule.func if isinstance(schedule, partial) else schedule
+    if isinstance(made_by, type):
+        return issubclass(made_by, lr_scheduler.ReduceLROnPlateau)
+    return isinstance(schedule, str) and schedule == "plateau"
 
 
 def make_schedule(
