@@ -13,10 +13,10 @@
 This folder knows only ``sample_weight``, never where the weights came from.
 """
 
-from shiftfix.mlp._estimators import MLPClassifier, MLPRegressor
-from shiftfix.mlp._losses import huber, polynomial_tail, smooth_l1
-from shiftfix.mlp._row_weights import weighted_loss
+from shiftfix.mlp._classifier import MLPClassifier
+from shiftfix.mlp._regressor import MLPRegressor
 from shiftfix.mlp._trainer import WeightedTrainer
+from shiftfix.mlp._training import huber, polynomial_tail, smooth_l1, weighted_loss
 
 __all__ = [
     "MLPClassifier",

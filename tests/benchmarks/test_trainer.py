@@ -20,8 +20,8 @@ from torch import nn
 from torch.nn import functional
 
 from shiftfix.mlp import MLPClassifier
-from shiftfix.mlp._dropout import Dropout
-from shiftfix.mlp._module import build_mlp
+from shiftfix.mlp._network._dropout import Dropout
+from shiftfix.mlp._network._module import build_mlp
 
 # Features, hidden layers, classes, rows, batch size.
 SIZES = {

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from shiftfix.mlp import _batches
-from shiftfix.mlp._batches import Rows, batches, epoch_order, resampled_order
+from shiftfix.mlp._training import _batches
+from shiftfix.mlp._training._batches import Rows, batches, epoch_order, resampled_order
 
 
 def generators(*seeds):

@@ -7,7 +7,7 @@ from torch import nn
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp import MLPClassifier, MLPRegressor, WeightedTrainer
-from shiftfix.mlp._callbacks import EVENTS, check_callbacks, notify
+from shiftfix.mlp._training._callbacks import EVENTS, check_callbacks, notify
 
 
 class Log:

@@ -22,18 +22,14 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 import shiftfix
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp import MLPClassifier, MLPRegressor, _checkpoint
-from shiftfix.mlp._checkpoint import (
-    _decode,
-    _encode,
-    check_writable,
-    digest,
-    pack_estimator,
-    read,
-    unpack_estimator,
-    write_atomically,
-)
-from shiftfix.mlp._module import build_mlp
+from shiftfix.mlp import MLPClassifier, MLPRegressor
+from shiftfix.mlp._network._module import build_mlp
+from shiftfix.mlp._saving import _files as _checkpoint
+from shiftfix.mlp._saving._encoding import decode as _decode
+from shiftfix.mlp._saving._encoding import digest
+from shiftfix.mlp._saving._encoding import encode as _encode
+from shiftfix.mlp._saving._files import check_writable, read, write_atomically
+from shiftfix.mlp._saving._model import pack_estimator, unpack_estimator
 
 CONTENT = {
     "epoch": 3,
@@ -259,7 +255,7 @@ WRITER = """
     import json, os, random, signal, sys, time
     from pathlib import Path
     import torch
-    from shiftfix.mlp._checkpoint import read, write_atomically
+    from shiftfix.mlp._saving._files import read, write_atomically
     torch.set_num_threads(1)
     path, chance, report = Path(sys.argv[1]), random.Random(0), []
 

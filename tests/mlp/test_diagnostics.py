@@ -14,9 +14,9 @@ from torch import nn
 
 from shiftfix.exceptions import GradientWarning, InactiveWeightsWarning, LowEffectiveSizeWarning
 from shiftfix.mlp import MLPClassifier, MLPRegressor, WeightedTrainer
-from shiftfix.mlp._diagnostics import LayerNorms, loss_summary, warn_of_gradients
-from shiftfix.mlp._dropout import Dropout
-from shiftfix.mlp._layers import GaussianNoise, Linear
+from shiftfix.mlp._network._dropout import Dropout
+from shiftfix.mlp._network._layers import GaussianNoise, Linear
+from shiftfix.mlp._training._diagnostics import LayerNorms, loss_summary, warn_of_gradients
 
 
 def numbers(*values):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from shiftfix.mlp._dropout import DRAWN_AT_ONCE, Dropout, Masks, keep_mask
+from shiftfix.mlp._network._dropout import DRAWN_AT_ONCE, Dropout, Masks, keep_mask
 
 
 def generator(seed=0):

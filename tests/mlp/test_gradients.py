@@ -8,12 +8,13 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
-from shiftfix.mlp import _dropout
-from shiftfix.mlp._batches import Rows
-from shiftfix.mlp._layers import BatchNorm
-from shiftfix.mlp._loop import Run, train_step
-from shiftfix.mlp._losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
-from shiftfix.mlp._module import ACTIVATIONS, build_mlp
+from shiftfix.mlp._network import _dropout
+from shiftfix.mlp._network._layers import BatchNorm
+from shiftfix.mlp._network._module import ACTIVATIONS, build_mlp
+from shiftfix.mlp._training._batches import Rows
+from shiftfix.mlp._training._loop import train_step
+from shiftfix.mlp._training._losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
+from shiftfix.mlp._training._run import Run
 
 N_ROWS, N_FEATURES, HIDDEN = 6, 3, (4, 3)
 STEP = 1e-6

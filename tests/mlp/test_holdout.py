@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._holdout import random_split, stratified_split
+from shiftfix.mlp._training._holdout import random_split, stratified_split
 
 
 def test_held_out_rows_keep_the_shares_of_the_classes():

@@ -8,8 +8,8 @@ from scipy.stats import kstest, norm
 
 from shiftfix.exceptions import ShiftDataError, SymmetricUnitsWarning
 from shiftfix.mlp import MLPClassifier
-from shiftfix.mlp._initializers import CONSTANTS, GAINS, RANDOM, initialize
-from shiftfix.mlp._module import ACTIVATIONS, build_mlp
+from shiftfix.mlp._network._initializers import CONSTANTS, GAINS, RANDOM, initialize
+from shiftfix.mlp._network._module import ACTIVATIONS, build_mlp
 
 N_IN, N_OUT, GAIN = 300, 500, 1.7
 DEVIATIONS = {

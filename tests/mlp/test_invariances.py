@@ -12,8 +12,8 @@ from numpy.testing import assert_allclose
 from torch.optim import lr_scheduler
 
 from shiftfix.mlp import MLPClassifier, MLPRegressor
-from shiftfix.mlp._losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
-from shiftfix.mlp._optimizers import OPTIMIZERS
+from shiftfix.mlp._training._losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
+from shiftfix.mlp._training._optimizers import OPTIMIZERS
 
 EXACT = {
     "hidden_layer_sizes": (8, 6),

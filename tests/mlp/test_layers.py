@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose
 from torch import nn
 from torch.nn import functional
 
-from shiftfix.mlp._layers import BatchNorm, GaussianNoise, Linear
-from shiftfix.mlp._module import build_mlp
+from shiftfix.mlp._network._layers import BatchNorm, GaussianNoise, Linear
+from shiftfix.mlp._network._module import build_mlp
 
 
 def generator(seed=0):

@@ -713,7 +713,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_no_half_model(data, path, mo
 
     model = classifier().fit(*data)
     before = learned(model)
-    monkeypatch.setattr("shiftfix.mlp._trainer.write_atomically", full)
+    monkeypatch.setattr("shiftfix.mlp._saving._resume.write_atomically", full)
     with pytest.raises(OSError, match="No space"):
         model.set_params(checkpoint=path).fit(data[0][:60], data[1][:60])
     assert same(learned(model), before)

@@ -6,19 +6,19 @@ import torch
 from torch import nn
 
 from shiftfix.exceptions import NonFiniteLossWarning
-from shiftfix.mlp._batches import Rows
-from shiftfix.mlp._loop import (
+from shiftfix.mlp._training._batches import Rows
+from shiftfix.mlp._training._devices import limited_threads
+from shiftfix.mlp._training._loop import (
     CHUNK,
-    Run,
     chunk_size,
     fit_loop,
     forward,
-    limited_threads,
     mean_losses,
     run_epoch,
     train_step,
 )
-from shiftfix.mlp._losses import squared_error
+from shiftfix.mlp._training._losses import squared_error
+from shiftfix.mlp._training._run import Run
 
 
 def linear(weight=0.0):

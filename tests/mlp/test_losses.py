@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import entr, expit, logsumexp
 
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._losses import (
+from shiftfix.mlp._training._losses import (
     CLASSIFICATION_LOSSES,
     REGRESSION_LOSSES,
     absolute_error,

@@ -11,10 +11,11 @@ from scipy.stats import norm
 from torch import nn
 
 from shiftfix.mlp import WeightedTrainer
-from shiftfix.mlp._dropout import Dropout
-from shiftfix.mlp._initializers import linear_layer
-from shiftfix.mlp._layers import BatchNorm, GaussianNoise, Linear
-from shiftfix.mlp._module import ACTIVATIONS, build_mlp, describe, forget_masks, remove_generators
+from shiftfix.mlp._network._dropout import Dropout
+from shiftfix.mlp._network._initializers import linear_layer
+from shiftfix.mlp._network._layers import BatchNorm, GaussianNoise, Linear
+from shiftfix.mlp._network._module import ACTIVATIONS, build_mlp, forget_masks, remove_generators
+from shiftfix.mlp._network._summary import describe
 
 
 def generator(seed=0):

@@ -9,9 +9,9 @@ from numpy.testing import assert_allclose
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp import MLPClassifier, MLPRegressor
-from shiftfix.mlp import _estimators as estimators
-from shiftfix.mlp._module import build_mlp
-from shiftfix.mlp._monte_carlo import is_random, monte_carlo_outputs
+from shiftfix.mlp import _prediction as estimators
+from shiftfix.mlp._network._module import build_mlp
+from shiftfix.mlp._network._monte_carlo import is_random, monte_carlo_outputs
 
 
 def generator(seed=0):

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp import MLPClassifier, MLPRegressor
-from shiftfix.mlp._optimizers import FUSED, LARS, OPTIMIZERS, has_fused, make_optimizer
+from shiftfix.mlp._training._optimizers import FUSED, LARS, OPTIMIZERS, has_fused, make_optimizer
 
 CURVATURE = np.array([1.0, 4.0, 0.25])
 START = np.array([1.0, -2.0, 0.5])

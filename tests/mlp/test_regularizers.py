@@ -11,8 +11,9 @@ from torch import nn
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp import MLPRegressor
-from shiftfix.mlp._layers import mark_stacked
-from shiftfix.mlp._regularizers import Regularizers, weights_of
+from shiftfix.mlp._network._layers import mark_stacked
+from shiftfix.mlp._training._regularizers import weights_of
+from tests.mlp.settings import Regularizers
 
 LR = 0.1
 

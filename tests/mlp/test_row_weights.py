@@ -11,15 +11,15 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose
 
 from shiftfix.exceptions import LowEffectiveSizeWarning, ShiftDataError
-from shiftfix.mlp._row_weights import (
+from shiftfix.mlp._training._row_weights import (
     check_row_weights,
-    check_weight_settings,
     class_weights,
     training_weights,
     warn_of_few_rows,
     weighted_loss,
 )
 from shiftfix.weights import clip_weights, normalize_weights, temper_weights
+from tests.mlp.settings import check_weight_settings
 
 positive = arrays(float, st.integers(1, 30), elements=st.floats(1e-3, 1e3))
 

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from torch.optim import lr_scheduler
 
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._schedules import SCHEDULES, WarmUp, check_schedule, make_schedule
+from shiftfix.mlp._training._schedules import SCHEDULES, WarmUp, check_schedule, make_schedule
 
 LR = 0.3
 LENGTHS = [1, 2, 3, 4, 10, 100, 101]

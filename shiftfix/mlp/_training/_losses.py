@@ -22,15 +22,20 @@ Ioffe, Shlens & Wojna (2016), CVPR, section 7.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from torch import Tensor
 from torch.nn import functional
 
 from shiftfix._validation import check_number
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._settings import ClassLoss, NumberLoss
 
 # Of the bend of the polynomial tail: beyond it e^-|beta| nears the least float32.
 LARGEST_BETA = 80.0
@@ -38,11 +43,11 @@ LARGEST_BETA = 80.0
 LARGEST_LOGIT = 1e6
 
 
-def _check_smoothing(label_smoothing):
+def _check_smoothing(label_smoothing: float) -> None:
     check_number(label_smoothing, "label_smoothing", least=0, below=1)
 
 
-def cross_entropy(logits, class_index, label_smoothing=0.0):
+def cross_entropy(logits: Tensor, class_index: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """-log softmax(logits)[class], in nats; through log-sum-exp, so that large logits stay finite.
 
     Parameters
@@ -65,7 +70,7 @@ def cross_entropy(logits, class_index, label_smoothing=0.0):
     return functional.cross_entropy(logits, class_index, reduction="none", label_smoothing=label_smoothing)
 
 
-def binary_cross_entropy(logits, class_index, label_smoothing=0.0):
+def binary_cross_entropy(logits: Tensor, class_index: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """-log of the logistic probability of the class, in nats, from the logit of class 1.
 
     Parameters
@@ -89,7 +94,7 @@ def binary_cross_entropy(logits, class_index, label_smoothing=0.0):
     return functional.binary_cross_entropy_with_logits(logits.squeeze(1), share, reduction="none")
 
 
-def class_margins(logits):
+def class_margins(logits: Tensor) -> Tensor:
     """m_k = z_k - log sum_{j != k} e^{z_j} of every class k, shape (n_rows, n_classes), for two classes or more.
 
     log(sum e^z - e^{z_k}) loses all digits where class k is nearly all of the sum. That can be the largest logit only,
@@ -103,7 +108,7 @@ def class_margins(logits):
     return logits - rest
 
 
-def _join(alpha, beta):
+def _join(alpha: float, beta: float) -> tuple[float, float, float]:
     # Height and steepness of the logistic loss at beta, and the length c over which the tail halves for alpha = 1.
     check_number(alpha, "alpha", above=0, below=math.inf)
     check_number(beta, "beta", least=-LARGEST_BETA, most=LARGEST_BETA)
@@ -111,7 +116,7 @@ def _join(alpha, beta):
     return height, steepness, alpha * height / steepness
 
 
-def tail_loss(margin, alpha=1.0, beta=1.0):
+def tail_loss(margin: Tensor, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
     """l(m) of :func:`polynomial_tail`, elementwise."""
     height, _, length = _join(alpha, beta)
     # Clamped, so that the branch not taken has a finite gradient.
@@ -120,7 +125,9 @@ def tail_loss(margin, alpha=1.0, beta=1.0):
     return torch.where(margin < beta, -functional.logsigmoid(margin), tail)
 
 
-def polynomial_tail(logits, class_index, label_smoothing=0.0, alpha=1.0, beta=1.0):
+def polynomial_tail(
+    logits: Tensor, class_index: Tensor, label_smoothing: float = 0.0, alpha: float = 1.0, beta: float = 1.0
+) -> Tensor:
     """Loss of the margin of the class that is logistic at first and falls like a power of the margin later.
 
     With m = m_y as at the top of this file, L0 = log(1 + e^-beta), S0 = 1 / (1 + e^beta) and c = alpha L0 / S0,
@@ -169,7 +176,7 @@ def polynomial_tail(logits, class_index, label_smoothing=0.0, alpha=1.0, beta=1.
     return (1 - label_smoothing) * own + label_smoothing * tail_loss(margins, alpha, beta).mean(dim=1)
 
 
-def _check_shapes(prediction, y):
+def _check_shapes(prediction: Tensor, y: Tensor) -> None:
     # (n,) against (n, 1) would be n x n residuals.
     if prediction.shape != y.shape:
         raise ShiftDataError(
@@ -178,19 +185,19 @@ def _check_shapes(prediction, y):
         )
 
 
-def squared_error(prediction, y):
+def squared_error(prediction: Tensor, y: Tensor) -> Tensor:
     """Mean over the outputs of (prediction - y)^2, for y of shape (n_rows, n_outputs)."""
     _check_shapes(prediction, y)
     return (prediction - y).square().mean(dim=1)
 
 
-def absolute_error(prediction, y):
+def absolute_error(prediction: Tensor, y: Tensor) -> Tensor:
     """Mean over the outputs of abs(prediction - y), for y of shape (n_rows, n_outputs)."""
     _check_shapes(prediction, y)
     return (prediction - y).abs().mean(dim=1)
 
 
-def huber(prediction, y, delta=1.0):
+def huber(prediction: Tensor, y: Tensor, delta: float = 1.0) -> Tensor:
     """Mean over the outputs of r^2 / 2 where abs(r) <= delta and delta (abs(r) - delta / 2) elsewhere, r the residual.
 
     Parameters
@@ -217,7 +224,7 @@ def huber(prediction, y, delta=1.0):
     return functional.huber_loss(prediction, y, reduction="none", delta=delta).mean(dim=1)
 
 
-def smooth_l1(prediction, y, beta=1.0):
+def smooth_l1(prediction: Tensor, y: Tensor, beta: float = 1.0) -> Tensor:
     """``huber`` / beta with delta = beta: the absolute error less beta / 2, its corner rounded within beta.
 
     Parameters
@@ -240,12 +247,12 @@ def smooth_l1(prediction, y, beta=1.0):
     return functional.smooth_l1_loss(prediction, y, reduction="none", beta=beta).mean(dim=1)
 
 
-CLASSIFICATION_LOSSES: dict[str, Callable] = {
+CLASSIFICATION_LOSSES: dict[ClassLoss, Callable] = {
     "cross_entropy": cross_entropy,
     "binary_cross_entropy": binary_cross_entropy,
     "polynomial_tail": polynomial_tail,
 }
-REGRESSION_LOSSES: dict[str, Callable] = {
+REGRESSION_LOSSES: dict[NumberLoss, Callable] = {
     "squared_error": squared_error,
     "absolute_error": absolute_error,
     "huber": huber,
@@ -253,7 +260,7 @@ REGRESSION_LOSSES: dict[str, Callable] = {
 }
 
 
-def class_probabilities(loss, logits):
+def class_probabilities(loss: ClassLoss | Callable, logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Class probabilities whose expected loss the logits minimise.
 
     One column is taken for the logit of class 1; several give their softmax, except for ``polynomial_tail``. There the
@@ -295,7 +302,7 @@ def class_probabilities(loss, logits):
     return (functional.logsigmoid(m) + functional.logsigmoid(-m) - log_slope).softmax(dim=1).numpy()
 
 
-def loss_floor(loss, n_outputs):
+def loss_floor(loss: Callable, n_outputs: int) -> float:
     """Least value that the loss of one row can have, a float.
 
     Without label smoothing it is 0, approached as the logits grow, and needs no call. With it a row of class 0 is least
@@ -321,7 +328,7 @@ def loss_floor(loss, n_outputs):
     return float(found.fun)
 
 
-def check_loss(loss, losses):
+def check_loss(loss: Any, losses: Mapping[Any, Callable]) -> Callable:
     """The function for a key of ``losses``, one of the two tables above; a callable as it is; anything else raises."""
     if isinstance(loss, type):
         raise ShiftDataError(
@@ -338,7 +345,7 @@ def check_loss(loss, losses):
     return losses[loss]
 
 
-def check_row_losses(values, n_rows):
+def check_row_losses(values: Any, n_rows: int) -> None:
     """Raise unless a loss returned a floating-point tensor of shape (n_rows,)."""
     advice = "return one loss per row, a torch tensor of shape (n_rows,)"
     if isinstance(values, torch.Tensor) and values.shape == (n_rows,) and values.is_floating_point():

@@ -4,14 +4,17 @@ Shapes: K models trained at once carry a leading axis, (K, n_rows, width) and we
 (n_rows, width) and (n_out, n_in). Rows without the leading axis are fed to every model alike.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
 
-from shiftfix.mlp._dropout import Masks
+from shiftfix.mlp._network._dropout import Masks
 
 
-def mark_stacked(parameters, stacked):
+def mark_stacked(parameters: Iterable[Any], stacked: bool) -> None:
     """Note on parameters whether their first axis is that of the models; LARS and clipping treat models apart."""
     for parameter in parameters:
         parameter.stacked = stacked
@@ -34,7 +37,7 @@ class Linear(nn.Module):
     Wan, Zeiler, Zhang, LeCun & Fergus (2013), "Regularization of neural networks using DropConnect", ICML.
     """
 
-    def __init__(self, weight, drop_rate=0.0, generator=None):
+    def __init__(self, weight: torch.Tensor, drop_rate: float = 0.0, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(weight.shape[:-1]))
@@ -43,13 +46,13 @@ class Linear(nn.Module):
         self.generator = generator
         self.masks = Masks(drop_rate)
 
-    def reset(self):
+    def reset(self) -> None:
         """Forget the masks drawn ahead."""
         self.masks.reset()
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Outputs of shape (n_rows, n_out), or (n_models, n_rows, n_out)."""
-        weight = self.weight
+        weight: torch.Tensor = self.weight
         if self.training and self.masks.active:
             weight = weight * self.masks.take(weight, self.generator)
         if weight.ndim == 2:
@@ -58,7 +61,7 @@ class Linear(nn.Module):
             return torch.matmul(x, weight.mT) + self.bias.unsqueeze(1)
         return torch.baddbmm(self.bias.unsqueeze(1), x, weight.mT)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """Text inside the module's repr."""
         return f"shape={tuple(self.weight.shape)}, drop_rate={self.drop_rate}"
 
@@ -97,7 +100,7 @@ class BatchNorm(nn.Module):
     running_variance: torch.Tensor
     running_total: torch.Tensor
 
-    def __init__(self, width, n_models=1, momentum=0.1, eps=1e-5):
+    def __init__(self, width: int, n_models: int = 1, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
         shape = (width,) if n_models == 1 else (n_models, 1, width)
         self.gain = nn.Parameter(torch.ones(width) if n_models == 1 else torch.ones(n_models, width))
@@ -108,9 +111,9 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_total", torch.zeros(1 if n_models == 1 else (n_models, 1, 1)))
         self.momentum = momentum
         self.eps = eps
-        self.row_weight = None
+        self.row_weight: torch.Tensor | None = None
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Same shape as ``x``."""
         if not self.training:
             mean, variance = self.running_mean, self.running_variance
@@ -130,7 +133,7 @@ class BatchNorm(nn.Module):
         return (x - mean) * torch.rsqrt(variance + self.eps) * gain + shift
 
     @torch.no_grad()
-    def _average(self, mean, variance, total):
+    def _average(self, mean: torch.Tensor, variance: torch.Tensor, total: torch.Tensor) -> None:
         """Take a batch with this sum of weights into the running averages."""
         dtype = self.running_total.dtype
         total = total.to(dtype)
@@ -139,7 +142,7 @@ class BatchNorm(nn.Module):
         self.running_mean.lerp_(mean.to(dtype), share)
         self.running_variance.lerp_(variance.to(dtype), share)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """Text inside the module's repr."""
         return f"width={self.gain.shape[-1]}"
 
@@ -156,18 +159,18 @@ class GaussianNoise(nn.Module):
     generator : torch.Generator or None
     """
 
-    def __init__(self, deviation, generator):
+    def __init__(self, deviation: float, generator: torch.Generator | None) -> None:
         super().__init__()
         self.deviation = deviation
         self.generator = generator
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Same shape as ``x``."""
         if not self.training:
             return x
         noise = torch.empty_like(x).normal_(0.0, self.deviation, generator=self.generator)
         return x + noise
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """Text inside the module's repr."""
         return f"deviation={self.deviation}"

@@ -1,21 +1,26 @@
 """Row weights on their way into the loss: exponent, clip, class weights, mean 1; and the public weighted mean."""
 
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 
-from shiftfix._validation import check_number, check_option, check_sample_weight
+from shiftfix._validation import check_number, check_sample_weight
 from shiftfix.exceptions import LowEffectiveSizeWarning, ShiftDataError
-from shiftfix.weights import clip_weights, effective_sample_size, normalize_weights, temper_weights
-from shiftfix.weights._transform import check_clip
+from shiftfix.mlp._settings import Weighting
+from shiftfix.weights import clip_weights_of, effective_sample_size_of, normalize_weights_of
 
 # Below these effective rows, and less than a third of the rows there are, training is led by a few rows, and the epoch
 # is chosen by luck.
 LEAST_TRAINING, LEAST_VALIDATION = 30, 10
+# Rows that the weights are worth after clip="ess"; as of ``clip_weights``.
+LEAST_CLIPPED_SIZE = 100
 
 
-def weighted_loss(loss, w):
+def weighted_loss(loss: torch.Tensor, w: torch.Tensor | ArrayLike) -> torch.Tensor:
     """Mean of w l over the rows: the objective of a hand-written loop.
 
     The sum is divided by the NUMBER of rows and not by the sum of the batch's weights: that would be a ratio of two
@@ -46,6 +51,7 @@ def weighted_loss(loss, w):
     >>> weighted_loss(torch.tensor([1.0, 2.0]), torch.tensor([0.5, 1.5]))
     tensor(1.7500)
 
+    >>> from shiftfix.weights import normalize_weights
     >>> X, y, module = torch.arange(6.0)[:, None], torch.arange(6.0), torch.nn.Linear(1, 1)
     >>> w = torch.as_tensor(normalize_weights([1, 1, 1, 2, 2, 2]))
     >>> optimizer = torch.optim.SGD(module.parameters(), lr=0.01)
@@ -69,20 +75,13 @@ def weighted_loss(loss, w):
     return torch.dot(loss, w.to(loss.dtype)) / len(loss)
 
 
-def check_weight_settings(weighting, exponent, clip):
-    """Raise for settings out of range."""
-    check_option(weighting, "weighting", ["loss", "resample"])
-    check_number(exponent, "exponent", least=0, most=1)
-    check_clip(clip, 100)
-
-
-def check_row_weights(sample_weight, n_rows, name="sample_weight"):
+def check_row_weights(sample_weight: ArrayLike | None, n_rows: int, name: str = "sample_weight") -> NDArray[np.float64]:
     """Weights as float64 with largest 1: only ratios matter, and sums of huge weights would overflow."""
     weight = check_sample_weight(sample_weight, n_rows, name)
     return weight / weight.max()
 
 
-def training_weights(weight, exponent, clip):
+def training_weights(weight: NDArray[np.float64], exponent: float, clip: float | str | None) -> NDArray[np.float64]:
     """min(w, c)^exponent of positive weights, before any normalisation.
 
     Parameters
@@ -97,11 +96,43 @@ def training_weights(weight, exponent, clip):
     ndarray of shape (n_rows,)
     """
     if clip is not None:
-        weight = clip_weights(normalize_weights(weight), clip)
-    return weight if exponent == 1 else temper_weights(weight, exponent)
+        once = np.ones(len(weight))
+        weight = clip_weights_of(normalize_weights_of(weight, once), once, clip, LEAST_CLIPPED_SIZE)
+    return weight if exponent == 1 else weight**exponent
 
 
-def class_weights(class_weight, index, weight, classes):
+def weights_in_unit(
+    weight: NDArray[np.float64], weighting: Weighting, unit: Mapping[str, float] | None
+) -> tuple[NDArray[np.float64], dict[str, float]]:
+    """The training weights of one call of ``partial_fit``, on one scale over all calls.
+
+    The first call sets the unit of the weights: a mean of 1 in each call would forget that the rows of one call count
+    more than those of another. The steps are those of ``fit``, so that they round alike.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_rows,)
+        Positive.
+    weighting : Weighting
+    unit : dict or None
+        What the first call returned; None in the first.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_rows,)
+    unit : dict of str to float
+    """
+    unit = {"largest": weight.max()} if unit is None else dict(unit)
+    weight = weight / unit["largest"]
+    if weighting.clip is not None:
+        weight = weight / unit.setdefault("mean", weight.mean())
+        weight = clip_weights_of(weight, np.ones(len(weight)), weighting.clip, LEAST_CLIPPED_SIZE)
+    return weight**weighting.exponent, unit
+
+
+def class_weights(
+    class_weight: Any, index: NDArray[np.int64], weight: NDArray[np.float64], classes: NDArray
+) -> NDArray[np.float64]:
     """Weight of each row's class.
 
     Parameters
@@ -134,6 +165,11 @@ def class_weights(class_weight, index, weight, classes):
         return mass.sum() / (len(classes) * mass)
     if not isinstance(class_weight, dict):
         raise ShiftDataError(f'class_weight={class_weight!r}: None, "balanced" or a dict of classes is needed.')
+    return _weights_by_name(class_weight, classes)
+
+
+def _weights_by_name(class_weight: dict, classes: NDArray) -> NDArray[np.float64]:
+    """Weight of each class, 1 for those that are not named."""
     known = classes.tolist()
     unknown = [label for label in class_weight if label not in known]
     if unknown:
@@ -144,9 +180,16 @@ def class_weights(class_weight, index, weight, classes):
     return found
 
 
-def warn_of_few_rows(weight, validation_weight):
+def effective_size(weight: NDArray[np.float64]) -> float:
+    """Kish effective size of weights, in rows."""
+    return effective_sample_size_of(weight, np.ones(len(weight)))
+
+
+def warn_of_few_rows(
+    weight: NDArray[np.float64], validation_weight: NDArray[np.float64] | None
+) -> tuple[float, float | None]:
     """Effective sizes of both sets in rows, the second None without one; warns where the weights leave too little."""
-    size = effective_sample_size(weight)
+    size = effective_size(weight)
     if size < LEAST_TRAINING and size < len(weight) / 3:
         warnings.warn(
             f"The weights make {len(weight)} training rows worth {size:.1f}: a few rows lead the fit. Set "
@@ -157,7 +200,7 @@ def warn_of_few_rows(weight, validation_weight):
         )
     if validation_weight is None:
         return size, None
-    held_out = effective_sample_size(validation_weight)
+    held_out = effective_size(validation_weight)
     if held_out < LEAST_VALIDATION and held_out < len(validation_weight) / 3:
         warnings.warn(
             f"The weights make {len(validation_weight)} validation rows worth {held_out:.1f}, so that the best epoch "

@@ -5,19 +5,23 @@ approximated by passes whose masks are drawn as in training.
 """
 
 import copy
+from collections.abc import Callable
+from typing import TypeGuard
 
 import torch
 
-from shiftfix.mlp._dropout import Dropout
-from shiftfix.mlp._layers import Linear
+from shiftfix.mlp._network._dropout import Dropout
+from shiftfix.mlp._network._layers import Linear
 
 
-def is_random(layer):
+def is_random(layer: torch.nn.Module) -> TypeGuard[Dropout | Linear]:
     """Whether a layer drops units or weights, at a rate above 0."""
     return isinstance(layer, Dropout | Linear) and layer.masks.active
 
 
-def monte_carlo_outputs(module, n_samples, generator):
+def monte_carlo_outputs(
+    module: torch.nn.Sequential, n_samples: int, generator: torch.Generator
+) -> Callable[[torch.Tensor], torch.Tensor]:
     """Function from rows to sampled outputs.
 
     Everything before the first random layer is the same in all samples and computed once, which for a wide input is
@@ -46,7 +50,7 @@ def monte_carlo_outputs(module, n_samples, generator):
     common, rest = torch.nn.Sequential(*layers[:first]), layers[first:]
 
     @torch.no_grad()
-    def sample(X):
+    def sample(X: torch.Tensor) -> torch.Tensor:
         shared = common(X)
         samples = []
         for _ in range(n_samples):

@@ -14,13 +14,17 @@ With T = ``max_epochs`` and the epochs counted from t = 0, the rate is lr times
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
+from typing import Any, get_args
 
+from torch import optim
 from torch.optim import lr_scheduler
 
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._settings import ScheduleName
 
-SCHEDULES = ("step", "multistep", "exponential", "cosine", "plateau")
+SCHEDULES: tuple[ScheduleName, ...] = get_args(ScheduleName)
 NEEDS_VALIDATION = (
     "lowers the learning rate by the validation loss, and there are no validation rows: set early_stopping=True or "
     "pass an eval_set to fit, or take another schedule for partial_fit."
@@ -35,10 +39,10 @@ class Schedule:
     scheduler : torch.optim.lr_scheduler.LRScheduler or None
     """
 
-    def __init__(self, scheduler):
+    def __init__(self, scheduler: lr_scheduler.LRScheduler | None) -> None:
         self.scheduler = scheduler
 
-    def step(self, validation_loss=None):
+    def step(self, validation_loss: float | None = None) -> None:
         """Set the rate of the next epoch; call it once after each.
 
         Parameters
@@ -58,30 +62,37 @@ class Schedule:
         elif self.scheduler is not None:
             self.scheduler.step()
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """What ``load_state_dict`` needs to go on; the current rates belong to the optimiser's own state."""
         return {} if self.scheduler is None else self.scheduler.state_dict()
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state. It holds the length of its run too, which wins over this one's ``max_epochs``."""
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state)
 
 
-def check_schedule(schedule, has_validation=True):
+def check_schedule(schedule: Any, has_validation: bool = True) -> None:
     """Raise unless it is None, a name or something to call, and has the validation loss that it needs."""
     if not (schedule is None or callable(schedule) or (isinstance(schedule, str) and schedule in SCHEDULES)):
         raise ShiftDataError(
             f"schedule={schedule!r}: None, one of {', '.join(map(repr, SCHEDULES))}, or a class from "
             "torch.optim.lr_scheduler, such as functools.partial(StepLR, step_size=30), is needed."
         )
-    made_by = schedule.func if isinstance(schedule, partial) else schedule
-    plateau = isinstance(made_by, type) and issubclass(made_by, lr_scheduler.ReduceLROnPlateau)
-    if (plateau or schedule == "plateau") and not has_validation:
+    if not has_validation and _waits_for_plateau(schedule):
         raise ShiftDataError(f"schedule={schedule!r} {NEEDS_VALIDATION}")
 
 
-def make_schedule(schedule, optimizer, max_epochs, patience):
+def _waits_for_plateau(schedule: Any) -> bool:
+    made_by = schedule.func if isinstance(schedule, partial) else schedule
+    if isinstance(made_by, type):
+        return issubclass(made_by, lr_scheduler.ReduceLROnPlateau)
+    return isinstance(schedule, str) and schedule == "plateau"
+
+
+def make_schedule(
+    schedule: ScheduleName | Callable | None, optimizer: optim.Optimizer, max_epochs: int, patience: int
+) -> Schedule:
     """Schedule of an optimiser's learning rate.
 
     To resume, make it first and load the optimiser's state afterwards, because torch's schedulers set the rate of the
@@ -107,21 +118,11 @@ def make_schedule(schedule, optimizer, max_epochs, patience):
         When the class makes no torch scheduler.
     """
     if schedule is None:
-        made = None
-    elif not isinstance(schedule, str):
-        try:
-            made = schedule(optimizer)
-        except TypeError as error:
-            raise ShiftDataError(
-                f"schedule={schedule!r} cannot be called with the optimiser alone ({error}): bind its settings, as in "
-                "functools.partial(StepLR, step_size=30)."
-            ) from error
-        if not isinstance(made, lr_scheduler.LRScheduler):
-            raise ShiftDataError(
-                f"schedule={schedule!r} makes a {type(made).__name__}: pass a class from torch.optim.lr_scheduler, "
-                "or a function (optimizer) that returns such a scheduler."
-            )
-    elif schedule == "step":
+        return Schedule(None)
+    if not isinstance(schedule, str):
+        return Schedule(_from_class(schedule, optimizer))
+    made: lr_scheduler.LRScheduler
+    if schedule == "step":
         made = lr_scheduler.StepLR(optimizer, step_size=math.ceil(max_epochs / 3), gamma=0.1)
     elif schedule == "multistep":
         milestones = [math.ceil(max_epochs / 2), math.ceil(3 * max_epochs / 4)]
@@ -133,6 +134,23 @@ def make_schedule(schedule, optimizer, max_epochs, patience):
     else:
         made = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=max(1, patience // 2))
     return Schedule(made)
+
+
+def _from_class(schedule: Callable, optimizer: optim.Optimizer) -> lr_scheduler.LRScheduler:
+    """The scheduler that a class of the user's makes of the optimiser."""
+    try:
+        made = schedule(optimizer)
+    except TypeError as error:
+        raise ShiftDataError(
+            f"schedule={schedule!r} cannot be called with the optimiser alone ({error}): bind its settings, as in "
+            "functools.partial(StepLR, step_size=30)."
+        ) from error
+    if not isinstance(made, lr_scheduler.LRScheduler):
+        raise ShiftDataError(
+            f"schedule={schedule!r} makes a {type(made).__name__}: pass a class from torch.optim.lr_scheduler, "
+            "or a function (optimizer) that returns such a scheduler."
+        )
+    return made
 
 
 class WarmUp:
@@ -152,12 +170,12 @@ class WarmUp:
     Goyal et al. (2017), "Accurate, large minibatch SGD", arXiv:1706.02677, section 2.2 (gradual warm-up).
     """
 
-    def __init__(self, optimizer, n_steps):
+    def __init__(self, optimizer: optim.Optimizer, n_steps: int) -> None:
         self.optimizer = optimizer
         self.n_steps = n_steps
-        self._full_rates = None
+        self._full_rates: list[float] | None = None
 
-    def before_step(self, step):
+    def before_step(self, step: int) -> None:
         """Scale the rates for the step with this number, counted from 0 over the whole run."""
         if step >= self.n_steps:
             return
@@ -166,7 +184,7 @@ class WarmUp:
         for group in groups:
             group["lr"] = group["lr"] * ((step + 1) / self.n_steps)
 
-    def after_step(self):
+    def after_step(self) -> None:
         """Put the full rates back."""
         if self._full_rates is None:
             return

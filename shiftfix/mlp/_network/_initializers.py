@@ -16,11 +16,16 @@ equal units get equal gradients, so that a layer of many is worth one, unless dr
 
 import math
 import numbers
+import warnings
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from shiftfix.exceptions import ShiftDataError
+from shiftfix.exceptions import SymmetricUnitsWarning
+from shiftfix.mlp._settings import Network, layer_sizes
 
 # Of a unit normal input: 1 / sqrt(E f(z)^2). That of tanh is the customary 5/3.
 GAINS = {
@@ -31,27 +36,40 @@ GAINS = {
     "sigmoid": 1.0,
     "identity": 1.0,
 }
-NORMAL_DEVIATION = 0.01
-CONSTANTS = {"zeros": 0.0, "ones": 1.0}
-RANDOM = ("normal", "uniform", "xavier_normal", "xavier_uniform", "kaiming_normal", "kaiming_uniform")
+CONSTANTS: dict[str, float] = {"zeros": 0.0, "ones": 1.0}
+# Standard deviations of the weights, from n_in, n_out and the gain.
+RANDOM: dict[str, Callable[[int, int, float], float]] = {
+    "normal": lambda n_in, n_out, gain: 0.01,
+    "uniform": lambda n_in, n_out, gain: 1 / math.sqrt(3 * n_in),
+    "xavier_normal": lambda n_in, n_out, gain: math.sqrt(2 / (n_in + n_out)),
+    "xavier_uniform": lambda n_in, n_out, gain: math.sqrt(2 / (n_in + n_out)),
+    "kaiming_normal": lambda n_in, n_out, gain: gain / math.sqrt(n_in),
+    "kaiming_uniform": lambda n_in, n_out, gain: gain / math.sqrt(n_in),
+}
 
 
-def check_initializer(initializer):
-    """Raise unless it is a name, a number or a callable."""
-    number = isinstance(initializer, numbers.Real) and not isinstance(initializer, bool) and math.isfinite(initializer)
-    if not (number or callable(initializer) or initializer in (*RANDOM, *CONSTANTS)):
-        raise ShiftDataError(
-            f"initializer={initializer!r}: one of {', '.join(map(repr, (*RANDOM, *CONSTANTS)))}, a number for all "
-            "weights, or a function of a weight matrix and a torch.Generator is needed."
-        )
-
-
-def is_constant(initializer):
+def is_constant(initializer: object) -> bool:
     """Whether all weights of a layer start at one value."""
     return isinstance(initializer, numbers.Real) or (isinstance(initializer, str) and initializer in CONSTANTS)
 
 
-def initialize(weight, initializer, gain, generator):
+def warn_of_symmetry(network: Network) -> None:
+    """Warn when the units of a hidden layer start alike and nothing will tell them apart."""
+    if not (is_constant(network.initializer) and len(layer_sizes(network))):
+        return
+    # With weights of 0 and f(0) = 0 no gradient reaches any weight, dropout or not.
+    dead = network.initializer in ("zeros", 0) and network.activation != "sigmoid"
+    if dead or not (np.any(network.dropout) or network.dropconnect):
+        stay = "get no gradient" if dead else "stay equal for ever, so that a layer of many is worth one"
+        warnings.warn(
+            f"initializer={network.initializer!r} starts all units of a hidden layer alike, and they {stay}: take a "
+            'random one, such as "kaiming_normal".',
+            SymmetricUnitsWarning,
+            stacklevel=4,
+        )
+
+
+def initialize(weight: torch.Tensor, initializer: Any, gain: float, generator: torch.Generator) -> None:
     """Fill a weight matrix in place.
 
     Parameters
@@ -70,21 +88,17 @@ def initialize(weight, initializer, gain, generator):
         elif is_constant(initializer):
             weight.fill_(CONSTANTS[initializer] if isinstance(initializer, str) else float(initializer))
         else:
-            family, _, law = initializer.rpartition("_")
-            if initializer == "normal":
-                deviation = NORMAL_DEVIATION
-            elif initializer == "uniform":
-                deviation = 1 / math.sqrt(3 * n_in)
-            else:
-                deviation = math.sqrt(2 / (n_in + n_out)) if family == "xavier" else gain / math.sqrt(n_in)
-            if law == "normal":
+            deviation = RANDOM[initializer](n_in, n_out, gain)
+            if initializer.endswith("normal"):
                 weight.normal_(0.0, deviation, generator=generator)
             else:
                 bound = math.sqrt(3) * deviation
                 weight.uniform_(-bound, bound, generator=generator)
 
 
-def linear_layer(n_in, n_out, gain, generator, initializer="kaiming_normal"):
+def linear_layer(
+    n_in: int, n_out: int, gain: float, generator: torch.Generator, initializer: Any = "kaiming_normal"
+) -> nn.Linear:
     """Linear layer with bias 0 and weights drawn from ``generator``; see :func:`initialize`."""
     layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
     initialize(layer.weight, initializer, gain, generator)

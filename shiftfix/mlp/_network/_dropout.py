@@ -12,7 +12,14 @@ from torch import nn
 DRAWN_AT_ONCE = 2**16
 
 
-def keep_mask(size, keep_count, bits, generator, device, dtype=torch.float32):
+def keep_mask(
+    size: int,
+    keep_count: int,
+    bits: int,
+    generator: torch.Generator | None,
+    device: torch.device | str,
+    dtype: torch.dtype = torch.float32,
+) -> torch.Tensor:
     """``size`` independent Bernoulli(keep_count / 2**bits) draws, 0 or 1, of shape (size,).
 
     One 64-bit draw gives eight 8-bit or four 16-bit masks, which costs a fraction of one draw each.
@@ -35,22 +42,23 @@ class Masks:
         so that the expectation of every entry is exactly 1 (in bfloat16 the scale is rounded too, by up to 0.4 %).
     """
 
-    def __init__(self, rate):
+    def __init__(self, rate: float) -> None:
         self.bits = 8 if 0.02 <= rate <= 0.98 else 16
         # At least one draw in 2**bits keeps, so that the scale is finite for every rate below 1.
         self.keep_count = max(1, round((1 - rate) * 2**self.bits))
         self.reset()
 
     @property
-    def active(self):
+    def active(self) -> bool:
         """Whether any entry can be dropped."""
         return self.keep_count < 2**self.bits
 
-    def reset(self):
+    def reset(self) -> None:
         """Forget what is drawn ahead: from here on the generator's state alone decides."""
-        self._drawn, self._used = None, 0
+        self._drawn: torch.Tensor | None = None
+        self._used = 0
 
-    def take(self, like, generator):
+    def take(self, like: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """The next mask, with the shape, type and device of the tensor ``like``."""
         size = like.numel()
         drawn = self._drawn
@@ -74,22 +82,22 @@ class Dropout(nn.Module):
         On the device of the input; None is for prediction only.
     """
 
-    def __init__(self, rate, generator):
+    def __init__(self, rate: float, generator: torch.Generator | None) -> None:
         super().__init__()
         self.rate = rate
         self.generator = generator
         self.masks = Masks(rate)
 
-    def reset(self):
+    def reset(self) -> None:
         """Forget the masks drawn ahead."""
         self.masks.reset()
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Drop and scale while training, pass through otherwise."""
         if not self.training or not self.masks.active:
             return x
         return x * self.masks.take(x, self.generator)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """Text inside the module's repr."""
         return f"rate={self.rate}"

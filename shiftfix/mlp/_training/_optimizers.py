@@ -16,16 +16,18 @@ parameter, in a third of the time for small layers. It reads gradients in the or
 must have the strides of its parameter, as autograd's have.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import optim
 
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._settings import OptimizerName
 
 
-def lengths(values, parameter):
+def lengths(values: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
     """Norm of values shaped like a parameter: a scalar, or one per model of a stacked one, to broadcast against it."""
     if not getattr(parameter, "stacked", False):
         return torch.linalg.vector_norm(values)
@@ -55,11 +57,18 @@ class LARS(optim.Optimizer):
     You, Gitman & Ginsburg (2017), "Large batch training of convolutional networks", arXiv:1708.03888, algorithm 1.
     """
 
-    def __init__(self, params, lr, momentum=0.9, weight_decay=0.0, trust=0.001):
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor],
+        lr: float,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        trust: float = 0.001,
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust})
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: Any = None) -> Any:
         """One update of all parameters that have a gradient; returns what ``closure`` returns."""
         loss = None
         if closure is not None:
@@ -67,20 +76,24 @@ class LARS(optim.Optimizer):
                 loss = closure()
         for group in self.param_groups:
             for w in group["params"]:
-                if w.grad is None:
-                    continue
-                length, slope = lengths(w, w), lengths(w.grad, w)
-                decayed = w.grad + group["weight_decay"] * w
-                rate = group["trust"] * length / (slope + group["weight_decay"] * length)
-                is_matrix = w.ndim - int(getattr(w, "stacked", False)) >= 2
-                rate = torch.where((length > 0) & (slope > 0) & is_matrix, rate, torch.full_like(rate, group["trust"]))
-                velocity = self.state[w].setdefault("velocity", torch.zeros_like(w))
-                velocity.mul_(group["momentum"]).add_(group["lr"] * rate * decayed)
-                w.sub_(velocity)
+                if w.grad is not None:
+                    self._move(w, w.grad, **{name: group[name] for name in ("lr", "momentum", "weight_decay", "trust")})
         return loss
 
+    def _move(
+        self, w: torch.Tensor, gradient: torch.Tensor, lr: float, momentum: float, weight_decay: float, trust: float
+    ) -> None:
+        length, slope = lengths(w, w), lengths(gradient, w)
+        decayed = gradient + weight_decay * w
+        rate = trust * length / (slope + weight_decay * length)
+        is_matrix = w.ndim - int(getattr(w, "stacked", False)) >= 2
+        rate = torch.where((length > 0) & (slope > 0) & is_matrix, rate, torch.full_like(rate, trust))
+        velocity = self.state[w].setdefault("velocity", torch.zeros_like(w))
+        velocity.mul_(momentum).add_(lr * rate * decayed)
+        w.sub_(velocity)
 
-OPTIMIZERS: dict[str, Callable] = {
+
+OPTIMIZERS: dict[OptimizerName, Callable] = {
     "sgd": optim.SGD,
     "momentum": partial(optim.SGD, momentum=0.9),
     "nesterov": partial(optim.SGD, momentum=0.9, nesterov=True),
@@ -93,16 +106,7 @@ OPTIMIZERS: dict[str, Callable] = {
 FUSED = ("sgd", "momentum", "nesterov", "adagrad", "adam", "adamw")
 
 
-def check_optimizer(optimizer):
-    """Raise unless it is a name or something to call."""
-    if not (callable(optimizer) or (isinstance(optimizer, str) and optimizer in OPTIMIZERS)):
-        raise ShiftDataError(
-            f"optimizer={optimizer!r}: one of {', '.join(map(repr, OPTIMIZERS))}, or a torch optimiser class, is "
-            "needed."
-        )
-
-
-def has_fused(make, parameters):
+def has_fused(make: Callable, parameters: Iterable[torch.Tensor]) -> bool:
     """Whether torch has a fused kernel of an optimiser for the device and precision of each parameter.
 
     That depends on the release of torch too, and some optimisers tell only at their first step, so one is made.
@@ -117,7 +121,9 @@ def has_fused(make, parameters):
     return True
 
 
-def make_optimizer(optimizer, parameters, learning_rate):
+def make_optimizer(
+    optimizer: OptimizerName | Callable, parameters: Iterable[torch.Tensor], learning_rate: float
+) -> optim.Optimizer:
     """Optimiser of an iterable of parameters, from a name or a class that takes ``lr``.
 
     Raises

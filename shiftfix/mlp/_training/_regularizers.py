@@ -24,23 +24,22 @@ weights all shrink at one rate. The coupled l1 makes weights small, the proximal
 Parameters of K models trained at once are stacked: weights (K, n_out, n_in), biases (K, n_out).
 """
 
-import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch.nn import functional
 
-from shiftfix._validation import check_number, check_option
+from shiftfix.mlp._settings import Penalties
 
 
-def weights_of(module):
+def weights_of(module: torch.nn.Module) -> list[torch.nn.Parameter]:
     """Weight matrices of a module: its parameters called weight with two dimensions or more, so without batch norm."""
     return [
         parameter for name, parameter in module.named_parameters() if name.endswith("weight") and parameter.ndim >= 2
     ]
 
 
-def clip_norms(gradients, n_models, most):
+def clip_norms(gradients: list[torch.Tensor], n_models: int, most: float) -> None:
     """Scale gradients in place so that no model's, taken together, are longer than ``most``.
 
     Parameters
@@ -59,9 +58,8 @@ def clip_norms(gradients, n_models, most):
         gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)) if n_models > 1 else scale[0])
 
 
-@dataclass(frozen=True)
-class Regularizers:
-    """What is done to gradients and weights around a step; weights without a gradient are left alone.
+class Regularizers(Penalties):
+    """What the penalties do to gradients and weights around a step; weights without a gradient are left alone.
 
     Parameters
     ----------
@@ -77,30 +75,21 @@ class Regularizers:
         Greatest absolute value in the gradient; comes before ``clip_norm``.
     """
 
-    l1: float = 0.0
-    l2: float = 0.0
-    decoupled: bool = False
-    max_norm: float | None = None
-    clip_norm: float | None = None
-    clip_value: float | None = None
-
-    def check(self):
-        """Raise ShiftDataError for a negative penalty or a bound that is not positive."""
-        for name in ("l1", "l2"):
-            check_number(getattr(self, name), name, least=0, below=math.inf)
-        check_option(self.decoupled, "decoupled", [True, False])
-        for name in ("max_norm", "clip_norm", "clip_value"):
-            if getattr(self, name) is not None:
-                check_number(getattr(self, name), name, above=0)
-
     @property
-    def active(self):
+    def active(self) -> bool:
         """Whether anything is set."""
         bounds = (self.max_norm, self.clip_norm, self.clip_value)
         return self.l1 > 0 or self.l2 > 0 or any(bound is not None for bound in bounds)
 
     @torch.no_grad()
-    def before_step(self, weights, parameters, n_models, learning_rate, share=1.0):
+    def before_step(
+        self,
+        weights: Sequence[torch.Tensor],
+        parameters: Sequence[torch.Tensor],
+        n_models: int,
+        learning_rate: float,
+        share: float = 1.0,
+    ) -> None:
         """Penalise, then clip; call it between ``backward`` and the optimiser's step.
 
         The decoupled l2 shrinks here, before the step, as it does in AdamW: the decay is that of the weights at which
@@ -120,18 +109,22 @@ class Regularizers:
             Rows of the batch over those of a full one.
         """
         for w in weights:
-            if w.grad is None:
-                continue
-            if self.l2 > 0:
-                if self.decoupled:
-                    w.mul_(1 - learning_rate * self.l2 * share)
-                else:
-                    w.grad.add_(w, alpha=self.l2 * share)
-            if self.l1 > 0 and not self.decoupled:
-                w.grad.add_(w.sign(), alpha=self.l1 * share)
-        if self.clip_value is None and self.clip_norm is None:
-            return
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            if w.grad is not None:
+                self._penalize(w, w.grad, learning_rate, share)
+        if self.clip_value is not None or self.clip_norm is not None:
+            self._clip([parameter.grad for parameter in parameters if parameter.grad is not None], n_models)
+
+    def _penalize(self, w: torch.Tensor, gradient: torch.Tensor, learning_rate: float, share: float) -> None:
+        """Shrink weights by a decoupled l2, or add the slope of the penalties to their gradient."""
+        if self.l2 > 0 and self.decoupled:
+            w.mul_(1 - learning_rate * self.l2 * share)
+        elif self.l2 > 0:
+            gradient.add_(w, alpha=self.l2 * share)
+        if self.l1 > 0 and not self.decoupled:
+            gradient.add_(w.sign(), alpha=self.l1 * share)
+
+    def _clip(self, gradients: list[torch.Tensor], n_models: int) -> None:
+        """Bound each element, then the norm of all."""
         if self.clip_value is not None:
             for gradient in gradients:
                 gradient.clamp_(-self.clip_value, self.clip_value)
@@ -139,7 +132,7 @@ class Regularizers:
             clip_norms(gradients, n_models, self.clip_norm)
 
     @torch.no_grad()
-    def after_step(self, weights, learning_rate, share=1.0):
+    def after_step(self, weights: Sequence[torch.Tensor], learning_rate: float, share: float = 1.0) -> None:
         """Soft-threshold for a decoupled l1, then bound the units' norms; call it after the optimiser's step.
 
         Parameters

@@ -12,17 +12,22 @@ the user's own is taken to have 0 as its least value.
 """
 
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from shiftfix.exceptions import GradientWarning
-from shiftfix.mlp._dropout import Dropout
-from shiftfix.mlp._layers import GaussianNoise
+from shiftfix.exceptions import GradientWarning, InactiveWeightsWarning
+from shiftfix.mlp._network import Dropout, GaussianNoise
 
 # Below this share of the pull at the start, weights no longer act.
 INACTIVE = 0.05
+# Share of the training weight predicted right above which a network has interpolated its rows; each
+# row's loss is then near zero whatever its weight.
+INTERPOLATION_ACCURACY = 0.99
 # A layer whose gradient is this much smaller than the largest one, in half of the epochs, does not learn. The least
 # median share over 100 ordinary fits (1 to 6 layers, all activations and losses, 6 to 400 rows) was 3e-2, but for
 # sigmoid layers: 3e-3 for 4, 3e-4 for 6 and 1e-7 for 12 of them.
@@ -33,7 +38,9 @@ EXPLODING = 1e3
 NOISE = (Dropout, GaussianNoise, nn.modules.dropout._DropoutNd)
 
 
-def loss_summary(losses, weight, floor, drawn_by_weight):
+def loss_summary(
+    losses: torch.Tensor, weight: torch.Tensor, floor: float, drawn_by_weight: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Weighted mean, unweighted mean and pull of one epoch's row losses, each a tensor of shape () or (n_models,).
 
     Parameters
@@ -53,7 +60,9 @@ def loss_summary(losses, weight, floor, drawn_by_weight):
     return weighted, unweighted, (distance * (losses - floor)).sum(-1) / distance.sum(-1)
 
 
-def interpolated_share(losses, weight, floor, drawn_by_weight, initial_pull):
+def interpolated_share(
+    losses: torch.Tensor, weight: torch.Tensor, floor: float, drawn_by_weight: bool, initial_pull: torch.Tensor
+) -> torch.Tensor:
     """Share of the training weight on rows that are fitted, a tensor of shape () or (n_models,).
 
     A row is fitted when its loss is within ``INACTIVE`` of the pull at the start, ``initial_pull`` of shape () or
@@ -78,7 +87,7 @@ class LayerNorms:
         Of the layers, in the module's order; "module" when the module itself is the layer.
     """
 
-    def __init__(self, module):
+    def __init__(self, module: nn.Module) -> None:
         self._leaves = [
             (name or "module", layer) for name, layer in module.named_modules() if not list(layer.children())
         ]
@@ -91,13 +100,13 @@ class LayerNorms:
         self.names = list(self._weights)
 
     @contextmanager
-    def watch(self):
+    def watch(self) -> Iterator[None]:
         """Inside, a forward pass leaves its activations' norms in ``activations``: behind a layer's activation."""
         self.activations: dict = dict.fromkeys(self.names, float("nan"))
         current = None
 
-        def note(name, layer):
-            def hook(_, __, output):
+        def note(name: str, layer: nn.Module) -> Callable:
+            def hook(_: nn.Module, __: Any, output: Any) -> None:
                 nonlocal current
                 current = name if name in self._weights else current
                 if current is not None and isinstance(output, torch.Tensor) and not isinstance(layer, NOISE):
@@ -112,7 +121,7 @@ class LayerNorms:
             for handle in handles:
                 handle.remove()
 
-    def gradients(self):
+    def gradients(self) -> dict[str, float | torch.Tensor]:
         """Norm of each weight's gradient as it stands, NaN where there is none."""
         return {
             name: float("nan") if weight.grad is None else weight.grad.float().norm()
@@ -120,7 +129,7 @@ class LayerNorms:
         }
 
 
-def warn_of_gradients(names, norms):
+def warn_of_gradients(names: list[str], norms: Sequence[Sequence[float]] | None) -> None:
     """Warn when a layer's gradient vanished or exploded.
 
     Parameters
@@ -163,3 +172,36 @@ def warn_of_gradients(names, norms):
             GradientWarning,
             stacklevel=4,
         )
+
+
+def warn_of_inactive_weights(
+    effect: Sequence[float] | Sequence[Sequence[float]], can_interpolate: bool, accuracy: float | None
+) -> None:
+    """Warn of weights that no longer act in the parameters kept.
+
+    Parameters
+    ----------
+    effect : list of float, or of lists of float over the models
+        "weight_effect" of each epoch.
+    can_interpolate : bool
+        Whether a model has as many parameters as there are numbers to reproduce. With fewer, a small loss is a good
+        model and no interpolation, and its weights act on what is left; unless every row is right, which more training
+        only makes surer.
+    accuracy : float or None
+        Share of the training weight predicted right; None for numbers.
+    """
+    levels = np.reshape(effect, (len(effect), -1)).mean(axis=1)
+    inactive = np.abs(levels) < INACTIVE  # a loss of the user's own may go on falling below 0
+    if inactive[-1] and can_interpolate:
+        first = int(np.argmax(inactive)) + 1
+        found = f"Since epoch {first} the pull of the weights is below {INACTIVE:.0%} of what it was at the start"
+    elif accuracy is not None and accuracy > (INTERPOLATION_ACCURACY if can_interpolate else 1 - 1e-9):
+        found = f"The network predicts {accuracy:.1%} of the training weight right"
+    else:
+        return
+    warnings.warn(
+        f"{found}, so that the weights hardly act any more: use early_stopping=True, a smaller network, fewer "
+        "epochs, or more regularisation.",
+        InactiveWeightsWarning,
+        stacklevel=4,
+    )

@@ -1,5 +1,6 @@
 """Mini-batches cut from tensors in memory: no loader, no worker, no copy of the data."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -17,17 +18,17 @@ class Rows:
     y: torch.Tensor
     weight: torch.Tensor
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.X)
 
-    def take(self, index):
+    def take(self, index: torch.Tensor) -> "Rows":
         """The rows at an index of shape (n,), or (n_models, n), with that shape ahead of their own."""
         flat = index.flatten()
         parts = (part.index_select(0, flat) for part in (self.X, self.y, self.weight))
         return Rows(*(part.view(*index.shape, *part.shape[1:]) for part in parts))
 
 
-def epoch_order(n_rows, generators):
+def epoch_order(n_rows: int, generators: list[torch.Generator]) -> torch.Tensor:
     """One shuffled epoch per generator: every row comes exactly once.
 
     Parameters
@@ -44,7 +45,7 @@ def epoch_order(n_rows, generators):
     return orders[0] if len(orders) == 1 else torch.stack(orders)
 
 
-def resampled_order(weight, generators):
+def resampled_order(weight: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
     """One epoch of draws with replacement, row i with probability w_i / sum(w).
 
     Parameters
@@ -65,7 +66,7 @@ def resampled_order(weight, generators):
     return orders[0] if len(orders) == 1 else torch.stack(orders)
 
 
-def batches(rows, order, batch_size):
+def batches(rows: Rows, order: torch.Tensor, batch_size: int) -> Iterator[Rows]:
     """Cut an epoch into batches.
 
     Parameters

@@ -12,12 +12,15 @@ or a plain function of ``run``, which is called at the end of each epoch. ``run`
 is to go on.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from shiftfix.exceptions import ShiftDataError
 
 EVENTS = ("on_fit_start", "on_epoch_end", "on_fit_end")
 
 
-def check_callbacks(callbacks):
+def check_callbacks(callbacks: Any) -> tuple[Any, ...]:
     """Tuple of the callbacks of None, one callback, or a list of them.
 
     Raises
@@ -39,7 +42,7 @@ def check_callbacks(callbacks):
     return found
 
 
-def notify(callbacks, event, run):
+def notify(callbacks: Sequence[Any], event: str, run: Any) -> None:
     """Call every callback that listens to the event."""
     for callback in callbacks:
         method = getattr(callback, event, None)

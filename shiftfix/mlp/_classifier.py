@@ -1,0 +1,390 @@
+"""A multilayer perceptron for classes."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+
+from shiftfix._validation import check_labels
+from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._base import unchanged_on_error
+from shiftfix.mlp._mlp import BaseMLP
+from shiftfix.mlp._prediction import n_networks
+from shiftfix.mlp._settings import Classes, ClassLoss, RandomState, check_classes, concern, part_of
+from shiftfix.mlp._training import (
+    CLASSIFICATION_LOSSES,
+    Rows,
+    check_loss,
+    class_probabilities,
+    class_weights,
+    forward,
+    loss_floor,
+)
+
+
+@dataclass(frozen=True)
+class ClassTargets:
+    """Classes as their positions among ``classes``; see ``Targets`` of the base class.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+        Sorted.
+    n_outputs : int
+        1 for one logit of two classes.
+    class_weight : None, "balanced" or dict
+    """
+
+    classes: NDArray
+    n_outputs: int
+    class_weight: Any
+
+    def codes(self, y: Any, name: str) -> NDArray[np.int64]:
+        """Position of each label in ``classes``.
+
+        Raises
+        ------
+        ShiftDataError
+            For labels that are no classes.
+        """
+        y = check_labels(y, name)
+        index = np.minimum(np.searchsorted(self.classes, y), len(self.classes) - 1)
+        unknown = self.classes[index] != y
+        if np.any(unknown):
+            raise ShiftDataError(
+                f"{name} holds {np.unique(y[unknown]).tolist()}, and the training classes are {self.classes.tolist()}."
+            )
+        return index.astype(np.int64)
+
+    def factors(self, codes: NDArray, weight: NDArray[np.float64]) -> Callable[[NDArray], NDArray[np.float64]]:
+        """Weight of each row's class as a function of codes, learned from the training rows."""
+        of_class = class_weights(self.class_weight, codes, weight, self.classes)
+        return lambda codes: of_class[codes]
+
+    def scaled(self, codes: NDArray, weight: NDArray[np.float64]) -> Self:
+        """The same: classes have no scale."""
+        return self
+
+    def encode(self, codes: NDArray) -> NDArray[np.int64]:
+        """The codes themselves."""
+        return codes
+
+    def accuracy(self, module: Any, rows: Rows) -> float:
+        """Share of the training weight predicted right; over all models of several."""
+        outputs = forward(module, rows.X, int(n_networks(module) > 1))
+        found = (outputs[..., 0] > 0).long() if self.n_outputs == 1 else outputs.argmax(dim=-1)
+        return float(((found == rows.y).double() * rows.weight).mean() / rows.weight.double().mean())
+
+
+def learn_classes(y: Any, loss: Any, class_weight: Any) -> ClassTargets:
+    """The classes of labels; raise for numbers, and for fewer than two of them."""
+    check_classification_targets(y)
+    classes = np.unique(y)
+    if len(classes) < 2:
+        raise ShiftDataError(
+            f"y holds one class only ({classes.tolist()[0]!r}, counting rows of positive weight): at least "
+            "two classes are needed."
+        )
+    return ClassTargets(classes, 1 if loss == "binary_cross_entropy" else len(classes), class_weight)
+
+
+def smoothed_loss(settings: Classes, n_outputs: int, n_classes: int) -> tuple[Callable, float]:
+    """Loss per row with its label smoothing, and the least value it can have.
+
+    Raises
+    ------
+    ShiftDataError
+        For an unknown loss, and one that the classes or the outputs are too many for.
+    """
+    loss = check_loss(settings.loss, CLASSIFICATION_LOSSES)
+    if settings.loss == "binary_cross_entropy" and n_classes > 2:
+        raise ShiftDataError(
+            f'loss="binary_cross_entropy" is for two classes, and y has {n_classes}: use "cross_entropy".'
+        )
+    if (n_outputs == 1) != (settings.loss == "binary_cross_entropy"):
+        raise ShiftDataError(
+            f"The fitted network has {n_outputs} outputs, which loss={settings.loss!r} cannot use: keep the loss "
+            "to go on from it, or fit a new estimator."
+        )
+    if not settings.label_smoothing:
+        return loss, 0.0
+    loss = functools.partial(loss, label_smoothing=settings.label_smoothing)
+    return loss, loss_floor(loss, n_outputs)
+
+
+# ``Classes`` stands last, and so behind the loss and ahead of the steps in the constructor.
+@concern
+class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
+    """Multilayer perceptron for classes, trained with row weights.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default=(256, 256)
+        Units of each hidden layer; ``()`` gives a linear model.
+    activation : {"relu", "leaky_relu", "gelu", "tanh", "sigmoid", "identity"}, default="relu"
+    initializer : str, float or callable, default="kaiming_normal"
+        Starting weights: "kaiming_normal", "kaiming_uniform" (keep the signal's mean square through the activation),
+        "xavier_normal", "xavier_uniform", "uniform" (within +-1 / sqrt(inputs)), "normal" (deviation 0.01), "zeros",
+        "ones", a number for all weights, or a function that fills a weight matrix from a ``torch.Generator``.
+    dropout : float in [0, 1) or sequence of them, default=0.5
+        Rate of inverted dropout after every hidden layer, or one rate per hidden layer.
+    input_dropout : float in [0, 1), default=0
+        Rate on the features.
+    dropconnect : float in [0, 1), default=0
+        Rate at which weights are dropped, one mask per step.
+    input_noise : float, default=0
+        Standard deviation of Gaussian noise on the (standardised) features while training.
+    batch_norm : bool, default=False
+        Batch normalisation ahead of each activation, with WEIGHTED means and variances.
+    loss : str or callable, default="cross_entropy"
+        "cross_entropy", "binary_cross_entropy" (two classes, one logit), "polynomial_tail" (keeps weights acting on
+        rows that are right already; Wang, Chatterji, Haque & Hashimoto 2022, ICLR), or a function of logits
+        (n_rows, n_classes) and class indices that returns one loss per row.
+    label_smoothing : float in [0, 1), default=0
+        Share of each target that is spread over all classes; ``predict_proba`` then estimates the smoothed
+        probabilities.
+    class_weight : None, "balanced" or dict, default=None
+        Multiplies the row weights, the validation's too. "balanced" gives all classes the same total weight.
+    optimizer : str or class, default="adam"
+        "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" (from ``torch.optim``, with its defaults
+        but the learning rate and a momentum of 0.9), "lars" (a rate per layer, so it needs a much larger
+        ``learning_rate``), or an optimiser class that is called with the parameters and ``lr``.
+    learning_rate : float, default=1e-3
+    schedule : str, class or None, default=None
+        Learning rate after each epoch: "step" (a tenth after each third of ``max_epochs``), "multistep" (a tenth at a
+        half and at three quarters), "exponential" (to a hundredth at the end), "cosine" (to 0), "plateau" (half when
+        the WEIGHTED validation loss stands still), or a scheduler from ``torch.optim.lr_scheduler`` that is called
+        with the optimiser, such as ``functools.partial(StepLR, step_size=30)``. None keeps it.
+    warmup : int, default=0
+        Epochs over which the rate rises linearly, step by step.
+    batch_size : int or None, default=256
+        Rows per gradient step; capped at the number of rows. None takes all rows in each step.
+    max_epochs : int, default=100
+    early_stopping : {"auto", True, False}, default="auto"
+        Stop when the WEIGHTED loss of held-out rows stops falling, and restore the best epoch. "auto"
+        does so when weights or an eval_set are given (and at least 10 rows would be held out): a
+        network that interpolates its rows has forgotten their weights.
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the rows held out; drawn in the proportions of the classes, and never the last row of one.
+    patience : int, default=10
+        Epochs without improvement before stopping.
+    weighting : {"loss", "resample"}, default="loss"
+        Multiply the losses by the weights, or draw the rows of each epoch in proportion to them, with replacement,
+        and leave the losses alone. Both have the same expected gradient.
+    exponent : float in [0, 1], default=1
+        Train with w ** exponent: 0 ignores the weights, 1 is full weighting (Shimodaira 2000). The validation loss is
+        fully weighted whatever the exponent, since it speaks of the target.
+    clip : float, "sqrt", percentile such as "99%", "ess", "pareto" or None, default=None
+        Upper bound of the weights, before the exponent; a number bounds weights of mean 1. It is that of the rows
+        held out too; the weights of an eval_set are taken as they are. See :func:`shiftfix.weights.clip_weights`.
+        Weighters clip on their own: None leaves theirs.
+    l1, l2 : float, default=0
+        Penalty l1 sum |w| + l2 / 2 sum w^2 on weights, not on biases; both together are the elastic net. It is added
+        to the weighted mean of the losses, whatever the scale of ``sample_weight`` and ``batch_size``.
+    decoupled : bool, default=False
+        Shrink the weights themselves instead of adding the penalty's gradient to the loss's: w <- w (1 - lr l2), and
+        after the step towards 0 by lr l1 and no further, so that l1 gives exact zeros.
+    max_norm : float or None, default=None
+        Largest norm of each unit's incoming weights, restored after each step.
+    clip_norm, clip_value : float or None, default=None
+        Largest norm of the whole gradient, and largest size of each of its entries.
+    n_models : int, default=1
+        Networks trained together by batched matrix products, each with its own start, order of rows and masks, on the
+        same split; predictions are their means (a deep ensemble: Lakshminarayanan, Pritzel & Blundell 2017, NIPS).
+        "plateau" follows the mean of their validation losses, and one whose loss becomes infinite ends the training
+        of all.
+    standardize : bool, default=True
+        Scale features to weighted mean 0 and variance 1 inside (and the regressor's y).
+    warm_start : bool, default=False
+        Start ``fit`` from the fitted network, with its scaling and its classes.
+    precision : {"float32", "bfloat16"}, default="float32"
+        "bfloat16" runs the forward pass under autocast; parameters and losses stay float32.
+    device : str or torch.device, default="cpu"
+        "auto" takes a GPU when there is one. Prediction runs on the CPU.
+    n_threads : int or None, default=1
+        CPU threads while fitting and predicting; torch's own number is put back afterwards. More than one
+        pays for wide layers on an idle machine only. None leaves torch's number alone.
+    progress : bool, default=False
+        Show a bar over the epochs; needs tqdm.
+    callbacks : callable, object or list of them, default=None
+        A function of the run is called after each epoch; an object may have ``on_fit_start``, ``on_epoch_end`` and
+        ``on_fit_end``. The run has ``epoch``, ``history``, ``module`` and ``optimizer``, and stops at
+        ``run.stop = True``.
+    checkpoint : path or None, default=None
+        File that is replaced, whole or not at all, after each epoch. It must not exist yet, unless ``resume``.
+    resume : bool, default=False
+        Go on from ``checkpoint`` when it exists, bit for bit as if the run had not been interrupted (on the same
+        machine, with the same number of threads). Settings, rows and ``random_state`` must be the same; None takes
+        the file's. One file serves one fit: a search that clones the estimator needs ``checkpoint=None``.
+        ``max_epochs`` may grow, but a schedule by name keeps the length it began with. A run that a callback
+        stopped goes on; one that ran out of patience has ended.
+    random_state : int, numpy Generator or RandomState, default=None
+        The only source of randomness; no global generator is read or set. None gives fresh entropy. Batches and the
+        split are drawn by the rows' positions: the same rows in another order give another model, unless
+        ``batch_size`` is None and nothing is held out or dropped.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    module_ : torch.nn.Sequential
+        The trained network, on the CPU and in evaluation mode; several carry a leading axis in all parameters.
+    scaler_ : StandardScaler or None
+    history_ : dict of list
+        Per epoch: "train_loss" (weighted) and "train_loss_unweighted", both as met while training, dropout and all;
+        with early stopping "validation_loss" and "validation_loss_unweighted"; with weights that vary
+        "weight_effect", the pull the weights still have as a share of that at the start of the training (near 0:
+        they no longer act; for losses whose least value is 0), and "train_interpolation", the share of the training
+        weight on rows whose loss is below 5% of that pull; "learning_rate", without the warm-up;
+        "gradient_norm" and "activation_norm", lists over ``layer_names_``, of the last full batch of the epoch.
+    layer_names_ : list of str
+        Layers with a weight matrix, as in ``module_``.
+    best_epoch_ : int, or ndarray of shape (n_models,)
+        Epoch whose parameters were kept, counted from 1.
+    n_epochs_ : int
+        Epochs run.
+    n_parameters_ : int
+        Weights and biases.
+    effective_sample_size_ : float
+        Of the training weights, in rows (Kish).
+    validation_effective_sample_size_ : float or None
+    device_ : str
+        Where the network was trained.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only when X had string column names.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> MLPClassifier((32,), dropout=0.1, batch_size=16, random_state=0).fit(X, y).score(X, y) > 0.9
+    True
+    """
+
+    dropout: float | Sequence[float] = 0.5
+    loss: ClassLoss | Callable = "cross_entropy"
+
+    _multi_output = False
+    _y_numeric = False
+    _stratify = True
+    _saved_private = ("_n_outputs", "_trained_loss", "_training_state")
+
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """One epoch over these rows; scaling is learned from the first call's, and so is the unit of the weights.
+
+        Calls on the same rows do what as many epochs of ``fit`` with ``early_stopping=False`` do, to the bit. After
+        ``fit`` they start from its network, with a new optimiser and history. A schedule by name is laid out over
+        ``max_epochs`` calls; make no more of them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+        y : array-like of shape (n_rows,)
+        classes : array-like of shape (n_classes,), default=None
+            All classes there will be; needed in the first call.
+        sample_weight : array-like of shape (n_rows,), default=None
+            On one scale over all calls: they are divided by the mean weight of the first one's rows (with
+            weighting="resample" they only compare the rows of one call). Rows of weight 0 are left out altogether.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ShiftDataError
+            For a bad setting, unusable rows or weights, unknown labels, and an optimiser, learning rate, schedule
+            or network that differ from the last call's. After any error the estimator is as it was.
+        FloatingPointError
+            When the loss becomes infinite or NaN.
+        """
+        first = not hasattr(self, "module_")
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            raise ShiftDataError('class_weight="balanced" needs all rows at once: pass a dict to use partial_fit.')
+        if first and classes is None:
+            raise ShiftDataError("classes is needed in the first call of partial_fit: pass all labels there are.")
+        if not first and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ShiftDataError(
+                f"classes differs from the classes of the first call, {self.classes_.tolist()}: leave it out."
+            )
+        with unchanged_on_error(self):
+            targets = self._learn_targets(np.asarray(classes)) if first else self._fitted_targets()
+            return self._partial_fit(X, y, sample_weight, targets, first)
+
+    def _check_settings(self) -> None:
+        super()._check_settings()
+        check_classes(part_of(self, Classes))
+
+    def _learn_targets(self, y: Any) -> ClassTargets:
+        return learn_classes(y, self.loss, self.class_weight)
+
+    def _fitted_targets(self) -> ClassTargets:
+        return ClassTargets(self.classes_, self._n_outputs, self.class_weight)
+
+    def _loss_function(self, targets: ClassTargets) -> tuple[Callable, float]:
+        return smoothed_loss(part_of(self, Classes), targets.n_outputs, len(targets.classes))
+
+    def _keep_targets(self, targets: ClassTargets) -> None:
+        self.classes_ = targets.classes
+        self._n_outputs = targets.n_outputs
+        self._trained_loss = self.loss  # predict_proba may not follow a loss that was set afterwards
+
+    def _probabilities(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of outputs of shape (n, n_rows, n_outputs), float64 of shape (n, n_rows, n_classes)."""
+        flat = class_probabilities(self._trained_loss, outputs.reshape(-1, self._n_outputs))
+        return flat.reshape(*outputs.shape[:-1], len(self.classes_))
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Class probabilities, float64 of shape (n_rows, n_classes), columns as ``classes_``.
+
+        Of the loss the network was trained with: those that make the expected loss least. The mean over the models of
+        an ensemble.
+        """
+        return self.predict_proba_members(X).mean(axis=0)
+
+    def predict_proba_members(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Probabilities of each of the ``n_models`` networks, float64 of shape (n_models, n_rows, n_classes)."""
+        return self._probabilities(self._outputs(X))
+
+    def predict_proba_mc(
+        self, X: ArrayLike, n_samples: int = 50, random_state: RandomState = None
+    ) -> NDArray[np.float32]:
+        """Class probabilities with dropout on: samples whose spread shows what the network does not know.
+
+        Batch norm and input noise stay as in :meth:`predict_proba`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+        n_samples : int, default=50
+            Passes per network.
+        random_state : int, numpy Generator or RandomState, default=None
+            Of the masks; None takes the estimator's.
+
+        Returns
+        -------
+        ndarray of float32 of shape (n_samples * n_models, n_rows, n_classes)
+            Sample s of network k stands at s * n_models + k. DropConnect's masks are shared by 8192 rows each.
+
+        Raises
+        ------
+        ShiftDataError
+            For a network without dropout.
+        """
+        return self._sampled(X, n_samples, random_state, self._probabilities)
+
+    def predict(self, X: ArrayLike) -> NDArray:
+        """Most probable class of each row, shape (n_rows,)."""
+        found = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[found]

@@ -1,0 +1,162 @@
+"""The network: noise and dropout on the input, then linear, batch norm, activation and dropout per hidden layer."""
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from shiftfix.mlp._network._dropout import Dropout
+from shiftfix.mlp._network._initializers import GAINS, initialize, linear_layer
+from shiftfix.mlp._network._layers import BatchNorm, GaussianNoise, Linear
+from shiftfix.mlp._settings import Activation, Network, layer_sizes
+
+ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "gelu": nn.GELU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "identity": nn.Identity,
+}
+# The layers that draw. Others are left alone: a module of a user's may call what it likes ``masks`` or ``generator``.
+DRAWING = (Dropout, GaussianNoise, Linear)
+
+
+def build_network(
+    network: Network,
+    n_features: int,
+    n_outputs: int,
+    start_seeds: Sequence[int],
+    generator: torch.Generator | None = None,
+) -> nn.Sequential:
+    """The untrained network of the settings, on the CPU: one model per seed of its start.
+
+    ``generator`` is that of dropout, DropConnect and noise, on the device the network will live on; None is for a
+    network that is not trained.
+    """
+    return build_mlp(
+        n_features,
+        layer_sizes(network),
+        n_outputs,
+        network.activation,
+        network.dropout,
+        [torch.Generator().manual_seed(seed) for seed in start_seeds],
+        generator,
+        network.initializer,
+        input_dropout=network.input_dropout,
+        dropconnect=network.dropconnect,
+        input_noise=network.input_noise,
+        batch_norm=network.batch_norm,
+    )
+
+
+def build_mlp(
+    n_features: int,
+    hidden_layer_sizes: Sequence[int],
+    n_outputs: int,
+    activation: Activation,
+    dropout: float | Sequence[float],
+    init_generators: torch.Generator | list[torch.Generator],
+    dropout_generator: torch.Generator | None,
+    initializer: Any = "kaiming_normal",
+    *,
+    input_dropout: float = 0.0,
+    dropconnect: float = 0.0,
+    input_noise: float = 0.0,
+    batch_norm: bool = False,
+) -> nn.Sequential:
+    """Multilayer perceptron as an ``nn.Sequential``, of one model or of several trained at once.
+
+    Parameters
+    ----------
+    n_features, n_outputs : int
+    hidden_layer_sizes : sequence of int
+        May be empty: then the model is linear.
+    activation : str
+        A key of ``ACTIVATIONS``.
+    dropout : float in [0, 1), or one per hidden layer
+        Rate after every hidden layer; 0 leaves the dropout layer out.
+    init_generators : torch.Generator or list of torch.Generator
+        On the CPU. A list of K > 1 makes K models with a leading axis in all parameters and outputs; model k starts
+        where a single model with the k-th generator would.
+    dropout_generator : torch.Generator or None
+        On the device the module will live on, for dropout, DropConnect and noise.
+    initializer : str, float or callable, default="kaiming_normal"
+        Of all weights; see ``shiftfix.mlp._network._initializers``. The output layer has gain 1.
+    input_dropout : float in [0, 1), default=0
+    dropconnect : float in [0, 1), default=0
+        Rate at which the weights of all layers are dropped.
+    input_noise : float, default=0
+        Standard deviation of Gaussian noise on the inputs, in their units.
+    batch_norm : bool, default=False
+        Batch normalisation between each hidden linear layer and its activation; biases ahead of it stay at 0.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        On the CPU, maps (n_rows, n_features) to (n_rows, n_outputs), or to (K, n_rows, n_outputs): logits or
+        conditional means.
+    """
+    generators = init_generators if isinstance(init_generators, list) else [init_generators]
+
+    def linear(n_in: int, n_out: int, gain: float) -> nn.Module:
+        if len(generators) == 1 and dropconnect == 0:
+            return linear_layer(n_in, n_out, gain, generators[0], initializer)
+        weights = torch.empty(len(generators), n_out, n_in)
+        for weight, generator in zip(weights, generators, strict=True):
+            initialize(weight, initializer, gain, generator)
+        return Linear(weights if len(generators) > 1 else weights[0], dropconnect, dropout_generator)
+
+    layers: list[nn.Module] = []
+    if input_noise > 0:
+        layers.append(GaussianNoise(input_noise, dropout_generator))
+    if input_dropout > 0:
+        layers.append(Dropout(input_dropout, dropout_generator))
+    width = n_features
+    for size, rate in zip(hidden_layer_sizes, rates_of(dropout, len(hidden_layer_sizes)), strict=True):
+        layers.append(linear(width, size, GAINS[activation]))
+        if batch_norm:
+            layers.append(normalize_after(layers[-1], size, len(generators)))
+        layers.append(ACTIVATIONS[activation]())
+        if rate > 0:
+            layers.append(Dropout(rate, dropout_generator))
+        width = size
+    layers.append(linear(width, n_outputs, 1.0))
+    return nn.Sequential(*layers)
+
+
+def rates_of(dropout: Any, n_layers: int) -> list[float]:
+    """One dropout rate per hidden layer, from a rate or from as many as there are."""
+    return [float(dropout)] * n_layers if isinstance(dropout, numbers.Real) else list(dropout)
+
+
+def normalize_after(linear: nn.Module, width: int, n_models: int) -> BatchNorm:
+    """Batch norm behind a linear layer, whose bias is frozen.
+
+    The mean that is taken off takes this bias off too. Its gradient is rounding noise, which adam would turn into full
+    steps, and the averages of the means would run after them.
+    """
+    linear.bias.requires_grad_(False)
+    return BatchNorm(width, n_models)
+
+
+def forget_masks(module: nn.Module) -> None:
+    """Drop the masks drawn ahead, so that from here on the generators' states alone decide."""
+    for layer in module.modules():
+        if isinstance(layer, Dropout | Linear):
+            layer.reset()
+
+
+def remove_generators(module: nn.Module) -> None:
+    """Leave no generator, no drawn mask and no row weights in a module, so that a fitted one can be pickled and moved.
+
+    It is left in evaluation mode: without its generators, its dropout would draw from torch's global one.
+    """
+    forget_masks(module)
+    for layer in module.eval().modules():
+        if isinstance(layer, DRAWING):
+            layer.generator = None
+        elif isinstance(layer, BatchNorm):
+            layer.row_weight = None

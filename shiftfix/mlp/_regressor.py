@@ -1,0 +1,318 @@
+"""A multilayer perceptron for numbers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import RegressorMixin
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import Tags
+
+from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._base import unchanged_on_error
+from shiftfix.mlp._mlp import BaseMLP
+from shiftfix.mlp._settings import RandomState, concern
+from shiftfix.mlp._training import REGRESSION_LOSSES, Rows, check_loss
+
+
+@dataclass(frozen=True)
+class NumberTargets:
+    """Numbers in columns, on the scale of the training rows; see ``Targets`` of the base class.
+
+    Parameters
+    ----------
+    single : bool
+        Whether y has no column axis.
+    n_outputs : int
+    scaler : StandardScaler or None
+    """
+
+    single: bool
+    n_outputs: int
+    scaler: StandardScaler | None = None
+
+    def codes(self, y: Any, name: str) -> NDArray[np.float64]:
+        """Y as columns.
+
+        Raises
+        ------
+        ShiftDataError
+            For what is no number, not finite, or of another number of columns.
+        """
+        try:
+            columns = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        except (ValueError, TypeError) as error:
+            raise ShiftDataError(f"{name} cannot be read as numbers ({error}).") from error
+        if not np.isfinite(columns).all() or columns.shape[1] != self.n_outputs:
+            raise ShiftDataError(f"{name} needs {self.n_outputs} finite numbers per row.")
+        return columns
+
+    def factors(self, codes: NDArray, weight: NDArray[np.float64]) -> Callable[[NDArray], NDArray[np.float64]]:
+        """1 for every row."""
+        return lambda codes: np.ones(len(codes))
+
+    def scaled(self, codes: NDArray, weight: NDArray[np.float64]) -> Self:
+        """The same on the scale of the training rows: weighted mean 0 and variance 1."""
+        return replace(self, scaler=StandardScaler().fit(codes, sample_weight=weight))
+
+    def encode(self, codes: NDArray) -> NDArray[np.float32]:
+        """The array that the loss takes."""
+        return (codes if self.scaler is None else self.scaler.transform(codes)).astype(np.float32)
+
+    def decode(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Outputs of shape (n, n_rows, n_outputs) in the units of y, without the last axis for 1D y."""
+        if self.scaler is not None:
+            flat = self.scaler.inverse_transform(outputs.reshape(-1, self.n_outputs))
+            outputs = flat.reshape(outputs.shape)
+        return outputs[..., 0] if self.single else outputs
+
+    def accuracy(self, module: Any, rows: Rows) -> None:
+        """None: numbers are not right or wrong."""
+
+
+def learn_columns(y: Any) -> NumberTargets:
+    """The number of columns of y."""
+    single = np.ndim(y) == 1
+    return NumberTargets(single, 1 if single else np.shape(y)[1])
+
+
+@concern
+class MLPRegressor(RegressorMixin, BaseMLP):
+    """Multilayer perceptron for numbers: conditional means, or medians, trained with row weights.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default=(256, 256)
+        Units of each hidden layer; ``()`` gives a linear model.
+    activation : {"relu", "leaky_relu", "gelu", "tanh", "sigmoid", "identity"}, default="relu"
+    initializer : str, float or callable, default="kaiming_normal"
+        Starting weights: "kaiming_normal", "kaiming_uniform" (keep the signal's mean square through the activation),
+        "xavier_normal", "xavier_uniform", "uniform" (within +-1 / sqrt(inputs)), "normal" (deviation 0.01), "zeros",
+        "ones", a number for all weights, or a function that fills a weight matrix from a ``torch.Generator``.
+    dropout : float in [0, 1) or sequence of them, default=0.0
+        Rate of inverted dropout after every hidden layer, or one rate per hidden layer.
+    input_dropout : float in [0, 1), default=0
+        Rate on the features.
+    dropconnect : float in [0, 1), default=0
+        Rate at which weights are dropped, one mask per step.
+    input_noise : float, default=0
+        Standard deviation of Gaussian noise on the (standardised) features while training.
+    batch_norm : bool, default=False
+        Batch normalisation ahead of each activation, with WEIGHTED means and variances.
+    loss : str or callable, default="squared_error"
+        "squared_error" (means), "absolute_error" (medians), "huber" and "smooth_l1" (between the two, the switch at 1
+        in the units of the standardised y), or a function of outputs and targets, both (n_rows, n_outputs), that
+        returns one loss per row.
+    optimizer : str or class, default="adam"
+        "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" (from ``torch.optim``, with its defaults
+        but the learning rate and a momentum of 0.9), "lars" (a rate per layer, so it needs a much larger
+        ``learning_rate``), or an optimiser class that is called with the parameters and ``lr``.
+    learning_rate : float, default=1e-3
+    schedule : str, class or None, default=None
+        Learning rate after each epoch: "step" (a tenth after each third of ``max_epochs``), "multistep" (a tenth at a
+        half and at three quarters), "exponential" (to a hundredth at the end), "cosine" (to 0), "plateau" (half when
+        the WEIGHTED validation loss stands still), or a scheduler from ``torch.optim.lr_scheduler`` that is called
+        with the optimiser, such as ``functools.partial(StepLR, step_size=30)``. None keeps it.
+    warmup : int, default=0
+        Epochs over which the rate rises linearly, step by step.
+    batch_size : int or None, default=256
+        Rows per gradient step; capped at the number of rows. None takes all rows in each step.
+    max_epochs : int, default=100
+    early_stopping : {"auto", True, False}, default="auto"
+        Stop when the WEIGHTED loss of held-out rows stops falling, and restore the best epoch. "auto"
+        does so when weights or an eval_set are given (and at least 10 rows would be held out): a
+        network that interpolates its rows has forgotten their weights.
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the rows held out; drawn in the proportions of the classes, and never the last row of one.
+    patience : int, default=10
+        Epochs without improvement before stopping.
+    weighting : {"loss", "resample"}, default="loss"
+        Multiply the losses by the weights, or draw the rows of each epoch in proportion to them, with replacement,
+        and leave the losses alone. Both have the same expected gradient.
+    exponent : float in [0, 1], default=1
+        Train with w ** exponent: 0 ignores the weights, 1 is full weighting (Shimodaira 2000). The validation loss is
+        fully weighted whatever the exponent, since it speaks of the target.
+    clip : float, "sqrt", percentile such as "99%", "ess", "pareto" or None, default=None
+        Upper bound of the weights, before the exponent; a number bounds weights of mean 1. It is that of the rows
+        held out too; the weights of an eval_set are taken as they are. See :func:`shiftfix.weights.clip_weights`.
+        Weighters clip on their own: None leaves theirs.
+    l1, l2 : float, default=0
+        Penalty l1 sum |w| + l2 / 2 sum w^2 on weights, not on biases; both together are the elastic net. It is added
+        to the weighted mean of the losses, whatever the scale of ``sample_weight`` and ``batch_size``.
+    decoupled : bool, default=False
+        Shrink the weights themselves instead of adding the penalty's gradient to the loss's: w <- w (1 - lr l2), and
+        after the step towards 0 by lr l1 and no further, so that l1 gives exact zeros.
+    max_norm : float or None, default=None
+        Largest norm of each unit's incoming weights, restored after each step.
+    clip_norm, clip_value : float or None, default=None
+        Largest norm of the whole gradient, and largest size of each of its entries.
+    n_models : int, default=1
+        Networks trained together by batched matrix products, each with its own start, order of rows and masks, on the
+        same split; predictions are their means (a deep ensemble: Lakshminarayanan, Pritzel & Blundell 2017, NIPS).
+        "plateau" follows the mean of their validation losses, and one whose loss becomes infinite ends the training
+        of all.
+    standardize : bool, default=True
+        Scale features to weighted mean 0 and variance 1 inside (and the regressor's y).
+    warm_start : bool, default=False
+        Start ``fit`` from the fitted network, with its scaling and its classes.
+    precision : {"float32", "bfloat16"}, default="float32"
+        "bfloat16" runs the forward pass under autocast; parameters and losses stay float32.
+    device : str or torch.device, default="cpu"
+        "auto" takes a GPU when there is one. Prediction runs on the CPU.
+    n_threads : int or None, default=1
+        CPU threads while fitting and predicting; torch's own number is put back afterwards. More than one
+        pays for wide layers on an idle machine only. None leaves torch's number alone.
+    progress : bool, default=False
+        Show a bar over the epochs; needs tqdm.
+    callbacks : callable, object or list of them, default=None
+        A function of the run is called after each epoch; an object may have ``on_fit_start``, ``on_epoch_end`` and
+        ``on_fit_end``. The run has ``epoch``, ``history``, ``module`` and ``optimizer``, and stops at
+        ``run.stop = True``.
+    checkpoint : path or None, default=None
+        File that is replaced, whole or not at all, after each epoch. It must not exist yet, unless ``resume``.
+    resume : bool, default=False
+        Go on from ``checkpoint`` when it exists, bit for bit as if the run had not been interrupted (on the same
+        machine, with the same number of threads). Settings, rows and ``random_state`` must be the same; None takes
+        the file's. One file serves one fit: a search that clones the estimator needs ``checkpoint=None``.
+        ``max_epochs`` may grow, but a schedule by name keeps the length it began with. A run that a callback
+        stopped goes on; one that ran out of patience has ended.
+    random_state : int, numpy Generator or RandomState, default=None
+        The only source of randomness; no global generator is read or set. None gives fresh entropy. Batches and the
+        split are drawn by the rows' positions: the same rows in another order give another model, unless
+        ``batch_size`` is None and nothing is held out or dropped.
+
+    Attributes
+    ----------
+    target_scaler_ : StandardScaler or None
+        Scaling of y.
+    module_ : torch.nn.Sequential
+        The trained network, on the CPU and in evaluation mode; several carry a leading axis in all parameters.
+    scaler_ : StandardScaler or None
+    history_ : dict of list
+        Per epoch: "train_loss" (weighted) and "train_loss_unweighted", both as met while training, dropout and all;
+        with early stopping "validation_loss" and "validation_loss_unweighted"; with weights that vary
+        "weight_effect", the pull the weights still have as a share of that at the start of the training (near 0:
+        they no longer act; for losses whose least value is 0), and "train_interpolation", the share of the training
+        weight on rows whose loss is below 5% of that pull; "learning_rate", without the warm-up;
+        "gradient_norm" and "activation_norm", lists over ``layer_names_``, of the last full batch of the epoch.
+    layer_names_ : list of str
+        Layers with a weight matrix, as in ``module_``.
+    best_epoch_ : int, or ndarray of shape (n_models,)
+        Epoch whose parameters were kept, counted from 1.
+    n_epochs_ : int
+        Epochs run.
+    n_parameters_ : int
+        Weights and biases.
+    effective_sample_size_ : float
+        Of the training weights, in rows (Kish).
+    validation_effective_sample_size_ : float or None
+    device_ : str
+        Where the network was trained.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only when X had string column names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.linspace(-1, 1, 200)[:, None]
+    >>> MLPRegressor((32,), batch_size=16, random_state=0).fit(X, X[:, 0] ** 2).score(X, X[:, 0] ** 2) > 0.9
+    True
+    """
+
+    _multi_output = True
+    _y_numeric = True
+    _stratify = False
+    _saved_private = ("_single_output", "_n_outputs", "_training_state")
+
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """One epoch over these rows; scaling is learned from the first call's, and so is the unit of the weights.
+
+        Calls on the same rows do what as many epochs of ``fit`` with ``early_stopping=False`` do, to the bit. After
+        ``fit`` they start from its network, with a new optimiser and history. A schedule by name is laid out over
+        ``max_epochs`` calls; make no more of them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs)
+        sample_weight : array-like of shape (n_rows,), default=None
+            On one scale over all calls: they are divided by the mean weight of the first one's rows (with
+            weighting="resample" they only compare the rows of one call). Rows of weight 0 are left out altogether.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ShiftDataError
+            For a bad setting, unusable rows or weights, and an optimiser, learning rate, schedule or network
+            that differ from the last call's. After any error the estimator is as it was.
+        FloatingPointError
+            When the loss becomes infinite or NaN.
+        """
+        with unchanged_on_error(self):
+            first = not hasattr(self, "module_")
+            # Its shape is learned before it is checked: what has none is refused later.
+            targets = learn_columns(np.atleast_1d(y)) if first else self._fitted_targets()
+            return self._partial_fit(X, y, sample_weight, targets, first)
+
+    def _learn_targets(self, y: Any) -> NumberTargets:
+        return learn_columns(y)
+
+    def _fitted_targets(self) -> NumberTargets:
+        return NumberTargets(self._single_output, self._n_outputs, self.target_scaler_)
+
+    def _loss_function(self, targets: NumberTargets) -> tuple[Callable, float]:
+        return check_loss(self.loss, REGRESSION_LOSSES), 0.0
+
+    def _keep_targets(self, targets: NumberTargets) -> None:
+        self._single_output = targets.single
+        self._n_outputs = targets.n_outputs
+        self.target_scaler_ = targets.scaler
+
+    def predict(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Conditional means, float64 of shape (n_rows,), or (n_rows, n_outputs) for 2D y; medians for "absolute_error".
+
+        The mean over the models of an ensemble.
+        """
+        return self.predict_members(X).mean(axis=0)
+
+    def predict_members(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Prediction of each of the ``n_models`` networks, float64 of shape (n_models, n_rows[, n_outputs])."""
+        outputs = self._outputs(X)
+        return self._fitted_targets().decode(outputs)
+
+    def predict_mc(self, X: ArrayLike, n_samples: int = 50, random_state: RandomState = None) -> NDArray[np.float32]:
+        """Predictions with dropout on: samples whose spread shows what the network does not know.
+
+        Batch norm and input noise stay as in :meth:`predict`. The spread is the network's alone; the noise of y is
+        not in it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+        n_samples : int, default=50
+            Passes per network.
+        random_state : int, numpy Generator or RandomState, default=None
+            Of the masks; None takes the estimator's.
+
+        Returns
+        -------
+        ndarray of float32 of shape (n_samples * n_models, n_rows[, n_outputs])
+            Sample s of network k stands at s * n_models + k. DropConnect's masks are shared by 8192 rows each.
+
+        Raises
+        ------
+        ShiftDataError
+            For a network without dropout.
+        """
+        return self._sampled(X, n_samples, random_state, lambda outputs: self._fitted_targets().decode(outputs))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

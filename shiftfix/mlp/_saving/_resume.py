@@ -1,0 +1,112 @@
+"""Checkpoints: a run under way on disk, and whether another may go on from it."""
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._saving._encoding import PLAIN, digest
+from shiftfix.mlp._saving._files import read, write_atomically
+from shiftfix.mlp._settings import Running
+
+# Settings that may differ between a run and the one that resumes it.
+FREE_ON_RESUME = ("max_epochs", "n_threads", "progress", "callbacks", "checkpoint", "resume", "random_state")
+
+
+class Resumable(Protocol):
+    """A run whose state can be taken and given."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes while training."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+
+
+def setting_text(value: Any) -> str:
+    """A setting as text that is the same in another process: functions and classes by name, objects by their numbers.
+
+    The layers of a torch module are told apart by those too; its parameters are not part of the text.
+    """
+    if isinstance(value, functools.partial):
+        return f"partial({setting_text(value.func)}, {value.args!r}, {sorted(value.keywords.items())!r})"
+    if not callable(value):
+        return repr(value)
+    if hasattr(value, "__qualname__"):
+        return f"{_file(value.__module__)}.{value.__qualname__}"
+    is_module = isinstance(value, torch.nn.Module)
+    parts = [f"{setting_text(type(part))} {_numbers(part)}" for part in (value.modules() if is_module else [value])]
+    if is_module:
+        parts += [f"{name} {tuple(p.shape)} {p.dtype} {p.requires_grad}" for name, p in value.named_parameters()]
+    return "; ".join(parts)
+
+
+def _file(module: str) -> str:
+    """Name of a module, less the rooms of this folder: a file of ours may move between them."""
+    parts = module.split(".")
+    return ".".join([*parts[:2], parts[-1]]) if parts[:2] == __name__.split(".")[:2] else module
+
+
+def _numbers(value: Any) -> list[tuple[str, Any]]:
+    """Attributes that are numbers, text or tuples of them, but for torch's note of the mode a module is in."""
+    attributes = getattr(value, "__dict__", {})
+    return sorted(
+        (name, item)
+        for name, item in attributes.items()
+        if name != "training" and all(type(part) in PLAIN for part in (item if type(item) is tuple else (item,)))
+    )
+
+
+def saved_run(running: Running, max_epochs: int, seeds: dict[str, Any]) -> dict[str, Any] | None:
+    """The content of the checkpoint to resume from, or None for a fresh start.
+
+    Raises
+    ------
+    ShiftDataError
+        For a file that is there without ``resume``, holds more epochs than asked for, or was written with other seeds.
+    """
+    if running.checkpoint is None or not os.path.exists(running.checkpoint):
+        return None
+    name = os.fspath(running.checkpoint)
+    if not running.resume:
+        raise ShiftDataError(f"{name!r} exists: pass resume=True to go on from it, or move it away.")
+    saved = read(running.checkpoint, "checkpoint")
+    if saved["run"]["epoch"] > max_epochs:
+        raise ShiftDataError(
+            f"{name!r} holds {saved['run']['epoch']} epochs, and max_epochs={max_epochs}: raise it to resume."
+        )
+    if isinstance(running.random_state, int | np.integer) and saved["seeds"] != seeds:
+        raise ShiftDataError(
+            f"{name!r} was written with another random_state, or another n_models: pass the same ones to resume."
+        )
+    return saved
+
+
+def fingerprint(settings: Mapping[str, Any], loss: Any, tensors: list[torch.Tensor]) -> str:
+    """Digest of the settings, the parameters of a loss that has some, and the rows, which a resumed run must share."""
+    texts = [[name, setting_text(value)] for name, value in sorted(settings.items()) if name not in FREE_ON_RESUME]
+    more = list(loss.state_dict().values()) if isinstance(loss, torch.nn.Module) else []
+    return digest(texts, [tensor.cpu() for tensor in (*tensors, *more)])
+
+
+def go_on(run: Resumable, saved: dict[str, Any], mark: str, path: str | os.PathLike) -> None:
+    """Give a run the state of a checkpoint; raise ShiftDataError unless both have one fingerprint."""
+    if saved["fingerprint"] != mark:
+        raise ShiftDataError(
+            f"{os.fspath(path)!r} was written with other settings or other rows: pass the same ones to resume, or "
+            "another checkpoint to start anew."
+        )
+    run.load_state_dict(saved["run"])
+
+
+def checkpoint_writer(path: str | os.PathLike, mark: str, seeds: dict[str, Any]) -> Callable[[Resumable], None]:
+    """Function that replaces the checkpoint by the state of a run."""
+
+    def write(run: Resumable) -> None:
+        write_atomically({"fingerprint": mark, "seeds": seeds, "run": run.state_dict()}, path, "checkpoint")
+
+    return write

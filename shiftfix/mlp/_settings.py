@@ -1,0 +1,279 @@
+"""Every setting of the estimators, once: its type, its check and its default.
+
+Settings stand together by concern, in dataclasses whose fields are the flat parameters of scikit-learn: an estimator
+inherits the concerns it has, and with them their parameters, their defaults and its constructor. Functions take a
+concern, which :func:`part_of` takes out of an estimator.
+
+A check is a function of a value and its name that raises ShiftDataError; it stands with the type, in ``Annotated``. A
+``Literal`` is checked by being one of its values. What one field cannot tell (a path that must be there, a loss that
+the task must know) is checked at the door of ``fit`` by who uses it.
+
+Fields stand in the order of the constructor. Of several concerns the LAST base class comes first, as in any dataclass.
+"""
+
+import math
+import numbers
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
+
+import numpy as np
+import torch
+
+from shiftfix._validation import check_count, check_number, check_option
+from shiftfix.exceptions import ShiftDataError
+from shiftfix.weights import check_clip
+
+Activation = Literal["relu", "leaky_relu", "gelu", "tanh", "sigmoid", "identity"]
+RandomStart = Literal["normal", "uniform", "xavier_normal", "xavier_uniform", "kaiming_normal", "kaiming_uniform"]
+ConstantStart = Literal["zeros", "ones"]
+OptimizerName = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lars"]
+ScheduleName = Literal["step", "multistep", "exponential", "cosine", "plateau"]
+ClassLoss = Literal["cross_entropy", "binary_cross_entropy", "polynomial_tail"]
+NumberLoss = Literal["squared_error", "absolute_error", "huber", "smooth_l1"]
+RandomState = int | np.random.Generator | np.random.RandomState | None
+Precision = Literal["float32", "bfloat16"]
+
+Class = TypeVar("Class", bound=type)
+Part = TypeVar("Part", bound="Concern")
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
+def concern(cls: Class) -> Class:
+    """Give a class a constructor that takes its fields by keyword, and nothing else that a dataclass has."""
+    made: Any = dataclass(kw_only=True, eq=False, repr=False, match_args=False)(cls)
+    # Without the checks, which a reader of the signature can do nothing with.
+    made.__init__.__annotations__ = get_type_hints(made.__init__)
+    return made
+
+
+@concern
+class Concern:
+    """Settings that belong together."""
+
+
+def part_of(settings: Concern, kind: type[Part]) -> Part:
+    """The settings of one concern, from an estimator that has them among others."""
+    return kind(**{item.name: getattr(settings, item.name) for item in fields(kind)})
+
+
+def check_fields(settings: Concern) -> None:
+    """Raise ShiftDataError for the first setting, in the order of the constructor, that its own check refuses."""
+    for item in fields(settings):
+        value, kind = getattr(settings, item.name), item.type
+        if get_origin(kind) is Literal:
+            check_option(value, item.name, list(get_args(kind)))
+        for check in getattr(kind, "__metadata__", ()):
+            check(value, item.name)
+
+
+def number(**bounds: float) -> Callable:
+    """Check of a number within the bounds of ``check_number``."""
+    return partial(check_number, **bounds)
+
+
+def count(least: int = 1) -> Callable:
+    """Check of a whole number."""
+    return partial(check_count, least=least)
+
+
+def unless_none(check: Callable) -> Callable:
+    """The check, and None passes."""
+    return lambda value, name: None if value is None else check(value, name)
+
+
+def yes_or_no(value: object, name: str) -> None:
+    """Check of a bool."""
+    check_option(value, name, [True, False])
+
+
+def check_optimizer(optimizer: object, name: str = "optimizer") -> None:
+    """Raise unless it is a name or something to call."""
+    if not (callable(optimizer) or (isinstance(optimizer, str) and optimizer in get_args(OptimizerName))):
+        raise ShiftDataError(
+            f"{name}={optimizer!r}: one of {', '.join(map(repr, get_args(OptimizerName)))}, or a torch optimiser "
+            "class, is needed."
+        )
+
+
+def check_initializer(initializer: Any, name: str = "initializer") -> None:
+    """Raise unless it is a name, a number or a callable."""
+    names = (*get_args(RandomStart), *get_args(ConstantStart))
+    is_number = isinstance(initializer, numbers.Real) and not isinstance(initializer, bool)
+    if not ((is_number and math.isfinite(initializer)) or callable(initializer) or initializer in names):
+        raise ShiftDataError(
+            f"{name}={initializer!r}: one of {', '.join(map(repr, names))}, a number for all weights, or a function of "
+            "a weight matrix and a torch.Generator is needed."
+        )
+
+
+rate = number(least=0, below=1)
+
+
+@concern
+class Network(Concern):
+    """Layers, their start, and the noise in them."""
+
+    hidden_layer_sizes: int | Sequence[int] = field(default=(256, 256), kw_only=False)
+    activation: Activation = "relu"
+    initializer: Annotated[RandomStart | ConstantStart | float | Callable, check_initializer] = "kaiming_normal"
+    # Off by default for numbers: its noise ahead of a linear output inflates the variance that a regression is judged
+    # by, while a classifier's arg max hardly sees it.
+    dropout: float | Sequence[float] = 0.0
+    input_dropout: Annotated[float, rate] = 0.0
+    dropconnect: Annotated[float, rate] = 0.0
+    input_noise: Annotated[float, number(least=0, below=np.inf)] = 0.0
+    batch_norm: Annotated[bool, yes_or_no] = False
+
+
+@concern
+class Objective(Concern):
+    """The loss of a row; looked up at the door of ``fit``, in the table of the task."""
+
+    loss: ClassLoss | NumberLoss | Callable = field(default="squared_error")
+
+
+@concern
+class Classes(Objective):
+    """What a loss makes of classes."""
+
+    label_smoothing: Annotated[float, rate] = 0.0
+    class_weight: Literal["balanced"] | dict | None = None
+
+
+@concern
+class OwnModule(Concern):
+    """A module of the user's, and its loss; both are checked at the door of ``fit``."""
+
+    module: torch.nn.Module = field(kw_only=False)
+    loss: ClassLoss | NumberLoss | Callable = field(default="cross_entropy", kw_only=False)
+
+
+@concern
+class Steps(Concern):
+    """How far and how often the parameters move."""
+
+    optimizer: Annotated[OptimizerName | Callable, check_optimizer] = "adam"
+    learning_rate: Annotated[float, number(above=0)] = 1e-3
+    schedule: ScheduleName | Callable | None = None
+    warmup: Annotated[int, count(least=0)] = 0
+    batch_size: Annotated[int | None, unless_none(count())] = 256
+    max_epochs: Annotated[int, count()] = 100
+
+
+@concern
+class Stopping(Concern):
+    """When to stop, and on which rows that is judged."""
+
+    early_stopping: Literal["auto", True, False] = "auto"
+    validation_fraction: Annotated[float, number(above=0, below=1)] = 0.1
+    patience: Annotated[int, count()] = 10
+
+
+@concern
+class Weighting(Concern):
+    """What the row weights do."""
+
+    weighting: Literal["loss", "resample"] = "loss"
+    exponent: Annotated[float, number(least=0, most=1)] = 1.0
+    clip: Annotated[float | str | None, lambda value, name: check_clip(value, 100)] = None
+
+
+@concern
+class Penalties(Concern):
+    """Penalties and bounds on weights and gradients."""
+
+    l1: Annotated[float, number(least=0, below=math.inf)] = 0.0
+    l2: Annotated[float, number(least=0, below=math.inf)] = 0.0
+    decoupled: Annotated[bool, yes_or_no] = False
+    max_norm: Annotated[float | None, unless_none(number(above=0))] = None
+    clip_norm: Annotated[float | None, unless_none(number(above=0))] = None
+    clip_value: Annotated[float | None, unless_none(number(above=0))] = None
+
+
+@concern
+class Fitting(Concern):
+    """How many networks, from which start, on which scale."""
+
+    n_models: Annotated[int, count()] = 1
+    standardize: Annotated[bool, yes_or_no] = True
+    warm_start: Annotated[bool, yes_or_no] = False
+
+
+@concern
+class Running(Concern):
+    """Where a training runs, what happens beside it, and where its numbers come from."""
+
+    precision: Precision = "float32"
+    device: str | torch.device = "cpu"
+    n_threads: Annotated[int | None, unless_none(count())] = 1
+    progress: bool = False
+    callbacks: Any = None
+    checkpoint: str | os.PathLike | None = None
+    resume: bool = False
+    random_state: RandomState = None
+
+
+@concern
+class Training(Running, Penalties, Weighting, Stopping, Steps):
+    """The concerns of every training together, for what takes most of them."""
+
+
+def layer_sizes(network: Network) -> Sequence[Any]:
+    """Units of each hidden layer.
+
+    Raises
+    ------
+    ShiftDataError
+        For what is neither a whole number nor a sequence.
+    """
+    sizes = network.hidden_layer_sizes
+    if isinstance(sizes, numbers.Integral):
+        return (sizes,)
+    if not isinstance(sizes, tuple | list | np.ndarray):
+        raise ShiftDataError(f"hidden_layer_sizes={sizes!r}: a tuple of whole numbers is needed, such as (256, 256).")
+    return sizes
+
+
+def check_dropout(rates: Any, n_layers: int) -> None:
+    """Raise ShiftDataError unless it is a rate, or one for each of the hidden layers."""
+    if isinstance(rates, numbers.Real):
+        return rate(rates, "dropout")
+    if not isinstance(rates, tuple | list | np.ndarray) or len(rates) != n_layers:
+        raise ShiftDataError(
+            f"dropout={rates!r}: a rate, or one rate for each of the {n_layers} hidden layers, is needed."
+        )
+    for one in rates:
+        rate(one, "dropout")
+
+
+def check_network(network: Network, batch_size: int | None) -> None:
+    """Raise ShiftDataError for layers, or a dropout rate for each of them, that cannot be."""
+    sizes = layer_sizes(network)
+    for size in sizes:
+        check_count(size, "hidden_layer_sizes")
+    check_fields(network)
+    check_dropout(network.dropout, len(sizes))
+    if network.batch_norm and batch_size == 1:
+        raise ShiftDataError("batch_norm=True needs batches of several rows: raise batch_size above 1.")
+
+
+def check_training(training: Training) -> None:
+    """Raise ShiftDataError for a setting of the training out of range, or at odds with another."""
+    check_fields(training)
+    if training.warmup > training.max_epochs:
+        raise ShiftDataError(
+            f"warmup={training.warmup} epochs and max_epochs={training.max_epochs}: the learning rate would never be "
+            "reached; lower warmup."
+        )
+    if training.resume and training.checkpoint is None:
+        raise ShiftDataError("resume=True needs checkpoint, the path of the file to go on from.")
+
+
+def check_classes(settings: Classes) -> None:
+    """Raise ShiftDataError for label smoothing out of range, or of a loss that does not take it."""
+    check_fields(settings)
+    if settings.label_smoothing and callable(settings.loss):
+        raise ShiftDataError("label_smoothing is for the named losses: a function of your own smooths on its own.")

@@ -1,0 +1,75 @@
+"""The training of a module on weighted rows, in short steps.
+
+============================  ===============================================================================
+``make_run``, ``draw_seeds``  a training under way, ``Run``, and the seeds it starts from
+``fit_loop``                  train it to the end; ``forward``: outputs of all rows, in chunks of ``CHUNK``
+``Rows``                      rows on their device
+``hold_out``                  which rows judge when to stop
+``check_row_weights`` ...     row weights on their way into the loss
+``check_loss`` ...            losses by name, and the probabilities that belong to them
+``check_schedule``            whether a schedule can be made; ``check_callbacks``: the callbacks as a tuple
+``resolve_device`` ...        what is borrowed from torch and given back
+``warn_of_gradients`` ...     what a finished run is warned of
+============================  ===============================================================================
+"""
+
+from shiftfix.mlp._training._batches import Rows
+from shiftfix.mlp._training._callbacks import check_callbacks
+from shiftfix.mlp._training._devices import borrowed_generators, limited_threads, resolve_device
+from shiftfix.mlp._training._diagnostics import warn_of_gradients, warn_of_inactive_weights
+from shiftfix.mlp._training._holdout import hold_out
+from shiftfix.mlp._training._loop import CHUNK, fit_loop, forward
+from shiftfix.mlp._training._losses import (
+    CLASSIFICATION_LOSSES,
+    REGRESSION_LOSSES,
+    check_loss,
+    class_probabilities,
+    huber,
+    loss_floor,
+    polynomial_tail,
+    smooth_l1,
+)
+from shiftfix.mlp._training._row_weights import (
+    check_row_weights,
+    class_weights,
+    effective_size,
+    training_weights,
+    warn_of_few_rows,
+    weighted_loss,
+    weights_in_unit,
+)
+from shiftfix.mlp._training._run import Run, draw_seeds, make_run
+from shiftfix.mlp._training._schedules import check_schedule
+
+__all__ = [
+    "CHUNK",
+    "CLASSIFICATION_LOSSES",
+    "REGRESSION_LOSSES",
+    "Rows",
+    "Run",
+    "borrowed_generators",
+    "check_callbacks",
+    "check_loss",
+    "check_row_weights",
+    "check_schedule",
+    "class_probabilities",
+    "class_weights",
+    "draw_seeds",
+    "effective_size",
+    "fit_loop",
+    "forward",
+    "hold_out",
+    "huber",
+    "limited_threads",
+    "loss_floor",
+    "make_run",
+    "polynomial_tail",
+    "resolve_device",
+    "smooth_l1",
+    "training_weights",
+    "warn_of_few_rows",
+    "warn_of_gradients",
+    "warn_of_inactive_weights",
+    "weighted_loss",
+    "weights_in_unit",
+]

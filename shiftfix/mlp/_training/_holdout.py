@@ -1,0 +1,107 @@
+"""Which rows are held out for early stopping."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._settings import Stopping
+
+# With fewer validation rows the least validation loss is mostly luck, so "auto" trains to the end.
+MIN_AUTO_VALIDATION_ROWS = 10
+# Arrays or tensors with one entry per row.
+Columns = tuple[Any, ...]
+
+
+def random_split(
+    n_rows: int, n_validation: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Index of the training rows and of ``n_validation`` rows to hold out."""
+    order = rng.permutation(n_rows)
+    return order[n_validation:], order[:n_validation]
+
+
+def stratified_split(
+    y: Any, n_validation: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The same in the proportions of the classes, and never the last row of a class.
+
+    Raises
+    ------
+    ShiftDataError
+        When too few rows are left beside one of each class.
+    """
+    # One row of each class is pinned to the training rows, so that none is lost; the rest is split by class.
+    order = rng.permutation(len(y))
+    _, first = np.unique(y[order], return_index=True)
+    pinned, rest = order[first], np.delete(order, first)
+    if n_validation > len(rest):
+        raise ShiftDataError(
+            f"{len(y)} rows of {len(pinned)} classes cannot be split to hold out {n_validation}: pass more rows, an "
+            "eval_set, a smaller validation_fraction, or early_stopping=False."
+        )
+    held_out = np.zeros(len(y), dtype=bool)
+    # Rows of a class are spread evenly over [0, 1); the lowest places of all classes together are held out.
+    place = np.empty(len(rest))
+    for label in np.unique(y[rest]):
+        members = np.flatnonzero(y[rest] == label)
+        place[members] = (np.arange(len(members)) + rng.random()) / len(members)
+    held_out[rest[np.argsort(place, kind="stable")[:n_validation]]] = True
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def n_held_out(n_rows: int, weighted: bool, stopping: Stopping) -> int:
+    """Number of rows to hold out, 0 for none; raise ShiftDataError when none would be left to train on."""
+    found = int(np.ceil(stopping.validation_fraction * n_rows))
+    if stopping.early_stopping == "auto":
+        stops = weighted and found >= MIN_AUTO_VALIDATION_ROWS
+    else:
+        stops = stopping.early_stopping
+    if not stops:
+        return 0
+    if found >= n_rows:
+        raise ShiftDataError(
+            f"{n_rows} rows cannot be split with validation_fraction={stopping.validation_fraction}: pass more rows, "
+            "an eval_set, or early_stopping=False."
+        )
+    return found
+
+
+def hold_out(
+    rows: Columns, weighted: bool, eval_set: Columns | None, stopping: Stopping, seed: int, stratify: bool
+) -> tuple[Columns, Columns | None]:
+    """Training and validation rows; the latter None without early stopping.
+
+    Parameters
+    ----------
+    rows : tuple of ndarray or torch.Tensor
+        X, y and weights, with one entry per row each.
+    weighted : bool
+        Whether the user gave weights: then ``early_stopping="auto"`` holds rows out.
+    eval_set : tuple or None
+        Rows of the user's to validate on.
+    stopping : Stopping
+    seed : int
+    stratify : bool
+        Whether y are classes, in whose proportions rows are held out.
+
+    Raises
+    ------
+    ShiftDataError
+        For an eval_set without early stopping, and too few rows to split.
+    """
+    if eval_set is not None:
+        if stopping.early_stopping is False:
+            raise ShiftDataError("eval_set is given with early_stopping=False: drop one of them.")
+        return rows, eval_set
+    n_rows = len(rows[0])
+    n_validation = n_held_out(n_rows, weighted, stopping)
+    if n_validation == 0:
+        return rows, None
+    rng = np.random.default_rng(seed)
+    if stratify:
+        training, validation = stratified_split(rows[1], n_validation, rng)
+    else:
+        training, validation = random_split(n_rows, n_validation, rng)
+    return tuple(part[training] for part in rows), tuple(part[validation] for part in rows)

@@ -1,0 +1,287 @@
+"""The training loop, in short steps: train_step -> run_epoch -> fit_loop.
+
+Row weights are normalised to mean 1 once, over the whole training set. A batch contributes
+sum(w_i l_i) / batch_size, which in expectation over batches is the weighted mean loss; dividing by the
+batch's own weight sum instead would be a ratio estimate with a biased gradient. The last, shorter
+batch is divided by the same batch_size, so that each row counts once an epoch; penalties are scaled down with it.
+"""
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from shiftfix.exceptions import NonFiniteLossWarning
+from shiftfix.mlp._network import forget_masks
+from shiftfix.mlp._training._batches import Rows, batches, epoch_order, resampled_order
+from shiftfix.mlp._training._callbacks import notify
+from shiftfix.mlp._training._diagnostics import interpolated_share, loss_summary
+from shiftfix.mlp._training._losses import check_row_losses
+from shiftfix.mlp._training._run import Run
+
+# Rows per forward pass outside training: enough to keep the cores busy, 8 MB at 256 units. Rows of many numbers,
+# such as images, go through in smaller parts, for the activations of a convolution are many times its input.
+CHUNK = 8192
+CHUNK_NUMBERS = 2**23
+
+
+def row_losses(run: Run, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Loss of each row, (n,) or (n_models, n)."""
+    with nullcontext() if run.autocast is None else torch.autocast(X.device.type, dtype=run.autocast):
+        outputs = run.module(X)
+    if run.autocast is not None:
+        outputs = outputs.float()
+    if run.n_models == 1:
+        losses = run.loss(outputs, y)
+        check_row_losses(losses, len(X))
+        return losses
+    shape = outputs.shape[:2]
+    if X.ndim == 2:  # outside training all models are asked for the same rows
+        y = y.expand(run.n_models, *y.shape)
+    losses = run.loss(outputs.flatten(0, 1), y.flatten(0, 1))
+    check_row_losses(losses, shape.numel())
+    return losses.view(shape)
+
+
+def train_step(run: Run, batch: Rows, gradients: Callable[[], Any] | None = None) -> torch.Tensor:
+    """One gradient step; returns the losses met. ``gradients`` is called between the backward pass and the step."""
+    weight = batch.weight if run.weighting == "loss" else torch.ones_like(batch.weight)
+    for layer in run.batch_norms:
+        layer.row_weight = weight
+    run.optimizer.zero_grad(set_to_none=True)
+    losses = row_losses(run, batch.X, batch.y)
+    (torch.dot(losses.flatten(), weight.flatten().to(losses.dtype)) / run.batch_size).backward()
+    if gradients is not None:
+        gradients()
+    run.warm_up.before_step(run.step)
+    rate = run.optimizer.param_groups[0]["lr"]
+    share = batch.weight.shape[-1] / run.batch_size
+    if run.regularizers.active:
+        run.regularizers.before_step(run.matrices, run.parameters, run.n_models, rate, share)
+    run.optimizer.step()
+    if run.regularizers.active:
+        run.regularizers.after_step(run.matrices, rate, share)
+    run.warm_up.after_step()
+    run.step += 1
+    return losses.detach()
+
+
+def run_epoch(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+    """One pass over the rows in random order; losses met on the way and their weights, (n,) or (n_models, n).
+
+    The norms of the last full batch are left in the history: those of a shorter one would be of another size.
+    """
+    run.module.train()
+    forget_masks(run.module)  # they are not in the state of a run: each epoch starts from the generators
+    drawn = run.weighting == "resample"
+    order = resampled_order(rows.weight, run.orders) if drawn else epoch_order(len(rows), run.orders)
+    losses, weights, gradients = [], [], {}
+    watched = len(rows) // run.batch_size
+    for step, batch in enumerate(batches(rows, order, run.batch_size), 1):
+        if step != watched:
+            losses.append(train_step(run, batch))
+        else:
+            with run.norms.watch():
+                losses.append(train_step(run, batch, lambda: gradients.update(run.norms.gradients())))
+        weights.append(batch.weight)
+    record(run, "gradient_norm", [float(gradients[name]) for name in run.norms.names])
+    record(run, "activation_norm", [float(run.norms.activations[name]) for name in run.norms.names])
+    return torch.cat(losses, dim=-1), torch.cat(weights, dim=-1)
+
+
+def chunk_size(X: torch.Tensor) -> int:
+    """Rows of X for one forward pass."""
+    return max(1, min(CHUNK, CHUNK_NUMBERS // max(1, X[:1].numel())))
+
+
+@torch.no_grad()
+def forward(module: nn.Module, X: torch.Tensor, axis: int = 0) -> torch.Tensor:
+    """Outputs for all rows, without dropout, in chunks that bound the memory; ``axis`` is that of the rows."""
+    module.eval()
+    return torch.cat([module(part) for part in X.split(chunk_size(X))], dim=axis)
+
+
+@torch.no_grad()
+def mean_losses(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Weighted mean, unweighted mean and pull of the losses without dropout; tensors of shape () or (n_models,)."""
+    run.module.eval()
+    size = chunk_size(rows.X)
+    parts = [row_losses(run, X, y) for X, y in zip(rows.X.split(size), rows.y.split(size), strict=True)]
+    losses = torch.cat(parts, dim=-1)
+    return loss_summary(losses, rows.weight, run.floor, False)
+
+
+def record(run: Run, name: str, value: torch.Tensor | float | list[float]) -> None:
+    """Add an entry to the history: a number for one model, a list of numbers for several."""
+    if isinstance(value, torch.Tensor):
+        value = value.tolist()
+    run.history.setdefault(name, []).append(value)
+
+
+def strided(rows: Rows, n_rows: int) -> Rows:
+    """About ``n_rows`` rows, evenly spread."""
+    if len(rows) <= n_rows:
+        return rows
+    return rows.take(torch.linspace(0, len(rows) - 1, n_rows, device=rows.X.device).round().long())
+
+
+def _copy_of(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def keep_best(run: Run, losses: torch.Tensor) -> None:
+    """Store each model's parameters when its loss is the least so far, unless it has run out of patience before."""
+    losses = losses.reshape(-1).cpu()
+    waiting = run.epoch - 1 - run.best_epoch < run.patience
+    better = (losses < run.best_loss) & waiting
+    run.best_loss = torch.where(better, losses, run.best_loss)
+    run.best_epoch = torch.where(better, run.epoch, run.best_epoch)
+    if better.all():
+        run.best_state = _copy_of(run.module)
+    elif better.any() and run.best_state is not None:
+        for name, value in run.module.state_dict().items():
+            run.best_state[name][better.to(value.device)] = value[better.to(value.device)]
+
+
+def all_finite(module: nn.Module) -> bool:
+    """Whether every number of a module is finite."""
+    return all(bool(value.isfinite().all()) for value in module.state_dict().values())
+
+
+def fit_loop(
+    run: Run,
+    training: Rows,
+    validation: Rows | None = None,
+    *,
+    callbacks: Sequence[Any] = (),
+    checkpoint: Callable[[Run], None] | None = None,
+    progress: Callable[[range], Iterable[int]] | None = None,
+) -> None:
+    """Train to ``run.max_epochs``, or until the weighted validation loss stops falling.
+
+    Parameters
+    ----------
+    run : Run
+        Changed in place; its module ends with the parameters of the best epoch when there is a validation set. With
+        several models each has its own best epoch, and all train until the last has run out of patience.
+    training, validation : Rows
+        ``validation`` may be None.
+    callbacks : sequence
+        See ``_callbacks``.
+    checkpoint : callable, default=None
+        Called with the run after each epoch.
+    progress : callable, default=None
+        Wraps the range of epochs, like ``tqdm.tqdm``.
+
+    Raises
+    ------
+    FloatingPointError
+        When the loss or a parameter becomes infinite or NaN, and no epoch before it was better than the start.
+
+    Warns
+    -----
+    NonFiniteLossWarning
+        When it does so later: the best epoch by the validation loss, or by the training loss, is kept.
+    """
+    if run.initial_pull is None and bool(training.weight.max() > training.weight.min()):
+        measure_pull(run, training)
+    notify(callbacks, "on_fit_start", run)
+    if run.finite is None:
+        run.finite = {"loss": float("inf"), "epoch": run.epoch, "state": _copy_of(run.module)}
+    epochs = range(run.epoch + 1, (run.epoch if run.stop else run.max_epochs) + 1)
+    for _ in epochs if progress is None else progress(epochs):
+        before = _copy_of(run.module) if validation is None else {}
+        record(run, "learning_rate", run.optimizer.param_groups[0]["lr"])
+        losses = record_losses(run, *run_epoch(run, training))
+        finite = keep_last(run, losses, before) if validation is None else validate(run, losses, validation)
+        if not finite:
+            _back_to_finite(run)
+            break
+        notify(callbacks, "on_epoch_end", run)
+        if checkpoint is not None:
+            checkpoint(run)
+        if run.stop:
+            break
+    if run.best_state is not None:
+        run.module.load_state_dict(run.best_state)
+    notify(callbacks, "on_fit_end", run)
+
+
+def measure_pull(run: Run, training: Rows) -> None:
+    """The pull of the weights on the untrained network, and NaN in the history for the epochs before there was one."""
+    run.initial_pull = mean_losses(run, strided(training, CHUNK))[2].reshape(-1).tolist()
+    nothing = float("nan") if run.n_models == 1 else [float("nan")] * run.n_models
+    for name in ("weight_effect", "train_interpolation"):
+        run.history[name] = [nothing] * run.epoch
+
+
+def record_losses(run: Run, losses: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Enter what an epoch met in the history; its weighted loss, of shape () or (n_models,)."""
+    run.epoch += 1
+    drawn = run.weighting == "resample"
+    weighted, unweighted, pull = loss_summary(losses, weight, run.floor, drawn)
+    record(run, "train_loss", weighted)
+    record(run, "train_loss_unweighted", unweighted)
+    if run.initial_pull is not None:
+        start = torch.tensor(run.initial_pull, dtype=pull.dtype, device=pull.device).reshape(pull.shape)
+        record(run, "weight_effect", pull / start)
+        record(run, "train_interpolation", interpolated_share(losses, weight, run.floor, drawn, start))
+    return weighted
+
+
+def keep_last(run: Run, losses: torch.Tensor, before: dict[str, torch.Tensor]) -> bool:
+    """End an epoch without validation; whether all numbers are finite, else nothing is kept.
+
+    Parameters
+    ----------
+    run : Run
+    losses : Tensor of shape () or (n_models,)
+        Weighted, as met in the epoch: those of the parameters it began with.
+    before : dict of str to Tensor
+        These parameters.
+    """
+    if not (losses.isfinite().all() and all_finite(run.module)):
+        return False
+    run.best_epoch[:] = run.epoch
+    if run.finite is not None and float(losses.mean()) <= run.finite["loss"]:
+        run.finite = {"loss": float(losses.mean()), "epoch": run.epoch - 1, "state": before}
+    run.schedule.step()
+    return True
+
+
+def validate(run: Run, losses: torch.Tensor, validation: Rows) -> bool:
+    """End an epoch by its validation; whether all numbers are finite, else nothing is kept.
+
+    ``losses`` are those met in the epoch, weighted, of shape () or (n_models,).
+    """
+    validated, unweighted, _ = mean_losses(run, validation)
+    record(run, "validation_loss", validated)
+    record(run, "validation_loss_unweighted", unweighted)
+    if not (losses.isfinite().all() and validated.isfinite().all() and all_finite(run.module)):
+        return False
+    keep_best(run, validated)
+    run.stop |= run.out_of_patience
+    run.schedule.step(float(validated.mean()))
+    return True
+
+
+def _back_to_finite(run: Run) -> None:
+    """Restore the best finite epoch, or the start and say that there is none."""
+    advice = "lower learning_rate, set clip_norm, or look for extreme values in X, y or sample_weight."
+    started = True
+    if run.best_state is None and run.finite is not None:
+        run.module.load_state_dict(run.finite["state"])
+        run.best_epoch[:] = run.finite["epoch"]
+        started = run.finite["loss"] < float("inf")
+    if not (started and run.best_epoch.any()):
+        raise FloatingPointError(f"The loss or a parameter became infinite or NaN in epoch {run.epoch}: {advice}")
+    kept = ", ".join(map(str, run.best_epoch.unique().tolist()))
+    warnings.warn(
+        f"The loss or a parameter became infinite or NaN in epoch {run.epoch}: training stopped, and the network of "
+        f"epoch {kept} is kept, the best finite one; {advice}",
+        NonFiniteLossWarning,
+        stacklevel=5,
+    )
