@@ -7,7 +7,7 @@ tweak-one gives one class probability rho and spreads the rest evenly, knock-out
 and Dirichlet draws the whole prior.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,16 @@ from shiftfix._validation import (
 )
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._problem import ShiftProblem
+
+
+class _Wanted(NamedTuple):
+    """The two samples that are asked for; a number of source rows comes with a prior."""
+
+    classes: NDArray[Any]
+    target_prior: NDArray[np.float64]
+    source_prior: NDArray[np.float64] | None
+    n_target: int
+    n_source: int | None
 
 
 def _check_class_index(index: int, n_classes: int) -> int:
@@ -163,38 +173,30 @@ def class_counts(prior: ArrayLike, n_rows: int) -> NDArray[np.int64]:
     return counts
 
 
-def _source_counts(
-    source_prior: NDArray[np.float64] | None, n_source: int | None, left: NDArray[np.int64]
-) -> NDArray[np.int64] | None:
+def _source_counts(wanted: _Wanted, left: NDArray[np.int64]) -> NDArray[np.int64] | None:
     """Source rows per class from what is left, or None when that does not suffice."""
-    if source_prior is None:
-        # Everything left (a size comes with a prior); a class without any source row has no weight.
+    if wanted.source_prior is None:
+        # Everything left; a class without any source row has no weight.
         return left if (left >= 1).all() else None
-    if n_source is not None:
-        counts = class_counts(source_prior, n_source)
+    if wanted.n_source is not None:
+        counts = class_counts(wanted.source_prior, wanted.n_source)
         return counts if (counts <= left).all() else None
     # The largest source with this prior. Rounding down can save up to one row per class.
-    needed = source_prior > 0
-    for size in range(int(((left + 1)[needed] / source_prior[needed]).min()), 0, -1):
-        counts = class_counts(source_prior, size)
+    needed = wanted.source_prior > 0
+    for size in range(int(((left + 1)[needed] / wanted.source_prior[needed]).min()), 0, -1):
+        counts = class_counts(wanted.source_prior, size)
         if (counts <= left).all() and (counts[needed] >= 1).all():
             return counts
     return None
 
 
-def _largest_target(
-    available: NDArray[np.int64],
-    target_prior: NDArray[np.float64],
-    source_prior: NDArray[np.float64] | None,
-    n_target: int,
-    n_source: int | None,
-) -> int:
-    """The largest feasible number of target rows below n_target; 0 when none is."""
-    needed = target_prior > 0
-    bound = int(((available + 1)[needed] / target_prior[needed]).min())
-    for size in range(min(n_target - 1, bound), 0, -1):
-        left = available - class_counts(target_prior, size)
-        if (left >= 0).all() and _source_counts(source_prior, n_source, left) is not None:
+def _largest_target(available: NDArray[np.int64], wanted: _Wanted) -> int:
+    """The largest feasible number of target rows below the one wanted; 0 when none is."""
+    needed = wanted.target_prior > 0
+    bound = int(((available + 1)[needed] / wanted.target_prior[needed]).min())
+    for size in range(min(wanted.n_target - 1, bound), 0, -1):
+        left = available - class_counts(wanted.target_prior, size)
+        if (left >= 0).all() and _source_counts(wanted, left) is not None:
             return size
     return 0
 
@@ -263,20 +265,18 @@ def label_shift(
             f"X has shape {rows.shape} for {len(labels)} labels: pass an array with one row per label."
         )
     classes, codes = np.unique(labels, return_inverse=True)
-    wanted_target = check_prior(target_prior, "target_prior", classes.size)
+    target_shares = check_prior(target_prior, "target_prior", classes.size)
     n_target = check_count(n_target, "n_target")
     check_option(replace, "replace", [True, False])
-    wanted_source = None if source_prior is None else check_prior(source_prior, "source_prior", classes.size)
+    source_shares = None if source_prior is None else check_prior(source_prior, "source_prior", classes.size)
     if n_source is not None:
         n_source = check_count(n_source, "n_source")
-        if wanted_source is None:
-            wanted_source = np.bincount(codes) / codes.size
+        if source_shares is None:
+            source_shares = np.bincount(codes) / codes.size
+    wanted = _Wanted(classes, target_shares, source_shares, n_target, n_source)
     generator = check_generator(random_state)
     members = [generator.permutation(np.flatnonzero(codes == k)) for k in range(classes.size)]
-    if replace:
-        parts = _draw_with_replacement(members, classes, wanted_target, wanted_source, n_target, n_source, generator)
-    else:
-        parts = _draw_once(members, classes, wanted_target, wanted_source, n_target, n_source)
+    parts = _draw_with_replacement(members, wanted, generator) if replace else _draw_once(members, wanted)
     source, target = (generator.permutation(np.concatenate(part)) for part in parts)
     drawn_source = np.bincount(codes[source], minlength=classes.size) / source.size
     drawn_target = np.bincount(codes[target], minlength=classes.size) / target.size
@@ -298,20 +298,15 @@ def label_shift(
 
 
 def _draw_once(
-    members: list[NDArray[np.int64]],
-    classes: NDArray[Any],
-    target_prior: NDArray[np.float64],
-    source_prior: NDArray[np.float64] | None,
-    n_target: int,
-    n_source: int | None,
+    members: list[NDArray[np.int64]], wanted: _Wanted
 ) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
     """Row positions of both samples, per class, no row twice: the first of each class go to the target."""
     available = np.array([len(rows) for rows in members])
-    counts_target = class_counts(target_prior, n_target)
+    counts_target = class_counts(wanted.target_prior, wanted.n_target)
     left = available - counts_target
-    counts_source = _source_counts(source_prior, n_source, left) if (left >= 0).all() else None
+    counts_source = _source_counts(wanted, left) if (left >= 0).all() else None
     if counts_source is None:
-        raise _too_few(classes, available, target_prior, source_prior, n_target, n_source)
+        raise _too_few(available, wanted)
     target = [rows[:count] for rows, count in zip(members, counts_target, strict=True)]
     ends = counts_target + counts_source
     source = [rows[start:end] for rows, start, end in zip(members, counts_target, ends, strict=True)]
@@ -319,55 +314,43 @@ def _draw_once(
 
 
 def _draw_with_replacement(
-    members: list[NDArray[np.int64]],
-    classes: NDArray[Any],
-    target_prior: NDArray[np.float64],
-    source_prior: NDArray[np.float64] | None,
-    n_target: int,
-    n_source: int | None,
-    generator: np.random.Generator,
+    members: list[NDArray[np.int64]], wanted: _Wanted, generator: np.random.Generator
 ) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
     """Row positions of both samples, per class, from disjoint halves."""
     halves = [(rows[: len(rows) // 2], rows[len(rows) // 2 :]) for rows in members]
-    for label, (half_target, half_source) in zip(classes.tolist(), halves, strict=True):
+    for label, (half_target, half_source) in zip(wanted.classes.tolist(), halves, strict=True):
         if len(half_target) == 0:
             raise ShiftDataError(
                 f"class {label!r} has {len(half_source)} row, and 2 are needed to keep source and "
                 "target apart: drop the class or merge it."
             )
     source = [half for _, half in halves]
-    if source_prior is not None:
-        counts = class_counts(source_prior, sum(map(len, source)) if n_source is None else n_source)
+    if wanted.source_prior is not None:
+        n_source = sum(map(len, source)) if wanted.n_source is None else wanted.n_source
+        counts = class_counts(wanted.source_prior, n_source)
         source = [generator.choice(half, n) for half, n in zip(source, counts, strict=True)]
-    counts = class_counts(target_prior, n_target)
+    counts = class_counts(wanted.target_prior, wanted.n_target)
     target = [generator.choice(half, n) for (half, _), n in zip(halves, counts, strict=True)]
     return source, target
 
 
-def _too_few(
-    classes: NDArray[Any],
-    available: NDArray[np.int64],
-    target_prior: NDArray[np.float64],
-    source_prior: NDArray[np.float64] | None,
-    n_target: int,
-    n_source: int | None,
-) -> ShiftDataError:
-    counts_target = class_counts(target_prior, n_target)
-    if source_prior is None:
-        counts_source = np.ones(classes.size, dtype=np.int64)
-    elif n_source is None:
-        counts_source = (source_prior > 0).astype(np.int64)
+def _too_few(available: NDArray[np.int64], wanted: _Wanted) -> ShiftDataError:
+    counts_target = class_counts(wanted.target_prior, wanted.n_target)
+    if wanted.source_prior is None:
+        counts_source = np.ones(available.size, dtype=np.int64)
+    elif wanted.n_source is None:
+        counts_source = (wanted.source_prior > 0).astype(np.int64)
     else:
-        counts_source = class_counts(source_prior, n_source)
+        counts_source = class_counts(wanted.source_prior, wanted.n_source)
     needed = counts_target + counts_source
     k = int(np.argmax(needed - available))
-    largest = _largest_target(available, target_prior, source_prior, n_target, n_source)
+    largest = _largest_target(available, wanted)
     advice = (
         f"the largest n_target that works is {largest}"
         if largest
         else "no n_target works with this source: ask for fewer source rows or another source_prior"
     )
     return ShiftDataError(
-        f"class {classes.tolist()[k]!r} has {available[k]} rows, and {needed[k]} are needed "
+        f"class {wanted.classes.tolist()[k]!r} has {available[k]} rows, and {needed[k]} are needed "
         f"({counts_target[k]} target, at least {counts_source[k]} source): {advice}, or pass replace=True."
     )

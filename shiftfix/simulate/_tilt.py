@@ -63,6 +63,17 @@ def tilt_log_weights(X: ArrayLike, beta: ArrayLike, *, standardize: bool = False
     return log_tilt - logsumexp(log_tilt) + np.log(len(pool))
 
 
+def _check_one_target_size(n_target: int | None, target_fraction: float | None, draw: str) -> None:
+    if n_target is not None and target_fraction is not None:
+        raise ShiftDataError(
+            f"n_target={n_target!r} and target_fraction={target_fraction!r} both set the target size: pass one."
+        )
+    if draw == "thin" and (n_target is not None or target_fraction is not None):
+        raise ShiftDataError(
+            'draw="thin" keeps a random number of rows: leave n_target and target_fraction out, or pass draw="replace".'
+        )
+
+
 def exponential_tilt(
     X: ArrayLike,
     y: ArrayLike,
@@ -130,14 +141,7 @@ def exponential_tilt(
         raise ShiftDataError(f"y has shape {labels.shape} for {n_rows} rows: pass a 1D array with one value per row.")
     check_number(source_fraction, "source_fraction", above=0, below=1)
     check_option(draw, "draw", ["replace", "thin"])
-    if n_target is not None and target_fraction is not None:
-        raise ShiftDataError(
-            f"n_target={n_target!r} and target_fraction={target_fraction!r} both set the target size: pass one."
-        )
-    if draw == "thin" and (n_target is not None or target_fraction is not None):
-        raise ShiftDataError(
-            'draw="thin" keeps a random number of rows: leave n_target and target_fraction out, or pass draw="replace".'
-        )
+    _check_one_target_size(n_target, target_fraction, draw)
     log_weights = tilt_log_weights(rows, beta, standardize=standardize)
     n_source = round(source_fraction * n_rows)
     n_rest = n_rows - n_source
