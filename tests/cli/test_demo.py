@@ -1,6 +1,7 @@
 """``shiftfix demo``, and what holds for the whole command line."""
 
 import dataclasses
+import importlib
 import re
 import subprocess
 import sys
@@ -167,10 +168,15 @@ def test_help_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize("module", ["typer", "rich", "pandas"])
-def test_a_core_install_says_what_to_install(module):
-    code = f"import sys; sys.modules[{module!r}] = None\nfrom shiftfix.cli import main\nmain()"
-    result = python(code)
-    assert result.returncode == 2
-    assert result.stdout == ""
-    assert result.stderr.count("\n") == 1
-    assert 'pip install "shiftfix[cli]"' in result.stderr
+def test_a_core_install_says_what_to_install(module, monkeypatch, capsys):
+    monkeypatch.setattr(shiftfix, "cli", shiftfix.cli)
+    for name in [name for name in sys.modules if name.startswith("shiftfix.cli")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module("shiftfix.cli").main()
+    assert ended.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert 'pip install "shiftfix[cli]"' in captured.err
