@@ -95,7 +95,10 @@ def test_objective_equals_that_of_a_general_solver(bound, slack, ridge):
         np.ones(40),
         jac=gradient,
         bounds=[(0, bound)] * 40,
-        constraints=[{"type": "ineq", "fun": lambda b, s=s: slack - s * (shares @ b - 1)} for s in (1, -1)],
+        constraints=[
+            {"type": "ineq", "fun": lambda b, s=s: slack - s * (shares @ b - 1), "jac": lambda b, s=s: -s * shares}
+            for s in (1, -1)
+        ],
         method="SLSQP",
         options={"ftol": 1e-15, "maxiter": 3000},
     )
