@@ -169,12 +169,8 @@ class PriorDisplay:
         source = getattr(prior, "prior", prior)
         if prior is not model and not hasattr(prior, "target_prior_"):
             # The confusion matrix was singular, so there is no estimate; the classifier goes on with its source prior.
-            source, interval, target, note = (
-                model,
-                None,
-                model.target_prior_,
-                "not identified: the scores do not tell classes apart",
-            )
+            source, interval, target = model, None, model.target_prior_
+            note = "not identified: the scores do not tell classes apart"
         else:
             interval = prior.interval(level)
             target, note = prior.target_prior_, _reservation(prior)
