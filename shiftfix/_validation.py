@@ -2,8 +2,11 @@
 
 import importlib
 import numbers
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import check_array
 
@@ -11,7 +14,7 @@ from shiftfix._blocks import row_blocks
 from shiftfix.exceptions import MissingDependencyError, ShiftDataError
 
 
-def column_names(X):
+def column_names(X: Any) -> list[str] | None:
     """Names of the columns of a data frame as a list, or None for anything else."""
     columns = getattr(X, "columns", None)
     if columns is None:
@@ -19,7 +22,11 @@ def column_names(X):
     return [str(name) for name in columns]
 
 
-def check_matrix(X, name, *, dtype=np.float64, accept_sparse=False):
+@overload
+def check_matrix(X: Any, name: str, *, dtype: Any = ..., accept_sparse: Literal[False] = False) -> NDArray[Any]: ...
+@overload
+def check_matrix(X: Any, name: str, *, dtype: Any = ..., accept_sparse: bool) -> Any: ...
+def check_matrix(X: Any, name: str, *, dtype: Any = np.float64, accept_sparse: bool = False) -> Any:
     """Two-dimensional finite array of floats made from an array-like or a data frame.
 
     Parameters
@@ -88,7 +95,7 @@ def check_matrix(X, name, *, dtype=np.float64, accept_sparse=False):
     return array
 
 
-def _check_finite(array, name, names):
+def _check_finite(array: Any, name: str, names: list[str] | None) -> None:
     # In blocks, so that no n x p table of booleans is made.
     if all(np.isfinite(array[rows]).all() for rows in row_blocks(*array.shape)):
         return
@@ -103,7 +110,7 @@ def _check_finite(array, name, names):
     )
 
 
-def check_same_columns(reference, X, reference_name, name, n_features):
+def check_same_columns(reference: list[str] | None, X: Any, reference_name: str, name: str, n_features: int) -> None:
     """Raise unless X has the columns of the reference, by count, name and order.
 
     ``reference`` is a list of names or None; names are compared only when both sides have them.
@@ -127,7 +134,9 @@ def check_same_columns(reference, X, reference_name, name, n_features):
         )
 
 
-def check_two_samples(X_source, X_target, check=check_matrix):
+def check_two_samples(
+    X_source: Any, X_target: Any, check: Callable[[Any, str], Any] = check_matrix
+) -> tuple[Any, Any, list[str] | None]:
     """Both samples as ``check(X, name)`` returns them, with the same columns, and the column names or None."""
     source = check(X_source, "X_source")
     target = check(X_target, "X_target")
@@ -141,7 +150,7 @@ def check_two_samples(X_source, X_target, check=check_matrix):
     return source, target, names
 
 
-def check_vector(values, name, n_rows=None, *, of="rows"):
+def check_vector(values: ArrayLike, name: str, n_rows: int | None = None, *, of: str = "rows") -> NDArray[np.float64]:
     """One-dimensional finite float64 array, of length n_rows when that is given."""
     try:
         array = np.asarray(values, dtype=np.float64)
@@ -160,7 +169,9 @@ def check_vector(values, name, n_rows=None, *, of="rows"):
     return array
 
 
-def check_weights(weights, name="weights", n_rows=None, *, of="rows"):
+def check_weights(
+    weights: ArrayLike, name: str = "weights", n_rows: int | None = None, *, of: str = "rows"
+) -> NDArray[np.float64]:
     """Non-negative finite weights, not all zero, as a float64 array of shape (n_rows,)."""
     array = check_vector(weights, name, n_rows, of=of)
     if (array < 0).any():
@@ -173,7 +184,9 @@ def check_weights(weights, name="weights", n_rows=None, *, of="rows"):
     return array
 
 
-def check_sample_weight(sample_weight, n_rows, name="sample_weight", *, of="rows"):
+def check_sample_weight(
+    sample_weight: ArrayLike | None, n_rows: int, name: str = "sample_weight", *, of: str = "rows"
+) -> NDArray[np.float64]:
     """Weights as for check_weights; None means ones and a number means that number for every row."""
     if sample_weight is None:
         return np.ones(n_rows)
@@ -182,7 +195,9 @@ def check_sample_weight(sample_weight, n_rows, name="sample_weight", *, of="rows
     return check_weights(sample_weight, name, n_rows, of=of)
 
 
-def check_repeat_counts(sample_weight, n_rows, name="sample_weight", *, of="rows"):
+def check_repeat_counts(
+    sample_weight: ArrayLike | None, n_rows: int, name: str = "sample_weight", *, of: str = "rows"
+) -> NDArray[np.float64]:
     """Repeat counts of rows as a float64 array: weight 2 is the row twice.
 
     No row can stand for less than one row. Positive weights below 1 (weights that sum to 1, say) therefore only
@@ -197,7 +212,7 @@ def check_repeat_counts(sample_weight, n_rows, name="sample_weight", *, of="rows
     return counts
 
 
-def _is_missing(label):
+def _is_missing(label: Any) -> bool:
     """Whether a label is None, NaN, NaT or pandas.NA, without loading pandas."""
     try:
         return label is None or bool(label != label)
@@ -205,7 +220,7 @@ def _is_missing(label):
         return True
 
 
-def check_labels(y, name, n_rows=None, *, of="rows"):
+def check_labels(y: ArrayLike | None, name: str, n_rows: int | None = None, *, of: str = "rows") -> NDArray[Any]:
     """Class labels as a one-dimensional array without missing values.
 
     Raises
@@ -246,7 +261,9 @@ def check_labels(y, name, n_rows=None, *, of="rows"):
     return array
 
 
-def check_scores(scores, name, n_classes=None, *, dtype=np.float64):
+def check_scores(
+    scores: ArrayLike, name: str, n_classes: int | None = None, *, dtype: Any = np.float64
+) -> NDArray[Any]:
     """Class probabilities as a float array of shape (n_rows, n_classes), rows summing to 1.
 
     A row may miss 1 by up to 1e-3 (half-precision scores) and is rescaled to sum to 1. With ``dtype`` a list, such as
@@ -276,7 +293,7 @@ def check_scores(scores, name, n_classes=None, *, dtype=np.float64):
     return array / total[:, np.newaxis].astype(array.dtype)
 
 
-def check_class_order(values, name, classes):
+def check_class_order(values: Any, name: str, classes: ArrayLike) -> None:
     """Raise when the columns of a frame, or the index of a Series, name the classes in another order.
 
     Names that are not the classes are left alone: nothing is known of their order then.
@@ -293,7 +310,7 @@ def check_class_order(values, name, classes):
         )
 
 
-def check_prior(prior, name, n_classes=None):
+def check_prior(prior: ArrayLike, name: str, n_classes: int | None = None) -> NDArray[np.float64]:
     """Class probabilities as a float64 array of shape (n_classes,) that sums to 1."""
     array = check_vector(prior, name, n_classes, of="classes")
     if (array < 0).any() or abs(array.sum() - 1) > 1e-6:
@@ -304,7 +321,15 @@ def check_prior(prior, name, n_classes=None):
     return array / array.sum()
 
 
-def check_number(value, name, *, above=None, least=None, below=None, most=None):
+def check_number(
+    value: Any,
+    name: str,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    below: float | None = None,
+    most: float | None = None,
+) -> Any:
     """A real number within the open (above, below) or closed (least, most) bounds given."""
     bounds = [
         (above, "> {}", lambda v, b: v > b),
@@ -319,21 +344,21 @@ def check_number(value, name, *, above=None, least=None, below=None, most=None):
     return value
 
 
-def check_count(value, name, least=1):
+def check_count(value: Any, name: str, least: int = 1) -> int:
     """A whole number of at least ``least``."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
         raise ShiftDataError(f"{name}={value!r}: a whole number >= {least} is needed.")
     return int(value)
 
 
-def check_option(value, name, options):
+def check_option(value: Any, name: str, options: Iterable[Any]) -> Any:
     """One of the options, compared without ever comparing an array to a string."""
     if not any(value is option or (type(value) is type(option) and value == option) for option in options):
         raise ShiftDataError(f"{name}={value!r}: one of {', '.join(map(repr, options))} is needed.")
     return value
 
 
-def import_optional(module, extra):
+def import_optional(module: str, extra: str) -> Any:
     """Import an optional library, or say which extra brings it."""
     try:
         return importlib.import_module(module)
@@ -343,7 +368,7 @@ def import_optional(module, extra):
         ) from error
 
 
-def check_generator(random_state):
+def check_generator(random_state: Any) -> np.random.Generator:
     """Private numpy Generator from None (fresh entropy), an int, a RandomState or a Generator.
 
     scikit-learn's ``check_random_state(None)`` would read numpy's global generator.
