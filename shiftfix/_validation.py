@@ -2,6 +2,7 @@
 
 import importlib
 import numbers
+import operator
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, overload
 
@@ -56,12 +57,31 @@ def check_matrix(X: Any, name: str, *, dtype: Any = np.float64, accept_sparse: b
         raise ShiftDataError(
             f"{name} is a sparse matrix, and sparse input is not supported here: pass {name}.toarray()."
         )
-    names = column_names(X)
+    array = _as_numbers(X, name, dtype)
+    if array.ndim != 2:
+        raise ShiftDataError(
+            f"{name} has shape {array.shape}, and a 2D array (n_rows, n_features) is needed: "
+            f"use {name}.reshape(-1, 1) for a single feature."
+        )
+    if array.shape[0] == 0:
+        raise ShiftDataError(f"{name} has no rows: pass at least one.")
+    if array.shape[1] == 0:
+        raise ShiftDataError(f"{name} has 0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
+    if sparse.issparse(array):
+        array = sparse.csr_array(array)
+        _check_finite_stored(array, name)
+    else:
+        _check_finite(array, name, column_names(X))
+    return array
+
+
+def _as_numbers(X: Any, name: str, dtype: Any) -> Any:
+    """X as an array or a matrix in compressed row format, of any shape and with any numbers in it."""
     try:
-        array = check_array(
+        return check_array(
             X,
             dtype=dtype,
-            accept_sparse="csr" if accept_sparse else False,
+            accept_sparse="csr",
             ensure_all_finite=False,
             ensure_2d=False,
             allow_nd=True,
@@ -74,25 +94,14 @@ def check_matrix(X: Any, name: str, *, dtype: Any = np.float64, accept_sparse: b
             f"{name} cannot be read as numbers ({error}): encode categories first, for example with "
             "scikit-learn's OneHotEncoder."
         ) from error
-    if array.ndim != 2:
+
+
+def _check_finite_stored(array: Any, name: str) -> None:
+    if not np.isfinite(array.data).all():
         raise ShiftDataError(
-            f"{name} has shape {array.shape}, and a 2D array (n_rows, n_features) is needed: "
-            f"use {name}.reshape(-1, 1) for a single feature."
+            f"{name} contains NaN or infinity among its stored values: impute or drop them, for example with "
+            "scikit-learn's SimpleImputer."
         )
-    if array.shape[0] == 0:
-        raise ShiftDataError(f"{name} has no rows: pass at least one.")
-    if array.shape[1] == 0:
-        raise ShiftDataError(f"{name} has 0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
-    if sparse.issparse(array):
-        array = sparse.csr_array(array)
-        if not np.isfinite(array.data).all():
-            raise ShiftDataError(
-                f"{name} contains NaN or infinity among its stored values: impute or drop them, for example with "
-                "scikit-learn's SimpleImputer."
-            )
-        return array
-    _check_finite(array, name, names)
-    return array
 
 
 def _check_finite(array: Any, name: str, names: list[str] | None) -> None:
@@ -240,6 +249,12 @@ def check_labels(y: ArrayLike | None, name: str, n_rows: int | None = None, *, o
         raise ShiftDataError(f"{name} is empty: pass at least one label.")
     if n_rows is not None and array.size != n_rows:
         raise ShiftDataError(f"{name} has {array.size} labels for {n_rows} {of}: pass one per row.")
+    _refuse_missing_labels(array, name)
+    _refuse_what_is_no_label(array, name)
+    return array
+
+
+def _refuse_missing_labels(array: NDArray[Any], name: str) -> None:
     missing = array != array if array.dtype.kind in "fc" else np.zeros(array.size, bool)
     if array.dtype.kind == "O":
         missing = np.array([_is_missing(label) for label in array], bool)
@@ -249,6 +264,9 @@ def check_labels(y: ArrayLike | None, name: str, n_rows: int | None = None, *, o
             f"{name} contains NaN or None ({missing.sum()} missing labels, the first at position {row}): "
             "drop those rows; they belong to no class."
         )
+
+
+def _refuse_what_is_no_label(array: NDArray[Any], name: str) -> None:
     if array.dtype.kind == "O" and len({isinstance(label, str) for label in array}) > 1:
         raise ShiftDataError(f"{name} mixes text and other labels: turn all of them into text or all into numbers.")
     if array.dtype.kind == "f" and np.isinf(array).any():
@@ -258,7 +276,6 @@ def check_labels(y: ArrayLike | None, name: str, n_rows: int | None = None, *, o
             f"Unknown label type: {name} holds continuous numbers, and class labels are needed; label shift is about "
             "classes."
         )
-    return array
 
 
 def check_scores(
@@ -332,10 +349,10 @@ def check_number(
 ) -> Any:
     """A real number within the open (above, below) or closed (least, most) bounds given."""
     bounds = [
-        (above, "> {}", lambda v, b: v > b),
-        (least, ">= {}", lambda v, b: v >= b),
-        (below, "< {}", lambda v, b: v < b),
-        (most, "<= {}", lambda v, b: v <= b),
+        (above, "> {}", operator.gt),
+        (least, ">= {}", operator.ge),
+        (below, "< {}", operator.lt),
+        (most, "<= {}", operator.le),
     ]
     needed = " and ".join(text.format(bound) for bound, text, _ in bounds if bound is not None)
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)

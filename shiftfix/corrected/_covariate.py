@@ -241,13 +241,13 @@ class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
         """Class labels, in the order of the columns of ``predict_proba``."""
         return self.estimator_.classes_
 
-    @available_if(estimator_has("predict_proba"))
+    @available_if(estimator_has("predict_proba"))  # type: ignore[untyped-decorator]
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Class probabilities, shape (n_rows, n_classes)."""
         check_is_fitted(self)
         return self.estimator_.predict_proba(X)
 
-    @available_if(estimator_has("decision_function"))
+    @available_if(estimator_has("decision_function"))  # type: ignore[untyped-decorator]
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Decision values, as the estimator gives them."""
         check_is_fitted(self)

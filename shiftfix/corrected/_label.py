@@ -350,7 +350,7 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
             self.target_prior_,
         )
 
-    @available_if(estimator_has("predict_proba"))
+    @available_if(estimator_has("predict_proba"))  # type: ignore[untyped-decorator]
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Class probabilities under the target prior, shape (n_rows, n_classes)."""
         check_is_fitted(self)

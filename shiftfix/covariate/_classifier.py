@@ -320,7 +320,7 @@ class ClassifierWeighter(BaseWeighter):
         return cv
 
     def _checked_classifier(self, weighted: bool) -> Any:
-        if self.calibration == "isotonic":
+        if self.calibration == "isotonic":  # type: ignore[comparison-overlap]  # what users try
             raise ShiftDataError(ISOTONIC)
         check_option(self.calibration, "calibration", [None, "sigmoid"])
         classifier = LogisticRegression(max_iter=1000) if self.classifier is None else self.classifier

@@ -97,7 +97,7 @@ class Objective:
         self.total = float(sum(c.sum() for c in counts))
         self.n_rows = sum(X.shape[0] for X in samples)
         # Where and with what h was made last: the answer at the solution needs no further pass.
-        self.last: tuple = (None, None)
+        self.last: tuple[Any, Any] = (None, None)
         # Means may be taken out of the sums, and no centred copy of a block is made, as long as they are not so large
         # that the sums lose digits. Sparse blocks could not be centred; single precision must be left first.
         offset = np.abs(columns.mean / columns.scale).max() if columns.expansion == "linear" else np.inf
