@@ -19,6 +19,7 @@ Subpackages load on first use, so that ``import shiftfix`` is cheap and loads no
 
 import importlib
 from importlib.metadata import version as _version
+from typing import Any
 
 __version__ = _version("shiftfix")
 
@@ -37,11 +38,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in __all__:
         return importlib.import_module(f"shiftfix.{name}")
     raise AttributeError(f"module 'shiftfix' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return __all__

@@ -164,7 +164,7 @@ def given_folds(cv: Any, X: Any, y: ArrayLike, *, groups: ArrayLike | None = Non
         they learn from.
     """
     y = np.asarray(y)
-    if not hasattr(cv, "split") and (isinstance(cv, str) or not isinstance(cv, Iterable)):
+    if isinstance(cv, str) or not (hasattr(cv, "split") or isinstance(cv, Iterable)):
         raise ShiftDataError(f"cv={cv!r}: a number of folds, a splitter, or a list of (training, held-out) is needed.")
     pairs = cv.split(X, y, groups) if hasattr(cv, "split") else cv
     folds = [_checked_fold(number, pair, len(y)) for number, pair in enumerate(pairs)]

@@ -7,14 +7,18 @@ counts, so neither the order of the rows nor the way a repeated row is written c
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import pdist
 from sklearn.preprocessing import StandardScaler
 
 from shiftfix._blocks import row_blocks
 from shiftfix._validation import check_number, check_vector
 from shiftfix.exceptions import ShiftDataError
+
+Floats = NDArray[np.float64]
 
 # A model of non-negative kernels can reach 0 where its logarithm is needed. At a millionth, even a million source rows
 # together weigh no more than one.
@@ -25,7 +29,7 @@ BANDWIDTH_FACTORS = (0.2, 0.3, 0.45, 0.65, 1.0, 1.5, 2.2, 3.3)
 MEDIAN_ROWS = 200
 
 
-def squared_distances(X, centers):
+def squared_distances(X: Floats, centers: Floats) -> Floats:
     """Squared Euclidean distances, shape (n_rows, n_centers)."""
     squares = -2 * (X @ centers.T)
     squares += np.einsum("ij,ij->i", X, X)[:, np.newaxis]
@@ -33,13 +37,13 @@ def squared_distances(X, centers):
     return np.maximum(squares, 0, out=squares)
 
 
-def gaussian_kernel(squares, bandwidth):
+def gaussian_kernel(squares: Floats, bandwidth: float) -> Floats:
     """Kernel values of squared distances, same shape."""
     values = squares * (-0.5 / bandwidth**2)
     return np.exp(values, out=values)
 
 
-def kernel_times(X, centers, bandwidth, coef):
+def kernel_times(X: Floats, centers: Floats, bandwidth: float, coef: Floats) -> Floats:
     """Kernel matrix of X and the centres times ``coef``, shape (n_rows,), block by block."""
     product = np.empty(len(X))
     for rows in row_blocks(len(X), len(centers)):
@@ -47,7 +51,7 @@ def kernel_times(X, centers, bandwidth, coef):
     return product
 
 
-def kernel_mean(X, counts, centers, bandwidth):
+def kernel_mean(X: Floats, counts: Floats, centers: Floats, bandwidth: float) -> Floats:
     """Mean kernel value over the rows for each centre, shape (n_centers,), block by block."""
     total = np.zeros(len(centers))
     for rows in row_blocks(len(X), len(centers)):
@@ -55,13 +59,14 @@ def kernel_mean(X, counts, centers, bandwidth):
     return total / counts.sum()
 
 
-def distinct_rows(X, counts):
+def distinct_rows(X: Floats, counts: Floats) -> tuple[Floats, Floats]:
     """Distinct rows in sorted order and their total counts."""
     rows, inverse = np.unique(X, axis=0, return_inverse=True)
-    return rows, np.bincount(inverse.ravel(), weights=counts, minlength=len(rows))
+    totals: Any = np.bincount(inverse.ravel(), weights=counts, minlength=len(rows))
+    return rows, totals
 
 
-def draw_rows(rows, counts, size, generator):
+def draw_rows(rows: Floats, counts: Floats, size: int, generator: np.random.Generator) -> Floats:
     """At most ``size`` of the distinct rows, drawn without replacement in proportion to their counts."""
     present = np.flatnonzero(counts > 0)
     if len(present) <= size:
@@ -69,14 +74,14 @@ def draw_rows(rows, counts, size, generator):
     return rows[np.sort(generator.choice(len(rows), size, replace=False, p=counts / counts.sum()))]
 
 
-def median_distance(rows):
+def median_distance(rows: Floats) -> float:
     """Median of the distances between rows that differ; 1 where all are equal."""
     distances = pdist(rows)
     distances = distances[distances > 0]
     return float(np.median(distances)) if distances.size else 1.0
 
 
-def fold_counts(counts, n_folds):
+def fold_counts(counts: Floats, n_folds: int) -> Floats:
     """Share every row's count among folds; shape (n_rows, n_folds), rows sum to ``counts``.
 
     The rows are laid end to end, each as long as its count, and unit number t of the line belongs to fold
@@ -88,7 +93,7 @@ def fold_counts(counts, n_folds):
     return np.diff(covered, axis=0)
 
 
-def pooled_scaler(X_source, X_target, counts_source, counts_target):
+def pooled_scaler(X_source: Floats, X_target: Floats, counts_source: Floats, counts_target: Floats) -> StandardScaler:
     """Fitted StandardScaler of both samples together.
 
     Raises
@@ -108,7 +113,7 @@ def pooled_scaler(X_source, X_target, counts_source, counts_target):
     return scaler
 
 
-def candidates(setting, name, default):
+def candidates(setting: Any, name: str, default: ArrayLike) -> Floats:
     """The values a setting stands for: "auto" the default, a number itself, a sequence its entries; all > 0."""
     if isinstance(setting, str):
         if setting != "auto":
@@ -141,15 +146,22 @@ class KernelSetup:
     """
 
     scaler: StandardScaler
-    source: np.ndarray
-    target: np.ndarray
-    counts_source: np.ndarray
-    counts_target: np.ndarray
-    centers: np.ndarray
+    source: Floats
+    target: Floats
+    counts_source: Floats
+    counts_target: Floats
+    centers: Floats
     median: float
 
 
-def prepare_kernels(X_source, X_target, counts_source, counts_target, n_centers, generator):
+def prepare_kernels(
+    X_source: Floats,
+    X_target: Floats,
+    counts_source: Floats,
+    counts_target: Floats,
+    n_centers: int,
+    generator: np.random.Generator,
+) -> KernelSetup:
     """Standardise, draw centres from the target and measure the median distance; a KernelSetup."""
     scaler = pooled_scaler(X_source, X_target, counts_source, counts_target)
     target, counts_target = distinct_rows(X_target, counts_target)

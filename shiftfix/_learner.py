@@ -1,9 +1,11 @@
 """Bring row weights to the learner, wherever in an estimator it sits."""
 
 from inspect import signature
+from typing import Any, Literal
 
 import numpy as np
 import sklearn
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
@@ -16,7 +18,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import has_fit_parameter
 
+from shiftfix._validation import check_generator
 from shiftfix.exceptions import ShiftDataError
+
+Fallback = Literal["resample"] | None
 
 ENSEMBLES = (StackingClassifier, StackingRegressor, VotingClassifier, VotingRegressor)
 # Estimators whose fit hands its keyword arguments on, and the name of the one inside.
@@ -28,7 +33,7 @@ FORWARDERS = {
 }
 
 
-def _forwarded(estimator):
+def _forwarded(estimator: Any) -> Any:
     """The estimator inside one that hands its fit arguments on, or None."""
     for kind, name in FORWARDERS.items():
         if isinstance(estimator, kind):
@@ -37,13 +42,13 @@ def _forwarded(estimator):
     return None
 
 
-def learner_of(estimator):
+def learner_of(estimator: Any) -> Any:
     """The estimator inside that is trained last: the last step of a pipeline, the estimator of a search."""
     inner = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else _forwarded(estimator)
     return estimator if inner is None else learner_of(inner)
 
 
-def weight_parameter(estimator):
+def weight_parameter(estimator: Any) -> str | None:
     """Name of the fit argument that takes the row weights to the learner, or None.
 
     A Pipeline takes them for its last step, as ``step__sample_weight``; a parameter search or a
@@ -58,19 +63,23 @@ def weight_parameter(estimator):
         return weight_parameter(forwarded)
     if isinstance(estimator, FrozenEstimator):
         return "sample_weight"
+    takes_weights = all(has_fit_parameter(taker, "sample_weight") for taker in _takers(estimator))
+    return "sample_weight" if takes_weights else None
+
+
+def _takers(estimator: Any) -> list[Any]:
+    """The estimators that must take weights for this one to use them."""
     if isinstance(estimator, ENSEMBLES):
         members = [member for _, member in estimator.estimators if hasattr(member, "fit")]
         final = getattr(estimator, "final_estimator", None)
-        takers = members if final is None else [*members, final]
-    elif isinstance(estimator, CalibratedClassifierCV):
+        return members if final is None else [*members, final]
+    if isinstance(estimator, CalibratedClassifierCV):
         # It takes weights in any case, and drops them with a warning when its estimator takes none.
-        takers = [] if estimator.estimator is None else [estimator.estimator]
-    else:
-        takers = [estimator]
-    return "sample_weight" if all(has_fit_parameter(taker, "sample_weight") for taker in takers) else None
+        return [] if estimator.estimator is None else [estimator.estimator]
+    return [estimator]
 
 
-def _request_weights(estimator):
+def _request_weights(estimator: Any) -> None:
     """For scikit-learn's metadata routing: learners ask for the weights, everything else does without."""
     components = [estimator, *estimator.get_params(deep=True).values()]
     for component in components:
@@ -83,7 +92,15 @@ def _request_weights(estimator):
             component.set_score_request(sample_weight=learns)
 
 
-def fit_weighted(estimator, X, y, weights, *, fallback=None, rng=None):
+def fit_weighted(
+    estimator: Any,
+    X: ArrayLike,
+    y: ArrayLike,
+    weights: NDArray[np.float64] | None,
+    *,
+    fallback: Fallback = None,
+    rng: np.random.Generator | None = None,
+) -> Any:
     """Clone and fit an estimator with row weights.
 
     Parameters
@@ -98,7 +115,7 @@ def fit_weighted(estimator, X, y, weights, *, fallback=None, rng=None):
         What to do with a learner that takes no weights: an error, or as many rows drawn with
         replacement with probability proportional to the weights.
     rng : numpy.random.Generator, default=None
-        For resampling only.
+        For resampling only; None means fresh entropy.
 
     Returns
     -------
@@ -124,7 +141,7 @@ def fit_weighted(estimator, X, y, weights, *, fallback=None, rng=None):
                 f"{name} takes no sample_weight, so the correction cannot reach it: use a learner that does, or "
                 'fallback="resample" to draw rows in proportion to their weights.'
             )
-        rows = rng.choice(len(weights), size=len(weights), p=weights / weights.sum())
+        rows = check_generator(rng).choice(len(weights), size=len(weights), p=weights / weights.sum())
         return estimator.fit(_safe_indexing(X, rows), _safe_indexing(y, rows))
     if sklearn.get_config()["enable_metadata_routing"]:
         _request_weights(estimator)

@@ -2,8 +2,12 @@
 
 import importlib
 import numbers
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import check_array
 
@@ -11,7 +15,7 @@ from shiftfix._blocks import row_blocks
 from shiftfix.exceptions import MissingDependencyError, ShiftDataError
 
 
-def column_names(X):
+def column_names(X: Any) -> list[str] | None:
     """Names of the columns of a data frame as a list, or None for anything else."""
     columns = getattr(X, "columns", None)
     if columns is None:
@@ -19,7 +23,11 @@ def column_names(X):
     return [str(name) for name in columns]
 
 
-def check_matrix(X, name, *, dtype=np.float64, accept_sparse=False):
+@overload
+def check_matrix(X: Any, name: str, *, dtype: Any = ..., accept_sparse: Literal[False] = False) -> NDArray[Any]: ...
+@overload
+def check_matrix(X: Any, name: str, *, dtype: Any = ..., accept_sparse: bool) -> Any: ...
+def check_matrix(X: Any, name: str, *, dtype: Any = np.float64, accept_sparse: bool = False) -> Any:
     """Two-dimensional finite array of floats made from an array-like or a data frame.
 
     Parameters
@@ -49,12 +57,31 @@ def check_matrix(X, name, *, dtype=np.float64, accept_sparse=False):
         raise ShiftDataError(
             f"{name} is a sparse matrix, and sparse input is not supported here: pass {name}.toarray()."
         )
-    names = column_names(X)
+    array = _as_numbers(X, name, dtype)
+    if array.ndim != 2:
+        raise ShiftDataError(
+            f"{name} has shape {array.shape}, and a 2D array (n_rows, n_features) is needed: "
+            f"use {name}.reshape(-1, 1) for a single feature."
+        )
+    if array.shape[0] == 0:
+        raise ShiftDataError(f"{name} has no rows: pass at least one.")
+    if array.shape[1] == 0:
+        raise ShiftDataError(f"{name} has 0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
+    if sparse.issparse(array):
+        array = sparse.csr_array(array)
+        _check_finite_stored(array, name)
+    else:
+        _check_finite(array, name, column_names(X))
+    return array
+
+
+def _as_numbers(X: Any, name: str, dtype: Any) -> Any:
+    """X as an array or a matrix in compressed row format, of any shape and with any numbers in it."""
     try:
-        array = check_array(
+        return check_array(
             X,
             dtype=dtype,
-            accept_sparse="csr" if accept_sparse else False,
+            accept_sparse="csr",
             ensure_all_finite=False,
             ensure_2d=False,
             allow_nd=True,
@@ -67,28 +94,17 @@ def check_matrix(X, name, *, dtype=np.float64, accept_sparse=False):
             f"{name} cannot be read as numbers ({error}): encode categories first, for example with "
             "scikit-learn's OneHotEncoder."
         ) from error
-    if array.ndim != 2:
+
+
+def _check_finite_stored(array: Any, name: str) -> None:
+    if not np.isfinite(array.data).all():
         raise ShiftDataError(
-            f"{name} has shape {array.shape}, and a 2D array (n_rows, n_features) is needed: "
-            f"use {name}.reshape(-1, 1) for a single feature."
+            f"{name} contains NaN or infinity among its stored values: impute or drop them, for example with "
+            "scikit-learn's SimpleImputer."
         )
-    if array.shape[0] == 0:
-        raise ShiftDataError(f"{name} has no rows: pass at least one.")
-    if array.shape[1] == 0:
-        raise ShiftDataError(f"{name} has 0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
-    if sparse.issparse(array):
-        array = sparse.csr_array(array)
-        if not np.isfinite(array.data).all():
-            raise ShiftDataError(
-                f"{name} contains NaN or infinity among its stored values: impute or drop them, for example with "
-                "scikit-learn's SimpleImputer."
-            )
-        return array
-    _check_finite(array, name, names)
-    return array
 
 
-def _check_finite(array, name, names):
+def _check_finite(array: Any, name: str, names: list[str] | None) -> None:
     # In blocks, so that no n x p table of booleans is made.
     if all(np.isfinite(array[rows]).all() for rows in row_blocks(*array.shape)):
         return
@@ -103,7 +119,7 @@ def _check_finite(array, name, names):
     )
 
 
-def check_same_columns(reference, X, reference_name, name, n_features):
+def check_same_columns(reference: list[str] | None, X: Any, reference_name: str, name: str, n_features: int) -> None:
     """Raise unless X has the columns of the reference, by count, name and order.
 
     ``reference`` is a list of names or None; names are compared only when both sides have them.
@@ -127,7 +143,9 @@ def check_same_columns(reference, X, reference_name, name, n_features):
         )
 
 
-def check_two_samples(X_source, X_target, check=check_matrix):
+def check_two_samples(
+    X_source: Any, X_target: Any, check: Callable[[Any, str], Any] = check_matrix
+) -> tuple[Any, Any, list[str] | None]:
     """Both samples as ``check(X, name)`` returns them, with the same columns, and the column names or None."""
     source = check(X_source, "X_source")
     target = check(X_target, "X_target")
@@ -141,7 +159,7 @@ def check_two_samples(X_source, X_target, check=check_matrix):
     return source, target, names
 
 
-def check_vector(values, name, n_rows=None, *, of="rows"):
+def check_vector(values: ArrayLike, name: str, n_rows: int | None = None, *, of: str = "rows") -> NDArray[np.float64]:
     """One-dimensional finite float64 array, of length n_rows when that is given."""
     try:
         array = np.asarray(values, dtype=np.float64)
@@ -160,7 +178,9 @@ def check_vector(values, name, n_rows=None, *, of="rows"):
     return array
 
 
-def check_weights(weights, name="weights", n_rows=None, *, of="rows"):
+def check_weights(
+    weights: ArrayLike, name: str = "weights", n_rows: int | None = None, *, of: str = "rows"
+) -> NDArray[np.float64]:
     """Non-negative finite weights, not all zero, as a float64 array of shape (n_rows,)."""
     array = check_vector(weights, name, n_rows, of=of)
     if (array < 0).any():
@@ -173,7 +193,9 @@ def check_weights(weights, name="weights", n_rows=None, *, of="rows"):
     return array
 
 
-def check_sample_weight(sample_weight, n_rows, name="sample_weight", *, of="rows"):
+def check_sample_weight(
+    sample_weight: ArrayLike | None, n_rows: int, name: str = "sample_weight", *, of: str = "rows"
+) -> NDArray[np.float64]:
     """Weights as for check_weights; None means ones and a number means that number for every row."""
     if sample_weight is None:
         return np.ones(n_rows)
@@ -182,7 +204,9 @@ def check_sample_weight(sample_weight, n_rows, name="sample_weight", *, of="rows
     return check_weights(sample_weight, name, n_rows, of=of)
 
 
-def check_repeat_counts(sample_weight, n_rows, name="sample_weight", *, of="rows"):
+def check_repeat_counts(
+    sample_weight: ArrayLike | None, n_rows: int, name: str = "sample_weight", *, of: str = "rows"
+) -> NDArray[np.float64]:
     """Repeat counts of rows as a float64 array: weight 2 is the row twice.
 
     No row can stand for less than one row. Positive weights below 1 (weights that sum to 1, say) therefore only
@@ -197,7 +221,7 @@ def check_repeat_counts(sample_weight, n_rows, name="sample_weight", *, of="rows
     return counts
 
 
-def _is_missing(label):
+def _is_missing(label: Any) -> bool:
     """Whether a label is None, NaN, NaT or pandas.NA, without loading pandas."""
     try:
         return label is None or bool(label != label)
@@ -205,7 +229,7 @@ def _is_missing(label):
         return True
 
 
-def check_labels(y, name, n_rows=None, *, of="rows"):
+def check_labels(y: ArrayLike | None, name: str, n_rows: int | None = None, *, of: str = "rows") -> NDArray[Any]:
     """Class labels as a one-dimensional array without missing values.
 
     Raises
@@ -225,6 +249,12 @@ def check_labels(y, name, n_rows=None, *, of="rows"):
         raise ShiftDataError(f"{name} is empty: pass at least one label.")
     if n_rows is not None and array.size != n_rows:
         raise ShiftDataError(f"{name} has {array.size} labels for {n_rows} {of}: pass one per row.")
+    _refuse_missing_labels(array, name)
+    _refuse_what_is_no_label(array, name)
+    return array
+
+
+def _refuse_missing_labels(array: NDArray[Any], name: str) -> None:
     missing = array != array if array.dtype.kind in "fc" else np.zeros(array.size, bool)
     if array.dtype.kind == "O":
         missing = np.array([_is_missing(label) for label in array], bool)
@@ -234,6 +264,9 @@ def check_labels(y, name, n_rows=None, *, of="rows"):
             f"{name} contains NaN or None ({missing.sum()} missing labels, the first at position {row}): "
             "drop those rows; they belong to no class."
         )
+
+
+def _refuse_what_is_no_label(array: NDArray[Any], name: str) -> None:
     if array.dtype.kind == "O" and len({isinstance(label, str) for label in array}) > 1:
         raise ShiftDataError(f"{name} mixes text and other labels: turn all of them into text or all into numbers.")
     if array.dtype.kind == "f" and np.isinf(array).any():
@@ -243,10 +276,11 @@ def check_labels(y, name, n_rows=None, *, of="rows"):
             f"Unknown label type: {name} holds continuous numbers, and class labels are needed; label shift is about "
             "classes."
         )
-    return array
 
 
-def check_scores(scores, name, n_classes=None, *, dtype=np.float64):
+def check_scores(
+    scores: ArrayLike, name: str, n_classes: int | None = None, *, dtype: Any = np.float64
+) -> NDArray[Any]:
     """Class probabilities as a float array of shape (n_rows, n_classes), rows summing to 1.
 
     A row may miss 1 by up to 1e-3 (half-precision scores) and is rescaled to sum to 1. With ``dtype`` a list, such as
@@ -276,7 +310,7 @@ def check_scores(scores, name, n_classes=None, *, dtype=np.float64):
     return array / total[:, np.newaxis].astype(array.dtype)
 
 
-def check_class_order(values, name, classes):
+def check_class_order(values: Any, name: str, classes: ArrayLike) -> None:
     """Raise when the columns of a frame, or the index of a Series, name the classes in another order.
 
     Names that are not the classes are left alone: nothing is known of their order then.
@@ -293,7 +327,7 @@ def check_class_order(values, name, classes):
         )
 
 
-def check_prior(prior, name, n_classes=None):
+def check_prior(prior: ArrayLike, name: str, n_classes: int | None = None) -> NDArray[np.float64]:
     """Class probabilities as a float64 array of shape (n_classes,) that sums to 1."""
     array = check_vector(prior, name, n_classes, of="classes")
     if (array < 0).any() or abs(array.sum() - 1) > 1e-6:
@@ -304,13 +338,21 @@ def check_prior(prior, name, n_classes=None):
     return array / array.sum()
 
 
-def check_number(value, name, *, above=None, least=None, below=None, most=None):
+def check_number(
+    value: Any,
+    name: str,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    below: float | None = None,
+    most: float | None = None,
+) -> Any:
     """A real number within the open (above, below) or closed (least, most) bounds given."""
     bounds = [
-        (above, "> {}", lambda v, b: v > b),
-        (least, ">= {}", lambda v, b: v >= b),
-        (below, "< {}", lambda v, b: v < b),
-        (most, "<= {}", lambda v, b: v <= b),
+        (above, "> {}", operator.gt),
+        (least, ">= {}", operator.ge),
+        (below, "< {}", operator.lt),
+        (most, "<= {}", operator.le),
     ]
     needed = " and ".join(text.format(bound) for bound, text, _ in bounds if bound is not None)
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
@@ -319,21 +361,21 @@ def check_number(value, name, *, above=None, least=None, below=None, most=None):
     return value
 
 
-def check_count(value, name, least=1):
+def check_count(value: Any, name: str, least: int = 1) -> int:
     """A whole number of at least ``least``."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
         raise ShiftDataError(f"{name}={value!r}: a whole number >= {least} is needed.")
     return int(value)
 
 
-def check_option(value, name, options):
+def check_option(value: Any, name: str, options: Iterable[Any]) -> Any:
     """One of the options, compared without ever comparing an array to a string."""
     if not any(value is option or (type(value) is type(option) and value == option) for option in options):
         raise ShiftDataError(f"{name}={value!r}: one of {', '.join(map(repr, options))} is needed.")
     return value
 
 
-def import_optional(module, extra):
+def import_optional(module: str, extra: str) -> Any:
     """Import an optional library, or say which extra brings it."""
     try:
         return importlib.import_module(module)
@@ -343,7 +385,7 @@ def import_optional(module, extra):
         ) from error
 
 
-def check_generator(random_state):
+def check_generator(random_state: Any) -> np.random.Generator:
     """Private numpy Generator from None (fresh entropy), an int, a RandomState or a Generator.
 
     scikit-learn's ``check_random_state(None)`` would read numpy's global generator.

@@ -1,10 +1,17 @@
 """What the evidence allows: one type for weights, priors, diagnoses and the command line."""
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
+
+from shiftfix.exceptions import PoorIdentificationWarning, PoorOverlapWarning
 
 Level = Literal["ok", "caution", "abstain"]
 LEVELS: tuple[Level, ...] = ("ok", "caution", "abstain")
+VERDICT_WARNINGS = (PoorOverlapWarning, PoorIdentificationWarning)
+_caller_warns: ContextVar[bool] = ContextVar("caller_warns", default=False)
 
 
 class Verdict(str):
@@ -71,3 +78,19 @@ def judge(abstain: Iterable[str], caution: Iterable[str], action: str = "") -> V
     abstain, caution = tuple(abstain), tuple(caution)
     level: Level = "abstain" if abstain else "caution" if caution else "ok"
     return Verdict(level, abstain + caution, "" if level == "ok" else action)
+
+
+@contextmanager
+def caller_warns() -> Iterator[None]:
+    """Inside, a fit leaves the warning about its verdict to the caller, who alone knows what was done about it."""
+    token = _caller_warns.set(True)
+    try:
+        yield
+    finally:
+        _caller_warns.reset(token)
+
+
+def tell(warning: Warning, *, stacklevel: int = 2) -> None:
+    """Warn, unless it is of a verdict and the caller does so; ``stacklevel`` as of ``warnings.warn`` in its place."""
+    if not (_caller_warns.get() and isinstance(warning, VERDICT_WARNINGS)):
+        warnings.warn(warning, stacklevel=stacklevel + 1)

@@ -1,5 +1,8 @@
 """Errors and warnings of shiftfix."""
 
+from collections.abc import Iterable
+from typing import Any, Self
+
 
 class ShiftDataError(ValueError):
     """The data or a setting cannot be used: what was found, what is needed, what to do."""
@@ -14,11 +17,11 @@ class NotIdentifiedError(ValueError):
         Groups of classes that the scores cannot tell apart; empty when not about classes.
     """
 
-    def __init__(self, message, confounded=()):
+    def __init__(self, message: str, confounded: Iterable[Iterable[Any]] = ()) -> None:
         super().__init__(message)
         self.confounded = [list(group) for group in confounded]
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[Self], tuple[str, list[list[Any]]]]:
         return type(self), (str(self), self.confounded)
 
 

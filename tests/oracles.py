@@ -44,12 +44,13 @@ def rows_of_confusion(conditional, class_counts):
     return np.array(predicted), np.array(true)
 
 
-def em_path(posteriors, shares, source_prior, n_steps):
+def em_path(posteriors, shares, source_prior, n_steps, *, start=None):
     """Saerens' EM on a finite set of score vectors, from the definition.
 
-    posteriors (n_vectors, n_classes) under the source prior; shares (n_vectors,) of the target.
+    posteriors (n_vectors, n_classes) under the source prior; shares (n_vectors,) of the target. The first prior is
+    ``start``, or that of the source.
     """
-    q, path = np.array(source_prior, float), []
+    q, path = np.array(source_prior if start is None else start, float), []
     for _ in range(n_steps):
         joint = posteriors * q / source_prior
         q = shares @ (joint / joint.sum(axis=1, keepdims=True))

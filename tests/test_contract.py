@@ -1,5 +1,6 @@
 """What every estimator of the package promises, whatever it computes."""
 
+import functools
 import pickle
 
 import numpy as np
@@ -56,6 +57,10 @@ def fitted(kind, make):
     return make().fit(*positional, **keywords)
 
 
+# For tests that only ask it; those that fit it again, or look on while it is fitted, make their own.
+fitted_once = functools.cache(fitted)
+
+
 @estimators
 def test_fit_returns_the_estimator_and_changes_no_parameter(kind, make):
     estimator = make()
@@ -88,15 +93,15 @@ def test_inputs_are_not_changed(kind, make):
 
 @estimators
 def test_two_fits_give_one_answer(kind, make):
-    first = fitted(kind, make)
-    assert np.array_equal(answer(kind, first), answer(kind, fitted(kind, make)))
+    first, expected = fitted(kind, make), answer(kind, fitted_once(kind, make))
+    assert np.array_equal(answer(kind, first), expected)
     positional, keywords = arguments(kind)
-    assert np.array_equal(answer(kind, first.fit(*positional, **keywords)), answer(kind, fitted(kind, make)))
+    assert np.array_equal(answer(kind, first.fit(*positional, **keywords)), expected)
 
 
 @estimators
 def test_a_fitted_estimator_pickles(kind, make):
-    estimator = fitted(kind, make)
+    estimator = fitted_once(kind, make)
     copy = pickle.loads(pickle.dumps(estimator))
     assert np.array_equal(answer(kind, copy), answer(kind, estimator))
 
@@ -110,7 +115,7 @@ def test_nothing_is_printed(kind, make, capfd):
 
 @estimators
 def test_every_parameter_and_learned_attribute_is_documented(kind, make):
-    estimator = fitted(kind, make)
+    estimator = fitted_once(kind, make)
     doc = type(estimator).__doc__
     for name in estimator.get_params(deep=False):
         assert f"{name} :" in doc or f"{name}," in doc, name
@@ -132,7 +137,7 @@ def test_answering_before_fit_is_an_error(kind, make):
 def test_row_order_does_not_matter(kind, make):
     """Source and target rows permuted: the same answer. The trainers are left out, since the order of rows decides
     their mini-batches; the label-shift estimator gets new folds, so it agrees within sampling error only."""
-    estimator = fitted(kind, make)
+    estimator = fitted_once(kind, make)
     positional, keywords = arguments(kind)
     order, order_target = (
         np.random.default_rng(1).permutation(len(positional[1] if kind == "prior" else positional[0])),
@@ -151,19 +156,25 @@ def test_row_order_does_not_matter(kind, make):
     assert_allclose(answer(kind, make().fit(*positional, **keywords)), answer(kind, estimator), atol=tolerance)
 
 
+REPEATED = np.repeat(X_SOURCE, WEIGHT.astype(int), axis=0)
+
+
+@functools.cache
+def raw_weights(make):
+    return make().set_params(clip=None, normalize=None).fit_transform(REPEATED, X_TARGET)
+
+
 @pytest.mark.parametrize("clip", ["sqrt", 1.5, "90%", "ess", "pareto", None])
 @pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in (WEIGHTERS | KERNEL_WEIGHTERS).items()])
 def test_every_clip_rule_acts_on_the_raw_weights_of_the_fitted_rows(make, clip):
     """The finished weights, and what the summary says of them, are those of the functions in ``weights``."""
     weighter = make().set_params(clip=clip, min_ess=0.9)
-    repeated = np.repeat(X_SOURCE, WEIGHT.astype(int), axis=0)
-    w = weighter.fit_transform(repeated, X_TARGET)
-    raw = make().set_params(clip=None, normalize=None).fit_transform(repeated, X_TARGET)
-    expected = normalize_weights(clip_weights(raw, clip, min_ess=0.9))
+    w = weighter.fit_transform(REPEATED, X_TARGET)
+    expected = normalize_weights(clip_weights(raw_weights(make), clip, min_ess=0.9))
     assert_allclose(w, expected, rtol=1e-6, atol=1e-9)
     assert weighter.summary_.effective_size == pytest.approx(effective_sample_size(expected), rel=1e-6)
     if clip == "ess":
-        assert weighter.summary_.effective_size >= 0.9 * len(repeated) * (1 - 1e-6)
+        assert weighter.summary_.effective_size >= 0.9 * len(REPEATED) * (1 - 1e-6)
 
 
 FRAMES = [
@@ -188,7 +199,7 @@ def test_frames_give_the_answer_of_arrays_and_keep_their_names(kind, make, frame
     X_new = frame(X_TARGET, names)
     predict = estimator.transform if kind == "weighter" else getattr(estimator, "predict_proba", estimator.predict)
     # A frame may be stored column by column, which moves float32 training by rounding.
-    assert_allclose(predict(X_new), answer(kind, fitted(kind, make)), atol=1e-5)
+    assert_allclose(predict(X_new), answer(kind, fitted_once(kind, make)), atol=1e-5)
     with pytest.raises(ValueError, match=r"dose|feature names"):
         predict(frame(X_TARGET, ["age", "weight", "score"]))
 

@@ -19,7 +19,8 @@ from sklearn.preprocessing import StandardScaler
 from shiftfix import simulate
 from shiftfix._blocks import column_spread
 from shiftfix.covariate import KLIEP, KMM, RULSIF, ULSIF, ClassifierWeighter, LogisticWeighter
-from shiftfix.covariate._base import share_outside
+from shiftfix.covariate._finishing import learn_clip
+from shiftfix.covariate._overlap import share_outside
 from shiftfix.exceptions import PoorOverlapWarning
 from shiftfix.weights import clip_threshold, smooth_weights
 from shiftfix.weights._summary import probability_larger
@@ -177,10 +178,8 @@ NEW_ROWS = np.linspace(-500, 500, 4001)
 
 
 def clipped_by(clip, log_ratio, counts):
-    """A weighter that has learnt its clip from these log ratios."""
-    weighter = LogisticWeighter(clip=clip, min_ess=20)
-    weighter._set_clip(log_ratio, counts)
-    return weighter
+    """The clip learnt from these log ratios."""
+    return learn_clip(log_ratio, counts.astype(float), clip, 20)
 
 
 @pytest.mark.parametrize("top", [0.0, 499.0])
@@ -193,18 +192,18 @@ def test_the_clip_of_new_rows_is_that_of_repeated_rows_and_rises_to_the_largest_
     by_counts, repeated = (
         clipped_by(clip, *rows) for rows in [(log_ratio, counts), (np.repeat(log_ratio, counts), np.ones(counts.sum()))]
     )
-    found = by_counts._clipped(NEW_ROWS)
-    assert_allclose(found, repeated._clipped(NEW_ROWS), rtol=1e-9, atol=1e-9)
+    found = by_counts.apply(NEW_ROWS)
+    assert_allclose(found, repeated.apply(NEW_ROWS), rtol=1e-9, atol=1e-9)
     assert np.isfinite(found).all()
     assert (np.diff(found) >= -1e-9).all()
-    largest = by_counts._clipped(log_ratio).max()
+    largest = by_counts.apply(log_ratio).max()
     if clip == "pareto":
         assert_allclose(found[top < NEW_ROWS], largest, atol=1e-9)
         w = np.exp(log_ratio - top)
-        assert_allclose(by_counts._clipped(log_ratio), np.log(smooth_weights(w, sample_weight=counts)) + top, atol=1e-8)
+        assert_allclose(by_counts.apply(log_ratio), np.log(smooth_weights(w, sample_weight=counts)) + top, atol=1e-8)
     elif clip not in (None, 1.5):
         expected = clip_threshold(np.exp(log_ratio - top), clip, sample_weight=counts, min_ess=20)
-        assert by_counts.log_clip_ == pytest.approx(np.log(expected) + top, abs=1e-9)
+        assert by_counts.log_threshold == pytest.approx(np.log(expected) + top, abs=1e-9)
 
 
 @pytest.mark.parametrize("rest", [-500.0, -300.0])
@@ -212,11 +211,11 @@ def test_a_tail_above_weights_of_zero_stays_finite(rest, rng):
     """Fewer positive weights than tail rows: the weight below the tail is 0, or underflows beside the largest."""
     log_ratio = np.append(np.full(380, rest), 480 + rng.exponential(3, 20).clip(max=20))
     weighter = clipped_by("pareto", log_ratio, np.ones(400))
-    found = weighter._clipped(log_ratio)
+    found = weighter.apply(log_ratio)
     assert_allclose(found[:380], rest)
     w = np.append(np.zeros(380), np.exp(log_ratio[380:] - 490))
     assert_allclose(found[380:], np.log(smooth_weights(w)[380:]) + 490, atol=1e-8)
-    between = weighter._clipped(NEW_ROWS)
+    between = weighter.apply(NEW_ROWS)
     assert np.isfinite(between).all()
     assert (np.diff(between) >= -1e-9).all()
 

@@ -15,7 +15,7 @@ import torch
 
 import shiftfix
 
-SUBPACKAGES = ["corrected", "covariate", "datasets", "display", "label", "mlp", "simulate", "weights"]
+SUBPACKAGES = ["corrected", "covariate", "datasets", "display", "label", "mlp", "risk", "simulate", "weights"]
 PACKAGE = Path(shiftfix.__file__).parent
 
 

@@ -3,10 +3,14 @@
 =============  ==============================================================================
 ``_app``       commands, options and help
 ``_correct``   two files in, a folder with weights, predictions and the corrected model out
-``_demo``      known shifts: uncorrected, corrected and oracle side by side
-``_tables``    read the files and check them against each other
+``_options``   its options that belong together
+``_learners``  what it can train
+``_files``     read a file
+``_tables``    check the two samples against each other
+``_labels``    labels, and the task they make
 ``_encode``    columns to numbers
 ``_output``    write the folder, whole or not at all
+``_demo``      known shifts: uncorrected, corrected and oracle side by side
 ``_exit``      exit codes and their errors
 =============  ==============================================================================
 
@@ -22,7 +26,7 @@ __all__ = ["main"]
 REQUIRED = ("typer", "rich", "pandas")
 
 
-def main():
+def main() -> None:
     """Run the command line on ``sys.argv``; ends in SystemExit with an exit code as in ``_exit``."""
     missing = [module for module in REQUIRED if importlib.util.find_spec(module) is None]
     if missing:

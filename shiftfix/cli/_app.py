@@ -213,7 +213,8 @@ def correct(
         "overwrite": overwrite,
     }
     with exit_codes(debug):
-        from shiftfix.cli._correct import run_correct, summary_rows
+        from shiftfix.cli._correct import run_correct
+        from shiftfix.report import summary_rows
 
         summary = run_correct(source, target, out, options)
         if quiet:

@@ -6,19 +6,29 @@ every source row, and an untrained one only adds noise. Text columns become one 
 source; a missing text is a value of its own. No labels are used.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 
-def as_numbers(frame):
+def is_number(column: Any) -> bool:
+    """Whether a column of a data frame holds numbers; truth values are none."""
+    from pandas.api import types
+
+    return types.is_numeric_dtype(column) and not types.is_bool_dtype(column)
+
+
+def as_numbers(frame: Any) -> NDArray[np.float64]:
     """Numeric columns as float64, missing values NaN; shape as the frame."""
     return frame.astype("float64").to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def as_text(frame):
+def as_text(frame: Any) -> NDArray[np.object_]:
     """Text columns as an object array of str, missing values NaN; shape as the frame."""
     missing = frame.isna().to_numpy()
     text = np.array(frame.astype(object).map(str), dtype=object)
@@ -26,7 +36,7 @@ def as_text(frame):
     return text
 
 
-def source_values(frame):
+def source_values(frame: Any) -> list[NDArray[np.object_]]:
     """The values of each text column, sorted, a missing one last: list of ndarray."""
     text = as_text(frame)
     values = []
@@ -37,7 +47,7 @@ def source_values(frame):
     return values
 
 
-def encoded_names(encoder):
+def encoded_names(encoder: ColumnTransformer) -> list[str]:
     """What each encoded column is made of: list of str."""
     names = []
     for part, transformer, columns in encoder.transformers_:
@@ -54,7 +64,7 @@ def encoded_names(encoder):
     return names
 
 
-def fit_encoder(source, target, numeric, text):
+def fit_encoder(source: Any, target: Any, numeric: list[str], text: list[str]) -> ColumnTransformer:
     """Encoder of the raw data frames, fitted on both samples.
 
     Parameters

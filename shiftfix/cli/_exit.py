@@ -1,5 +1,6 @@
 """Exit codes, the errors that lead to them, and how they are shown: one message on stderr, no traceback."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
@@ -49,7 +50,7 @@ class OutputError(CommandError):
 
 
 @contextmanager
-def exit_codes(debug):
+def exit_codes(debug: bool) -> Iterator[None]:
     """Turn errors into a message on stderr and an exit code; with ``debug`` let them through."""
     try:
         yield
@@ -62,7 +63,7 @@ def exit_codes(debug):
         raise typer.Exit(_exit_code(error)) from None
 
 
-def _exit_code(error):
+def _exit_code(error: Exception) -> int:
     if isinstance(error, CommandError):
         return error.exit_code
     if isinstance(error, NotIdentifiedError):
@@ -75,7 +76,7 @@ def _exit_code(error):
     return CommandError.exit_code
 
 
-def _message(error):
+def _message(error: Exception) -> str:
     if isinstance(error, DatasetNotFoundError):
         return f"{error} On the command line these are --data-home FOLDER and --download."
     if isinstance(error, CommandError | ShiftDataError | NotIdentifiedError | ChecksumError | MissingDependencyError):

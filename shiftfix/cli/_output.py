@@ -7,6 +7,7 @@ leaves what was there before, and nothing else.
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from shiftfix.cli._exit import OutputError
 FILES = ("predictions.csv", "weights.csv", "model.joblib", "summary.txt", "summary.json")
 
 
-def check_output(path, overwrite):
+def check_output(path: Path, overwrite: bool) -> Path:
     """Path of the folder to write, with links followed.
 
     Raises
@@ -27,7 +28,19 @@ def check_output(path, overwrite):
     final = Path(os.path.realpath(path))
     if final.exists() and not final.is_dir():
         raise OutputError(f"--out {path} is a file: name a folder that does not exist yet.")
-    found = sorted(entry.name for entry in final.iterdir()) if final.is_dir() else []
+    if final.is_dir():
+        _check_replaceable(sorted(entry.name for entry in final.iterdir()), path, overwrite)
+    if not final.parent.is_dir():
+        raise OutputError(f"--out {path} is to be made in {final.parent}, which is no folder: make it first.")
+    if not os.access(final.parent, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"--out {path} is to be made in {final.parent}, which cannot be written to: name another folder."
+        )
+    return final
+
+
+def _check_replaceable(found: list[str], path: Path, overwrite: bool) -> None:
+    """Raise unless a folder with these entries may be replaced."""
     if found and not overwrite:
         raise OutputError(
             f"--out {path} is not empty ({len(found)} entries): name another folder, or pass --overwrite to replace it."
@@ -39,17 +52,10 @@ def check_output(path, overwrite):
             f"--out {path} holds files that are not results of this command ({', '.join(foreign[:5])}), and "
             "--overwrite would remove them: name another folder."
         )
-    if not final.parent.is_dir():
-        raise OutputError(f"--out {path} is to be made in {final.parent}, which is no folder: make it first.")
-    if not os.access(final.parent, os.W_OK | os.X_OK):
-        raise OutputError(
-            f"--out {path} is to be made in {final.parent}, which cannot be written to: name another folder."
-        )
-    return final
 
 
 @contextmanager
-def new_folder(final):
+def new_folder(final: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of ``final`` when the block ends without an error.
 
     Raises
@@ -68,7 +74,7 @@ def new_folder(final):
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _swap(staging, final):
+def _swap(staging: Path, final: Path) -> None:
     """Rename ``staging`` to ``final``; what stood there comes back when that fails."""
     if not final.exists():
         staging.rename(final)

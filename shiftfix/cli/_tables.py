@@ -1,28 +1,22 @@
-"""Read the two files and check them, alone and against each other.
+"""Check the two samples, alone and against each other, and take them apart.
 
-Every message says which file and column, what was found, what is needed and what to do.
+Every message says which column, what was found, what is needed and what to do.
 """
 
-import csv
-import gzip
-import hashlib
-import zlib
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from shiftfix._validation import import_optional
-from shiftfix.cli._encode import as_numbers, as_text
+from shiftfix.cli._encode import as_numbers, as_text, is_number
 from shiftfix.cli._exit import InputError, UsageError
+from shiftfix.cli._files import listed
+from shiftfix.cli._labels import read_label, target_labels
 
-# Whole numbers with more distinct values than this are taken for a quantity, not for classes.
-MOST_CLASSES = 20
 # A text column with more values than this is an identifier or free text, not a category.
 MOST_CATEGORIES = 1000
 MISSING = "(missing)"
-# Names or rows that a message lists before it only counts.
-SHOWN = 5
 
 
 @dataclass
@@ -46,118 +40,28 @@ class Tables:
         What was ignored or filled in.
     """
 
-    source: object
-    target: object
-    y: np.ndarray
-    y_target: np.ndarray | None
-    sample_weight: np.ndarray | None
+    source: Any
+    target: Any
+    y: NDArray[Any]
+    y_target: NDArray[Any] | None
+    sample_weight: NDArray[np.float64] | None
     task: str
     numeric: list[str]
     text: list[str]
     notices: list[str] = field(default_factory=list)
 
 
-def sha256(path):
-    """Hexadecimal sha256 of a file."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def read_table(path, name):
-    """Data frame from a CSV (plain or gzipped) or Parquet file, by its ending.
-
-    Parameters
-    ----------
-    path : path-like
-    name : {"source", "target"}
-        What messages call it.
-
-    Raises
-    ------
-    InputError
-        For a file that is missing, of another kind, damaged, empty, or with repeated column names.
-    """
-    path = Path(path)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise InputError(f"the {name} file {path} {what}: pass the path of a CSV or Parquet file.")
-    ending = path.name.lower()
-    if ending.endswith((".csv", ".csv.gz")):
-        frame = _read_csv(path, name)
-    elif ending.endswith((".parquet", ".pq")):
-        frame = _read_parquet(path, name)
-    else:
-        raise InputError(
-            f"the {name} file {path} ends in neither .csv, .csv.gz, .parquet nor .pq: save it as CSV or Parquet."
-        )
-    if len(frame) == 0:
-        raise InputError(f"the {name} file {path} has a header and no rows: at least one row is needed.")
-    return frame
-
-
-def _read_csv(path, name):
-    import pandas as pd
-
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
-    try:
-        with opener(path, "rt", newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream)
-            header = next(reader, [])
-            if not header:
-                raise InputError(f"the {name} file {path} is empty: a header line and rows are needed.")
-            _check_header(header, path, name)
-            # pandas fills short lines with missing values and shifts or cuts long ones, all in silence.
-            for fields in reader:
-                if fields and len(fields) != len(header):
-                    raise InputError(
-                        f"the {name} file {path} has {len(fields)} fields in line {reader.line_num} and "
-                        f"{len(header)} in its header: every line needs as many, separated by commas."
-                    )
-        return pd.read_csv(path, low_memory=False, index_col=False, encoding="utf-8-sig")
-    except (UnicodeDecodeError, OSError, EOFError, zlib.error, csv.Error, pd.errors.ParserError) as error:
-        raise InputError(
-            f"the {name} file {path} cannot be read as CSV ({str(error).strip()}): save it as "
-            "comma-separated UTF-8 with one header line."
-        ) from error
-
-
-def _read_parquet(path, name):
-    import pandas as pd
-
-    parquet = import_optional("pyarrow.parquet", "cli")
-    arrow = import_optional("pyarrow", "cli")
-    try:
-        _check_header(parquet.read_schema(path).names, path, name)
-        return pd.read_parquet(path).reset_index(drop=True)
-    except (arrow.ArrowInvalid, OSError) as error:
-        raise InputError(
-            f"the {name} file {path} cannot be read as Parquet ({str(error).splitlines()[0]}): write it "
-            "again, or save it as CSV."
-        ) from error
-
-
-def _check_header(header, path, name):
-    repeated = sorted({column for column in header if header.count(column) > 1})
-    if repeated:
-        raise InputError(
-            f"the {name} file {path} has the column names {_listed(repeated)} more than once: rename or drop them."
-        )
-    unnamed = [place for place, column in enumerate(header) if not column.strip()]
-    if unnamed:
-        raise InputError(
-            f"the {name} file {path} has no name for column {unnamed[0]} (counted from 0): name or drop it. "
-            "A data frame's index is best not written (index=False)."
-        )
-
-
-def _listed(values):
-    """The first few values as text, and how many more there are."""
-    values = list(values)
-    more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
-    return ", ".join(repr(value) if isinstance(value, str) else str(value) for value in values[:SHOWN]) + more
-
-
-def prepare_tables(source, target, *, label, weight, drop, shift, task, unseen_category):
+def prepare_tables(
+    source: Any,
+    target: Any,
+    *,
+    label: str,
+    weight: str | None,
+    drop: list[str],
+    shift: str,
+    task: str,
+    unseen_category: str,
+) -> Tables:
     """Check two data frames and take them apart.
 
     Parameters
@@ -184,31 +88,10 @@ def prepare_tables(source, target, *, label, weight, drop, shift, task, unseen_c
     UsageError
         When one column is given two roles.
     """
+    features = _features(source, target, label=label, weight=weight, drop=drop)
     notices: list[str] = []
-    roles = [label, *([weight] if weight else []), *drop]
-    twice = sorted({column for column in roles if roles.count(column) > 1})
-    if twice:
-        raise UsageError(
-            f"column {_listed(twice)} is given more than one role among --label, --weight and --drop: give it one."
-        )
-    for column, option in [
-        (label, "--label"),
-        (weight, "--weight"),
-        *((column, "--drop") for column in drop),
-    ]:
-        if column is not None and column not in source.columns:
-            raise InputError(
-                f"{option} {column}: the source has no such column; it has {_listed(source.columns)}. Name one of them."
-            )
-    features = [column for column in source.columns if column not in roles]
-    if not features:
-        raise InputError(f"the source has no column besides {_listed(roles)}: at least one feature is needed.")
-    _check_columns(features, target, roles)
-
-    y, task = _read_label(source[label], label, task, shift)
-    y_target = None
-    if label in target.columns:
-        y_target = _target_labels(target[label], task, y, label, notices)
+    y, task = read_label(source[label], label, task, shift)
+    y_target = target_labels(target[label], y, label, notices) if label in target.columns else None
     sample_weight = None
     if weight is not None:
         sample_weight = _read_weight(source[weight], weight)
@@ -221,101 +104,52 @@ def prepare_tables(source, target, *, label, weight, drop, shift, task, unseen_c
     return Tables(source, target, y, y_target, sample_weight, task, numeric, text, notices)
 
 
-def _check_columns(features, target, roles):
+def _features(source: Any, target: Any, *, label: str, weight: str | None, drop: list[str]) -> list[str]:
+    """Feature columns, which source and target must share."""
+    options = [(label, "--label"), *([(weight, "--weight")] if weight else []), *((name, "--drop") for name in drop)]
+    roles = [column for column, _ in options]
+    _check_roles(roles)
+    for column, option in options:
+        if column not in source.columns:
+            raise InputError(
+                f"{option} {column}: the source has no such column; it has {listed(source.columns)}. Name one of them."
+            )
+    features = [column for column in source.columns if column not in roles]
+    if not features:
+        raise InputError(f"the source has no column besides {listed(roles)}: at least one feature is needed.")
+    _check_columns(features, target, roles)
+    return features
+
+
+def _check_roles(roles: list[str]) -> None:
+    """Raise for a column with two roles."""
+    twice = sorted({column for column in roles if roles.count(column) > 1})
+    if twice:
+        raise UsageError(
+            f"column {listed(twice)} is given more than one role among --label, --weight and --drop: give it one."
+        )
+
+
+def _check_columns(features: list[str], target: Any, roles: list[str]) -> None:
     missing = [column for column in features if column not in target.columns]
     extra = [column for column in target.columns if column not in features and column not in roles]
     if missing or extra:
-        found = [f"lacks {_listed(missing)}"] if missing else []
-        found += [f"adds {_listed(extra)}"] if extra else []
+        found = [f"lacks {listed(missing)}"] if missing else []
+        found += [f"adds {listed(extra)}"] if extra else []
         raise InputError(
             f"the columns of source and target differ: the target {' and '.join(found)}. Both need the same "
             "features: add or rename the columns, or leave them out with --drop (in both files) or by hand."
         )
 
 
-def _is_number(column):
-    from pandas.api import types
-
-    return types.is_numeric_dtype(column) and not types.is_bool_dtype(column)
-
-
-def _read_label(column, label, task, shift):
-    """Labels and the task they are for."""
-    missing = np.flatnonzero(column.isna())
-    if missing.size == len(column):
-        raise InputError(f"label column {label!r} is empty in every source row: labels are needed there.")
-    if missing.size:
-        raise InputError(
-            f"label column {label!r} is missing in {missing.size} of {len(column)} source rows (rows "
-            f"{_listed(missing)}, counted from 0): drop those rows or fill in their labels."
-        )
-    if not _is_number(column):
-        if task == "regression":
-            raise InputError(
-                f"label column {label!r} holds text, and --task regression needs numbers: pass --task classification."
-            )
-        return _at_least_two(_as_str(column), label), "classification"
-    values = as_numbers(column.to_frame())[:, 0]
-    if not np.isfinite(values).all():
-        row = np.flatnonzero(~np.isfinite(values))
-        raise InputError(
-            f"label column {label!r} is infinite in {row.size} source rows (rows {_listed(row)}, counted "
-            "from 0): drop or correct them."
-        )
-    whole = bool((values == np.floor(values)).all())
-    distinct = len(np.unique(values))
-    if task == "auto":
-        task = "classification" if whole and distinct <= MOST_CLASSES else "regression"
-    if task == "regression" and shift == "label":
-        raise InputError(
-            f"label column {label!r} is continuous ({distinct} distinct numbers), and label shift is about "
-            "classes: pass --shift covariate, bin the label, or, if the numbers are classes, pass --task "
-            "classification."
-        )
-    if task == "classification" and not whole:
-        raise InputError(
-            f"label column {label!r} holds numbers with decimals ({distinct} distinct), which are no "
-            "classes: pass --task regression, or bin the label."
-        )
-    return _at_least_two(values.astype(np.int64) if task == "classification" else values, label), task
-
-
-def _as_str(column):
-    return np.array([str(value) for value in column])
-
-
-def _at_least_two(y, label):
-    if len(np.unique(y)) < 2:
-        raise InputError(
-            f"label column {label!r} holds the single value {y[0].item()!r} in all {len(y)} source rows: at "
-            "least two are needed to learn anything."
-        )
-    return y
-
-
-def _target_labels(column, task, y, label, notices):
-    """Labels of the target for the comparison that is printed, or None."""
-    notices.append(f"the target's label column {label!r} is not used for fitting.")
-    if column.isna().any():
-        notices.append(f"{int(column.isna().sum())} of the target's labels are missing, so none is scored.")
-        return None
-    text = y.dtype.kind in "US"
-    if text == _is_number(column):
-        notices.append("the target's labels are of another kind than the source's, so none is scored.")
-        return None
-    if text:
-        return _as_str(column)
-    return as_numbers(column.to_frame())[:, 0]
-
-
-def _read_weight(column, weight):
-    if not _is_number(column):
+def _read_weight(column: Any, weight: str) -> NDArray[np.float64]:
+    if not is_number(column):
         raise InputError(f"--weight {weight}: the column holds text, and one number >= 0 per source row is needed.")
     values = as_numbers(column.to_frame())[:, 0]
     bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
     if bad.size:
         raise InputError(
-            f"--weight {weight}: {bad.size} values are missing, infinite or negative (rows {_listed(bad)}, "
+            f"--weight {weight}: {bad.size} values are missing, infinite or negative (rows {listed(bad)}, "
             "counted from 0), and one number >= 0 per source row is needed."
         )
     if not values.any():
@@ -323,44 +157,51 @@ def _read_weight(column, weight):
     return values
 
 
-def _kinds(source, target, features):
+def _kinds(source: Any, target: Any, features: list[str]) -> tuple[list[str], list[str]]:
     """Numeric and text columns, the same in both samples."""
+    for column in features:
+        _check_readable(source[column], column, "source")
+        _check_readable(target[column], column, "target")
+        _check_alike(source[column], target[column], column)
+    numeric = [column for column in features if is_number(source[column])]
+    return numeric, [column for column in features if column not in numeric]
+
+
+def _check_readable(values: Any, column: str, name: str) -> None:
+    """Raise for a column that is empty, or holds neither numbers nor text."""
     from pandas.api import types
 
-    numeric: list[str] = []
-    text: list[str] = []
-    for column in features:
-        for frame, name in [(source, "source"), (target, "target")]:
-            if frame[column].isna().all():
-                raise InputError(
-                    f"column {column!r} is empty in every {name} row: leave it out with --drop {column}, or fill it in."
-                )
-            if not _is_number(frame[column]) and not (
-                types.is_bool_dtype(frame[column])
-                or types.is_string_dtype(frame[column])
-                or types.is_object_dtype(frame[column])
-                or isinstance(frame[column].dtype, types.CategoricalDtype)
-            ):
-                raise InputError(
-                    f"column {column!r} of the {name} holds {frame[column].dtype} values, and numbers or "
-                    "text are needed: turn it into numbers (for a date, say, days), or leave it out with "
-                    "--drop."
-                )
-        is_number = _is_number(source[column])
-        if is_number != _is_number(target[column]):
-            number, other = ("source", "target") if is_number else ("target", "source")
-            frame = target if is_number else source
-            example = frame[column].dropna().iloc[0]
-            raise InputError(
-                f"column {column!r} is numeric in the {number} and text in the {other} (such as "
-                f"{str(example)!r}): make both alike. A stray word or unit in one cell turns a whole CSV "
-                "column into text."
-            )
-        (numeric if is_number else text).append(column)
-    return numeric, text
+    if values.isna().all():
+        raise InputError(
+            f"column {column!r} is empty in every {name} row: leave it out with --drop {column}, or fill it in."
+        )
+    if not is_number(values) and not (
+        types.is_bool_dtype(values)
+        or types.is_string_dtype(values)
+        or types.is_object_dtype(values)
+        or isinstance(values.dtype, types.CategoricalDtype)
+    ):
+        raise InputError(
+            f"column {column!r} of the {name} holds {values.dtype} values, and numbers or "
+            "text are needed: turn it into numbers (for a date, say, days), or leave it out with "
+            "--drop."
+        )
 
 
-def _check_numeric(source, target, numeric, notices):
+def _check_alike(source: Any, target: Any, column: str) -> None:
+    """Raise for a column that is numeric in one sample and text in the other."""
+    if is_number(source) == is_number(target):
+        return
+    number, other, values = ("source", "target", target) if is_number(source) else ("target", "source", source)
+    raise InputError(
+        f"column {column!r} is numeric in the {number} and text in the {other} (such as "
+        f"{str(values.dropna().iloc[0])!r}): make both alike. A stray word or unit in one cell turns a whole CSV "
+        "column into text."
+    )
+
+
+def _check_numeric(source: Any, target: Any, numeric: list[str], notices: list[str]) -> None:
+    """Raise for infinite numbers; notice what is missing in the target alone."""
     for column in numeric:
         gaps = {}
         for frame, name in [(source, "source"), (target, "target")]:
@@ -369,7 +210,7 @@ def _check_numeric(source, target, numeric, notices):
             if infinite.size:
                 raise InputError(
                     f"column {column!r} is infinite in {infinite.size} {name} rows (rows "
-                    f"{_listed(infinite)}, counted from 0): correct them, or leave them empty to count as "
+                    f"{listed(infinite)}, counted from 0): correct them, or leave them empty to count as "
                     "missing."
                 )
             gaps[name] = int(np.isnan(values).sum())
@@ -380,29 +221,40 @@ def _check_numeric(source, target, numeric, notices):
             )
 
 
-def _check_text(source, target, text, unseen_category, notices):
+def _check_text(source: Any, target: Any, text: list[str], unseen_category: str, notices: list[str]) -> None:
     """Values of the target that no source row has: nothing was learned about them."""
     for column in text:
-        known = {MISSING if value != value else value for value in as_text(source[[column]])[:, 0]}
-        values = np.array([MISSING if value != value else value for value in as_text(target[[column]])[:, 0]])
+        known = set(_categories(source[[column]]))
         if len(known) > MOST_CATEGORIES:
             raise InputError(
                 f"text column {column!r} has {len(known)} different values in the source, and at most "
                 f"{MOST_CATEGORIES} are taken for categories: group them, or leave the column out with "
                 f"--drop {column}."
             )
-        found, counts = np.unique(values, return_counts=True)
-        unseen = [str(value) for value in found if value not in known]
-        if not unseen:
-            continue
-        rows = int(counts[[value not in known for value in found]].sum())
-        if unseen_category == "error":
-            raise InputError(
-                f"column {column!r} has the values {_listed(unseen)} in {rows} target rows and in no source "
-                "row, so that no weight can stand for them: group the values, drop those rows or the column "
-                "(--drop), or pass --unseen-category ignore to encode them as none of the known ones."
-            )
-        notices.append(
-            f"column {column!r}: the values {_listed(unseen)} are in {rows} target rows and in no source "
-            "row; they were encoded as none of the known ones."
+        unseen = {
+            str(value): int(count)
+            for value, count in zip(*np.unique(_categories(target[[column]]), return_counts=True), strict=True)
+            if value not in known
+        }
+        if unseen:
+            _tell_unseen(unseen, column, unseen_category, notices)
+
+
+def _categories(frame: Any) -> list[str]:
+    """Values of the one column of a frame, with a word for a missing one."""
+    return [MISSING if value != value else value for value in as_text(frame)[:, 0]]
+
+
+def _tell_unseen(unseen: dict[str, int], column: str, unseen_category: str, notices: list[str]) -> None:
+    """Raise for, or notice, values that only the target has, given with their number of rows."""
+    rows = sum(unseen.values())
+    if unseen_category == "error":
+        raise InputError(
+            f"column {column!r} has the values {listed(unseen)} in {rows} target rows and in no source "
+            "row, so that no weight can stand for them: group the values, drop those rows or the column "
+            "(--drop), or pass --unseen-category ignore to encode them as none of the known ones."
         )
+    notices.append(
+        f"column {column!r}: the values {listed(unseen)} are in {rows} target rows and in no source "
+        "row; they were encoded as none of the known ones."
+    )

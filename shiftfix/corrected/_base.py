@@ -1,13 +1,17 @@
 """What the meta-estimators share: the inner estimator's attributes and predictions."""
 
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.utils.validation import check_is_fitted
 
 
-def estimator_has(method):
+def estimator_has(method: str) -> Callable[[Any], bool]:
     """Check for ``available_if``: the fitted inner estimator, or the one given, has the method."""
 
-    def check(self):
+    def check(self: Any) -> bool:
         getattr(getattr(self, "estimator_", self.estimator), method)
         return True
 
@@ -17,7 +21,10 @@ def estimator_has(method):
 class BaseCorrected(MetaEstimatorMixin, BaseEstimator):
     """Meta-estimator whose predictions are those of ``estimator_``."""
 
-    def _copy_input_attributes(self):
+    estimator: Any
+    estimator_: Any
+
+    def _copy_input_attributes(self) -> None:
         """Take over what the inner estimator learned about the columns."""
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
@@ -25,7 +32,7 @@ class BaseCorrected(MetaEstimatorMixin, BaseEstimator):
             elif hasattr(self, name):
                 delattr(self, name)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Predictions of the corrected estimator.
 
         Parameters

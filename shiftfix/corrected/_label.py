@@ -1,23 +1,21 @@
 """Correct any probabilistic classifier for a moved class prior.
 
-Assumes p(x | y) is shared and p(y) moves. The scores that the prior is learned from must come from rows the
-classifier was not trained on, so they are made out of fold. Target rows are dealt to the fold models in
-turn: source and target scores then come from the same mixture of models, as the confusion-matrix
-equation needs; scores of a refitted model, or averaged ones, would be sharper than those of the source.
+Assumes p(x | y) is shared and p(y) moves. The scores that the prior is learned from come from models that did not see
+the rows they score.
 """
 
-import warnings
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import StratifiedKFold, check_cv
-from sklearn.utils import _safe_indexing, column_or_1d, get_tags, indexable
+from sklearn.utils import Tags, column_or_1d, get_tags, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from shiftfix._learner import fit_weighted, learner_of
+from shiftfix._learner import Fallback, fit_weighted, learner_of
 from shiftfix._validation import (
     check_generator,
     check_labels,
@@ -25,14 +23,89 @@ from shiftfix._validation import (
     check_option,
     check_repeat_counts,
     check_same_columns,
-    check_scores,
     column_names,
 )
+from shiftfix._verdict import Verdict, caller_warns
+from shiftfix.corrected._abstain import PRIOR, decide, prior_verdict
 from shiftfix.corrected._base import BaseCorrected, estimator_has
+from shiftfix.corrected._folds import check_groups
+from shiftfix.corrected._scores import Scores, Source, cross_fitted_scores, given_scores, score_folds
 from shiftfix.corrected._target_sample import target_rows
-from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, ShiftDataError
-from shiftfix.label import MLLS, adjust_proba
-from shiftfix.label._posterior import unadjusted_threshold
+from shiftfix.exceptions import NotIdentifiedError, ShiftDataError
+from shiftfix.label import MLLS, adjust_proba, unadjusted_threshold
+
+Correction = Literal["adjust", "retrain"]
+
+
+def check_estimator(estimator: Any, correction: Correction) -> None:
+    """Raise for a classifier that the correction cannot be made with."""
+    if not hasattr(estimator, "predict_proba"):
+        raise ShiftDataError(
+            f"{type(estimator).__name__} has no predict_proba, and the prior is learned from class "
+            "probabilities: wrap it in scikit-learn's CalibratedClassifierCV."
+        )
+    if correction == "adjust":
+        return
+    if isinstance(estimator, FrozenEstimator):
+        raise ShiftDataError('A FrozenEstimator cannot be retrained: use correction="adjust".')
+    learner = learner_of(estimator)
+    if getattr(learner, "class_weight", None) is not None:
+        raise ShiftDataError(
+            f"{type(learner).__name__} has class_weight={learner.class_weight!r}, which would work against the "
+            'weights of retraining: set it to None, or use correction="adjust".'
+        )
+
+
+def check_source(X: Any, y: Any, sample_weight: ArrayLike | None, groups: ArrayLike | None) -> Source:
+    """The labelled rows, checked as far as the classifier does not check them itself."""
+    labels = check_labels(y if y is None else column_or_1d(y, warn=True), "y")
+    check_classification_targets(labels)
+    X, labels = indexable(X, labels)
+    counts = None if sample_weight is None else check_repeat_counts(sample_weight, len(labels))
+    rows = np.arange(len(labels)) if counts is None else np.flatnonzero(counts)
+    return Source(X, labels, counts, rows, check_groups(groups, len(labels)))
+
+
+def check_target(X: Any, X_target: Any) -> Any:
+    """The target rows, with the columns of the source rows."""
+    X_target = indexable(X_target)[0]
+    if len(np.shape(X)) == len(np.shape(X_target)) == 2:
+        check_same_columns(column_names(X), X_target, "X", "X_target", np.shape(X)[1])
+    return X_target
+
+
+def fit_prior(
+    prior: Any, source: Source, scores: Scores, classes: NDArray[Any], *, raise_as_found: bool
+) -> tuple[Any, Verdict]:
+    """Fit a prior estimator; returns it with the verdict on it, which is yet to be told.
+
+    Parameters
+    ----------
+    prior : prior estimator
+        Changed by the fit.
+    source : Source
+    scores : Scores
+    classes : ndarray of shape (n_classes,)
+    raise_as_found : bool
+        Whether the NotIdentifiedError of classes that cannot be told apart, which names them, goes to the caller; else
+        it becomes the verdict.
+
+    Returns
+    -------
+    prior : prior estimator
+    verdict : Verdict
+    """
+    counts = None if source.counts is None else source.counts[scores.rows]
+    try:
+        with caller_warns():
+            prior.fit(
+                scores.source, source.labels[scores.rows], scores.target, classes=classes, sample_weight_source=counts
+            )
+    except NotIdentifiedError as error:
+        if raise_as_found:
+            raise
+        return prior, Verdict("abstain", [str(error).rstrip(".")])
+    return prior, prior_verdict(prior)
 
 
 class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
@@ -53,8 +126,8 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         no retraining, and Bayes-optimal when they are calibrated. "retrain" fits again with row weights q / p, where
         q is taken as at least half a target row: for models too simple to represent p(y given x).
     cv : int, splitter or iterable, default=5
-        Folds for the out-of-fold scores; an int means shuffled stratified folds, at most as many as the
-        rarest class has rows.
+        Folds for the out-of-fold scores: a number of shuffled stratified ones, at most as many as the rarest class has
+        rows; a splitter of scikit-learn; or pairs of (training, held-out) positions.
     on_abstain : {"uncorrected", "error"}, default="uncorrected"
         What to do when the scores cannot tell the prior: warn and predict uncorrected, or raise.
     fallback : {None, "resample"}, default=None
@@ -74,8 +147,11 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
     score_prior_ : ndarray of shape (n_classes,)
         The prior that posteriors are divided by: p, or what the scores imply when they disagree with p (a
         classifier trained with balanced classes, or on another population).
+    verdict_ : Verdict
+        On the prior: "abstain", with the reason, when the scores cannot tell it and also where the prior estimator's
+        ``shrink`` found no shift, else "ok".
     corrected_ : bool
-        Whether the correction is applied; False also where the prior estimator's ``shrink`` found no shift.
+        Whether the correction is applied: whether the verdict is not "abstain".
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only when X had string column names.
@@ -100,15 +176,15 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
 
     def __init__(
         self,
-        estimator,
-        prior=None,
+        estimator: Any,
+        prior: Any = None,
         *,
-        correction="adjust",
-        cv=5,
-        on_abstain="uncorrected",
-        fallback=None,
-        random_state=None,
-    ):
+        correction: Correction = "adjust",
+        cv: Any = 5,
+        on_abstain: Literal["uncorrected", "error"] = "uncorrected",
+        fallback: Fallback = None,
+        random_state: Any = None,
+    ) -> None:
         self.estimator = estimator
         self.prior = prior
         self.correction = correction
@@ -117,7 +193,17 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         self.fallback = fallback
         self.random_state = random_state
 
-    def fit(self, X, y, X_target=None, *, sample_weight=None, scores_source=None, scores_target=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        X_target: Any = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        scores_source: ArrayLike | None = None,
+        scores_target: ArrayLike | None = None,
+    ) -> Self:
         """Estimate the target prior and fit the corrected classifier.
 
         Parameters
@@ -131,6 +217,8 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         sample_weight : array-like of shape (n_source,), default=None
             Repeat counts of the source rows: they enter the prior and multiply its weights. Weights below 1
             compare the rows and are rescaled to average 1.
+        groups : array-like of shape (n_source,), default=None
+            Rows of one group (one person, say) stay in one fold.
         scores_source, scores_target : array-like of shape (n_rows, n_classes), default=None
             Class probabilities of X and of the target rows by models that were NOT trained on those rows, with
             columns in sorted order of the labels. Given both, no model is cross-fitted.
@@ -142,8 +230,8 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         Raises
         ------
         ShiftDataError
-            Without ``X_target``, for unusable data or settings, a class with a single row, or a classifier
-            without ``predict_proba``.
+            Without ``X_target``, for unusable data or settings, a class with a single row, folds that judge rows they
+            learn from, or a classifier without ``predict_proba``.
         NotIdentifiedError
             When the scores cannot tell the prior and ``on_abstain="error"``.
 
@@ -152,73 +240,79 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         PoorIdentificationWarning
             When the scores cannot tell the prior; nothing is corrected then.
         """
+        self._check_settings()
+        given = scores_source is not None
+        if given != (scores_target is not None):
+            raise ShiftDataError("scores_source and scores_target belong together: pass both, or neither.")
+        if not given:
+            X_target = target_rows(X_target)
+        source = check_source(X, y, sample_weight, groups)
+        classes = np.unique(source.labels[source.rows])
+        rng = check_generator(self.random_state)
+        if given:
+            scores = given_scores(scores_source, scores_target, source.rows, len(source.labels), len(classes))
+        else:
+            X_target = check_target(source.X, X_target)
+            folds = score_folds(self.estimator, source, self.cv, rng)
+            scores = cross_fitted_scores(
+                self.estimator, source, classes, X_target, folds, fallback=self.fallback, rng=rng
+            )
+        prior, verdict = fit_prior(
+            self._new_prior(rng), source, scores, classes, raise_as_found=self.on_abstain == "error"
+        )
+        # An identified prior is used, or says that nothing moved: neither needs a warning or an error.
+        if not getattr(prior, "identified_", False):
+            decide(verdict, self.on_abstain, PRIOR)
+        self._fit_corrected(source, classes, prior, verdict, len(scores.target), rng)
+        return self
+
+    def _fit_corrected(
+        self,
+        source: Source,
+        classes: NDArray[Any],
+        prior: Any,
+        verdict: Verdict,
+        n_target: int,
+        rng: np.random.Generator,
+    ) -> None:
+        """Fit the classifier on all source rows and keep it with its priors."""
+        X, labels, counts = source.counted()
+        codes = np.searchsorted(classes, labels)
+        totals = np.bincount(codes, weights=counts)
+        corrected = verdict != "abstain"
+        source_prior = totals / totals.sum()
+        target_prior = prior.target_prior_ if corrected else source_prior
+        # Scores that agree with the frequencies of the scored rows make a final classifier that agrees with those of
+        # all rows; the two differ when the folds leave rows out.
+        disagree = corrected and not np.array_equal(prior.score_prior_, prior.source_prior_)
+        weights = counts
+        if self.correction == "retrain" and corrected:
+            # Half a target row is the least prior that the sample can speak of; a class of weight 0 would
+            # vanish from the retrained classifier, columns and all.
+            class_weight = np.maximum(target_prior, 0.5 / n_target) / source_prior
+            weights = class_weight[codes] * (1.0 if counts is None else counts)
+        self.estimator_ = fit_weighted(self.estimator, X, labels, weights, fallback=self.fallback, rng=rng)
+        self.classes_, self.prior_, self.verdict_, self.corrected_ = classes, prior, verdict, corrected
+        self.source_prior_, self.target_prior_ = source_prior, target_prior
+        self.score_prior_ = prior.score_prior_ if disagree else source_prior
+        self._copy_input_attributes()
+
+    def _check_settings(self) -> None:
+        """Raise for settings that are not known, or not together."""
         check_option(self.correction, "correction", ["adjust", "retrain"])
         check_option(self.on_abstain, "on_abstain", ["uncorrected", "error"])
         check_option(self.fallback, "fallback", [None, "resample"])
-        given = scores_source is not None, scores_target is not None
-        if any(given) and not all(given):
-            raise ShiftDataError("scores_source and scores_target belong together: pass both, or neither.")
-        if not any(given):
-            X_target = target_rows(X_target)
-        labels = check_labels(y if y is None else column_or_1d(y, warn=True), "y")
-        check_classification_targets(labels)
-        X, labels = indexable(X, labels)
-        if not any(given):
-            X_target = indexable(X_target)[0]
-        if not any(given) and len(np.shape(X)) == len(np.shape(X_target)) == 2:
-            check_same_columns(column_names(X), X_target, "X", "X_target", np.shape(X)[1])
         if self.prior is not None and not hasattr(self.prior, "adjust_proba"):
             raise ShiftDataError(f"prior={self.prior!r} is no prior estimator: pass one from shiftfix.label, or None.")
-        if not hasattr(self.estimator, "predict_proba"):
-            raise ShiftDataError(
-                f"{type(self.estimator).__name__} has no predict_proba, and the prior is learned from class "
-                "probabilities: wrap it in scikit-learn's CalibratedClassifierCV."
-            )
-        if self.correction == "retrain" and isinstance(self.estimator, FrozenEstimator):
-            raise ShiftDataError('A FrozenEstimator cannot be retrained: use correction="adjust".')
-        if self.correction == "retrain" and getattr(learner_of(self.estimator), "class_weight", None) is not None:
-            learner = learner_of(self.estimator)
-            raise ShiftDataError(
-                f"{type(learner).__name__} has class_weight={learner.class_weight!r}, which would work against the "
-                'weights of retraining: set it to None, or use correction="adjust".'
-            )
-        counts = None if sample_weight is None else check_repeat_counts(sample_weight, len(labels))
-        rng = check_generator(self.random_state)
-        rows = np.arange(len(labels)) if counts is None else np.flatnonzero(counts)
-        self.classes_ = np.unique(labels[rows])
-        if any(given):
-            scored = rows
-            scores = check_scores(scores_source, "scores_source", len(self.classes_))
-            if len(scores) != len(labels):
-                raise ShiftDataError(f"scores_source has {len(scores)} rows for {len(labels)} of X: pass one per row.")
-            scores = scores[rows]
-        else:
-            folds = self._folds(X, labels, rows, rng)
-            scores, scores_target, scored = self._out_of_fold_scores(X, labels, counts, X_target, folds, rng)
-        scored_labels, scored_counts = labels[scored], None if counts is None else counts[scored]
-        self._fit_prior(scores, scored_labels, scores_target, scored_counts, rng)
+        check_estimator(self.estimator, self.correction)
 
-        if counts is not None:
-            X, labels, counts = _safe_indexing(X, rows), labels[rows], counts[rows]
-        codes = np.searchsorted(self.classes_, labels)
-        totals = np.bincount(codes, weights=counts)
-        self.source_prior_ = self.score_prior_ = totals / totals.sum()
-        self.target_prior_ = self.prior_.target_prior_ if self.corrected_ else self.source_prior_
-        if self.corrected_ and not np.array_equal(self.prior_.score_prior_, self.prior_.source_prior_):
-            # Otherwise the scores agree with the frequencies of the scored rows, and the final classifier's with those
-            # of all rows; the two differ when the folds leave rows out.
-            self.score_prior_ = self.prior_.score_prior_
-        weights = counts
-        if self.correction == "retrain" and self.corrected_:
-            # Half a target row is the least prior that the sample can speak of; a class of weight 0 would
-            # vanish from the retrained classifier, columns and all.
-            class_weight = np.maximum(self.target_prior_, 0.5 / len(scores_target)) / self.source_prior_
-            weights = class_weight[codes] * (1.0 if counts is None else counts)
-        self.estimator_ = fit_weighted(self.estimator, X, labels, weights, fallback=self.fallback, rng=rng)
-        self._copy_input_attributes()
-        return self
+    def _new_prior(self, rng: np.random.Generator) -> Any:
+        """The prior estimator, unfitted."""
+        if self.prior is None:
+            return MLLS(shrink="significance", random_state=int(rng.integers(2**31 - 1)))
+        return clone(self.prior)
 
-    def class_weight(self):
+    def class_weight(self) -> dict[Any, float]:
         """Weights q / p by label, for learners that take ``class_weight``; all 1 when nothing is corrected.
 
         Returns
@@ -238,7 +332,7 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
             )
         return dict(zip(self.classes_.tolist(), (self.target_prior_ / self.source_prior_).tolist(), strict=True))
 
-    def adjusted_threshold(self, threshold=0.5):
+    def adjusted_threshold(self, threshold: float = 0.5) -> float:
         """Threshold on ``estimator_``'s probability of ``classes_[1]`` that does what ``threshold`` does here.
 
         As :meth:`shiftfix.label.MLLS.adjusted_threshold`; ``threshold`` itself when the posteriors are not adjusted.
@@ -256,89 +350,13 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
             self.target_prior_,
         )
 
-    def _folds(self, X, labels, rows, rng):
-        """List of (training rows, held-out rows), both among the rows that count."""
-        found, n_rows = np.unique(labels[rows], return_counts=True)
-        if len(found) < 2:
-            raise ShiftDataError(
-                f"y holds one class only ({found.tolist()[0]!r}): label shift needs at least two classes."
-            )
-        if isinstance(self.estimator, FrozenEstimator):
-            return [(rows, rows)]
-        if isinstance(self.cv, int):
-            if self.cv < 2:
-                raise ShiftDataError(f"cv={self.cv}: at least 2 folds are needed for out-of-fold scores.")
-            if n_rows.min() < 2:
-                raise ShiftDataError(
-                    f"Of class {found.tolist()[n_rows.argmin()]!r} y has a single row: out-of-fold scores need at "
-                    "least 2 rows of every class. Collect more, or drop the class."
-                )
-            seed = int(rng.integers(2**31 - 1))
-            splitter = StratifiedKFold(min(self.cv, n_rows.min()), shuffle=True, random_state=seed)
-            return [(rows[a], rows[b]) for a, b in splitter.split(rows, labels[rows])]
-        folds = check_cv(self.cv, labels, classifier=True).split(X, labels)
-        return [(np.intersect1d(training, rows), np.intersect1d(held_out, rows)) for training, held_out in folds]
-
-    def _out_of_fold_scores(self, X, labels, counts, X_target, folds, rng):
-        """Source scores, target scores, and the source rows that the former belong to."""
-        n_target = _num_samples(X_target)
-        if n_target == 0:
-            raise ShiftDataError("X_target has no rows: pass at least one.")
-        scores_source, scores_target = [], np.empty((n_target, len(self.classes_)))
-        for number, (training, held_out) in enumerate(folds):
-            model = fit_weighted(
-                self.estimator,
-                _safe_indexing(X, training),
-                labels[training],
-                None if counts is None else counts[training],
-                fallback=self.fallback,
-                rng=rng,
-            )
-            if not np.array_equal(model.classes_, self.classes_):
-                raise ShiftDataError(
-                    f"A classifier knows the classes {model.classes_.tolist()}, and y holds {self.classes_.tolist()}: "
-                    "use folds, or a frozen classifier, with all of them."
-                )
-            scores_source.append(model.predict_proba(_safe_indexing(X, held_out)))
-            dealt = np.arange(number, n_target, len(folds))
-            if dealt.size:
-                scores_target[dealt] = model.predict_proba(_safe_indexing(X_target, dealt))
-        return np.concatenate(scores_source), scores_target, np.concatenate([test for _, test in folds])
-
-    def _fit_prior(self, scores_source, labels, scores_target, counts, rng):
-        """Set prior_ and corrected_, and report when there is no answer."""
-        if self.prior is None:
-            prior = MLLS(shrink="significance", random_state=int(rng.integers(2**31 - 1)))
-        else:
-            prior = clone(self.prior)
-        try:
-            with warnings.catch_warnings():
-                # The same finding is reported below, with what was done about it.
-                warnings.simplefilter("ignore", PoorIdentificationWarning)
-                prior.fit(scores_source, labels, scores_target, classes=self.classes_, sample_weight_source=counts)
-            trouble = None if prior.identified_ else prior.reason_
-        except NotIdentifiedError as error:
-            if self.on_abstain == "error":
-                raise
-            trouble = str(error)
-        if trouble is not None and self.on_abstain == "error":
-            raise NotIdentifiedError(f"The scores do not tell the target prior: {trouble}.")
-        self.prior_ = prior
-        self.corrected_ = trouble is None and not prior.shrunk_
-        if trouble is not None:
-            warnings.warn(
-                f"The scores do not tell the target prior: {trouble.rstrip('.')}. Predictions are left uncorrected.",
-                PoorIdentificationWarning,
-                stacklevel=3,
-            )
-
-    @available_if(estimator_has("predict_proba"))
-    def predict_proba(self, X):
+    @available_if(estimator_has("predict_proba"))  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Class probabilities under the target prior, shape (n_rows, n_classes)."""
         check_is_fitted(self)
         return self.adjust_proba(self.estimator_.predict_proba(X))
 
-    def adjust_proba(self, scores):
+    def adjust_proba(self, scores: Any) -> Any:
         """Class probabilities under the target prior from those of ``estimator_``, as ``predict_proba`` makes them.
 
         Parameters
@@ -356,12 +374,12 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
             return scores
         return adjust_proba(self.prior_.calibrate(scores), self.score_prior_, self.target_prior_)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Most probable class under the target prior, shape (n_rows,)."""
         scores = self.predict_proba(X)
         return self.classes_[np.argmax(scores, axis=1)]
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         inner = get_tags(self.estimator).input_tags
         tags.input_tags.sparse, tags.input_tags.allow_nan = inner.sparse, inner.allow_nan

@@ -1,5 +1,7 @@
 """Target rows that travel through scikit-learn's cross-validation whole."""
 
+from typing import Any, Self
+
 import numpy as np
 
 from shiftfix.exceptions import ShiftDataError
@@ -19,17 +21,17 @@ class TargetSample:
         Kept as it is, without a copy.
     """
 
-    def __init__(self, X):
+    def __init__(self, X: Any) -> None:
         self.X = X
 
-    def __sklearn_clone__(self):
+    def __sklearn_clone__(self) -> Self:
         return self
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"TargetSample(shape={np.shape(self.X)})"
 
 
-def target_rows(X_target):
+def target_rows(X_target: Any) -> Any:
     """The rows of a TargetSample or of a plain array-like; a clear error for None."""
     if X_target is None:
         raise ShiftDataError(

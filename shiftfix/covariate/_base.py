@@ -1,20 +1,21 @@
 """What every weighter shares: two samples in, finished weights out.
 
-A method supplies the logarithm of the ratio w = target density / source density. The finishing
-steps, always in this order, stand here once: clip min(w, c) or smooth the tail, then divide by the
-mean over the source.
+A method supplies the logarithm of the ratio w = target density / source density. What is made of it, always in this
+order, stands in ``_finishing.py`` once: clip min(w, c) or smooth the tail, then divide by the mean over the source.
 """
 
-import warnings
 from abc import ABCMeta, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-from scipy import sparse
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
-from shiftfix._blocks import column_range, column_spread, matrix_blocks
+from shiftfix._blocks import ColumnSpread, column_spread
 from shiftfix._numerics import log_mean_exp
 from shiftfix._validation import (
     check_matrix,
@@ -23,69 +24,83 @@ from shiftfix._validation import (
     check_same_columns,
     check_two_samples,
 )
+from shiftfix._verdict import tell
+from shiftfix.covariate._finishing import bounded, finished_weights, learn_clip
+from shiftfix.covariate._overlap import summarize_ratio
+from shiftfix.covariate._samples import Samples
 from shiftfix.exceptions import PoorOverlapWarning
-from shiftfix.weights import balance_table, clip_threshold, smooth_weights, summarize_weights
-from shiftfix.weights._balance import balance_table_of
-from shiftfix.weights._transform import check_clip
+from shiftfix.weights import WeightSummary, check_clip
 
-# exp(500) is about 1e217: sums over any number of rows, and products with their root, stay finite.
-LOG_RATIO_BOUND = 500.0
-# Entries of both samples up to which the summary's balance looks at squares too: beyond, that pass over the rows would
-# take longer than the fit of a linear ratio.
-SQUARES_ENTRIES = 10_000_000
+Floats = NDArray[np.float64]
 
 
-def bounded(log_ratio):
-    """Log ratios within +-LOG_RATIO_BOUND, so that their exponentials are finite and positive."""
-    return np.clip(log_ratio, -LOG_RATIO_BOUND, LOG_RATIO_BOUND)
+class FittedRatio(NamedTuple):
+    """What a fit gives.
 
-
-def share_outside(target, target_counts, least, most):
-    """Share of the target rows outside the source's range, in the feature where it is largest, and its position.
-
-    Feature by feature, so that the number does not grow with the number of features. ``least`` and ``most`` are the
-    source's, shape (n_features,).
+    Attributes
+    ----------
+    source, target : ndarray of shape (n_source,), (n_target,)
+        Log ratios of the fitted rows, as they shall be judged: out of fold where the method is cross-fitted.
+    n_source, n_target : float
+        Totals of the repeat counts.
+    kept : bool
+        Whether ``source_weights_`` are made of ``source``, as they must be out of fold. Otherwise they are made of what
+        ``_log_ratio`` says of these rows, so that they are those of ``transform`` to the last digit.
+    spreads : sequence of two ColumnSpread or None
+        Of the columns of both samples, where the fit knows them.
+    warnings : sequence of Warning
+        Given to the user when the fit has come to its end.
     """
-    if sparse.issparse(target):
-        columns, values = target.indices, target.data
-        counts = np.repeat(target_counts, np.diff(target.indptr))
-        outside = counts * ((values < least[columns]) | (values > most[columns]))
-        stored = np.bincount(columns, weights=counts, minlength=len(least))
-        # What is not stored is 0.
-        zeros = (target_counts.sum() - stored) * ((least > 0) | (most < 0))
-        outside = np.bincount(columns, weights=outside, minlength=len(least)) + zeros
-    else:
-        outside = np.zeros(target.shape[1])
-        for rows in matrix_blocks(target):
-            block = target[rows]
-            low, high = column_range(block)
-            # Most blocks leave the range in few columns.
-            columns = np.flatnonzero((low < least) | (high > most))
-            left = block[:, columns]
-            beyond = (left < least[columns]) | (left > most[columns])
-            outside[columns] += target_counts[rows] @ beyond
-    share = outside / target_counts.sum()
-    return float(share.max()), int(share.argmax())
+
+    source: Floats
+    target: Floats
+    n_source: float
+    n_target: float
+    kept: bool = False
+    spreads: Sequence[ColumnSpread] | None = None
+    warnings: Sequence[Warning] = ()
 
 
-def present_rows(X, counts):
-    """The rows that count at all, and their counts; X itself when all of them do."""
-    present = counts > 0
-    return (X, counts) if present.all() else (_safe_indexing(X, np.flatnonzero(present)), counts[present])
+@contextmanager
+def restored_on_error(estimator: object) -> Iterator[None]:
+    """Leave the estimator as it was, fitted before or not, when what is done inside fails."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
-    """Two-sample estimator of importance weights; see the subclasses for methods."""
+    """Two-sample estimator of importance weights; see the subclasses for methods.
+
+    A method is a subclass with the settings ``clip``, ``min_ess`` and ``normalize`` beside its own, and two functions:
+    ``_fit_log_ratio`` checks its own settings, learns, sets what it has learned and returns a FittedRatio;
+    ``_log_ratio`` gives the ratio at any rows. Rows, clip, weights, summary and warnings are seen to here.
+    """
+
+    clip: str | float | None
+    min_ess: float
+    normalize: str | None
 
     @abstractmethod
-    def _fit_log_ratio(self, X_source, X_target, sample_weight_source, sample_weight_target):
-        """Learn the ratio from checked float64 arrays and repeat counts."""
+    def _fit_log_ratio(self, X_source: Any, X_target: Any, counts_source: Floats, counts_target: Floats) -> FittedRatio:
+        """Learn the ratio from checked matrices and positive repeat counts."""
 
     @abstractmethod
-    def _log_ratio(self, X):
-        """log(target density / source density) at checked rows, shape (n_rows,)."""
+    def _log_ratio(self, X: Any) -> Floats:
+        """log(target density / source density) at the rows of a checked matrix, shape (n_rows,)."""
 
-    def fit(self, X_source, X_target, *, sample_weight_source=None, sample_weight_target=None):
+    def fit(
+        self,
+        X_source: Any,
+        X_target: Any,
+        *,
+        sample_weight_source: ArrayLike | None = None,
+        sample_weight_target: ArrayLike | None = None,
+    ) -> Self:
         """Learn the density ratio of two samples.
 
         Parameters
@@ -108,150 +123,93 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
         ------
         ShiftDataError
             For NaN or infinite values, an empty sample, columns that differ, negative or all-zero
-            sample weights, or a bad setting.
+            sample weights, or a bad setting. The estimator is then left as it was.
 
         Warns
         -----
         PoorOverlapWarning
             When the verdict of ``summary_`` is "abstain".
         """
+        return self._fit(self._check_samples(X_source, X_target, sample_weight_source, sample_weight_target))
+
+    def _check_samples(
+        self, X_source: Any, X_target: Any, sample_weight_source: Any, sample_weight_target: Any
+    ) -> Samples:
+        """The only checks of the data, and of the settings that all weighters have."""
         check_option(self.normalize, "normalize", ["mean", None])
         source, target, names = check_two_samples(X_source, X_target, self._check_rows)
-        n_features = source.shape[1]
-        all_counts_source = check_repeat_counts(sample_weight_source, source.shape[0], "sample_weight_source")
-        counts_target = check_repeat_counts(sample_weight_target, target.shape[0], "sample_weight_target")
-        # A row that counts zero times is no row: it must not even reach the scaling.
-        all_source = source
-        source, counts_source = present_rows(source, all_counts_source)
-        target, counts_target = present_rows(target, counts_target)
+        counts = [
+            check_repeat_counts(sample_weight_source, source.shape[0], "sample_weight_source"),
+            check_repeat_counts(sample_weight_target, target.shape[0], "sample_weight_target"),
+        ]
         check_clip(self.clip, self.min_ess)
+        return Samples([source, target], counts, names)
 
-        self.n_features_in_ = n_features
-        self._column_names = names
-        if names is not None:
-            self.feature_names_in_ = np.asarray(names, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        source, target = self._fit_features(source, target)
-        self._fit_log_ratio(source, target, counts_source, counts_target)
-
-        log_source, log_target = (bounded(values) for values in self._fitted_log_ratios(source, target))
-        self._set_clip(log_source, counts_source)
-        self.log_mean_ = log_mean_exp(self._clipped(log_source), counts_source)
-        spreads = self._spreads([source, target], [counts_source, counts_target])
-        outside, place = share_outside(target, counts_target, spreads[0].low, spreads[0].high)
-        named = names if source.shape[1] == n_features else None  # a transformer makes columns of its own
-        w = np.exp(self._clipped(log_source) - self.log_mean_)
-        labels = [f"x{j}" for j in range(source.shape[1])] if named is None else named
-        if sparse.issparse(source) or source.size + target.size > SQUARES_ENTRIES:
-            balance = balance_table_of(
-                [source, target], [counts_source, counts_target], w, spreads, labels, squares=False
-            )
-        else:
-            balance = balance_table(
-                source,
-                target,
-                w,
-                feature_names=labels,
-                sample_weight_source=counts_source,
-                sample_weight_target=counts_target,
-            )
-        summary = summarize_weights(
-            np.exp(log_source),
-            target_outside_share=outside,
-            target_outside_feature=f"column {place}" if named is None else repr(named[place]),
-            target_weights=np.exp(log_target),
-            balance=balance,
-            clip=self._applied_clip(),
-            sample_weight=counts_source,
-            target_sample_weight=counts_target,
-        )
-        self.summary_ = summary
-        self._keep_source_weights(all_source, all_counts_source, log_source)
-        self._report(summary)
+    def _fit(self, samples: Samples, **folds: Any) -> Self:
+        """``fit`` of checked samples; ``folds`` are handed to ``_fit_log_ratio``."""
+        with restored_on_error(self):
+            matrices = self._fit_features(*samples.rows)
+            fitted = self._fit_log_ratio(*matrices, *samples.counts, **folds)
+            self._keep(samples, matrices, fitted)
+        for warning in (*fitted.warnings, *self._doubts(self.summary_)):
+            tell(warning, stacklevel=3)
         return self
 
-    def _check_rows(self, X, name):
+    def _check_rows(self, X: Any, name: str) -> Any:
         """Checked rows of one sample: a matrix, or what ``_features`` turns into one."""
         return check_matrix(X, name)
 
-    def _fit_features(self, source, target):
+    def _fit_features(self, source: Any, target: Any) -> tuple[Any, Any]:
         """Matrices the ratio is a function of, from checked rows of both samples."""
         return source, target
 
-    def _features(self, X):
+    def _features(self, X: Any) -> Any:
         """The matrix the ratio is a function of, from checked rows."""
         return X
 
-    def _fitted_log_ratios(self, source, target):
-        """Log ratios of the fitted rows of both samples, as they shall be judged."""
-        return self._log_ratio(source), self._log_ratio(target)
+    def _keep(self, samples: Samples, matrices: tuple[Any, Any], fitted: FittedRatio) -> None:
+        """Set what every weighter has learned."""
+        log_ratios = [bounded(fitted.source), bounded(fitted.target)]
+        clip = learn_clip(log_ratios[0], samples.counts[0], self.clip, self.min_ess)
+        log_mean = log_mean_exp(clip.apply(log_ratios[0]), samples.counts[0])
+        spreads = fitted.spreads or [column_spread(X, c) for X, c in zip(matrices, samples.counts, strict=True)]
+        n_features = samples.all_rows[0].shape[1]
+        # A transformer makes columns of its own.
+        names = samples.names if matrices[0].shape[1] == n_features else None
+        self.summary_ = summarize_ratio(matrices, samples.counts, log_ratios, spreads, clip, log_mean, names)
+        self.n_source_, self.n_target_ = fitted.n_source, fitted.n_target
+        self.log_clip_, self.log_mean_, self._clip = clip.log_threshold, log_mean, clip
+        self.n_features_in_, self._column_names = n_features, samples.names
+        if samples.names is not None:
+            self.feature_names_in_ = np.asarray(samples.names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        kept = log_ratios[0] if fitted.kept else None
+        self.source_weights_ = self._finish(self._log_ratio_of_source(samples, matrices[0], kept))
 
-    def _spreads(self, samples, counts):
-        """ColumnSpread of the fitted rows of both samples."""
-        return [column_spread(X, c) for X, c in zip(samples, counts, strict=True)]
+    def _log_ratio_of_source(self, samples: Samples, source: Any, kept: Floats | None) -> Floats:
+        """Bounded log ratios of all source rows: those kept, and what ``log_ratio`` says of the others."""
+        rows, present = samples.all_rows[0], samples.present[0]
+        if kept is None:
+            return bounded(self._log_ratio(source if present.all() else self._features(rows)))
+        if present.all():
+            return kept
+        log_ratio = np.empty(len(present))
+        log_ratio[present] = kept
+        log_ratio[~present] = bounded(self._log_ratio(self._features(_safe_indexing(rows, np.flatnonzero(~present)))))
+        return log_ratio
 
-    def _keep_source_weights(self, source, counts, log_ratio):
-        """Keep finished weights of the fitted rows that ``transform`` would not return; nothing by default.
+    def _finish(self, log_ratio: Floats) -> Floats:
+        return finished_weights(log_ratio, self._clip, self.log_mean_ if self.normalize == "mean" else 0.0)
 
-        ``source`` and ``counts`` hold all the source rows, ``log_ratio`` belongs to those that count.
-        """
+    def _doubts(self, summary: WeightSummary) -> list[Warning]:
+        """What the user must know of a ratio that has been fitted."""
+        if summary.verdict != "abstain":
+            return []
+        reasons = "; ".join(summary.reasons)
+        return [PoorOverlapWarning(f"The data do not support weighting: {reasons}. {summary.verdict.action}")]
 
-    def _set_clip(self, log_ratio, counts):
-        """Learn the clip from bounded log ratios of the source rows; with "pareto", the map that smooths the tail."""
-        self._tail = None
-        if not isinstance(self.clip, str):
-            self.log_clip_ = float(np.log(clip_threshold(np.ones(1), self.clip)))
-            return
-        top = log_ratio.max()
-        w = np.exp(log_ratio - top)
-        # What lies at the bound stands for a weight of 0.
-        w[log_ratio <= -LOG_RATIO_BOUND] = 0 if top > -LOG_RATIO_BOUND else 1
-        clip = clip_threshold(w, self.clip, sample_weight=counts, min_ess=self.min_ess)
-        self.log_clip_ = float(np.log(clip) + top)
-        if self.clip == "pareto":
-            smoothed = smooth_weights(w, sample_weight=counts)
-            moved = w[smoothed != w]
-            if moved.size:
-                # From the largest weight below the tail on, which may be 0; between the fitted rows, straight lines on
-                # the log scale.
-                knots = np.flatnonzero(log_ratio >= log_ratio[w < moved.min()].max())
-                raw, place = np.unique(log_ratio[knots], return_index=True)
-                knots = knots[place]
-                mapped = raw.copy()
-                changed = smoothed[knots] != w[knots]
-                mapped[changed] = np.log(smoothed[knots][changed]) + top
-                self._tail = raw, mapped
-
-    def _clipped(self, log_ratio):
-        """Bounded log ratios after the clip, or with the tail smoothed (at most to the largest smoothed one)."""
-        log_w = np.minimum(log_ratio, self.log_clip_)
-        if self._tail is not None:
-            raw, smoothed = self._tail
-            log_w = np.where(log_w > raw[0], np.interp(log_w, raw, smoothed), log_w)
-        return log_w
-
-    def _applied_clip(self):
-        """The clip as ``summarize_weights`` takes it: a number, "pareto" or None."""
-        if isinstance(self.clip, str) and self.clip == "pareto":
-            return "pareto"
-        return None if np.isinf(self.log_clip_) else float(np.exp(self.log_clip_))
-
-    def _finish(self, log_ratio):
-        """Weights from bounded log ratios: clipped, then divided by the mean."""
-        log_w = self._clipped(log_ratio)
-        return np.exp(log_w - self.log_mean_ if self.normalize == "mean" else log_w)
-
-    def _report(self, summary):
-        """Warn of what the user must know; called by ``fit``."""
-        if summary.verdict == "abstain":
-            warnings.warn(
-                f"The data do not support weighting: {'; '.join(summary.reasons)}. {summary.verdict.action}",
-                PoorOverlapWarning,
-                stacklevel=3,
-            )
-
-    def transform(self, X):
+    def transform(self, X: Any) -> Floats:
         """Finished weights of source rows: clipped, then divided by the mean over the fitted source.
 
         Parameters
@@ -271,17 +229,24 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
         """
         return self._finish(self.log_ratio(X))
 
-    def fit_transform(self, X_source, X_target, *, sample_weight_source=None, sample_weight_target=None):
-        """``fit``, then the weights of the source rows, shape (n_source,)."""
+    def fit_transform(
+        self,
+        X_source: Any,
+        X_target: Any,
+        *,
+        sample_weight_source: ArrayLike | None = None,
+        sample_weight_target: ArrayLike | None = None,
+    ) -> Floats:
+        """``fit``, then a copy of ``source_weights_``, shape (n_source,)."""
         self.fit(
             X_source,
             X_target,
             sample_weight_source=sample_weight_source,
             sample_weight_target=sample_weight_target,
         )
-        return self.transform(X_source)
+        return self.source_weights_.copy()
 
-    def log_ratio(self, X):
+    def log_ratio(self, X: Any) -> Floats:
         """Estimated log(target density / source density), neither clipped nor normalised.
 
         Parameters

@@ -12,97 +12,42 @@ Econometrics Journal 21(1):C1-C68, definition 3.1, for the folds; Platt (1999), 
 vector machines", for the sigmoid on held-out scores.
 """
 
-import warnings
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
-from scipy import sparse
-from scipy.special import expit
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model._base import LinearClassifierMixin
 
-from shiftfix._crossfit import assign_folds
+from shiftfix._crossfit import Fold, Rows, is_fold_count, out_of_fold
 from shiftfix._learner import fit_weighted, learner_of, weight_parameter
 from shiftfix._validation import check_count, check_generator, check_matrix, check_option
-from shiftfix.covariate._base import BaseWeighter, bounded
-from shiftfix.covariate._logistic import SOURCE, TARGET, odds_to_log_ratio
+from shiftfix.covariate._base import BaseWeighter, FittedRatio
+from shiftfix.covariate._folds import folds_of_samples, stacked_groups
+from shiftfix.covariate._odds import (
+    SOURCE,
+    TARGET,
+    decision_is_log_odds,
+    fit_sigmoid,
+    odds_to_log_ratio,
+    proba_to_log_odds,
+    stack_rows,
+)
 from shiftfix.exceptions import ShiftDataError, UncalibratedRatioWarning
-from shiftfix.weights._summary import RAW_MEAN_HIGH, RAW_MEAN_LOW
+from shiftfix.weights import RAW_MEAN_HIGH, RAW_MEAN_LOW, WeightSummary
+
+Floats = NDArray[np.float64]
 
 AUTO_FOLDS = 5
-# Decision values are log odds when their sigmoid is the probability: up to single precision.
-SAME_PROBABILITY = 1e-6
+ISOTONIC = (
+    "Isotonic calibration gives probabilities of exactly 0 and 1, that is weights of 0 and infinity: "
+    'use calibration="sigmoid".'
+)
 
 
-def proba_to_log_odds(proba, n_rows):
-    """log(p_target / p_source), with both probabilities bounded below by half a row in ``n_rows``.
-
-    From both columns and not from p / (1 - p): a p that is rounded to 1 keeps what its complement says.
-
-    Parameters
-    ----------
-    proba : ndarray of shape (n_rows_asked, 2)
-        Probabilities of source and target.
-    n_rows : float
-        Rows (or total repeat counts) the classifier saw. Where it saw only one sample, the other is thought to be
-        present with half a row: a probability of exactly 0 becomes 1 / (2 n_rows).
-
-    Returns
-    -------
-    ndarray of shape (n_rows_asked,)
-        Within +-log(2 n_rows).
-    """
-    log_p = np.log(np.maximum(proba, 0.5 / n_rows))
-    return log_p[:, 1] - log_p[:, 0]
-
-
-def decision_is_log_odds(decision, proba):
-    """Whether decision values are the log odds of the probabilities: sigmoid(decision) = p_target at every row.
-
-    Parameters
-    ----------
-    decision : ndarray of shape (n_rows,)
-    proba : ndarray of shape (n_rows, 2)
-    """
-    decision = np.asarray(decision)
-    return decision.shape == proba[:, 1].shape and bool(np.abs(expit(decision) - proba[:, 1]).max() <= SAME_PROBABILITY)
-
-
-def fit_sigmoid(scores, domain, counts):
-    """Platt's slope and intercept: log odds = slope * score + intercept.
-
-    A logistic regression on the standardised score, with L2 penalty 1/2 on its slope, so that separated scores
-    stay finite.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_rows,)
-        Held-out scores, larger for the target.
-    domain : ndarray of shape (n_rows,)
-        -1 for source, +1 for target rows.
-    counts : ndarray of shape (n_rows,)
-        Repeat counts.
-
-    Returns
-    -------
-    slope, intercept : float
-    """
-    mean = np.average(scores, weights=counts)
-    scale = np.sqrt(np.average((scores - mean) ** 2, weights=counts)) or 1.0
-    model = LogisticRegression(tol=1e-10, max_iter=1000)
-    model.fit(((scores - mean) / scale)[:, np.newaxis], domain, sample_weight=counts)
-    slope = float(model.coef_[0, 0] / scale)
-    return slope, float(model.intercept_[0] - slope * mean)
-
-
-def _stack(source, target):
-    return (
-        sparse.vstack([source, target], format="csr") if sparse.issparse(source) else np.concatenate([source, target])
-    )
-
-
-def _with_seeds(classifier, rng):
+def _with_seeds(classifier: Any, rng: np.random.Generator) -> Any:
     """Clone whose unset ``random_state`` parameters are seeded, so that no global generator is read."""
     clone_ = clone(classifier)
     parameters = clone_.get_params(deep=True)
@@ -110,9 +55,10 @@ def _with_seeds(classifier, rng):
     return clone_.set_params(**{name: int(rng.integers(2**31 - 1)) for name in unset})
 
 
-def _refuse_unusable(classifier):
+def _refuse_unusable(classifier: Any) -> None:
     """Raise for classifiers whose odds are not those of the two samples."""
-    for name, value in classifier.get_params(deep=True).items():
+    parameters = classifier.get_params(deep=True)
+    for name, value in parameters.items():
         short = name.split("__")[-1]
         if short in ("class_weight", "priors", "class_prior") and value is not None:
             raise ShiftDataError(
@@ -124,15 +70,52 @@ def _refuse_unusable(classifier):
                 f"The classifier has {name}=False: the factor n_source / n_target would then be applied twice. "
                 f"Set {name}=True."
             )
-    for part in [classifier, *classifier.get_params(deep=True).values()]:
-        if isinstance(part, CalibratedClassifierCV) and part.method == "isotonic":
-            raise ShiftDataError(ISOTONIC)
+    parts = [classifier, *parameters.values()]
+    if any(isinstance(part, CalibratedClassifierCV) and part.method == "isotonic" for part in parts):
+        raise ShiftDataError(ISOTONIC)
 
 
-ISOTONIC = (
-    "Isotonic calibration gives probabilities of exactly 0 and 1, that is weights of 0 and infinity: "
-    'use calibration="sigmoid".'
-)
+def score_kind(classifier: Any, X: Any, calibrated: bool) -> str:
+    """Where a fitted classifier's log odds stand: "decision" or "proba".
+
+    ``X`` are rows to compare the two at, and ``calibrated`` whether any increasing score will do.
+
+    Raises
+    ------
+    ShiftDataError
+        For a classifier without probabilities, unless it is calibrated and has decision values.
+    """
+    has_decision = hasattr(classifier, "decision_function")
+    if hasattr(classifier, "predict_proba"):
+        same = has_decision and decision_is_log_odds(classifier.decision_function(X), classifier.predict_proba(X))
+        return "decision" if same else "proba"
+    if has_decision and calibrated:
+        return "decision"
+    name = type(learner_of(classifier)).__name__
+    if has_decision:
+        raise ShiftDataError(
+            f"{name} has no predict_proba, and its decision_function gives no log odds: "
+            'pass calibration="sigmoid", or a classifier with predict_proba.'
+        )
+    raise ShiftDataError(f"{name} has neither predict_proba nor decision_function: use a classifier that has.")
+
+
+class FoldModel(NamedTuple):
+    """A fitted classifier, where its log odds stand, and how many rows of each sample it saw."""
+
+    classifier: Any
+    kind: str
+    n_source: float
+    n_target: float
+
+    def log_ratio(self, X: Any) -> Floats:
+        """Log ratio at rows, before any calibration."""
+        if self.kind == "decision":
+            log_odds = np.asarray(self.classifier.decision_function(X), dtype=np.float64)
+        else:
+            proba = np.asarray(self.classifier.predict_proba(X), np.float64)
+            log_odds = proba_to_log_odds(proba, self.n_source + self.n_target)
+        return odds_to_log_ratio(log_odds, self.n_source, self.n_target)
 
 
 class ClassifierWeighter(BaseWeighter):
@@ -153,9 +136,10 @@ class ClassifierWeighter(BaseWeighter):
     classifier : classifier, default=None
         With ``predict_proba``, or (when calibrated here) ``decision_function``. Cloned; an unset ``random_state`` of
         it is seeded from ours. None means ``LogisticRegression()``.
-    cv : "auto", int, None or splitter, default="auto"
-        Number of folds, at least 2; None fits once and judges the rows in-sample; a splitter's
-        ``split(X, domain)`` must test every row once, source rows first. ``"auto"`` is None for linear models and 5
+    cv : "auto", int, None, splitter or list of (training, held-out), default="auto"
+        Number of folds, at least 2; None fits once and judges the rows in-sample; a splitter, whose
+        ``split(X, domain, groups)`` sees the source rows first, or a list of folds, whose positions count the source
+        rows first, must hold every row out once. ``"auto"`` is None for linear models and 5
         for all others and whenever ``calibration`` is set. A model is linear when its last step (of a Pipeline, of
         a search) is one of scikit-learn's linear classifiers (``LinearClassifierMixin``): its score equations
         balance moments, and cross-fitting only adds noise.
@@ -176,7 +160,8 @@ class ClassifierWeighter(BaseWeighter):
     ----------
     source_weights_ : ndarray of shape (n_source,)
         Finished weights of the fitted source rows, out of fold when cross-fitted; no unit, mean 1 unless
-        ``normalize=None``. A row with repeat count 0 gets what ``transform`` says.
+        ``normalize=None``; in-sample, what ``transform`` gives up to rounding. A row with repeat count 0 gets what
+        ``transform`` says.
     classifiers_ : list of classifier
         The fitted model of each fold; a single one in-sample.
     cross_fitted_ : bool
@@ -221,15 +206,15 @@ class ClassifierWeighter(BaseWeighter):
 
     def __init__(
         self,
-        classifier=None,
+        classifier: Any = None,
         *,
-        cv="auto",
-        calibration=None,
-        clip="sqrt",
-        min_ess=100,
-        normalize="mean",
-        random_state=None,
-    ):
+        cv: Any = "auto",
+        calibration: Literal["sigmoid"] | None = None,
+        clip: str | float | None = "sqrt",
+        min_ess: float = 100,
+        normalize: Literal["mean"] | None = "mean",
+        random_state: int | np.random.Generator | np.random.RandomState | None = None,
+    ) -> None:
         self.classifier = classifier
         self.cv = cv
         self.calibration = calibration
@@ -238,149 +223,172 @@ class ClassifierWeighter(BaseWeighter):
         self.normalize = normalize
         self.random_state = random_state
 
-    def fit_transform(self, X_source, X_target, *, sample_weight_source=None, sample_weight_target=None):
-        """``fit``, then ``source_weights_``, shape (n_source,): out of fold when cross-fitted."""
+    def fit(
+        self,
+        X_source: Any,
+        X_target: Any,
+        *,
+        sample_weight_source: ArrayLike | None = None,
+        sample_weight_target: ArrayLike | None = None,
+        groups_source: ArrayLike | None = None,
+        groups_target: ArrayLike | None = None,
+    ) -> Self:
+        """Learn the density ratio of two samples.
+
+        Parameters
+        ----------
+        X_source : array-like of shape (n_source, n_features)
+            Rows of the population that has labels.
+        X_target : array-like of shape (n_target, n_features)
+            Rows of the population that matters; the same columns.
+        sample_weight_source : array-like of shape (n_source,), default=None
+            Repeat counts of the source rows: weight 2 is the same as the row twice, 0 leaves it out.
+            Weights below 1 compare the rows and are rescaled to average 1.
+        sample_weight_target : array-like of shape (n_target,), default=None
+            Repeat counts of the target rows.
+        groups_source : array-like of shape (n_source,), default=None
+            Labels of rows that belong together (visits of one patient, say) and stay in one fold; the same label in
+            ``groups_target`` is the same group. A number of folds is stratified by sample as far as the groups allow,
+            a splitter gets the groups, a list of folds is taken as it is. None: every row is a group.
+        groups_target : array-like of shape (n_target,), default=None
+            The same of the target rows.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ShiftDataError
+            For NaN or infinite values, an empty sample, columns that differ, negative or all-zero
+            sample weights, groups of another length, fewer groups than folds, or a bad setting. The estimator is then
+            left as it was.
+
+        Warns
+        -----
+        UncalibratedRatioWarning
+            When the raw weights average less than 0.7 or more than 1.4 over the source.
+        PoorOverlapWarning
+            When the verdict of ``summary_`` is "abstain".
+        """
+        samples = self._check_samples(X_source, X_target, sample_weight_source, sample_weight_target)
+        present = np.concatenate(samples.present)
+        groups = stacked_groups([groups_source, groups_target], [len(rows) for rows in samples.present])
+        return self._fit(samples, groups=None if groups is None else groups[present], present=present)
+
+    def fit_transform(
+        self,
+        X_source: Any,
+        X_target: Any,
+        *,
+        sample_weight_source: ArrayLike | None = None,
+        sample_weight_target: ArrayLike | None = None,
+        groups_source: ArrayLike | None = None,
+        groups_target: ArrayLike | None = None,
+    ) -> Floats:
+        """``fit``, then a copy of ``source_weights_``, shape (n_source,): out of fold when cross-fitted."""
         self.fit(
             X_source,
             X_target,
             sample_weight_source=sample_weight_source,
             sample_weight_target=sample_weight_target,
+            groups_source=groups_source,
+            groups_target=groups_target,
         )
-        return self.source_weights_
+        return self.source_weights_.copy()
 
-    def _check_rows(self, X, name):
+    def _check_rows(self, X: Any, name: str) -> Any:
         return check_matrix(X, name, accept_sparse=True)
 
-    def _n_folds(self, classifier, n_least):
-        """Number of folds, None for in-sample, or the user's splitter."""
-        if isinstance(self.cv, str):
-            check_option(self.cv, "cv", ["auto"])
+    def _folds_asked(self, classifier: Any, n_least: int) -> Any:
+        """Number of folds, None for in-sample, or the user's own; ``n_least`` are the rows of the smaller sample."""
+        cv = self.cv
+        if isinstance(cv, str):
+            check_option(cv, "cv", ["auto"])
             linear = isinstance(learner_of(classifier), LinearClassifierMixin)
-            n_folds = None if linear and self.calibration is None else AUTO_FOLDS
-        else:
-            n_folds = self.cv
-        if n_folds is None:
-            if self.calibration is not None:
-                raise ShiftDataError(
-                    f"calibration={self.calibration!r} with cv=None would calibrate on scores of rows the classifier "
-                    'knows: use cv="auto" or a number of folds.'
-                )
-            return None
-        if hasattr(n_folds, "split"):
-            return n_folds
-        check_count(n_folds, "cv", least=2)
-        if n_folds > n_least:
+            cv = None if linear and self.calibration is None else AUTO_FOLDS
+        if cv is None and self.calibration is not None:
             raise ShiftDataError(
-                f"{n_folds} folds need as many rows of each sample, and the smaller one has {n_least}: pass more rows, "
+                f"calibration={self.calibration!r} with cv=None would calibrate on scores of rows the classifier "
+                'knows: use cv="auto" or a number of folds.'
+            )
+        if is_fold_count(cv) and check_count(cv, "cv", least=2) > n_least:
+            raise ShiftDataError(
+                f"{cv} folds need as many rows of each sample, and the smaller one has {n_least}: pass more rows, "
                 "fewer folds, or a linear classifier with cv=None."
             )
-        return n_folds
+        return cv
 
-    def _fold_numbers(self, cv, source, target, domain, rng):
-        if not hasattr(cv, "split"):
-            return np.concatenate(assign_folds([source, target], cv, int(rng.integers(2**63 - 1))))
-        fold, tested = np.zeros(len(domain), dtype=int), np.zeros(len(domain), dtype=int)
-        for number, (_, test) in enumerate(cv.split(_stack(source, target), domain)):
-            fold[test], tested[test] = number, tested[test] + 1
-        if (tested != 1).any():
-            raise ShiftDataError(
-                f"cv={cv!r} tests {(tested != 1).sum()} rows not exactly once: pass a splitter that partitions the "
-                "rows, such as StratifiedKFold."
-            )
-        return fold
-
-    def _fit_log_ratio(self, X_source, X_target, sample_weight_source, sample_weight_target):
-        if self.calibration == "isotonic":
+    def _checked_classifier(self, weighted: bool) -> Any:
+        if self.calibration == "isotonic":  # type: ignore[comparison-overlap]  # what users try
             raise ShiftDataError(ISOTONIC)
         check_option(self.calibration, "calibration", [None, "sigmoid"])
         classifier = LogisticRegression(max_iter=1000) if self.classifier is None else self.classifier
         _refuse_unusable(classifier)
-        rng = check_generator(self.random_state)
-        counts = np.concatenate([sample_weight_source, sample_weight_target])
-        domain = np.repeat([SOURCE, TARGET], [X_source.shape[0], X_target.shape[0]])
-        weighted = bool((counts != 1).any())
         if weighted and weight_parameter(classifier) is None:
             raise ShiftDataError(
                 f"{type(learner_of(classifier)).__name__} takes no sample_weight, so repeat counts cannot reach it: "
                 "use a classifier that does, or repeat the rows."
             )
-        self.n_source_, self.n_target_ = float(sample_weight_source.sum()), float(sample_weight_target.sum())
-        cv = self._n_folds(classifier, min(X_source.shape[0], X_target.shape[0]))
-        self.cross_fitted_ = cv is not None
-        X = _stack(X_source, X_target)
-        # In-sample is one fold that is judged, and learned from, as a whole.
-        fold = np.zeros(len(domain), int) if cv is None else self._fold_numbers(cv, X_source, X_target, domain, rng)
-        self.classifiers_, self._models = [], []
-        log_ratio = np.empty(len(domain))
-        for number in range(fold.max() + 1):
-            judged = np.flatnonzero(fold == number)
-            seen = judged if cv is None else np.flatnonzero(fold != number)
-            n_seen = [float(counts[seen][domain[seen] == side].sum()) for side in (SOURCE, TARGET)]
-            if min(n_seen) == 0:
+        return classifier
+
+    def _fit_log_ratio(
+        self,
+        X_source: Any,
+        X_target: Any,
+        counts_source: Floats,
+        counts_target: Floats,
+        *,
+        groups: NDArray[np.intp] | None = None,
+        present: NDArray[np.bool_] | None = None,
+    ) -> FittedRatio:
+        samples, n_rows = [X_source, X_target], [X_source.shape[0], X_target.shape[0]]
+        counts, domain = np.concatenate([counts_source, counts_target]), np.repeat([SOURCE, TARGET], n_rows)
+        n_source, n_target = float(counts_source.sum()), float(counts_target.sum())
+        weighted = bool((counts != 1).any())
+        classifier = self._checked_classifier(weighted)
+        rng = check_generator(self.random_state)
+        cv = self._folds_asked(classifier, min(n_rows))
+        X = stack_rows(X_source, X_target)
+        if cv is None:
+            # In-sample is one fold that is judged, and learned from, as a whole.
+            folds = [Fold(np.arange(len(domain)), np.arange(len(domain)))]
+        else:
+            folds = folds_of_samples(cv, samples, domain, rng, groups=groups, present=present)
+
+        def fit(training: Rows) -> FoldModel:
+            seen = [float(counts[training][domain[training] == side].sum()) for side in (SOURCE, TARGET)]
+            if min(seen) == 0:
                 raise ShiftDataError(
                     f"cv={self.cv!r} leaves a fold without rows of one of the samples to learn from: stratify the "
                     "folds by sample, as StratifiedKFold(shuffle=True) does."
                 )
-            model = _with_seeds(classifier, rng)
-            model = fit_weighted(model, X[seen], domain[seen], counts[seen] if weighted else None)
-            self.classifiers_.append(model)
-            self._models.append((model, self._score_kind(model, X[seen]), *n_seen))
-            log_ratio[judged] = self._model_log_ratio(self._models[-1], X[judged])
-        self.calibration_ = None
+            weights = counts[training] if weighted else None
+            model = fit_weighted(_with_seeds(classifier, rng), X[training], domain[training], weights)
+            return FoldModel(model, score_kind(model, X[training], self.calibration is not None), *seen)
+
+        found = out_of_fold(folds, fit, lambda model, rows: model.log_ratio(X[rows]))
+        log_ratio, calibration = found.by_row(len(domain)), None
         if self.calibration == "sigmoid":
             slope, intercept = fit_sigmoid(log_ratio, domain, counts)
-            self.calibration_ = (slope, odds_to_log_ratio(intercept, self.n_source_, self.n_target_))
-            log_ratio = slope * log_ratio + self.calibration_[1]
-        self._fitted_log_ratio = log_ratio
+            calibration = (slope, odds_to_log_ratio(intercept, n_source, n_target))
+            log_ratio = slope * log_ratio + calibration[1]
+        self.cross_fitted_, self.calibration_ = cv is not None, calibration
+        self.classifiers_, self._models = [model.classifier for model in found.models], found.models
+        return FittedRatio(log_ratio[: n_rows[0]], log_ratio[n_rows[0] :], n_source, n_target, kept=True)
 
-    def _score_kind(self, model, X):
-        """Where a fitted classifier's log odds stand: "decision" or "proba"."""
-        has_decision = hasattr(model, "decision_function")
-        if hasattr(model, "predict_proba"):
-            use_decision = has_decision and decision_is_log_odds(model.decision_function(X), model.predict_proba(X))
-            return "decision" if use_decision else "proba"
-        name = type(learner_of(model)).__name__
-        if has_decision and self.calibration is not None:
-            return "decision"
-        if has_decision:
-            raise ShiftDataError(
-                f"{name} has no predict_proba, and its decision_function gives no log odds: "
-                'pass calibration="sigmoid", or a classifier with predict_proba.'
-            )
-        raise ShiftDataError(f"{name} has neither predict_proba nor decision_function: use a classifier that has.")
-
-    def _model_log_ratio(self, model, X):
-        """Log ratio at rows by one fitted model, before any calibration."""
-        classifier, kind, n_source, n_target = model
-        if kind == "decision":
-            log_odds = np.asarray(classifier.decision_function(X), dtype=np.float64)
-        else:
-            log_odds = proba_to_log_odds(np.asarray(classifier.predict_proba(X), np.float64), n_source + n_target)
-        return odds_to_log_ratio(log_odds, n_source, n_target)
-
-    def _log_ratio(self, X):
-        mean = np.mean([self._model_log_ratio(model, X) for model in self._models], axis=0)
+    def _log_ratio(self, X: Any) -> Floats:
+        mean = np.mean([model.log_ratio(X) for model in self._models], axis=0)
         return mean if self.calibration_ is None else self.calibration_[0] * mean + self.calibration_[1]
 
-    def _fitted_log_ratios(self, source, target):
-        # Held only from one step of fit to the next.
-        log_ratio = self.__dict__.pop("_fitted_log_ratio")
-        return log_ratio[: source.shape[0]], log_ratio[source.shape[0] :]
-
-    def _keep_source_weights(self, source, counts, log_ratio):
-        log_all = np.empty(len(counts))
-        log_all[counts > 0] = log_ratio
-        if (counts == 0).any():
-            log_all[counts == 0] = bounded(self._log_ratio(source[counts == 0]))
-        self.source_weights_ = self._finish(log_all)
-
-    def _report(self, summary):
-        super()._report(summary)
+    def _doubts(self, summary: WeightSummary) -> list[Warning]:
+        doubts = super()._doubts(summary)
         if not RAW_MEAN_LOW <= summary.raw_mean <= RAW_MEAN_HIGH:
             remedy = 'pass calibration="sigmoid"' if self.cross_fitted_ else 'pass cv=5 and calibration="sigmoid"'
-            warnings.warn(
-                f"The raw weights average {summary.raw_mean:.3g} over the source, and density ratios average 1 "
-                f"(accepted: {RAW_MEAN_LOW} to {RAW_MEAN_HIGH}): {remedy}, or a less flexible classifier.",
-                UncalibratedRatioWarning,
-                stacklevel=3,
+            doubts.append(
+                UncalibratedRatioWarning(
+                    f"The raw weights average {summary.raw_mean:.3g} over the source, and density ratios average 1 "
+                    f"(accepted: {RAW_MEAN_LOW} to {RAW_MEAN_HIGH}): {remedy}, or a less flexible classifier."
+                )
             )
+        return doubts

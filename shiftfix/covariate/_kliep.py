@@ -23,15 +23,18 @@ Source: Sugiyama, Suzuki, Nakajima, Kashima, von Buenau & Kawanabe (2008), Annal
 Mathematics 60:699-746 (the problem, and likelihood cross-validation of the kernel width).
 """
 
-import warnings
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.exceptions import ConvergenceWarning
 
 from shiftfix._kernels import (
     BANDWIDTH_FACTORS,
     RATIO_FLOOR,
+    KernelSetup,
     candidates,
     fold_counts,
     gaussian_kernel,
@@ -41,7 +44,9 @@ from shiftfix._kernels import (
     squared_distances,
 )
 from shiftfix._validation import check_count, check_generator, check_number
-from shiftfix.covariate._base import BaseWeighter
+from shiftfix.covariate._base import BaseWeighter, FittedRatio
+
+Floats = NDArray[np.float64]
 
 # Kernels that no source row is near would get infinite coefficients, and target rows that no kernel is near an
 # infinite loss; both underflow to 0 with narrow kernels.
@@ -54,7 +59,7 @@ VALIDATION_TOL = 1e-4
 STEP_TO_BOUNDARY = 0.995
 
 
-def mixture_shares(A, shares, tol=1e-9, max_iter=200):
+def mixture_shares(A: Floats, shares: Floats, tol: float = 1e-9, max_iter: int = 200) -> tuple[Floats, float]:
     """Maximise sum_j shares_j log (A eta)_j over eta >= 0, sum(eta) = 1.
 
     Primal-dual Newton steps on min sum(eta) - L(eta): with z the multipliers of eta >= 0, gradient - z = 0 and
@@ -97,12 +102,12 @@ def mixture_shares(A, shares, tol=1e-9, max_iter=200):
         except np.linalg.LinAlgError:
             break
         step_z = mu / eta - z - z * step / eta
-        eta = eta + _longest(eta, step) * step
-        z = z + _longest(z, step_z) * step_z
+        eta = eta + _inner_length(eta, step) * step
+        z = z + _inner_length(z, step_z) * step_z
     return best, max(best_gap, 0.0)
 
 
-def _longest(values, step):
+def _inner_length(values: Floats, step: Floats) -> float:
     """Step length, at most 1, that keeps the values positive."""
     falling = step < 0
     if not falling.any():
@@ -110,17 +115,76 @@ def _longest(values, step):
     return min(1.0, STEP_TO_BOUNDARY * float((values[falling] / -step[falling]).min()))
 
 
-def component_values(distances, bandwidth, source_mean):
-    """A = phi / b at the target rows, kept above 0; shape of ``distances``."""
-    return np.maximum(gaussian_kernel(distances, bandwidth) / source_mean, LEAST_COMPONENT)
+class Bowl(NamedTuple):
+    """1 minus a wide kernel around the middle of the source.
+
+    Attributes
+    ----------
+    middle : ndarray of shape (n_features,)
+    width : float
+    mean : float
+        Over the source.
+    """
+
+    middle: Floats
+    width: float
+    mean: float
+
+    def values(self, X: Floats) -> Floats:
+        """Values at rows, shape (n_rows,)."""
+        return bowl(X, self.middle, self.width)
 
 
-def bowl(X, middle, width):
+def bowl(X: Floats, middle: Floats, width: float) -> Floats:
     """1 minus the Gaussian kernel around ``middle``, shape (n_rows,)."""
     return 1 - gaussian_kernel(squared_distances(X, middle[np.newaxis]), width)[:, 0]
 
 
-def held_out_likelihood(A, folds):
+def make_bowl(setup: KernelSetup) -> Bowl:
+    """The bowl of two samples; as wide as the median distance between rows."""
+    middle = np.average(setup.source, axis=0, weights=setup.counts_source)
+    mean = float(np.average(bowl(setup.source, middle, setup.median), weights=setup.counts_source))
+    return Bowl(middle, setup.median, max(mean, LEAST_BOWL_MEAN))
+
+
+@dataclass(frozen=True)
+class Components:
+    """Component values A = phi / b at the target rows, for every bandwidth, without and with the bowl.
+
+    Attributes
+    ----------
+    bandwidths : ndarray of shape (n_bandwidths,)
+    distances : ndarray of shape (n_target, n_centers)
+        Squared.
+    source_means : list of ndarray of shape (n_centers,)
+        b of the kernels of each bandwidth.
+    bowl_values : ndarray of shape (n_target,)
+        Of the bowl.
+    """
+
+    bandwidths: Floats
+    distances: Floats
+    source_means: list[Floats]
+    bowl_values: Floats
+
+    def values(self, k: int, with_bowl: int) -> Floats:
+        """A, kept above 0, shape (n_target, n_components)."""
+        kernels = gaussian_kernel(self.distances, self.bandwidths[k]) / self.source_means[k]
+        kernels = np.maximum(kernels, LEAST_COMPONENT)
+        return np.column_stack([kernels, self.bowl_values]) if with_bowl else kernels
+
+
+def make_components(setup: KernelSetup, bandwidths: Floats, hollow: Bowl) -> Components:
+    """Components of every bandwidth, and the bowl."""
+    source_means = [
+        np.maximum(kernel_mean(setup.source, setup.counts_source, setup.centers, bandwidth), LEAST_SOURCE_MEAN)
+        for bandwidth in bandwidths
+    ]
+    bowl_values = np.maximum(hollow.values(setup.target) / hollow.mean, LEAST_COMPONENT)
+    return Components(bandwidths, squared_distances(setup.target, setup.centers), source_means, bowl_values)
+
+
+def held_out_likelihood(A: Floats, folds: Floats) -> float:
     """Mean log ratio of the target rows of each fold under the shares fitted to the other folds; a float.
 
     Parameters
@@ -136,6 +200,25 @@ def held_out_likelihood(A, folds):
         eta, _ = mixture_shares(A[kept], others[kept] / others.sum(), tol=VALIDATION_TOL)
         total += float(folds[held, k] @ np.log(A[held] @ eta))
     return total / folds.sum()
+
+
+def cross_validated(
+    components: Components, counts: Floats, n_folds: int, generator: np.random.Generator
+) -> tuple[Floats, int, int]:
+    """Held-out scores, shape (n_bandwidths, 2), and the best of them: place of the bandwidth, and whether with bowl.
+
+    With fewer than two folds nothing is held out: NaN, the widest kernels and no bowl.
+    """
+    scores = np.full((len(components.bandwidths), 2), np.nan)
+    if n_folds < 2:
+        return scores, int(components.bandwidths.argmax()), 0
+    # The rows are sorted: deal them out in another order, or the last fold gets the largest values.
+    order = generator.permutation(len(counts))
+    folds = np.empty((len(order), n_folds))
+    folds[order] = fold_counts(counts[order], n_folds)
+    for place in np.ndindex(scores.shape):
+        scores[place] = held_out_likelihood(components.values(*place), folds)
+    return scores, *divmod(int(scores.argmax()), 2)
 
 
 class KLIEP(BaseWeighter):
@@ -170,6 +253,8 @@ class KLIEP(BaseWeighter):
 
     Attributes
     ----------
+    source_weights_ : ndarray of shape (n_source,)
+        Finished weights of the fitted source rows, those with repeat count 0 too; what ``transform`` gives of them.
     bandwidth_ : float
         The one chosen.
     bandwidths_ : ndarray of shape (n_bandwidths,)
@@ -185,6 +270,8 @@ class KLIEP(BaseWeighter):
         rows.
     centers_ : ndarray of shape (n_centers, n_features)
         Centres of the kernels, in the units of the features.
+    n_source_, n_target_ : float
+        Rows of each sample, or the totals of their repeat counts.
     scaler_ : StandardScaler
         Of both samples together.
     log_clip_, log_mean_ : float
@@ -224,17 +311,17 @@ class KLIEP(BaseWeighter):
 
     def __init__(
         self,
-        bandwidth="auto",
+        bandwidth: Any = "auto",
         *,
-        n_centers=100,
-        cv=5,
-        clip="sqrt",
-        min_ess=100,
-        normalize="mean",
-        tol=1e-8,
-        max_iter=200,
-        random_state=0,
-    ):
+        n_centers: int = 100,
+        cv: int = 5,
+        clip: str | float | None = "sqrt",
+        min_ess: float = 100,
+        normalize: Literal["mean"] | None = "mean",
+        tol: float = 1e-8,
+        max_iter: int = 200,
+        random_state: Any = 0,
+    ) -> None:
         self.bandwidth = bandwidth
         self.n_centers = n_centers
         self.cv = cv
@@ -245,62 +332,47 @@ class KLIEP(BaseWeighter):
         self.max_iter = max_iter
         self.random_state = random_state
 
-    def _fit_log_ratio(self, X_source, X_target, sample_weight_source, sample_weight_target):
+    def _check_settings(self) -> None:
         check_count(self.n_centers, "n_centers")
         check_count(self.cv, "cv", least=2)
         check_number(self.tol, "tol", above=0)
         check_count(self.max_iter, "max_iter")
         candidates(self.bandwidth, "bandwidth", ())
+
+    def _fit_log_ratio(self, X_source: Any, X_target: Any, counts_source: Floats, counts_target: Floats) -> FittedRatio:
+        self._check_settings()
         generator = check_generator(self.random_state)
-        setup = prepare_kernels(
-            X_source, X_target, sample_weight_source, sample_weight_target, self.n_centers, generator
-        )
+        setup = prepare_kernels(X_source, X_target, counts_source, counts_target, self.n_centers, generator)
+        hollow = make_bowl(setup)
         bandwidths = candidates(self.bandwidth, "bandwidth", setup.median * np.array(BANDWIDTH_FACTORS))
-        distances = squared_distances(setup.target, setup.centers)
-        source_means = [
-            np.maximum(kernel_mean(setup.source, setup.counts_source, setup.centers, bandwidth), LEAST_SOURCE_MEAN)
-            for bandwidth in bandwidths
-        ]
-        self._middle, self._width = np.average(setup.source, axis=0, weights=setup.counts_source), setup.median
-        bowl_source = bowl(setup.source, self._middle, self._width)
-        bowl_mean = max(float(np.average(bowl_source, weights=setup.counts_source)), LEAST_BOWL_MEAN)
-        bowl_values = np.maximum(bowl(setup.target, self._middle, self._width) / bowl_mean, LEAST_COMPONENT)
+        components = make_components(setup, bandwidths, hollow)
         n_folds = min(self.cv, int(setup.counts_target.sum()))
+        scores, best, with_bowl = cross_validated(components, setup.counts_target, n_folds, generator)
+        shares = setup.counts_target / setup.counts_target.sum()
+        eta, gap = mixture_shares(components.values(best, with_bowl), shares, tol=self.tol, max_iter=self.max_iter)
 
-        def components(k, with_bowl):
-            kernels = component_values(distances, bandwidths[k], source_means[k])
-            return np.column_stack([kernels, bowl_values]) if with_bowl else kernels
-
-        scores = np.full((len(bandwidths), 2), np.nan)
-        best, with_bowl = int(bandwidths.argmax()), 0
-        if n_folds > 1:
-            # The rows are sorted: deal them out in another order, or the last fold gets the largest values.
-            order = generator.permutation(len(setup.target))
-            folds = np.empty((len(order), n_folds))
-            folds[order] = fold_counts(setup.counts_target[order], n_folds)
-            for place in np.ndindex(scores.shape):
-                scores[place] = held_out_likelihood(components(*place), folds)
-            best, with_bowl = divmod(int(scores.argmax()), 2)
-        A = components(best, with_bowl)
-        eta, self.gap_ = mixture_shares(
-            A, setup.counts_target / setup.counts_target.sum(), tol=self.tol, max_iter=self.max_iter
-        )
-        if self.gap_ > self.tol:
-            warnings.warn(
-                f"KLIEP stopped {self.gap_:.1e} nats from the maximum, and tol={self.tol:g} was asked: raise max_iter "
-                "or tol, or widen the kernels.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
         self.bandwidths_, self.cv_scores_, self.bandwidth_ = bandwidths, scores, float(bandwidths[best])
-        self.coef_ = eta[: len(source_means[best])] / source_means[best]
-        self.bowl_coef_ = float(eta[-1] / bowl_mean) if with_bowl else 0.0
-        self.scaler_ = setup.scaler
+        self.coef_ = eta[: len(setup.centers)] / components.source_means[best]
+        self.bowl_coef_ = float(eta[-1] / hollow.mean) if with_bowl else 0.0
+        self.gap_, self.scaler_ = gap, setup.scaler
         self.centers_ = setup.scaler.inverse_transform(setup.centers)
-        self._centers = setup.centers
+        self._centers, self._bowl = setup.centers, hollow
+        n_source, n_target = float(counts_source.sum()), float(counts_target.sum())
+        at_source, at_target = self._log_ratio(X_source), self._log_ratio(X_target)
+        return FittedRatio(at_source, at_target, n_source, n_target, warnings=self._unsolved())
 
-    def _log_ratio(self, X):
+    def _unsolved(self) -> list[Warning]:
+        if self.gap_ <= self.tol:
+            return []
+        return [
+            ConvergenceWarning(
+                f"KLIEP stopped {self.gap_:.1e} nats from the maximum, and tol={self.tol:g} was asked: raise max_iter "
+                "or tol, or widen the kernels."
+            )
+        ]
+
+    def _log_ratio(self, X: Any) -> Floats:
         rows = self.scaler_.transform(X)
         w = kernel_times(rows, self._centers, self.bandwidth_, self.coef_)
-        w += self.bowl_coef_ * bowl(rows, self._middle, self._width)
+        w += self.bowl_coef_ * self._bowl.values(rows)
         return np.log(np.maximum(w, RATIO_FLOOR))

@@ -11,41 +11,40 @@ target is wider than the source in several features, the ratio has a hollow in t
 coefficients can make, and the cut ratio goes the wrong way. alpha = 0 is uLSIF: the
 ratio w of target to source. alpha > 0 fits the relative ratio r = w / (alpha w + 1 - alpha), at most 1 / alpha.
 
-Kernel width and penalty are those of the least leave-one-out error. Without row i the matrix becomes M - c phi phi'
-with one M for all rows of a sample, and by Sherman and Morrison
-
-    (M - c phi phi')^-1 b = M^-1 b + c M^-1 phi (phi' M^-1 b) / (1 - c phi' M^-1 phi).
-
+Kernel width and penalty are those of the least leave-one-out error.
 Source: Kanamori, Hido & Sugiyama (2009), JMLR 10:1391-1445, section 4 (the estimator and its leave-one-out score);
 Yamada, Suzuki, Kanamori, Hachiya & Sugiyama (2013), Neural Computation 25(5):1324-1370 (the relative ratio).
 """
 
 from abc import abstractmethod
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from shiftfix._blocks import row_blocks
 from shiftfix._kernels import (
     BANDWIDTH_FACTORS,
+    KernelSetup,
     candidates,
-    gaussian_kernel,
     kernel_times,
     prepare_kernels,
-    squared_distances,
 )
 from shiftfix._validation import check_count, check_generator, check_matrix, check_number
-from shiftfix.covariate._base import BaseWeighter
+from shiftfix.covariate._base import BaseWeighter, FittedRatio
+from shiftfix.covariate._leave_one_out import kernel_moments, leave_one_out_scores
+
+Floats = NDArray[np.float64]
 
 # Kernel values lie in [0, 1] and so do the entries of H: these penalties run from none that matters to all that does.
 PENALTIES = tuple(10.0**exponent for exponent in (-4, -3.5, -3, -2.5, -2, -1.5, -1, 0, 1))
 
 
-def solve_coefficients(H, h, penalty):
+def solve_coefficients(H: Floats, h: Floats, penalty: float) -> NDArray[Any]:
     """Theta = (H + penalty I)^-1 h, shape (n_centers,); a penalty of 0 needs a regular H."""
     return np.linalg.solve(H + penalty * np.eye(len(h)), h)
 
 
-def relative_to_ratio(relative, alpha, largest):
+def relative_to_ratio(relative: Floats, alpha: float, largest: float) -> Floats:
     """W = (1 - alpha) r / (1 - alpha r), same shape as ``relative``.
 
     Parameters
@@ -63,162 +62,79 @@ def relative_to_ratio(relative, alpha, largest):
     return (1 - alpha) * r / (1 - alpha * r)
 
 
-def kernel_moments(X, counts, centers, bandwidths):
-    """Mean of phi phi' and of phi over the rows, for each bandwidth; two ndarrays.
+class KernelChoice(NamedTuple):
+    """Bandwidths and penalties compared, their scores, the best of either, and the coefficients these give."""
 
-    Shapes (n_bandwidths, n_centers, n_centers) and (n_bandwidths, n_centers).
-    """
-    squared = np.zeros((len(bandwidths), len(centers), len(centers)))
-    mean = np.zeros((len(bandwidths), len(centers)))
-    for rows in row_blocks(len(X), len(centers)):
-        distances = squared_distances(X[rows], centers)
-        for k, bandwidth in enumerate(bandwidths):
-            phi = gaussian_kernel(distances, bandwidth)
-            weighted = phi * counts[rows, np.newaxis]
-            squared[k] += phi.T @ weighted
-            mean[k] += weighted.sum(axis=0)
-    return squared / counts.sum(), mean / counts.sum()
+    bandwidths: Floats
+    penalties: Floats
+    scores: Floats
+    bandwidth: float
+    penalty: float
+    coef: Floats
 
 
-def penalized_inverses(G, penalties):
-    """(G + penalty I)^-1 for every penalty from one eigendecomposition; (n_penalties, n_centers, n_centers)."""
-    values, vectors = np.linalg.eigh(G)
-    values = np.maximum(values, 0)
-    return np.stack([(vectors / (values + penalty)) @ vectors.T for penalty in penalties])
+def choose_kernel(setup: KernelSetup, bandwidths: Floats, penalties: Floats, alpha: float) -> KernelChoice:
+    """The bandwidth and the penalty of least leave-one-out error; of a sample of one row, the smoothest."""
+    if min(setup.counts_source.sum(), setup.counts_target.sum()) < 2:
+        # Nothing remains to fit when the only row is left out: be as smooth as the grid allows.
+        bandwidths, penalties = bandwidths[[bandwidths.argmax()]], penalties[[penalties.argmax()]]
+        E_source, _ = kernel_moments(setup.source, setup.counts_source, setup.centers, bandwidths)
+        E_target, h = kernel_moments(setup.target, setup.counts_target, setup.centers, bandwidths)
+        scores, H = np.full((1, 1), np.nan), alpha * E_target + (1 - alpha) * E_source
+        k = m = 0
+    else:
+        samples = setup.source, setup.target, setup.counts_source, setup.counts_target
+        scores, H, h = leave_one_out_scores(*samples, setup.centers, bandwidths, penalties, alpha)
+        k, m = (int(place) for place in np.unravel_index(scores.argmin(), scores.shape))
+    penalty = float(penalties[m])
+    return KernelChoice(
+        bandwidths, penalties, scores, float(bandwidths[k]), penalty, solve_coefficients(H[k], h[k], penalty)
+    )
 
 
-def held_out_values(phi, inverse, solution, quadratic, linear, scale):
-    """max(0, theta' phi) at each row with the theta of all the others, shape (n_rows,).
-
-    Parameters
-    ----------
-    phi : ndarray of shape (n_rows, n_centers)
-    inverse : ndarray of shape (n_centers, n_centers)
-        M^-1.
-    solution : ndarray of shape (n_centers,)
-        M^-1 h.
-    quadratic, linear : ndarray of shape (n_rows,)
-        What leaving the row out takes from M, quadratic * phi phi', and from ``scale`` * h, linear * phi.
-    scale : float
-    """
-    leverage = np.einsum("ij,ij->i", phi @ inverse, phi)
-    fitted = scale * (phi @ solution) - linear * leverage
-    return np.maximum(fitted / (1 - quadratic * leverage), 0)
-
-
-def leave_one_out_scores(source, target, counts_source, counts_target, centers, bandwidths, penalties, alpha=0.0):
-    """Leave-one-out error of every bandwidth and penalty, and the moments it came from.
-
-    Each row of either sample is left out alone, once for each time it counts: a source row out of E_S, a target row
-    out of h and E_T. With v_i = max(0, theta_(i)' phi_i) the value at the row left out, the error is
-
-        alpha / 2 mean_T v_j^2 + (1 - alpha) / 2 mean_S v_i^2 - mean_T v_j.
-
-    Kanamori and others leave out pairs, source row i with target row i, for the first min(n_source, n_target)
-    rows. That passes over the rest of the larger sample and depends on the order of the rows; single rows do neither,
-    and cost the same.
-
-    Parameters
-    ----------
-    source, target : ndarray of shape (n_rows, n_features)
-        Of each at least two rows, counting repeats.
-    counts_source, counts_target : ndarray of shape (n_rows,)
-        Repeat counts. A row that counts less than 1 is left out as a whole.
-    centers : ndarray of shape (n_centers, n_features)
-    bandwidths, penalties : sequence of float
-        All > 0.
-    alpha : float, default=0.0
-
-    Returns
-    -------
-    scores : ndarray of shape (n_bandwidths, n_penalties)
-    H : ndarray of shape (n_bandwidths, n_centers, n_centers)
-    h : ndarray of shape (n_bandwidths, n_centers)
-    """
-    n_source, n_target = counts_source.sum(), counts_target.sum()
-    E_source, _ = kernel_moments(source, counts_source, centers, bandwidths)
-    E_target, h = kernel_moments(target, counts_target, centers, bandwidths)
-    scores = np.zeros((len(bandwidths), len(penalties)))
-    H = alpha * E_target + (1 - alpha) * E_source
-    # Sample, its size, M before the penalty, what a row takes from M and from h, the new size's effect on h, and the
-    # factors of v^2 and v in the error.
-    of_source = n_source / (n_source - 1) * (1 - alpha) * E_source + alpha * E_target
-    of_target = n_target / (n_target - 1) * alpha * E_target + (1 - alpha) * E_source
-    left_source = (1 - alpha) / (n_source - 1), 0.0, 1.0
-    left_target = alpha / (n_target - 1), 1 / (n_target - 1), n_target / (n_target - 1)
-    for X, counts, G, (quadratic, linear, scale), square, value in [
-        (source, counts_source, of_source, left_source, 0.5 * (1 - alpha), 0.0),
-        (target, counts_target, of_target, left_target, 0.5 * alpha, 1.0),
-    ]:
-        inverses = [penalized_inverses(matrix, penalties) for matrix in G]
-        for rows in row_blocks(len(X), len(centers)):
-            distances = squared_distances(X[rows], centers)
-            share = counts[rows] / counts.sum()
-            left_out = np.minimum(counts[rows], 1)
-            for k, bandwidth in enumerate(bandwidths):
-                phi = gaussian_kernel(distances, bandwidth)
-                for m, inverse in enumerate(inverses[k]):
-                    v = held_out_values(phi, inverse, inverse @ h[k], quadratic * left_out, linear * left_out, scale)
-                    scores[k, m] += share @ (square * v**2 - value * v)
-    return scores, H, h
+def model_log_ratio(values: Floats, alpha: float, n_source: float) -> Floats:
+    """Log w from values of the model, which for alpha > 0 are relative ratios; at least -log(n_source)."""
+    w = relative_to_ratio(values, alpha, n_source) if alpha > 0 else values
+    return np.log(np.maximum(w, 1 / n_source))
 
 
 class _LeastSquaresWeighter(BaseWeighter):
     """What ULSIF and RULSIF share."""
 
+    bandwidth: Any
+    penalty: Any
+    n_centers: int
+    random_state: Any
+
     @property
     @abstractmethod
-    def _alpha(self):
+    def _alpha(self) -> float:
         """Checked relative parameter."""
 
-    def _fit_log_ratio(self, X_source, X_target, sample_weight_source, sample_weight_target):
+    def _fit_log_ratio(self, X_source: Any, X_target: Any, counts_source: Floats, counts_target: Floats) -> FittedRatio:
         alpha = self._alpha
         check_count(self.n_centers, "n_centers")
         penalties = candidates(self.penalty, "penalty", PENALTIES)
         candidates(self.bandwidth, "bandwidth", ())
-        setup = prepare_kernels(
-            X_source,
-            X_target,
-            sample_weight_source,
-            sample_weight_target,
-            self.n_centers,
-            check_generator(self.random_state),
-        )
+        generator = check_generator(self.random_state)
+        setup = prepare_kernels(X_source, X_target, counts_source, counts_target, self.n_centers, generator)
         bandwidths = candidates(self.bandwidth, "bandwidth", setup.median * np.array(BANDWIDTH_FACTORS))
-        n_source, n_target = sample_weight_source.sum(), sample_weight_target.sum()
-        if min(n_source, n_target) < 2:
-            # Nothing remains to fit when the only row is left out: be as smooth as the grid allows.
-            bandwidths, penalties = bandwidths[[bandwidths.argmax()]], penalties[[penalties.argmax()]]
-            E_source, _ = kernel_moments(setup.source, setup.counts_source, setup.centers, bandwidths)
-            E_target, h = kernel_moments(setup.target, setup.counts_target, setup.centers, bandwidths)
-            scores, H = np.full((1, 1), np.nan), alpha * E_target + (1 - alpha) * E_source
-            k = m = 0
-        else:
-            scores, H, h = leave_one_out_scores(
-                setup.source,
-                setup.target,
-                setup.counts_source,
-                setup.counts_target,
-                setup.centers,
-                bandwidths,
-                penalties,
-                alpha,
-            )
-            k, m = np.unravel_index(scores.argmin(), scores.shape)
-        self.bandwidths_, self.penalties_, self.loo_scores_ = bandwidths, penalties, scores
-        self.bandwidth_, self.penalty_ = float(bandwidths[k]), float(penalties[m])
-        self.coef_ = solve_coefficients(H[k], h[k], self.penalty_)
+        choice = choose_kernel(setup, bandwidths, penalties, alpha)
+
+        self.bandwidths_, self.penalties_, self.loo_scores_ = choice.bandwidths, choice.penalties, choice.scores
+        self.bandwidth_, self.penalty_, self.coef_ = choice.bandwidth, choice.penalty, choice.coef
         self.scaler_ = setup.scaler
         self.centers_ = setup.scaler.inverse_transform(setup.centers)
-        self.n_source_ = float(n_source)
         self._centers = setup.centers
+        n_source, n_target = float(counts_source.sum()), float(counts_target.sum())
+        at_source, at_target = (model_log_ratio(self._model(X), alpha, n_source) for X in (X_source, X_target))
+        return FittedRatio(at_source, at_target, n_source, n_target)
 
-    def _model(self, X):
+    def _model(self, X: Any) -> Floats:
         return np.maximum(kernel_times(self.scaler_.transform(X), self._centers, self.bandwidth_, self.coef_), 0)
 
-    def _log_ratio(self, X):
-        w = relative_to_ratio(self._model(X), self._alpha, self.n_source_) if self._alpha > 0 else self._model(X)
-        return np.log(np.maximum(w, 1 / self.n_source_))
+    def _log_ratio(self, X: Any) -> Floats:
+        return model_log_ratio(self._model(X), self._alpha, self.n_source_)
 
 
 class ULSIF(_LeastSquaresWeighter):
@@ -250,6 +166,8 @@ class ULSIF(_LeastSquaresWeighter):
 
     Attributes
     ----------
+    source_weights_ : ndarray of shape (n_source,)
+        Finished weights of the fitted source rows, those with repeat count 0 too; what ``transform`` gives of them.
     bandwidth_, penalty_ : float
         Those chosen.
     bandwidths_, penalties_ : ndarray
@@ -262,8 +180,8 @@ class ULSIF(_LeastSquaresWeighter):
         Centres of the kernels, in the units of the features.
     scaler_ : StandardScaler
         Of both samples together.
-    n_source_ : float
-        Source rows, or the total of their sample weights.
+    n_source_, n_target_ : float
+        Rows of each sample, or the totals of their repeat counts.
     log_clip_, log_mean_ : float
         Logarithms of the clip and of the mean clipped weight.
     summary_ : WeightSummary
@@ -297,15 +215,15 @@ class ULSIF(_LeastSquaresWeighter):
 
     def __init__(
         self,
-        bandwidth="auto",
-        penalty="auto",
+        bandwidth: Any = "auto",
+        penalty: Any = "auto",
         *,
-        n_centers=100,
-        clip="sqrt",
-        min_ess=100,
-        normalize="mean",
-        random_state=0,
-    ):
+        n_centers: int = 100,
+        clip: str | float | None = "sqrt",
+        min_ess: float = 100,
+        normalize: Literal["mean"] | None = "mean",
+        random_state: Any = 0,
+    ) -> None:
         self.bandwidth = bandwidth
         self.penalty = penalty
         self.n_centers = n_centers
@@ -343,6 +261,8 @@ class RULSIF(_LeastSquaresWeighter):
 
     Attributes
     ----------
+    source_weights_ : ndarray of shape (n_source,)
+        Finished weights of the fitted source rows, those with repeat count 0 too; what ``transform`` gives of them.
     bandwidth_, penalty_ : float
         Those chosen.
     bandwidths_, penalties_ : ndarray
@@ -355,8 +275,8 @@ class RULSIF(_LeastSquaresWeighter):
         Centres of the kernels, in the units of the features.
     scaler_ : StandardScaler
         Of both samples together.
-    n_source_ : float
-        Source rows, or the total of their sample weights.
+    n_source_, n_target_ : float
+        Rows of each sample, or the totals of their repeat counts.
     log_clip_, log_mean_ : float
         Logarithms of the clip and of the mean clipped weight.
     summary_ : WeightSummary
@@ -389,16 +309,16 @@ class RULSIF(_LeastSquaresWeighter):
 
     def __init__(
         self,
-        alpha=0.1,
+        alpha: float = 0.1,
         *,
-        bandwidth="auto",
-        penalty="auto",
-        n_centers=100,
-        clip="sqrt",
-        min_ess=100,
-        normalize="mean",
-        random_state=0,
-    ):
+        bandwidth: Any = "auto",
+        penalty: Any = "auto",
+        n_centers: int = 100,
+        clip: str | float | None = "sqrt",
+        min_ess: float = 100,
+        normalize: Literal["mean"] | None = "mean",
+        random_state: Any = 0,
+    ) -> None:
         self.alpha = alpha
         self.bandwidth = bandwidth
         self.penalty = penalty
@@ -409,10 +329,10 @@ class RULSIF(_LeastSquaresWeighter):
         self.random_state = random_state
 
     @property
-    def _alpha(self):
+    def _alpha(self) -> float:
         return check_number(self.alpha, "alpha", least=0, below=1)
 
-    def relative_ratio(self, X):
+    def relative_ratio(self, X: Any) -> Floats:
         """Estimated relative ratio r, between 0 and 1 / alpha.
 
         Parameters

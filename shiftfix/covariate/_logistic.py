@@ -10,23 +10,26 @@ clipping exp(h) itself would clip w at c * n_source / n_target.
 Source: Bickel, Brueckner & Scheffer (2009), JMLR 10:2137-2155; Qin (1998), Biometrika 85(3):619-630.
 """
 
-import warnings
-from importlib import import_module
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from shiftfix._blocks import column_spread
-from shiftfix._crossfit import content_order
+from shiftfix._blocks import ColumnSpread, column_spread
+from shiftfix._crossfit import Rows, content_order, folds_of_numbers
 from shiftfix._validation import check_count, check_matrix, check_number, check_option
-from shiftfix.covariate._base import BaseWeighter
-from shiftfix.covariate._logistic_solver import EXPANSIONS, NEWTON_COLUMNS, Objective, make_columns, n_columns, solve
+from shiftfix.covariate._base import BaseWeighter, FittedRatio
+from shiftfix.covariate._logistic_columns import EXPANSIONS, Columns, make_columns, n_columns
+from shiftfix.covariate._logistic_solver import NEWTON_COLUMNS, Objective, solve
+from shiftfix.covariate._odds import odds_to_log_ratio, stack_rows
 from shiftfix.exceptions import ShiftDataError
 
-SOURCE, TARGET = -1, 1
+Floats = NDArray[np.float64]
+
 C_GRID = (100.0, 10.0, 1.0, 0.1, 0.01)
 N_FOLDS = 5
 # Held-out losses of a choice between a few models are told apart well before this many rows.
@@ -34,20 +37,7 @@ CHOICE_ROWS = 50_000
 CHOICE_TOLERANCE = 1e-5
 
 
-def odds_to_log_ratio(log_odds, n_source, n_target):
-    """Log w = h + log(n_source / n_target), same shape as ``log_odds``.
-
-    Parameters
-    ----------
-    log_odds : ndarray of shape (n_rows,)
-        log P(target | x) / P(source | x) by a classifier fitted to both samples.
-    n_source, n_target : float
-        Rows (or total sample weights) the classifier saw of each.
-    """
-    return log_odds + np.log(n_source / n_target)
-
-
-def domain_log_loss(log_odds, counts):
+def domain_log_loss(log_odds: Sequence[Floats], counts: Sequence[Floats]) -> float:
     """Mean cross entropy of source and target rows, in nats; a float.
 
     Parameters
@@ -62,7 +52,18 @@ def domain_log_loss(log_odds, counts):
     return float(loss / (counts[0].sum() + counts[1].sum()))
 
 
-def held_out_losses(samples, counts, features, penalties, *, max_iter=1000):
+def _rows_at(arrays: Sequence[Any], rows: Sequence[Rows]) -> list[Any]:
+    return [array[positions] for array, positions in zip(arrays, rows, strict=True)]
+
+
+def held_out_losses(
+    samples: Sequence[Any],
+    counts: Sequence[Floats],
+    features: Sequence[str],
+    penalties: Sequence[float],
+    *,
+    max_iter: int = 1000,
+) -> dict[tuple[str, float], float]:
     """Held-out log loss of every choice of features and C, by five folds.
 
     The log loss is proper: in expectation it is least at the true ratio. Folds are systematic in an order of the rows
@@ -85,17 +86,14 @@ def held_out_losses(samples, counts, features, penalties, *, max_iter=1000):
         (features, C): mean cross entropy in nats.
     """
     total = sum(c.sum() for c in counts)
-    samples, counts, folds = [list(part) for part in (samples, counts, samples)]
-    for i, order in enumerate(content_order(samples)):
-        kept = order[:: -(-len(order) // CHOICE_ROWS)]
-        samples[i], counts[i], folds[i] = samples[i][kept], counts[i][kept], np.arange(len(kept)) % N_FOLDS
-    losses: dict = {(name, C): 0.0 for name in features for C in penalties}
-    for fold in range(N_FOLDS):
-        seen = [np.flatnonzero(f != fold) for f in folds]
-        held = [np.flatnonzero(f == fold) for f in folds]
-        part = [X[i] for X, i in zip(samples, seen, strict=True)]
-        part_counts = [c[i] for c, i in zip(counts, seen, strict=True)]
-        held_counts = [c[i] for c, i in zip(counts, held, strict=True)]
+    kept = [order[:: -(-len(order) // CHOICE_ROWS)] for order in content_order(samples)]
+    samples, counts = _rows_at(samples, kept), _rows_at(counts, kept)
+    folds = [folds_of_numbers(np.arange(len(rows)) % N_FOLDS) for rows in kept]
+    losses = {(name, C): 0.0 for name in features for C in penalties}
+    for pair in zip(*folds, strict=True):
+        training, held_out = ([fold[side] for fold in pair] for side in (0, 1))
+        part, part_counts = _rows_at(samples, training), _rows_at(counts, training)
+        judged, judged_counts = _rows_at(samples, held_out), _rows_at(counts, held_out)
         for name in features:
             columns, _ = make_columns(part, part_counts, name)
             point = None
@@ -103,20 +101,72 @@ def held_out_losses(samples, counts, features, penalties, *, max_iter=1000):
                 # The penalty per row is that of the fit on all rows.
                 objective = Objective(part, part_counts, columns, 1 / (C * total))
                 point, _, _ = solve(objective, point, max_iter, CHOICE_TOLERANCE)
-                h = [columns.log_odds(X[i], point[1:], point[0]) for X, i in zip(samples, held, strict=True)]
-                losses[name, C] += domain_log_loss(h, held_counts) / N_FOLDS
+                h = [columns.log_odds(X, point[1:], point[0]) for X in judged]
+                losses[name, C] += domain_log_loss(h, judged_counts) / N_FOLDS
     return losses
 
 
-def stack_rows(source, target):
-    """Both samples one below the other: arrays, sparse matrices, or data frames of one library."""
-    if hasattr(source, "columns"):
-        library = import_module(type(source).__module__.partition(".")[0])
-        options = {"how": "vertical_relaxed"} if library.__name__ == "polars" else {"ignore_index": True}
-        return library.concat([source, target], **options)
-    if sparse.issparse(source):
-        return sparse.vstack([source, target], format="csr")
-    return np.concatenate([source, target])
+class ModelChoice(NamedTuple):
+    """Features and C, and the held-out loss of every one compared; None when nothing was to be chosen."""
+
+    features: str
+    C: float
+    losses: dict[tuple[str, float], float] | None
+
+
+def choose_model(
+    samples: Sequence[Any],
+    counts: Sequence[Floats],
+    features: Sequence[str],
+    penalties: Sequence[float],
+    *,
+    max_iter: int = 1000,
+) -> ModelChoice:
+    """The features and the C of least held-out loss; arguments as :func:`held_out_losses`, the simplest first."""
+    if len(features) * len(penalties) == 1:
+        return ModelChoice(features[0], penalties[0], None)
+    if min(X.shape[0] for X in samples) < N_FOLDS:
+        # Too few rows to hold any out: the simplest features, the default penalty.
+        return ModelChoice(features[0], penalties[0] if len(penalties) == 1 else 1.0, None)
+    losses = held_out_losses(samples, counts, features, penalties, max_iter=max_iter)
+    return ModelChoice(*min(losses, key=losses.__getitem__), losses)
+
+
+def features_to_compare(features: str, samples: Sequence[Any]) -> list[str]:
+    """What ``features`` stands for, the simplest first.
+
+    Raises
+    ------
+    ShiftDataError
+        For features that would fill in a sparse matrix.
+    """
+    is_sparse = sparse.issparse(samples[0])
+    if is_sparse and features in ("squares", "quadratic"):
+        raise ShiftDataError(f"features={features!r} would fill in a sparse matrix: pass arrays, or features='linear'.")
+    if features != "auto":
+        return [features]
+    widest = min(NEWTON_COLUMNS, min(X.shape[0] for X in samples) // 2)
+    wide = [n for n in EXPANSIONS[1:] if not is_sparse and n_columns(n, samples[0].shape[1]) <= widest]
+    return ["linear", *wide]
+
+
+def linear_columns(samples: Sequence[Any], counts: Sequence[Floats], spreads: Sequence[ColumnSpread]) -> Columns:
+    """The features standardised over both samples.
+
+    Raises
+    ------
+    ShiftDataError
+        When the values of a column overflow when squared.
+    """
+    columns, variance = make_columns(samples, counts, "linear", spreads)
+    if not np.isfinite(variance).all():
+        column = int(np.flatnonzero(~np.isfinite(variance))[0])
+        largest = max(abs(X[:, [column]]).max() for X in samples)
+        raise ShiftDataError(
+            f"The values of column {column} overflow when squared (largest {largest:.3g}): "
+            "rescale the column, for example to thousands or logarithms."
+        )
+    return columns
 
 
 class LogisticWeighter(BaseWeighter):
@@ -160,6 +210,8 @@ class LogisticWeighter(BaseWeighter):
 
     Attributes
     ----------
+    source_weights_ : ndarray of shape (n_source,)
+        Finished weights of the fitted source rows, those with repeat count 0 too; what ``transform`` gives of them.
     coef_ : ndarray of shape (n_features,)
         Slope of h, per unit of the features as given (of the transformer's output, when there is one).
     quadratic_ : ndarray of shape (n_features, n_features) or None
@@ -212,16 +264,16 @@ class LogisticWeighter(BaseWeighter):
 
     def __init__(
         self,
-        C=1.0,
+        C: float | Literal["cv"] = 1.0,
         *,
-        features="linear",
-        clip="sqrt",
-        min_ess=100,
-        normalize="mean",
-        max_iter=1000,
-        tol=1e-8,
-        warm_start=False,
-    ):
+        features: Any = "linear",
+        clip: str | float | None = "sqrt",
+        min_ess: float = 100,
+        normalize: Literal["mean"] | None = "mean",
+        max_iter: int = 1000,
+        tol: float = 1e-8,
+        warm_start: bool = False,
+    ) -> None:
         self.C = C
         self.features = features
         self.clip = clip
@@ -231,10 +283,10 @@ class LogisticWeighter(BaseWeighter):
         self.tol = tol
         self.warm_start = warm_start
 
-    def _uses_transformer(self):
+    def _uses_transformer(self) -> bool:
         return not isinstance(self.features, str) and hasattr(self.features, "transform")
 
-    def _check_rows(self, X, name):
+    def _check_rows(self, X: Any, name: str) -> Any:
         if not self._uses_transformer():
             return check_matrix(X, name, dtype=[np.float64, np.float32], accept_sparse=True)
         if X is None:
@@ -244,7 +296,7 @@ class LogisticWeighter(BaseWeighter):
             raise ShiftDataError(f"{name} has shape {tuple(rows.shape)}: rows and columns are needed.")
         return rows
 
-    def _fit_features(self, source, target):
+    def _fit_features(self, source: Any, target: Any) -> tuple[Any, Any]:
         self.transformer_: Any = None
         if not self._uses_transformer():
             check_option(self.features, "features", [*EXPANSIONS, "auto"])
@@ -252,7 +304,7 @@ class LogisticWeighter(BaseWeighter):
         self.transformer_ = clone(self.features).fit(stack_rows(source, target))
         return self._transformed(source, "X_source"), self._transformed(target, "X_target")
 
-    def _transformed(self, X, name):
+    def _transformed(self, X: Any, name: str) -> Any:
         found = self.transformer_.transform(X)
         matrix = check_matrix(found, f"{name} transformed", dtype=[np.float64, np.float32], accept_sparse=True)
         if matrix.shape[0] != X.shape[0]:
@@ -262,83 +314,56 @@ class LogisticWeighter(BaseWeighter):
             )
         return matrix
 
-    def _features(self, X):
+    def _features(self, X: Any) -> Any:
         return X if self.transformer_ is None else self._transformed(X, "X")
 
-    def _fit_log_ratio(self, X_source, X_target, sample_weight_source, sample_weight_target):
-        if not isinstance(self.C, str):
-            check_number(self.C, "C", above=0)
-        else:
+    def _check_settings(self) -> None:
+        if isinstance(self.C, str):
             check_option(self.C, "C", ["cv"])
+        else:
+            check_number(self.C, "C", above=0)
         check_count(self.max_iter, "max_iter")
         check_number(self.tol, "tol", above=0)
-        samples, counts = [X_source, X_target], [sample_weight_source, sample_weight_target]
-        self.n_source_, self.n_target_ = (float(c.sum()) for c in counts)
-        columns = self._choose(samples, counts)
-        previous = getattr(self, "_solution", None) if self.warm_start else None
-        start = None
-        if previous is not None and previous[0].expansion == self.features_:
-            same = len(previous[0].scale) == len(columns.scale)
-            start = previous[1] if same else None
-        penalty = 1 / (self.C_ * (self.n_source_ + self.n_target_))
-        objective = Objective(samples, counts, columns, penalty)
-        point, self.gradient_norm_, self.n_iter_ = solve(objective, start, self.max_iter, self.tol)
-        if self.gradient_norm_ > self.tol:
-            warnings.warn(
-                f"The solver stopped after {self.n_iter_} of {self.max_iter} iterations with a gradient of "
-                f"{self.gradient_norm_:.2g}, and tol={self.tol:.2g} is asked for: raise max_iter or tol.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-        self._solution = columns, point
-        self._fitted_log_odds = objective.log_odds(point)
+
+    def _fit_log_ratio(self, X_source: Any, X_target: Any, counts_source: Floats, counts_target: Floats) -> FittedRatio:
+        self._check_settings()
+        samples, counts = [X_source, X_target], [counts_source, counts_target]
+        n_source, n_target = (float(c.sum()) for c in counts)
+        names = features_to_compare("linear" if self._uses_transformer() else self.features, samples)
+        spreads = [column_spread(X, c) for X, c in zip(samples, counts, strict=True)]
+        columns = linear_columns(samples, counts, spreads)
+        penalties = C_GRID if isinstance(self.C, str) else (float(self.C),)
+        choice = choose_model(samples, counts, names, penalties, max_iter=self.max_iter)
+        if choice.features != "linear":
+            columns, _ = make_columns(samples, counts, choice.features, spreads)
+        objective = Objective(samples, counts, columns, 1 / (choice.C * (n_source + n_target)))
+        point, gradient_norm, n_iter = solve(objective, self._start(columns), self.max_iter, self.tol)
+
+        self.features_, self.C_, self.held_out_losses_ = choice
+        self.gradient_norm_, self.n_iter_ = gradient_norm, n_iter
         self.intercept_, self.coef_, self.quadratic_ = columns.polynomial(point[1:], point[0])
+        self._solution = columns, point
+        at_source, at_target = (odds_to_log_ratio(h, n_source, n_target) for h in objective.log_odds(point))
+        return FittedRatio(at_source, at_target, n_source, n_target, spreads=spreads, warnings=self._unsolved())
 
-    def _choose(self, samples, counts):
-        """Set ``features_``, ``C_`` and ``held_out_losses_``; return the standardised columns."""
-        self.features_ = "linear" if self._uses_transformer() else self.features
-        is_sparse = sparse.issparse(samples[0])
-        if is_sparse and self.features_ in ("squares", "quadratic"):
-            raise ShiftDataError(
-                f"features={self.features!r} would fill in a sparse matrix: pass arrays, or features='linear'."
+    def _start(self, columns: Columns) -> Floats | None:
+        """Where the solver begins: at the last solution, when that is asked for and has the same columns."""
+        if not self.warm_start or not hasattr(self, "_solution"):
+            return None
+        previous, point = self._solution
+        same = previous.expansion == columns.expansion and len(previous.scale) == len(columns.scale)
+        return point if same else None
+
+    def _unsolved(self) -> list[Warning]:
+        if self.gradient_norm_ <= self.tol:
+            return []
+        return [
+            ConvergenceWarning(
+                f"The solver stopped after {self.n_iter_} of {self.max_iter} iterations with a gradient of "
+                f"{self.gradient_norm_:.2g}, and tol={self.tol:.2g} is asked for: raise max_iter or tol."
             )
-        names = [self.features_]
-        if self.features_ == "auto":
-            widest = min(NEWTON_COLUMNS, min(X.shape[0] for X in samples) // 2)
-            names = ["linear"]
-            names += [n for n in EXPANSIONS[1:] if not is_sparse and n_columns(n, samples[0].shape[1]) <= widest]
-        self.features_ = names[0]
-        penalties = C_GRID if self.C == "cv" else (float(self.C),)
-        self.C_ = penalties[0]
-        self.held_out_losses_ = None
-        self._fitted_spreads = [column_spread(X, c) for X, c in zip(samples, counts, strict=True)]
-        columns, variance = make_columns(samples, counts, "linear", self._fitted_spreads)
-        if not np.isfinite(variance).all():
-            column = int(np.flatnonzero(~np.isfinite(variance))[0])
-            largest = max(abs(X[:, [column]]).max() for X in samples)
-            raise ShiftDataError(
-                f"The values of column {column} overflow when squared (largest {largest:.3g}): "
-                "rescale the column, for example to thousands or logarithms."
-            )
-        if len(names) * len(penalties) > 1:
-            if min(X.shape[0] for X in samples) < N_FOLDS:
-                # Too few rows to hold any out: the simplest features, the default penalty.
-                self.C_ = 1.0 if self.C == "cv" else self.C_
-            else:
-                self.held_out_losses_ = held_out_losses(samples, counts, names, penalties, max_iter=self.max_iter)
-                self.features_, self.C_ = min(self.held_out_losses_, key=self.held_out_losses_.__getitem__)
-        if self.features_ != "linear":
-            columns, _ = make_columns(samples, counts, self.features_, self._fitted_spreads)
-        return columns
+        ]
 
-    def _fitted_log_ratios(self, source, target):
-        # Held only from one step of fit to the next.
-        log_odds = self.__dict__.pop("_fitted_log_odds")
-        return tuple(odds_to_log_ratio(h, self.n_source_, self.n_target_) for h in log_odds)
-
-    def _spreads(self, samples, counts):
-        return self.__dict__.pop("_fitted_spreads")
-
-    def _log_ratio(self, X):
+    def _log_ratio(self, X: Any) -> Floats:
         columns, point = self._solution
         return odds_to_log_ratio(columns.log_odds(X, point[1:], point[0]), self.n_source_, self.n_target_)

@@ -19,15 +19,26 @@ Nocedal & Wright (2006), "Numerical Optimization", equation 3.4 (sufficient decr
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.optimize import minimize
 
-from shiftfix._blocks import column_spread, matrix_blocks, pooled_moments
-from shiftfix._numerics import column_scale
+from shiftfix._blocks import matrix_blocks
+from shiftfix.covariate._logistic_columns import Columns
+
+Floats = NDArray[np.float64]
+# A Cholesky factor, and whether it is the lower one.
+Factor = tuple[Floats, bool]
+# A step, and how the gradient changed along it.
+Secant = tuple[Floats, Floats]
+# Where F was evaluated, F and its gradient.
+Evaluation = tuple[Floats, float, Floats]
 
 # Beyond this many columns a Hessian costs more than the L-BFGS steps it saves.
 NEWTON_COLUMNS = 1000
@@ -43,113 +54,28 @@ OFFSET_LIMIT = 1e3
 SUFFICIENT_DECREASE = 1e-4
 # Relative rounding error of a mean over many rows.
 ROUNDING = 1e-13
-EXPANSIONS = ("linear", "squares", "quadratic")
 
 
-def n_columns(expansion, n_features):
-    """Columns of an expansion of ``n_features`` features."""
-    products = n_features * (n_features - 1) // 2
-    return n_features + n_features * (expansion != "linear") + products * (expansion == "quadratic")
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The columns h is linear in: features minus ``mean`` and, when expanded, their squares and products.
+@dataclass
+class _Sums:
+    """Sums over the rows of one sample, in the units of the columns as they lie in memory.
 
     Attributes
     ----------
-    expansion : {"linear", "squares", "quadratic"}
-    mean, unit : ndarray of shape (n_features,)
-        Expanded are the features (x - mean) / unit; for "linear", unit is 1.
-    centre, scale : ndarray of shape (n_columns,)
-        Mean and standard deviation of the columns made; z = (column - centre) / scale.
+    loss, pull, curve : float
+        Of the losses, of their slopes in h and of their curvatures in h.
+    pulls, curves : ndarray of shape (n_columns,)
+        Of the slopes and of the curvatures times the row.
+    table : ndarray of shape (n_columns, n_columns) or None
+        Of the curvatures times the row's outer product; None when no Hessian is asked for.
     """
 
-    expansion: str
-    mean: np.ndarray
-    unit: np.ndarray
-    centre: np.ndarray
-    scale: np.ndarray
-
-    def centred(self, block, out=None):
-        """Columns minus their centres of a dense block, shape (n_rows, n_columns), not yet divided by ``scale``."""
-        n_features = block.shape[1]
-        out = np.empty((len(block), n_columns(self.expansion, n_features))) if out is None else out[: len(block)]
-        z = out[:, :n_features]
-        np.subtract(block, self.mean, out=z)
-        if self.expansion == "linear":
-            return out
-        z /= self.unit
-        np.multiply(z, z, out=out[:, n_features : 2 * n_features])
-        at = 2 * n_features
-        if self.expansion == "quadratic":
-            for j in range(n_features - 1):
-                width = n_features - 1 - j
-                np.multiply(z[:, j : j + 1], z[:, j + 1 :], out=out[:, at : at + width])
-                at += width
-        out -= self.centre
-        return out
-
-    def log_odds(self, X, beta, intercept):
-        """Log odds h at the rows of a dense or sparse matrix, shape (n_rows,)."""
-        coefficients = beta / self.scale
-        if sparse.issparse(X):
-            return X @ coefficients + (intercept - self.mean @ coefficients)
-        h = np.empty(X.shape[0])
-        for rows in matrix_blocks(X, len(coefficients)):
-            h[rows] = self.centred(X[rows]) @ coefficients + intercept
-        return h
-
-    def polynomial(self, beta, intercept):
-        """Parts of h = a + b'x + x'Qx in the units of the features, from coefficients of the standardised columns.
-
-        Returns
-        -------
-        a : float
-        b : ndarray of shape (n_features,)
-        Q : ndarray of shape (n_features, n_features) or None
-            Symmetric; None for "linear".
-        """
-        coefficients = beta / self.scale
-        n_features = len(self.mean)
-        if self.expansion == "linear":
-            return float(intercept - coefficients @ self.mean), coefficients, None
-        Q = np.diag(coefficients[n_features : 2 * n_features])
-        if self.expansion == "quadratic":
-            upper = np.triu_indices(n_features, 1)
-            Q[upper] = coefficients[2 * n_features :] / 2
-            Q[upper[::-1]] = Q[upper]
-        Q = Q / np.outer(self.unit, self.unit)
-        slope = coefficients[:n_features] / self.unit
-        a = intercept - coefficients @ self.centre - slope @ self.mean + self.mean @ Q @ self.mean
-        return float(a), slope - 2 * Q @ self.mean, Q
-
-
-def make_columns(samples, counts, expansion, spreads=None):
-    """Columns standardised over both samples; the variance of the features too, for the caller's checks.
-
-    ``spreads`` are the ColumnSpread of each sample, where they are known.
-    """
-    if spreads is None:
-        spreads = [column_spread(X, c) for X, c in zip(samples, counts, strict=True)]
-    mean, variance = pooled_moments(spreads)
-    n_rows = sum(X.shape[0] for X in samples)
-    scale = column_scale(mean, variance, n_rows)
-    plain = Columns("linear", mean, np.ones_like(scale), np.zeros_like(scale), scale)
-    if expansion == "linear" or not np.isfinite(variance).all():
-        return plain, variance
-    raw = Columns(expansion, mean, scale, np.zeros(1), np.ones(1))
-    # Mean and variance of the expanded columns, whose values are of order 1: no offset to be careful of.
-    total = sum(c.sum() for c in counts)
-    first, second = 0.0, 0.0
-    for X, c in zip(samples, counts, strict=True):
-        for rows in matrix_blocks(X, n_columns(expansion, X.shape[1])):
-            block = raw.centred(X[rows])
-            first = first + c[rows] @ block
-            second = second + c[rows] @ np.square(block, out=block)
-    centre = first / total
-    wide = column_scale(np.ones_like(centre), np.maximum(second / total - centre**2, 0), n_rows)
-    return Columns(expansion, mean, scale, centre, wide), variance
+    loss: float
+    pull: float
+    curve: float
+    pulls: Floats
+    curves: Floats
+    table: Floats | None
 
 
 class Objective:
@@ -166,36 +92,38 @@ class Objective:
         1 / (C N); 0 for none.
     """
 
-    def __init__(self, samples, counts, columns, penalty):
+    def __init__(self, samples: Sequence[Any], counts: Sequence[Floats], columns: Columns, penalty: float) -> None:
         self.samples, self.counts, self.columns, self.penalty = samples, counts, columns, penalty
         self.total = float(sum(c.sum() for c in counts))
         self.n_rows = sum(X.shape[0] for X in samples)
         # Where and with what h was made last: the answer at the solution needs no further pass.
-        self.last: tuple = (None, None)
+        self.last: tuple[Any, Any] = (None, None)
         # Means may be taken out of the sums, and no centred copy of a block is made, as long as they are not so large
         # that the sums lose digits. Sparse blocks could not be centred; single precision must be left first.
         offset = np.abs(columns.mean / columns.scale).max() if columns.expansion == "linear" else np.inf
         self.in_place = [sparse.issparse(X) or (X.dtype == np.float64 and offset < OFFSET_LIMIT) for X in samples]
 
-    def pilot(self):
+    def pilot(self) -> "Objective":
         """The same objective on every 16th row."""
         samples = [X[::PILOT_STRIDE] for X in self.samples]
         return Objective(samples, [c[::PILOT_STRIDE] for c in self.counts], self.columns, self.penalty)
 
-    def log_odds(self, point):
+    def log_odds(self, point: Floats) -> list[Floats]:
         """Log odds of both samples at a point, as a list of arrays of shape (n_rows,)."""
         if self.last[0] is not None and np.array_equal(point, self.last[0]):
             return self.last[1]
         return [self.columns.log_odds(X, point[1:], point[0]) for X in self.samples]
 
-    def __call__(self, point, hessian=False):
+    def __call__(self, point: Floats, hessian: bool = False) -> tuple[float, Floats, Any]:
         """F, gradient of shape (1 + n_columns,) and, when asked, Hessian (otherwise None)."""
         scale = self.columns.scale
         size = len(scale)
         loss, gradient, H = 0.0, np.zeros(1 + size), np.zeros((1 + size, 1 + size)) if hessian else None
         log_odds = [np.empty(X.shape[0]) for X in self.samples]
         for i in range(2):
-            loss += self._add_sample(i, point, log_odds[i], gradient, H)
+            sums = self._sums(i, point, log_odds[i], hessian)
+            loss += sums.loss
+            self._add(sums, self.columns.mean if self.in_place[i] else np.zeros(size), gradient, H)
         self.last = point.copy(), log_odds
         value = loss / self.total + self.penalty / 2 * (point[1:] @ point[1:])
         gradient[1:] /= scale
@@ -206,23 +134,21 @@ class Objective:
             H[:, 1:] /= scale
             H /= self.total
             H[np.arange(1, 1 + size), np.arange(1, 1 + size)] += self.penalty
-        return value, gradient, H
+        return float(value), gradient, H
 
-    def _add_sample(self, i, point, log_odds, gradient, H):
-        """Add the sums of one sample to gradient and Hessian, in the units of the columns; return its loss."""
+    def _sums(self, i: int, point: Floats, log_odds: Floats, hessian: bool) -> _Sums:
+        """Sums over the rows of one sample; writes their log odds into ``log_odds``."""
         X, c, in_place = self.samples[i], self.counts[i], self.in_place[i]
         sign = 1.0 if i == 0 else -1.0  # log odds speak for the target, and so against a source row
-        is_sparse = sparse.issparse(X)
-        size = len(gradient) - 1
+        size = len(point) - 1
         slope = point[1:] / self.columns.scale
         mean = self.columns.mean if in_place else np.zeros(size)
         intercept = point[0] - mean @ slope
         rows_of = matrix_blocks(X, size)
         height = rows_of[0].stop
         centred = None if in_place else np.empty((height, size))
-        scaled = np.empty((0 if is_sparse or H is None else height, size))
-        loss, pull, pulls = 0.0, 0.0, np.zeros(size)
-        curve, curves, table = 0.0, np.zeros(size), None if H is None else np.zeros((size, size))
+        scaled = np.empty((height if hessian and not sparse.issparse(X) else 0, size))
+        sums = _Sums(0.0, 0.0, 0.0, np.zeros(size), np.zeros(size), np.zeros((size, size)) if hessian else None)
         for rows in rows_of:
             count = c[rows]
             block = X[rows] if in_place else self.columns.centred(X[rows], centred)
@@ -231,32 +157,40 @@ class Objective:
             log_odds[rows] = h
             against = sign * h
             decay = np.exp(-np.abs(h))
-            loss += count @ (np.log1p(decay) + np.maximum(against, 0))
+            sums.loss += count @ (np.log1p(decay) + np.maximum(against, 0))
             residual = np.where(against >= 0, sign, sign * decay) / (1 + decay)
             residual *= count
-            pull += residual.sum()
-            pulls += block.T @ residual
-            if table is None:
-                continue
-            weight = count * decay / (1 + decay) ** 2
-            curve += weight.sum()
-            curves += block.T @ weight
-            if is_sparse:
-                table += (block.T @ block.multiply(weight[:, np.newaxis]).tocsr()).toarray()
-            else:
-                root = np.multiply(block, np.sqrt(weight)[:, np.newaxis], out=scaled[: len(block)])
-                table += root.T @ root
-        gradient[0] += pull
-        gradient[1:] += pulls - pull * mean
-        if H is not None and table is not None:
+            sums.pull += residual.sum()
+            sums.pulls += block.T @ residual
+            if sums.table is not None:
+                weight = count * decay / (1 + decay) ** 2
+                sums.curve += weight.sum()
+                sums.curves += block.T @ weight
+                sums.table += _weighted_products(block, weight, scaled)
+        return sums
+
+    @staticmethod
+    def _add(sums: _Sums, mean: Floats, gradient: Floats, H: Floats | None) -> None:
+        """Add the sums of one sample to gradient and Hessian, its rows less ``mean``."""
+        gradient[0] += sums.pull
+        gradient[1:] += sums.pulls - sums.pull * mean
+        if H is not None and sums.table is not None:
+            curve, curves = sums.curve, sums.curves
             H[0, 0] += curve
             H[0, 1:] += curves - curve * mean
             H[1:, 0] += curves - curve * mean
-            H[1:, 1:] += table + curve * np.outer(mean, mean) - np.outer(mean, curves) - np.outer(curves, mean)
-        return loss
+            H[1:, 1:] += sums.table + curve * np.outer(mean, mean) - np.outer(mean, curves) - np.outer(curves, mean)
 
 
-def factorize(H):
+def _weighted_products(block: Any, weight: Floats, scratch: Floats) -> Floats:
+    """Sum over the rows of a block of weight * row row'; a dense block is scaled in ``scratch``."""
+    if sparse.issparse(block):
+        return (block.T @ block.multiply(weight[:, np.newaxis]).tocsr()).toarray()
+    root = np.multiply(block, np.sqrt(weight)[:, np.newaxis], out=scratch[: len(block)])
+    return root.T @ root
+
+
+def factorize(H: Floats) -> Factor:
     """Cholesky factor of a positive semidefinite matrix, with the least ridge that makes it definite."""
     largest = max(np.abs(np.diag(H)).max(), np.finfo(float).tiny)
     for ridge in (1e-14, 1e-12, 1e-10, 1e-8, 1e-6, 1e-3, 1.0):
@@ -267,7 +201,9 @@ def factorize(H):
     raise FloatingPointError("The Hessian is not finite.")
 
 
-def newton(objective, start, max_iter, tol, factor=None):
+def newton(
+    objective: Objective, start: Floats, max_iter: int, tol: float, factor: Factor | None = None
+) -> tuple[Floats, float, int]:
     """Newton's method with a line search; the Hessian is reused while the gradient falls fast.
 
     Parameters
@@ -289,37 +225,48 @@ def newton(objective, start, max_iter, tol, factor=None):
     n_iter : int
         Steps taken on the full objective.
     """
-    point, n_iter, refresh = start, 0, factor is None
-    value, gradient, H = objective(point, hessian=refresh)
+    n_iter, refresh = 0, factor is None
+    value, gradient, H = objective(start, hessian=refresh)
+    now = start, value, gradient
     norm = np.abs(gradient).max()
     factor = factorize(H) if factor is None else factor
-    pairs: list = []
+    pairs: list[Secant] = []
     while norm > tol and n_iter < max_iter:
-        step = -secant_solve(factor, pairs, gradient)
-        found = line_search(objective, point, step, value, gradient)
+        found = line_search(objective, now, -secant_solve(factor, pairs, now[2]))
         n_iter += 1
         if found is None and refresh:
-            # Where all rows are far on one side F is almost straight, and Newton's step has no measure.
-            for damping in DAMPINGS:
-                step = -cho_solve(factorize(H + damping * np.eye(len(H))), gradient)
-                found = found or line_search(objective, point, step, value, gradient)
+            found = damped_step(objective, now, H)
             if found is None:
                 break  # rounding: no step lowers F any more, and the gradient says how close it is
         if found is not None:
-            moved, change = found[0] - point, found[2] - gradient
+            moved, change = found[0] - now[0], found[2] - now[2]
             if moved @ change > 0:
                 pairs.append((moved, change))
-            point, value, gradient = found
-        new_norm = np.abs(gradient).max()
+            now = found
+        new_norm = np.abs(now[2]).max()
         refresh = new_norm > tol and new_norm * CHORD_GAIN > norm
         norm = new_norm
         if refresh:
-            value, gradient, H = objective(point, hessian=True)
+            value, gradient, H = objective(now[0], hessian=True)
+            now = now[0], value, gradient
             factor, pairs = factorize(H), []
-    return point, float(norm), n_iter
+    return now[0], float(norm), n_iter
 
 
-def secant_solve(factor, pairs, gradient):
+def damped_step(objective: Objective, now: Evaluation, H: Floats) -> Evaluation | None:
+    """The first step that lowers F with something added to the Hessian, or None.
+
+    Where all rows are far on one side F is almost straight, and Newton's step has no measure.
+    """
+    for damping in DAMPINGS:
+        step = -cho_solve(factorize(H + damping * np.eye(len(H))), now[2])
+        found = line_search(objective, now, step)
+        if found is not None:
+            return found
+    return None
+
+
+def secant_solve(factor: Factor, pairs: Sequence[Secant], gradient: Floats) -> Floats:
     """The inverse Hessian times the gradient: that of ``factor``, made true to every (step, change of the gradient).
 
     The BFGS inverse by its two loops (Nocedal & Wright 2006, algorithm 7.4).
@@ -334,8 +281,9 @@ def secant_solve(factor, pairs, gradient):
     return direction
 
 
-def line_search(objective, point, step, value, gradient):
+def line_search(objective: Objective, now: Evaluation, step: Floats) -> Evaluation | None:
     """The longest of the steps 1, 1/2, 1/4, .. that lowers F enough: (point, F, gradient) there, or None."""
+    point, value, gradient = now
     slack = ROUNDING * max(abs(value), 1.0)
     for halvings in range(40):
         length = 0.5**halvings
@@ -350,7 +298,7 @@ def line_search(objective, point, step, value, gradient):
     return None
 
 
-def lbfgs(objective, start, max_iter, tol):
+def lbfgs(objective: Objective, start: Floats, max_iter: int, tol: float) -> tuple[Floats, float, int]:
     """Limited-memory quasi-Newton steps, for designs too wide for a Hessian; returns as ``newton``."""
     result = minimize(
         lambda point: objective(point)[:2],
@@ -362,7 +310,9 @@ def lbfgs(objective, start, max_iter, tol):
     return result.x, float(np.abs(result.jac).max()), int(result.nit)
 
 
-def solve(objective, start=None, max_iter=1000, tol=1e-8):
+def solve(
+    objective: Objective, start: Floats | None = None, max_iter: int = 1000, tol: float = 1e-8
+) -> tuple[Floats, float, int]:
     """Minimise F: Newton up to ``NEWTON_COLUMNS`` columns, L-BFGS beyond.
 
     Parameters

@@ -5,6 +5,7 @@ An installed wheel carries the same folder as ``shiftfix/datasets/cards``.
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from shiftfix._validation import check_option
 
@@ -13,14 +14,14 @@ OPTIONAL_KEYS = {"files", "recipe", "builtin", "split"}
 FILE_KEYS = {"role", "name", "bytes", "sha256", "url", "bundled", "note"}
 
 
-def cards_folder():
+def cards_folder() -> Path:
     """The folder with the cards and the small bundled files: in the wheel, else in the repository."""
     here = Path(__file__).resolve().parent
     installed = here / "cards"
     return installed if installed.is_dir() else here.parents[1] / "datasets"
 
 
-def list_datasets():
+def list_datasets() -> list[str]:
     """Names of the data sets that have a card, sorted.
 
     Returns
@@ -35,7 +36,7 @@ def list_datasets():
     return sorted(path.stem for path in cards_folder().glob("*.toml"))
 
 
-def load_card(name):
+def load_card(name: str) -> dict[str, Any]:
     """The card of a data set: origin, licence, shift, traps, files with checksums, recipe.
 
     Parameters

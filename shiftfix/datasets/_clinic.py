@@ -10,9 +10,12 @@ Age, ward and blood pressure given age move; the rest, and P(readmitted given x)
 
 import csv
 import io
+import os
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.utils import Bunch
 
@@ -21,6 +24,9 @@ from shiftfix._validation import check_count, check_generator
 NUMERIC_FEATURES = ("age", "blood_pressure", "cholesterol")
 FEATURE_NAMES = ("age", "sex", "blood_pressure", "cholesterol", "ward", "smoker")
 LABEL = "readmitted"
+
+Columns = dict[str, NDArray[Any]]
+Population = Literal["source", "target"]
 
 AGES = np.arange(20, 96)
 PRESSURES = np.arange(80, 221)
@@ -37,14 +43,14 @@ PRESSURE_RISE = {"source": 0.0, "target": 4.0}  # mmHg
 MISSING_SHARES = np.array([0.05, 0.08, 0.25])  # of cholesterol, by ward: no time to measure in an emergency
 
 
-def _bell(grid, mean, deviation):
+def _bell(grid: NDArray[Any], mean: ArrayLike, deviation: float) -> NDArray[np.float64]:
     """Probabilities on a grid, proportional to a normal density; one row per mean."""
     mean = np.atleast_1d(mean)[:, np.newaxis]
     density = np.exp(-((grid - mean) ** 2) / (2 * deviation**2))
     return density / density.sum(axis=1, keepdims=True)
 
 
-def _draw(uniforms, probabilities):
+def _draw(uniforms: NDArray[np.float64], probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
     """Positions drawn by inverting the distribution function, one per row."""
     cumulative = np.cumsum(probabilities, axis=1)
     # The last sum is 1 up to rounding: a uniform beyond it must not fall off the end.
@@ -52,11 +58,11 @@ def _draw(uniforms, probabilities):
     return (uniforms[:, np.newaxis] >= cumulative).sum(axis=1)
 
 
-def _pressure_law(age, population):
+def _pressure_law(age: NDArray[Any], population: Population) -> NDArray[np.float64]:
     return _bell(PRESSURES, 102 + 0.5 * age + PRESSURE_RISE[population], 15.0)
 
 
-def readmission_probability(columns):
+def readmission_probability(columns: Columns) -> NDArray[np.float64]:
     """P(readmitted given x), the same in both populations.
 
     Risk falls with age up to 50 and rises after it, so no straight line in age fits both populations.
@@ -87,7 +93,7 @@ def readmission_probability(columns):
     return expit(log_odds)
 
 
-def clinic_ratio(columns):
+def clinic_ratio(columns: Columns) -> NDArray[np.float64]:
     """The true ratio of the target to the source population at the rows, no unit.
 
     Parameters
@@ -103,7 +109,8 @@ def clinic_ratio(columns):
     pressure = columns["blood_pressure"].astype(np.int64)
     rows = np.arange(len(age))
     ratio = np.ones(len(age))
-    for population, sign in (("target", 1), ("source", -1)):
+    signs: dict[Population, int] = {"target": 1, "source": -1}
+    for population, sign in signs.items():
         density = _bell(AGES, *AGE_LAW[population])[0, age - AGES[0]]
         density = density * _pressure_law(age, population)[rows, pressure - PRESSURES[0]]
         density = density * ((columns["ward"][:, np.newaxis] == WARDS) @ WARD_SHARES[population])
@@ -111,7 +118,9 @@ def clinic_ratio(columns):
     return ratio
 
 
-def _draw_population(n_rows, population, state):
+def _draw_population(
+    n_rows: int, population: Population, state: np.random.RandomState
+) -> tuple[Columns, NDArray[np.str_]]:
     uniforms = state.random_sample((8, n_rows))
     one = np.ones((n_rows, 1))
     age = AGES[_draw(uniforms[0], one * _bell(AGES, *AGE_LAW[population]))]
@@ -130,7 +139,11 @@ def _draw_population(n_rows, population, state):
     return columns, label
 
 
-def make_clinic(n_source=600, n_target=400, random_state=0):
+def make_clinic(
+    n_source: int = 600,
+    n_target: int = 400,
+    random_state: int | np.random.Generator | np.random.RandomState | None = 0,
+) -> Bunch:
     """Draw the clinic data, with the labels of both populations and the true weights.
 
     The defaults give exactly the rows of ``clinic_source.csv`` and ``clinic_target.csv``.
@@ -163,10 +176,12 @@ def make_clinic(n_source=600, n_target=400, random_state=0):
     check_count(n_source, "n_source")
     check_count(n_target, "n_target")
     # RandomState's streams are frozen by numpy's policy: the files come out the same with every release.
-    state = random_state
-    if not isinstance(state, np.random.RandomState):
-        whole = isinstance(state, int | np.integer) and not isinstance(state, bool)
-        state = np.random.RandomState(state if whole else check_generator(state).integers(2**32))
+    if isinstance(random_state, np.random.RandomState):
+        state = random_state
+    elif isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
+        state = np.random.RandomState(random_state)
+    else:
+        state = np.random.RandomState(check_generator(random_state).integers(2**32))
     X_source, y_source = _draw_population(n_source, "source", state)
     X_target, y_target = _draw_population(n_target, "target", state)
     return Bunch(
@@ -182,7 +197,7 @@ def make_clinic(n_source=600, n_target=400, random_state=0):
     )
 
 
-def _csv_text(columns, label=None):
+def _csv_text(columns: Columns, label: NDArray[np.str_] | None = None) -> str:
     names = list(FEATURE_NAMES) + ([] if label is None else [LABEL])
     values = [
         ["" if np.isnan(v) else f"{v:.0f}" for v in columns[name]] if name in NUMERIC_FEATURES else columns[name]
@@ -197,7 +212,12 @@ def _csv_text(columns, label=None):
     return text.getvalue()
 
 
-def write_clinic(folder, n_source=600, n_target=400, random_state=0):
+def write_clinic(
+    folder: str | os.PathLike[str],
+    n_source: int = 600,
+    n_target: int = 400,
+    random_state: int | np.random.Generator | np.random.RandomState | None = 0,
+) -> list[Path]:
     """Write ``clinic_source.csv`` (with ``readmitted``) and ``clinic_target.csv`` (without).
 
     Parameters

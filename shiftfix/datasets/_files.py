@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 from shiftfix.datasets._cards import cards_folder
 from shiftfix.exceptions import ChecksumError, DatasetNotFoundError
@@ -15,13 +16,13 @@ DOWNLOAD_TIMEOUT = 60  # seconds without any byte
 CHUNK = 1 << 16  # bytes
 
 
-def cache_folder():
+def cache_folder() -> Path:
     """The user's cache: ``$XDG_CACHE_HOME/shiftfix``, else ``~/.cache/shiftfix``."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "shiftfix"
 
 
-def data_homes(data_home=None):
+def data_homes(data_home: str | os.PathLike[str] | None = None) -> list[Path]:
     """Folders to look in, in order: the argument, ``$SHIFTFIX_DATA``, the user's cache."""
     homes = [] if data_home is None else [Path(data_home).expanduser()]
     if os.environ.get("SHIFTFIX_DATA"):
@@ -30,12 +31,12 @@ def data_homes(data_home=None):
     return homes
 
 
-def check_bytes(content, entry, path):
+def check_bytes(content: bytes, entry: dict[str, Any], path: Path) -> None:
     """Raise ChecksumError unless the bytes have the sha256 of the card's entry."""
     _matching_entry(content, [entry], path)
 
 
-def _matching_entry(content, entries, path):
+def _matching_entry(content: bytes, entries: list[dict[str, Any]], path: Path) -> dict[str, Any]:
     """The entry whose sha256 the bytes have, or ChecksumError; one file name may have several good contents."""
     found = hashlib.sha256(content).hexdigest()
     for entry in entries:
@@ -48,7 +49,7 @@ def _matching_entry(content, entries, path):
     )
 
 
-def _download(entry, folder):
+def _download(entry: dict[str, Any], folder: Path) -> Path:
     """Fetch one file into the folder; it appears there whole and verified, or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / entry["name"]
@@ -86,7 +87,9 @@ def _download(entry, folder):
     return path
 
 
-def _not_found(card, role, entries, homes):
+def _not_found(
+    card: dict[str, Any], role: str, entries: list[dict[str, Any]], homes: list[Path]
+) -> DatasetNotFoundError:
     name = card["name"]
     names = " or ".join(entry["name"] for entry in entries)
     places = ", ".join(str(home / name) for home in homes)
@@ -104,7 +107,32 @@ def _not_found(card, role, entries, homes):
     return DatasetNotFoundError(f"{name}: no file for {role!r} in {places}. Either {numbered}.")
 
 
-def read_role(card, role, data_home=None, download=False):
+def _read_bundled(entries: list[dict[str, Any]]) -> tuple[bytes, dict[str, Any]] | None:
+    """Verified bytes and entry of the first file that comes with the package, if one does."""
+    for entry in entries:
+        if entry.get("bundled"):
+            path = cards_folder() / entry["name"]
+            content = path.read_bytes()
+            check_bytes(content, entry, path)
+            return content, entry
+    return None
+
+
+def _read_in(homes: list[Path], name: str, entries: list[dict[str, Any]]) -> tuple[bytes, dict[str, Any]] | None:
+    """Verified bytes and entry of the first file found in the folders, if one is."""
+    for home in homes:
+        for entry in entries:
+            path = home / name / entry["name"]
+            if path.is_file():
+                # Checked and parsed from the same bytes: no gap for the file to change in.
+                content = path.read_bytes()
+                return content, _matching_entry(content, [e for e in entries if e["name"] == entry["name"]], path)
+    return None
+
+
+def read_role(
+    card: dict[str, Any], role: str, data_home: str | os.PathLike[str] | None = None, download: bool = False
+) -> tuple[bytes, dict[str, Any]]:
     """Bytes of the file that plays a role on the card, verified, and its entry.
 
     Several entries with one role are alternatives (compressed or not, cut or whole), tried in the order
@@ -132,20 +160,10 @@ def read_role(card, role, data_home=None, download=False):
         When a file is found, or fetched, with another sha256 than the card's.
     """
     entries = [entry for entry in card["files"] if entry["role"] == role]
-    for entry in entries:
-        if entry.get("bundled"):
-            path = cards_folder() / entry["name"]
-            content = path.read_bytes()
-            check_bytes(content, entry, path)
-            return content, entry
     homes = data_homes(data_home)
-    for home in homes:
-        for entry in entries:
-            path = home / card["name"] / entry["name"]
-            if path.is_file():
-                # Checked and parsed from the same bytes: no gap for the file to change in.
-                content = path.read_bytes()
-                return content, _matching_entry(content, [e for e in entries if e["name"] == entry["name"]], path)
+    found = _read_bundled(entries) or _read_in(homes, card["name"], entries)
+    if found is not None:
+        return found
     fetchable = [entry for entry in entries if "url" in entry]
     if not download or not fetchable:
         raise _not_found(card, role, entries, homes)

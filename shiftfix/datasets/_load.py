@@ -1,9 +1,13 @@
 """One loader per data set, and the door to them."""
 
 import io
+import os
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import sklearn.datasets
+from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
 from shiftfix._validation import check_option, import_optional
@@ -28,18 +32,20 @@ CALIFORNIA_NUMERIC = [
 CALIFORNIA_LABEL = "median_house_value"
 LALONDE_NAMES = ["age", "educ", "black", "hisp", "marr", "nodegree", "re74", "re75"]
 
+Reader = Callable[[str], bytes]  # the verified bytes of the file that plays a role
 
-def _digits(read):
+
+def _digits(read: Reader) -> Bunch:
     data = sklearn.datasets.load_digits()
     return Bunch(data=data.data, target=data.target, feature_names=list(data.feature_names))
 
 
-def _breast_cancer(read):
+def _breast_cancer(read: Reader) -> Bunch:
     data = sklearn.datasets.load_breast_cancer()
     return Bunch(data=data.data, target=data.target, feature_names=data.feature_names.tolist())
 
 
-def _airfoil(read, log_columns=False):
+def _airfoil(read: Reader, log_columns: bool = False) -> Bunch:
     check_option(log_columns, "log_columns", [True, False])
     table = read_numbers(read("table"))
     names = list(AIRFOIL_NAMES)
@@ -50,7 +56,7 @@ def _airfoil(read, log_columns=False):
     return Bunch(data=table[:, :5], target=table[:, 5], feature_names=names)
 
 
-def _california_housing(read):
+def _california_housing(read: Reader) -> Bunch:
     columns = read_columns(read("table"), {*CALIFORNIA_NUMERIC, CALIFORNIA_LABEL})
     data = np.column_stack([columns[name] for name in CALIFORNIA_NUMERIC])
     price, proximity = columns[CALIFORNIA_LABEL], columns["ocean_proximity"]
@@ -67,12 +73,12 @@ def _california_housing(read):
     )
 
 
-def _frame(columns):
+def _frame(columns: dict[str, NDArray[Any]]) -> Any:
     pandas = import_optional("pandas", extra="cli")
     return pandas.DataFrame(columns)
 
 
-def _clinic(read, as_frame=False):
+def _clinic(read: Reader, as_frame: bool = False) -> Bunch:
     check_option(as_frame, "as_frame", [True, False])
     source = read_columns(read("source"), NUMERIC_FEATURES)
     target = read_columns(read("target"), NUMERIC_FEATURES)
@@ -88,7 +94,7 @@ def _clinic(read, as_frame=False):
     )
 
 
-def _fashion_mnist(read):
+def _fashion_mnist(read: Reader) -> Bunch:
     parts = []
     for part in ("source", "held_out"):
         images = read_idx(read(f"{part}_images"), f"{part}_images")
@@ -112,7 +118,7 @@ def _fashion_mnist(read):
     )
 
 
-def _cifar10_scores(read):
+def _cifar10_scores(read: Reader) -> Bunch:
     labels = {part: read_numbers(read(f"{part}_labels"))[:, 0].astype(np.int64) for part in ("source", "target")}
     return Bunch(
         scores_source=read_numbers(read("source_scores")),
@@ -123,11 +129,11 @@ def _cifar10_scores(read):
     )
 
 
-def _lalonde(read):
+def _lalonde(read: Reader) -> Bunch:
     pandas = import_optional("pandas", extra="cli")
     survey, trial = (pandas.read_stata(io.BytesIO(read(role))) for role in ("survey", "trial"))
 
-    def numbers(table, names):
+    def numbers(table: Any, names: str | list[str]) -> NDArray[np.float64]:
         # The survey stores age as int8, where 45**2 overflows.
         return table[names].to_numpy(dtype=np.float64)
 
@@ -144,7 +150,7 @@ def _lalonde(read):
     )
 
 
-LOADERS = {
+LOADERS: dict[str, Callable[..., Bunch]] = {
     "airfoil": _airfoil,
     "breast_cancer": _breast_cancer,
     "california_housing": _california_housing,
@@ -156,7 +162,9 @@ LOADERS = {
 }
 
 
-def load(name, *, data_home=None, download=False, **options):
+def load(
+    name: str, *, data_home: str | os.PathLike[str] | None = None, download: bool = False, **options: bool
+) -> Bunch:
     """Read a data set that has a card, after checking its files.
 
     Files are looked for as ``<home>/<name>/<file>`` with home the argument ``data_home``, then
@@ -215,7 +223,7 @@ def load(name, *, data_home=None, download=False, **options):
         )
     check_option(download, "download", [True, False])
 
-    def read(role):
+    def read(role: str) -> bytes:
         return read_role(card, role, data_home, download)[0]
 
     bunch = LOADERS[name](read, **options)
@@ -226,7 +234,7 @@ def load(name, *, data_home=None, download=False, **options):
     return bunch
 
 
-def _description(card):
+def _description(card: dict[str, Any]) -> str:
     lines = [card["title"], "=" * len(card["title"]), ""]
     lines += [f"{key}: {card[key]}" for key in ("rows", "features", "shift", "assumption", "licence", "source")]
     lines += ["", "Traps", "-----"] + [f"- {trap}" for trap in card["traps"]]

@@ -4,8 +4,11 @@ import csv
 import gzip
 import io
 import struct
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shiftfix.exceptions import ShiftDataError
 
@@ -13,12 +16,12 @@ GZIP_MAGIC = b"\x1f\x8b"
 IDX_UINT8 = 0x08
 
 
-def decompress(content):
+def decompress(content: bytes) -> bytes:
     """The bytes themselves, or what is inside when they are gzip."""
     return gzip.decompress(content) if content[:2] == GZIP_MAGIC else content
 
 
-def read_idx(content, name):
+def read_idx(content: bytes, name: str) -> NDArray[np.uint8]:
     """Array of unsigned bytes from an idx file, the format of MNIST.
 
     Layout: two zero bytes, one type code (0x08, unsigned byte), the number of dimensions, each size as a
@@ -61,7 +64,7 @@ def read_idx(content, name):
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
 
 
-def read_columns(content, numeric):
+def read_columns(content: bytes, numeric: Collection[str]) -> dict[str, NDArray[Any]]:
     """Columns of a comma separated table with a header.
 
     Parameters
@@ -86,6 +89,6 @@ def read_columns(content, numeric):
     return columns
 
 
-def read_numbers(content):
+def read_numbers(content: bytes) -> NDArray[np.float64]:
     """Float64 array of shape (n_rows, n_columns) from white-space separated numbers without a header."""
     return np.loadtxt(io.BytesIO(decompress(content)), ndmin=2)

@@ -1,8 +1,12 @@
 """What the plots share: axes on demand and colours that colour-blind readers can tell apart."""
 
-import numpy as np
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from shiftfix._validation import check_repeat_counts, import_optional
+import numpy as np
+from numpy.typing import NDArray
+
+from shiftfix._validation import import_optional
 
 # From the palette of Okabe & Ito (2008), "Color universal design": blue and vermilion differ in hue and in
 # lightness; what is drawn in them also differs in shape or line.
@@ -10,7 +14,7 @@ BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#666666"
 LONGEST_NAME = 28
 
 
-def get_axes(ax, size=(6.4, 4.0)):
+def get_axes(ax: Any, size: tuple[float, float] = (6.4, 4.0)) -> Any:
     """The axes given, or those of a new figure of ``size`` inches."""
     pyplot = import_optional("matplotlib.pyplot", "plots")
     if ax is None:
@@ -18,7 +22,7 @@ def get_axes(ax, size=(6.4, 4.0)):
     return ax
 
 
-def bin_edges(samples, n_bins):
+def bin_edges(samples: Sequence[NDArray[np.float64]], n_bins: int) -> NDArray[np.float64]:
     """Equal bins over all samples; one value gets a bin of width 1 around it."""
     least = min(sample.min() for sample in samples)
     most = max(sample.max() for sample in samples)
@@ -27,12 +31,7 @@ def bin_edges(samples, n_bins):
     return np.linspace(least, most, n_bins + 1)
 
 
-def row_counts(sample_weight, n_rows, name="sample_weight"):
-    """Repeat counts, see ``check_repeat_counts``."""
-    return check_repeat_counts(sample_weight, n_rows, name)
-
-
-def ratio_ticks(ax):
+def ratio_ticks(ax: Any) -> None:
     """Write an axis of log10 ratios as the ratios themselves: 0.1, 1, 10."""
     ticker = import_optional("matplotlib.ticker", "plots")
     low, high = ax.get_xlim()
@@ -51,13 +50,13 @@ def ratio_ticks(ax):
     ax.set_xlim(low, high)
 
 
-def name_ticks(ax, names):
+def name_ticks(ax: Any, names: Iterable[Any]) -> None:
     """Name the rows 0, 1, ... of an axis, long names shortened."""
     labels = [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in map(str, names)]
     ax.set_yticks(np.arange(len(labels)), labels, parse_math=False)
 
 
-def legend_above(ax, **options):
+def legend_above(ax: Any, **options: Any) -> Any:
     """Legend over the axes, where it hides no data."""
     return ax.legend(
         loc="lower left", bbox_to_anchor=(0, 1), fontsize="small", frameon=False, alignment="left", **options

@@ -1,11 +1,14 @@
 """Love plot: standardised mean differences before and after weighting."""
 
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import _num_samples
 
 from shiftfix._validation import check_count
 from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, name_ticks
-from shiftfix.weights import BALANCED, balance_table
+from shiftfix.weights import BALANCED, BalanceTable, balance_table
 
 
 class BalanceDisplay:
@@ -30,11 +33,11 @@ class BalanceDisplay:
         The entries drawn, worst first.
     """
 
-    def __init__(self, table):
+    def __init__(self, table: BalanceTable) -> None:
         self.table = table
 
     @classmethod
-    def from_table(cls, table, *, ax=None, top=15):
+    def from_table(cls, table: BalanceTable, *, ax: Any = None, top: int = 15) -> Self:
         """Draw the ``top`` worst entries of a BalanceTable, on ``ax`` or a new figure.
 
         Raises
@@ -45,7 +48,16 @@ class BalanceDisplay:
         return cls(table).plot(ax=ax, top=top)
 
     @classmethod
-    def from_weights(cls, X_source, X_target, weights, *, ax=None, top=15, **options):
+    def from_weights(
+        cls,
+        X_source: ArrayLike,
+        X_target: ArrayLike,
+        weights: ArrayLike,
+        *,
+        ax: Any = None,
+        top: int = 15,
+        **options: Any,
+    ) -> Self:
         """Compute the table and draw it.
 
         Parameters
@@ -72,15 +84,23 @@ class BalanceDisplay:
         return cls.from_table(balance_table(X_source, X_target, weights, **options), ax=ax, top=top)
 
     @classmethod
-    def from_estimator(cls, weighter, X_source, X_target, *, ax=None, top=15, **options):
-        """Draw the balance that the finished weights of a fitted weighter reach; see :meth:`from_weights`."""
-        # A cross-fitted weighter keeps out-of-fold weights of the rows it was fitted on.
-        weights = getattr(weighter, "source_weights_", None)
-        if weights is None or len(weights) != _num_samples(X_source):
+    def from_estimator(
+        cls, weighter: Any, X_source: ArrayLike, X_target: ArrayLike, *, ax: Any = None, top: int = 15, **options: Any
+    ) -> Self:
+        """Draw the balance that the finished weights of a fitted weighter reach; see :meth:`from_weights`.
+
+        As many rows as a cross-fitted weighter was fitted on are taken for those rows, and get the out-of-fold weights
+        it keeps.
+        """
+        # Of a cross-fitted weighter's own rows, the weights it keeps are out of fold.
+        cross_fitted = getattr(weighter, "cross_fitted_", False)
+        if cross_fitted and len(weighter.source_weights_) == _num_samples(X_source):
+            weights = weighter.source_weights_
+        else:
             weights = weighter.transform(X_source)
         return cls.from_weights(X_source, X_target, weights, ax=ax, top=top, **options)
 
-    def plot(self, ax=None, *, top=15):
+    def plot(self, ax: Any = None, *, top: int = 15) -> Self:
         """Draw the ``top`` worst entries, on ``ax`` or a new figure; returns self."""
         shown = self.table.worst(check_count(top, "top"))
         n = len(shown)

@@ -1,6 +1,10 @@
 """Losses per epoch of a network, weighted and not, and how much of the weights is left."""
 
+from collections.abc import Mapping
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._validation import import_optional
@@ -51,12 +55,14 @@ class LearningCurveDisplay:
         At a weight effect of 0.05, below which the weights hardly act any more.
     """
 
-    def __init__(self, history, *, best_epoch):
+    def __init__(self, history: dict[str, NDArray[np.float64]], *, best_epoch: NDArray[np.intp] | None) -> None:
         self.history = history
         self.best_epoch = best_epoch
 
     @classmethod
-    def from_history(cls, history, *, best_epoch=None, ax=None, weight_effect=False):
+    def from_history(
+        cls, history: Mapping[str, Any], *, best_epoch: Any = None, ax: Any = None, weight_effect: bool = False
+    ) -> Self:
         """Draw a history.
 
         Parameters
@@ -88,7 +94,7 @@ class LearningCurveDisplay:
         return cls(curves, best_epoch=best).plot(ax=ax, weight_effect=weight_effect)
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, weight_effect=False):
+    def from_estimator(cls, estimator: Any, *, ax: Any = None, weight_effect: bool = False) -> Self:
         """Draw the history of a fitted network.
 
         Parameters
@@ -118,48 +124,53 @@ class LearningCurveDisplay:
         best_epoch = getattr(estimator, "best_epoch_", None)
         return cls.from_history(estimator.history_, best_epoch=best_epoch, ax=ax, weight_effect=weight_effect)
 
-    def plot(self, ax=None, *, weight_effect=False):
+    def plot(self, ax: Any = None, *, weight_effect: bool = False) -> Self:
         """Draw, on ``ax`` (two of them with ``weight_effect=True``) or a new figure; returns self."""
         if weight_effect and "weight_effect" not in self.history:
             raise ShiftDataError(
                 f"The history holds {sorted(self.history)} and no 'weight_effect': drop weight_effect=True."
             )
         ax, effect_ax = _pair_of_axes(ax) if weight_effect else (_one_of_axes(ax), None)
-        self.lines_: dict = {}
-        self.member_lines_: dict = {}
-        self.best_lines_, self.limit_line_ = [], None
-        for name, key, color, marker in PAIRS:
-            for drawn, words, dashed in _curves(self.history, name, key):
-                self._draw(ax, drawn, color, marker, dashed=dashed, label=words)
-        if self.best_epoch is not None and "validation_loss" in self.history:
-            self._draw_best_epochs(ax)
-        n_epochs, n_members = _as_table(self.history["train_loss"]).shape
-        ax.set(xlabel="Epoch", ylabel="Loss per row")
-        legend_above(
-            ax, ncols=3, title=f"bold: mean of {n_members} members" if n_members > 1 else None, title_fontsize="small"
-        )
+        self.lines_: dict[str, Any] = {}
+        self.member_lines_: dict[str, list[Any]] = {}
+        self._draw_losses(ax)
+        self.best_lines_ = self._draw_best_epochs(ax)
+        n_members = _as_table(self.history["train_loss"]).shape[1]
+        title = f"bold: mean of {n_members} members" if n_members > 1 else None
+        legend_above(ax, ncols=3, title=title, title_fontsize="small")
+        self.limit_line_ = None if effect_ax is None else self._draw_weight_effect(effect_ax)
         if effect_ax is not None:
-            self._draw(effect_ax, "weight_effect", BLUE, None, dashed=False, label="_weight effect")
-            self.limit_line_ = effect_ax.axhline(
-                INACTIVE_WEIGHT_EFFECT,
-                color=GREY,
-                linestyle="--",
-                linewidth=1,
-                label=f"below {INACTIVE_WEIGHT_EFFECT} the weights hardly act any more",
-            )
-            effect_ax.set(xlabel="Epoch", ylabel="Weight effect")
-            effect_ax.set_yscale("log")
-            effect_ax.legend(loc="upper right", fontsize="small", frameon=False)
             ax.set_xlabel("")
         ticker = import_optional("matplotlib.ticker", "plots")
         for each in (ax, effect_ax):
             if each is not None:
-                each.set_xlim(0.5, n_epochs + 0.5)
+                each.set_xlim(0.5, len(self.history["train_loss"]) + 0.5)
                 each.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
         self.ax_, self.weight_effect_ax_, self.figure_ = ax, effect_ax, ax.figure
         return self
 
-    def _draw(self, ax, key, color, marker, *, dashed, label):
+    def _draw_losses(self, ax: Any) -> None:
+        for name, key, color, marker in PAIRS:
+            for drawn, words, dashed in _curves(self.history, name, key):
+                self._draw(ax, drawn, color, marker, dashed=dashed, label=words)
+        ax.set(xlabel="Epoch", ylabel="Loss per row")
+
+    def _draw_weight_effect(self, ax: Any) -> Any:
+        """Draw the weight effect; returns the line below which the weights hardly act."""
+        self._draw(ax, "weight_effect", BLUE, None, dashed=False, label="_weight effect")
+        limit = ax.axhline(
+            INACTIVE_WEIGHT_EFFECT,
+            color=GREY,
+            linestyle="--",
+            linewidth=1,
+            label=f"below {INACTIVE_WEIGHT_EFFECT} the weights hardly act any more",
+        )
+        ax.set(xlabel="Epoch", ylabel="Weight effect")
+        ax.set_yscale("log")
+        ax.legend(loc="upper right", fontsize="small", frameon=False)
+        return limit
+
+    def _draw(self, ax: Any, key: str, color: str, marker: str | None, *, dashed: bool, label: str) -> None:
         """Draw one entry of the history: a line, or thin ones and their mean."""
         values = self.history[key]
         epochs = np.arange(1, len(values) + 1)
@@ -187,17 +198,19 @@ class LearningCurveDisplay:
             label=label,
         )
 
-    def _draw_best_epochs(self, ax):
+    def _draw_best_epochs(self, ax: Any) -> list[Any]:
         """Vertical lines, one per distinct epoch, of which the first is named."""
-        epochs = np.unique(self.best_epoch)
-        label = f"best epoch: {epochs[0]}" if len(epochs) == 1 else f"best epochs: {epochs[0]} to {epochs[-1]}"
-        for epoch in epochs:
-            line = ax.axvline(epoch, color=GREY, linestyle=":", linewidth=1.4, zorder=1, label=label)
-            self.best_lines_.append(line)
-            label = "_other best epochs"
+        lines = []
+        if self.best_epoch is not None and "validation_loss" in self.history:
+            epochs = np.unique(self.best_epoch)
+            label = f"best epoch: {epochs[0]}" if len(epochs) == 1 else f"best epochs: {epochs[0]} to {epochs[-1]}"
+            for epoch in epochs:
+                lines.append(ax.axvline(epoch, color=GREY, linestyle=":", linewidth=1.4, zorder=1, label=label))
+                label = "_other best epochs"
+        return lines
 
 
-def _curves(history, name, key):
+def _curves(history: Mapping[str, Any], name: str, key: str) -> list[tuple[str, str, bool]]:
     """What to draw of a pair of losses: (key, words of the legend, whether it is dashed) of each line."""
     other = f"{key}_unweighted"
     if key not in history:
@@ -209,30 +222,17 @@ def _curves(history, name, key):
     return [(key, f"{name}, weighted", False), (other, f"{name}, unweighted", True)]
 
 
-def _as_table(values):
+def _as_table(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Values with a column per network, shape (n_epochs, n_members)."""
     return values.reshape(len(values), -1)
 
 
-def _check_history(history):
+def _check_history(history: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
     """The entries that can be drawn as arrays of one number of epochs, losses of one shape."""
-    found = list(history)
-    if "train_loss" not in found:
-        raise ShiftDataError(f"The history holds {found} and no 'train_loss': pass the loss of each epoch.")
+    if "train_loss" not in history:
+        raise ShiftDataError(f"The history holds {list(history)} and no 'train_loss': pass the loss of each epoch.")
     keys = [key + tail for _, key, _, _ in PAIRS for tail in ("", "_unweighted")]
-    curves = {}
-    for key in [*keys, "weight_effect"]:
-        if key not in history:
-            continue
-        try:
-            values = np.asarray(history[key], dtype=np.float64)
-        except (ValueError, TypeError) as error:
-            raise ShiftDataError(f"history[{key!r}] cannot be read as numbers ({error}).") from error
-        if values.ndim not in (1, 2) or values.size == 0:
-            raise ShiftDataError(
-                f"history[{key!r}] has shape {values.shape}: pass a number per epoch, or one per epoch and member."
-            )
-        curves[key] = values
+    curves = {key: _check_curve(history[key], key) for key in [*keys, "weight_effect"] if key in history}
     shape = curves["train_loss"].shape
     for key, values in curves.items():
         same = len(values) == shape[0] if key == "weight_effect" else values.shape == shape
@@ -244,7 +244,20 @@ def _check_history(history):
     return curves
 
 
-def _check_best_epoch(best_epoch, n_epochs, n_members):
+def _check_curve(values: Any, key: str) -> NDArray[np.float64]:
+    """One entry of a history: a number per epoch, or per epoch and member."""
+    try:
+        curve = np.asarray(values, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise ShiftDataError(f"history[{key!r}] cannot be read as numbers ({error}).") from error
+    if curve.ndim not in (1, 2) or curve.size == 0:
+        raise ShiftDataError(
+            f"history[{key!r}] has shape {curve.shape}: pass a number per epoch, or one per epoch and member."
+        )
+    return curve
+
+
+def _check_best_epoch(best_epoch: Any, n_epochs: int, n_members: int) -> NDArray[np.intp]:
     """Best epochs as an array of whole numbers between 1 and n_epochs, one or one per member."""
     epochs = np.atleast_1d(best_epoch)
     whole = epochs.dtype.kind in "iu" and epochs.ndim == 1 and len(epochs) in (1, n_members)
@@ -256,13 +269,13 @@ def _check_best_epoch(best_epoch, n_epochs, n_members):
     return epochs
 
 
-def _one_of_axes(ax):
+def _one_of_axes(ax: Any) -> Any:
     if np.size(ax) != 1:
         raise ShiftDataError(f"ax holds {np.size(ax)} axes: pass one, or two with weight_effect=True.")
     return get_axes(ax)
 
 
-def _pair_of_axes(ax):
+def _pair_of_axes(ax: Any) -> Any:
     """The two axes given, or those of a new figure, one above the other on one x axis."""
     if ax is None:
         pyplot = import_optional("matplotlib.pyplot", "plots")

@@ -1,10 +1,13 @@
 """Log ratios of the source rows against those of the target rows."""
 
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score
 
-from shiftfix._validation import check_count, check_vector
-from shiftfix.display._axes import BLUE, GREY, VERMILION, bin_edges, get_axes, legend_above, ratio_ticks, row_counts
+from shiftfix._validation import check_count, check_repeat_counts, check_vector
+from shiftfix.display._axes import BLUE, GREY, VERMILION, bin_edges, get_axes, legend_above, ratio_ticks
 from shiftfix.weights import EQUAL_TO
 
 LOG_10 = np.log(10)
@@ -42,15 +45,15 @@ class OverlapDisplay:
 
     def __init__(
         self,
-        log_ratio_source,
-        log_ratio_target,
+        log_ratio_source: NDArray[np.float64],
+        log_ratio_target: NDArray[np.float64],
         *,
-        log_clip,
-        counts_source,
-        counts_target,
-        domain_auc,
-        target_clipped_share,
-    ):
+        log_clip: float,
+        counts_source: NDArray[np.float64],
+        counts_target: NDArray[np.float64],
+        domain_auc: float,
+        target_clipped_share: float,
+    ) -> None:
         self.log_ratio_source = log_ratio_source
         self.log_ratio_target = log_ratio_target
         self.log_clip = log_clip
@@ -62,15 +65,15 @@ class OverlapDisplay:
     @classmethod
     def from_arrays(
         cls,
-        log_ratio_source,
-        log_ratio_target,
+        log_ratio_source: ArrayLike,
+        log_ratio_target: ArrayLike,
         *,
-        log_clip=np.inf,
-        sample_weight_source=None,
-        sample_weight_target=None,
-        ax=None,
-        bins=40,
-    ):
+        log_clip: float = np.inf,
+        sample_weight_source: ArrayLike | None = None,
+        sample_weight_target: ArrayLike | None = None,
+        ax: Any = None,
+        bins: int = 40,
+    ) -> Self:
         """Draw log ratios.
 
         Parameters
@@ -99,8 +102,8 @@ class OverlapDisplay:
         """
         source = check_vector(log_ratio_source, "log_ratio_source")
         target = check_vector(log_ratio_target, "log_ratio_target")
-        counts_source = row_counts(sample_weight_source, source.size, "sample_weight_source")
-        counts_target = row_counts(sample_weight_target, target.size, "sample_weight_target")
+        counts_source = check_repeat_counts(sample_weight_source, source.size, "sample_weight_source")
+        counts_target = check_repeat_counts(sample_weight_target, target.size, "sample_weight_target")
         source, counts_source = source[counts_source > 0], counts_source[counts_source > 0]
         target, counts_target = target[counts_target > 0], counts_target[counts_target > 0]
         reach = log_clip if np.isfinite(log_clip) else source.max()
@@ -124,15 +127,15 @@ class OverlapDisplay:
     @classmethod
     def from_estimator(
         cls,
-        weighter,
-        X_source,
-        X_target,
+        weighter: Any,
+        X_source: ArrayLike,
+        X_target: ArrayLike,
         *,
-        sample_weight_source=None,
-        sample_weight_target=None,
-        ax=None,
-        bins=40,
-    ):
+        sample_weight_source: ArrayLike | None = None,
+        sample_weight_target: ArrayLike | None = None,
+        ax: Any = None,
+        bins: int = 40,
+    ) -> Self:
         """Draw the log ratios of a fitted weighter at source and target rows.
 
         Parameters
@@ -165,7 +168,7 @@ class OverlapDisplay:
             bins=bins,
         )
 
-    def plot(self, ax=None, *, bins=40):
+    def plot(self, ax: Any = None, *, bins: int = 40) -> Self:
         """Draw, on ``ax`` or a new figure; returns self."""
         bins = check_count(bins, "bins")
         ax = get_axes(ax)

@@ -1,8 +1,10 @@
 """Class shares of the source, those estimated for the target, and the true ones where they are known."""
 
 import textwrap
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._validation import check_class_order, check_count, check_labels, check_matrix, check_number, check_prior
 from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, legend_above, name_ticks
@@ -44,7 +46,17 @@ class PriorDisplay:
         Positions in ``classes`` of the rows drawn, the largest change first.
     """
 
-    def __init__(self, source_prior, target_prior, *, interval, true_prior, classes, level, note):
+    def __init__(
+        self,
+        source_prior: NDArray[np.float64],
+        target_prior: NDArray[np.float64],
+        *,
+        interval: NDArray[np.float64] | None,
+        true_prior: NDArray[np.float64] | None,
+        classes: NDArray[Any],
+        level: float,
+        note: str,
+    ) -> None:
         self.source_prior = source_prior
         self.target_prior = target_prior
         self.interval = interval
@@ -56,17 +68,17 @@ class PriorDisplay:
     @classmethod
     def from_priors(
         cls,
-        source_prior,
-        target_prior,
+        source_prior: ArrayLike,
+        target_prior: ArrayLike,
         *,
-        interval=None,
-        true_prior=None,
-        classes=None,
-        level=0.95,
-        note="",
-        ax=None,
-        top=30,
-    ):
+        interval: ArrayLike | None = None,
+        true_prior: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        level: float = 0.95,
+        note: str = "",
+        ax: Any = None,
+        top: int = 30,
+    ) -> Self:
         """Draw priors.
 
         Parameters
@@ -108,22 +120,24 @@ class PriorDisplay:
                 check_class_order(values, name, classes)
         p = check_prior(source_prior, "source_prior")
         q = check_prior(target_prior, "target_prior", len(p))
-        if interval is not None:
-            interval = check_matrix(interval, "interval")
-            ordered = interval.shape == (len(p), 2) and (interval[:, 0] <= interval[:, 1]).all()
-            if not ordered or (interval < 0).any() or (interval > 1).any():
-                raise ShiftDataError(
-                    f"interval has shape {interval.shape}: pass a lower and an upper end per class, shape "
-                    f"{(len(p), 2)}, within [0, 1] and in this order."
-                )
+        bounds = None if interval is None else _check_interval(interval, len(p))
         truth = None if true_prior is None else check_prior(true_prior, "true_prior", len(p))
         labels = np.arange(len(p)) if classes is None else check_labels(classes, "classes", len(p), of="classes")
         check_number(level, "level", above=0, below=1)
-        display = cls(p, q, interval=interval, true_prior=truth, classes=labels, level=level, note=note)
+        display = cls(p, q, interval=bounds, true_prior=truth, classes=labels, level=level, note=note)
         return display.plot(ax=ax, top=top)
 
     @classmethod
-    def from_estimator(cls, prior, *, true_prior=None, classes=None, level=0.95, ax=None, top=30):
+    def from_estimator(
+        cls,
+        prior: Any,
+        *,
+        true_prior: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        level: float = 0.95,
+        ax: Any = None,
+        top: int = 30,
+    ) -> Self:
         """Draw a fitted prior estimator: its prior, its interval, and whether either is to be believed.
 
         Parameters
@@ -155,7 +169,8 @@ class PriorDisplay:
         source = getattr(prior, "prior", prior)
         if prior is not model and not hasattr(prior, "target_prior_"):
             # The confusion matrix was singular, so there is no estimate; the classifier goes on with its source prior.
-            interval, target, note = None, model.target_prior_, "not identified: the scores do not tell classes apart"
+            source, interval, target = model, None, model.target_prior_
+            note = "not identified: the scores do not tell classes apart"
         else:
             interval = prior.interval(level)
             target, note = prior.target_prior_, _reservation(prior)
@@ -173,7 +188,7 @@ class PriorDisplay:
             top=top,
         )
 
-    def plot(self, ax=None, *, top=30):
+    def plot(self, ax: Any = None, *, top: int = 30) -> Self:
         """Draw the ``top`` largest changes, on ``ax`` or a new figure; returns self."""
         # Rounded, so that of two classes, whose changes are equal, the first is always on top.
         change = np.round(np.abs(self.target_prior - self.source_prior), 12)
@@ -216,7 +231,19 @@ class PriorDisplay:
         return self
 
 
-def _reservation(prior):
+def _check_interval(interval: ArrayLike, n_classes: int) -> NDArray[np.float64]:
+    """Lower and upper ends within [0, 1], shape (n_classes, 2)."""
+    bounds = check_matrix(interval, "interval")
+    ordered = bounds.shape == (n_classes, 2) and (bounds[:, 0] <= bounds[:, 1]).all()
+    if not ordered or (bounds < 0).any() or (bounds > 1).any():
+        raise ShiftDataError(
+            f"interval has shape {bounds.shape}: pass a lower and an upper end per class, shape "
+            f"{(n_classes, 2)}, within [0, 1] and in this order."
+        )
+    return bounds
+
+
+def _reservation(prior: Any) -> str:
     """What to know of a fitted estimate before believing it; "" for nothing."""
     if getattr(prior, "shrunk_", False):
         return (

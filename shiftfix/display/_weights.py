@@ -1,9 +1,12 @@
 """Histogram of weights on a logarithmic axis."""
 
-import numpy as np
+from typing import Any, Self
 
-from shiftfix._validation import check_count, check_weights
-from shiftfix.display._axes import BLUE, VERMILION, bin_edges, get_axes, legend_above, ratio_ticks, row_counts
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shiftfix._validation import check_count, check_repeat_counts, check_weights
+from shiftfix.display._axes import BLUE, VERMILION, bin_edges, get_axes, legend_above, ratio_ticks
 from shiftfix.weights import clip_threshold, clip_weights, effective_sample_size, exceeds
 
 LOG_10 = np.log(10)
@@ -34,14 +37,25 @@ class WeightDisplay:
     clip_line_ : Line2D or None
     """
 
-    def __init__(self, weights, *, clip, effective_size, counts):
+    def __init__(
+        self, weights: NDArray[np.float64], *, clip: float, effective_size: float, counts: NDArray[np.float64]
+    ) -> None:
         self.weights = weights
         self.clip = clip
         self.effective_size = effective_size
         self.counts = counts
 
     @classmethod
-    def from_weights(cls, weights, *, clip=None, min_ess=100, sample_weight=None, ax=None, bins=40):
+    def from_weights(
+        cls,
+        weights: ArrayLike,
+        *,
+        clip: str | float | None = None,
+        min_ess: float = 100,
+        sample_weight: ArrayLike | None = None,
+        ax: Any = None,
+        bins: int = 40,
+    ) -> Self:
         """Draw weights.
 
         Parameters
@@ -70,14 +84,23 @@ class WeightDisplay:
             When matplotlib is not installed.
         """
         w = check_weights(weights)
-        counts = row_counts(sample_weight, w.size)
+        counts = check_repeat_counts(sample_weight, w.size)
         threshold = clip_threshold(w, clip, sample_weight=counts, min_ess=min_ess)
         clipped = clip_weights(w, clip if clip == "pareto" else threshold, sample_weight=counts)
         size = effective_sample_size(clipped, sample_weight=counts)
         return cls(w, clip=threshold, effective_size=size, counts=counts).plot(ax=ax, bins=bins)
 
     @classmethod
-    def from_estimator(cls, weighter, X_source, X_target=None, *, sample_weight_source=None, ax=None, bins=40):
+    def from_estimator(
+        cls,
+        weighter: Any,
+        X_source: ArrayLike,
+        X_target: Any = None,
+        *,
+        sample_weight_source: ArrayLike | None = None,
+        ax: Any = None,
+        bins: int = 40,
+    ) -> Self:
         """Draw the raw weights of a fitted weighter at source rows, and its clip.
 
         Parameters
@@ -105,7 +128,7 @@ class WeightDisplay:
         weights = np.exp(weighter.log_ratio(X_source))
         return cls.from_weights(weights, clip=clip, sample_weight=sample_weight_source, ax=ax, bins=bins)
 
-    def plot(self, ax=None, *, bins=40):
+    def plot(self, ax: Any = None, *, bins: int = 40) -> Self:
         """Draw, on ``ax`` or a new figure; returns self. Rows of weight 0 are counted in the legend."""
         bins = check_count(bins, "bins")
         ax = get_axes(ax)

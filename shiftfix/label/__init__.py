@@ -18,11 +18,13 @@
 from shiftfix.label._bbse import BBSE
 from shiftfix.label._calibration import ScoreCalibrator
 from shiftfix.label._confusion import confusion_matrices
+from shiftfix.label._fit_test import LabelShiftTest, label_shift_test
+from shiftfix.label._gmm import GMM
 from shiftfix.label._implied_prior import prior_of_scores
 from shiftfix.label._mlls import MLLS
-from shiftfix.label._moments import GMM, LabelShiftTest, label_shift_test
 from shiftfix.label._online import OnlinePrior
 from shiftfix.label._posterior import adjust_proba
+from shiftfix.label._posterior import unadjusted_threshold as unadjusted_threshold  # for ``corrected``
 from shiftfix.label._rlls import RLLS
 from shiftfix.label._shift_test import mean_score_test
 

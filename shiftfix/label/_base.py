@@ -3,60 +3,174 @@
 Assumes p(x | y) is shared and only p(y) moves. Notation: p source prior, q target prior, w = q / p.
 """
 
-import warnings
 from abc import ABCMeta, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from shiftfix._blocks import row_blocks
-from shiftfix._validation import (
-    check_class_order,
-    check_number,
-    check_option,
-    check_repeat_counts,
-    check_scores,
-)
-from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, ShiftDataError
-from shiftfix.label._calibration import CALIBRATIONS, calibrate, choose_calibration, fit_calibration
-from shiftfix.label._confusion import check_predictions, confounded_classes, joint_and_conditional
-from shiftfix.label._identification import GATE_LEVEL, suggest_merge, tells_the_prior
-from shiftfix.label._implied_prior import CALIBRATION_SIGMAS, calibration_in_the_large, implied_prior
-from shiftfix.label._labels import check_as_many, class_counts, class_positions
+from shiftfix._validation import check_class_order, check_number, check_option, check_scores
+from shiftfix._verdict import Verdict, tell
+from shiftfix.exceptions import PoorIdentificationWarning, ShiftDataError
+from shiftfix.label._identification import Identification, identify, prior_verdict, shows_no_shift
+from shiftfix.label._implied_prior import PriorFrom
+from shiftfix.label._labels import positions_among
+from shiftfix.label._likelihood import CALIBRATIONS, CalibrationKind
 from shiftfix.label._posterior import proba_at_prior, unadjusted_threshold
-from shiftfix.label._shift_test import mean_score_test
+from shiftfix.label._shift_test import mean_score_p_value
+from shiftfix.label._source import (
+    CalibrationOption,
+    ScoreKind,
+    Source,
+    SourceScores,
+    TargetScores,
+    learn_source,
+    read_source,
+    read_target,
+)
 
-# Classes that a message names one by one.
-MOST_NAMED = 50
+
+class Learned(NamedTuple):
+    """What one method learns from the source beyond what all do.
+
+    Attributes
+    ----------
+    own : object
+        What ``_estimate`` of the method needs; None for nothing.
+    facts : mapping of str to object
+        Learned attributes of the method, by their public names.
+    """
+
+    own: Any = None
+    facts: Mapping[str, Any] = {}
+
+
+class Estimate(NamedTuple):
+    """Target prior by one method.
+
+    Attributes
+    ----------
+    prior : ndarray of shape (n_classes,)
+        q, on the simplex.
+    covariance : ndarray of shape (n_classes, n_classes)
+        Sampling covariance.
+    cautious_covariance : ndarray of shape (n_classes, n_classes)
+        The same, allowing for events too rare to show in the samples.
+    facts : mapping of str to object
+        Learned attributes of the method, by their public names.
+    """
+
+    prior: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    cautious_covariance: NDArray[np.float64]
+    facts: Mapping[str, Any] = {}
+
+
+class JudgedEstimate(NamedTuple):
+    """An estimate, and what it is worth.
+
+    Attributes
+    ----------
+    estimate : Estimate
+    identification : Identification
+    shift_p_value : float or None
+        Of the test of equal mean scores; None when nothing depends on it.
+    """
+
+    estimate: Estimate
+    identification: Identification
+    shift_p_value: float | None
+
+
+def normal_interval(prior: NDArray[np.float64], covariance: NDArray[np.float64], level: float) -> NDArray[np.float64]:
+    """Normal approximation of confidence intervals of a prior, cut to [0, 1]; shape (n_classes, 2)."""
+    half = norm.ppf((1 + level) / 2) * np.sqrt(np.diag(covariance))
+    return np.clip(np.column_stack([prior - half, prior + half]), 0, 1)
+
+
+def shift_p_value(source: TargetScores, target: TargetScores) -> float:
+    """Test of equal mean scores of two samples of checked rows; a float."""
+    # Calibrated or in float32, rows sum to 1 up to rounding only.
+    rows = [np.asarray(scores, dtype=np.float64) for scores in (source.scores, target.scores)]
+    first, second = (scores / scores.sum(axis=1)[:, np.newaxis] for scores in rows)
+    # The same data shall always get the same answer, so the permutations are fixed.
+    return mean_score_p_value(first, second, source.counts, target.counts, rng=np.random.default_rng(0))
+
+
+def _warn_unless_identified(identification: Identification) -> None:
+    """Warn, at the line that called ``fit`` or ``update``, unless the estimate is worth using."""
+    if not identification.identified:
+        warning = PoorIdentificationWarning(f"The scores do not tell the target prior: {identification.reason}.")
+        tell(warning, stacklevel=3)
 
 
 class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
-    """Estimator of the target prior from black-box scores; see the subclasses for methods."""
+    """Estimator of the target prior from black-box scores; see the subclasses for methods.
+
+    A method learns from the source in ``_fit_source`` and estimates in ``_estimate``. Both return what they find;
+    attributes are set by ``fit`` and ``update`` alone, once nothing can fail any more.
+    """
+
+    calibration: CalibrationOption
+    shrink: Literal["significance"] | None
+
+    classes_: NDArray[Any]
+    source_prior_: NDArray[np.float64]
+    target_prior_: NDArray[np.float64]
+    class_weight_: NDArray[np.float64]
+    score_prior_: NDArray[np.float64]
+    calibration_: CalibrationKind
+    calibration_scale_: NDArray[np.float64]
+    calibration_bias_: NDArray[np.float64]
+    shift_p_value_: float | None
+    shrunk_: bool
+    joint_confusion_: NDArray[np.float64]
+    conditional_confusion_: NDArray[np.float64]
+    condition_number_: float
+    smallest_singular_value_: float
+    identified_: bool
+    reason_: str
+    verdict_: Verdict
+    prior_covariance_: NDArray[np.float64]
+
+    # Kept between ``fit`` and ``update``: what was learned from the source, by all methods and by this one.
+    _source: Source
+    _learned: Any
+    # Calibrated source rows for the test behind ``shrink``; None without it.
+    _gate_sample: TargetScores | None
+    # Rows before the calibration, kept uncopied where intervals come from resampling them; None elsewhere.
+    _source_sample: SourceScores | None
+    _target_sample: TargetScores | None
+    # The estimate itself, also where the source prior stands in for it.
+    _estimated_prior: NDArray[np.float64]
+    _cautious_covariance: NDArray[np.float64]
+
+    # Where the score prior comes from when neither the calibration nor the scores say otherwise.
+    _usual_prior_from: PriorFrom = "frequency"
 
     @abstractmethod
-    def _fit_source(self, scores, class_index, sample_weight, raw):
-        """Learn from calibrated source scores and class indices; ``raw`` are the scores before calibration."""
+    def _fit_source(self, source: Source, sample: SourceScores, raw: NDArray[Any]) -> Learned:
+        """Learn from calibrated source rows; ``raw`` are the scores before calibration."""
 
     @abstractmethod
-    def _estimate(self, scores, sample_weight, raw):
-        """Return from calibrated (and raw) target scores the target prior, its covariance, and a cautious covariance.
-
-        The cautious one allows for events too rare to show in the samples.
-        """
+    def _estimate(self, source: Source, learned: Any, target: TargetScores, raw: NDArray[Any]) -> Estimate:
+        """Target prior from calibrated target rows; ``learned`` is the ``own`` of ``_fit_source``."""
 
     def fit(
         self,
-        scores_source,
-        y_source,
-        scores_target,
+        scores_source: ArrayLike,
+        y_source: ArrayLike,
+        scores_target: ArrayLike,
         *,
-        classes=None,
-        sample_weight_source=None,
-        sample_weight_target=None,
-    ):
-        """Estimate the target prior.
+        classes: ArrayLike | None = None,
+        sample_weight_source: ArrayLike | None = None,
+        sample_weight_target: ArrayLike | None = None,
+    ) -> Self:
+        """Estimate the target prior. A fit that fails leaves the estimator as it was.
 
         Parameters
         ----------
@@ -90,62 +204,21 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
             When ``identified_`` comes out False.
         """
         self._check_settings()
-        classes, class_index = class_positions(y_source, "y_source", classes)
-        counts, totals = class_counts(class_index, sample_weight_source, classes, "y_source")
-        if np.ndim(scores_source) == 2 and np.shape(scores_source)[1] > len(classes):
-            raise ShiftDataError(
-                f"scores_source has {np.shape(scores_source)[1]} columns, and y_source holds only the {len(classes)} "
-                f"classes {classes.tolist()}: how a class is scored can only be learned from rows of it. Collect rows "
-                "of the missing classes, or leave their columns out."
-            )
-        scores = self._check_scores(scores_source, "scores_source", classes)
-        check_as_many(class_index, scores, "y_source", "scores_source")
-        self.classes_ = classes
-        self.source_prior_ = totals / totals.sum()
-        kind = self.calibration
-        if kind == "auto":
-            kind, _ = choose_calibration(scores, class_index, counts)
-        self.calibration_ = kind
-        self.calibration_scale_, self.calibration_bias_ = fit_calibration(scores, class_index, counts, kind)
-        raw, scores = scores, self._calibrated(scores)
-        self._other_prior = self._comes_from_another_prior(scores, class_index, counts)
-        self.score_prior_ = implied_prior(scores, class_index, counts) if self._other_prior else self.source_prior_
-        self._learn_confusion(scores, class_index, counts)
-        self._fit_source(scores, class_index, counts, raw)
-        self._gate_sample = (scores, counts) if self.shrink == "significance" else None
-        return self.update(scores_target, sample_weight_target=sample_weight_target)
+        kind = self._reads()
+        labels, given = read_source(scores_source, y_source, classes, sample_weight_source, kind)
+        given_target = read_target(scores_target, labels, sample_weight_target, kind)
+        source, sample = learn_source(
+            given, labels, kind=kind, calibration=self.calibration, prior_from=self._usual_prior_from
+        )
+        learned = self._fit_source(source, sample, given.scores)
+        gate = TargetScores(sample.scores, sample.counts) if self.shrink == "significance" else None
+        outcome = self._outcome(source, learned.own, gate, given_target)
+        self._set_source(source, learned, gate, given)
+        self._set_outcome(outcome, given_target)
+        _warn_unless_identified(outcome.identification)
+        return self
 
-    def _calibrated(self, scores):
-        """Checked scores after the calibration."""
-        if self.calibration_ == "none":
-            return scores
-        return calibrate(scores, self.calibration_scale_, self.calibration_bias_)
-
-    def _comes_from_another_prior(self, scores, class_index, sample_weight):
-        """Whether calibrated scores clearly imply another prior than the class frequencies."""
-        # A bias makes the mean score equal the frequencies; scores of 0 and 1 only imply no prior at all.
-        if self.calibration_ in ("bcts", "vector"):
-            return False
-        if not any(((scores[rows] > 0) & (scores[rows] < 1)).any() for rows in row_blocks(*scores.shape)):
-            return False
-        return calibration_in_the_large(scores, class_index, sample_weight) > CALIBRATION_SIGMAS
-
-    def _learn_confusion(self, scores, class_index, sample_weight):
-        """Set the confusion matrices and what they tell of identifiability."""
-        self.joint_confusion_, self.conditional_confusion_ = joint_and_conditional(scores, class_index, sample_weight)
-        groups = confounded_classes(self.conditional_confusion_)
-        if groups:
-            named = [self.classes_[group].tolist() for group in groups]
-            raise NotIdentifiedError(
-                f"The confusion matrix is singular: the scores do not tell apart {' nor '.join(map(str, named))}, so "
-                "their priors are not identified. Use a classifier that separates them, or merge them into one class.",
-                named,
-            )
-        singular = np.linalg.svd(self.joint_confusion_, compute_uv=False)
-        self.smallest_singular_value_ = float(singular[-1])
-        self.condition_number_ = float(singular[0] / singular[-1])
-
-    def update(self, scores_target, *, sample_weight_target=None):
+    def update(self, scores_target: ArrayLike, *, sample_weight_target: ArrayLike | None = None) -> Self:
         """Estimate the prior of a new target batch, with what was learned from the source kept.
 
         Parameters
@@ -167,51 +240,60 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         PoorIdentificationWarning
             When ``identified_`` comes out False.
         """
-        check_is_fitted(self, "_gate_sample")  # set last: a fit that found the classes confounded is none
-        scores = self._check_scores(scores_target, "scores_target", self.classes_)
-        counts = check_repeat_counts(sample_weight_target, len(scores), "sample_weight_target")
-        raw, scores = scores, self._calibrated(scores)
-        self._estimated_prior, self.prior_covariance_, self._cautious_covariance = self._estimate(scores, counts, raw)
-        self.shift_p_value_ = self._shift_p_value(scores, counts)
-        self.shrunk_ = self.shift_p_value_ is not None and self.shift_p_value_ >= GATE_LEVEL
-        self.target_prior_ = self.source_prior_ if self.shrunk_ else self._estimated_prior
-        self.class_weight_ = self.target_prior_ / self.source_prior_
-        self._judge()
+        check_is_fitted(self, "_source")
+        given = read_target(scores_target, self._source.classes, sample_weight_target, self._source.kind)
+        outcome = self._outcome(self._source, self._learned, self._gate_sample, given)
+        self._set_outcome(outcome, given)
+        _warn_unless_identified(outcome.identification)
         return self
 
-    def _shift_p_value(self, scores, sample_weight):
-        """Test of equal mean scores in source and target; None when nothing depends on it."""
-        if self._gate_sample is None:
-            return None
-        source, source_weight = self._gate_sample
-        # The same data shall always get the same answer, so the permutations are fixed.
-        return mean_score_test(
-            source, scores, sample_weight_source=source_weight, sample_weight_target=sample_weight, random_state=0
+    def _outcome(self, source: Source, learned: Any, gate: TargetScores | None, given: TargetScores) -> JudgedEstimate:
+        """The estimate of a target batch, and what it is worth; sets nothing."""
+        target = TargetScores(source.calibrated(given.scores), given.counts)
+        estimate = self._estimate(source, learned, target, given.scores)
+        return JudgedEstimate(
+            estimate,
+            identify(estimate.prior, source.prior, estimate.cautious_covariance, source.classes),
+            None if gate is None else shift_p_value(gate, target),
         )
 
-    def _judge(self):
-        """Set identified_ and reason_, and warn when the estimate is not worth using."""
-        q, p, covariance = self._estimated_prior, self.source_prior_, self._cautious_covariance
-        self.identified_ = tells_the_prior(q, p, covariance)
-        self.reason_ = ""
-        if self.identified_:
-            return
-        error = np.sqrt(np.diag(covariance))
-        groups = [self.classes_[group].tolist() for group in suggest_merge(q, p, covariance)]
-        merge = f"merge {' and '.join(map(str, groups))} into one class" if groups else "merge classes"
-        if sum(map(len, groups)) > MOST_NAMED:
-            merge = f"merge classes, {sum(map(len, groups))} of them into {len(groups)}"
-        self.reason_ = (
-            f"standard errors are up to {error.max():.2f} (class {self.classes_.tolist()[error.argmax()]!r}), and "
-            f"the estimate cannot be told from the source prior; use a better classifier or more rows, or {merge}"
-        )
-        warnings.warn(
-            f"The scores do not tell the target prior: {self.reason_}.",
-            PoorIdentificationWarning,
-            stacklevel=3,
-        )
+    def _set_source(self, source: Source, learned: Learned, gate: TargetScores | None, given: SourceScores) -> None:
+        """Set what was learned from the source."""
+        self._source, self._learned, self._gate_sample = source, learned.own, gate
+        self._source_sample = given if self._keeps_rows() else None
+        self.classes_, self.source_prior_, self.score_prior_ = source.classes, source.prior, source.score_prior
+        self.calibration_ = source.calibration
+        self.calibration_scale_, self.calibration_bias_ = source.scale, source.bias
+        self.joint_confusion_, self.conditional_confusion_ = source.joint, source.conditional
+        self.smallest_singular_value_ = source.smallest_singular_value
+        self.condition_number_ = source.condition_number
+        self._set_facts(learned.facts)
 
-    def interval(self, level=0.95, *, of="prior", progress=False):
+    def _set_outcome(self, outcome: JudgedEstimate, given: TargetScores) -> None:
+        """Set what was found for a target batch."""
+        estimate, identification, p_value = outcome
+        self._target_sample = given if self._keeps_rows() else None
+        self._estimated_prior, self._cautious_covariance = estimate.prior, estimate.cautious_covariance
+        self.prior_covariance_ = estimate.covariance
+        self.shift_p_value_, self.shrunk_ = p_value, shows_no_shift(p_value)
+        self.target_prior_ = self.source_prior_ if self.shrunk_ else estimate.prior
+        self.class_weight_ = self.target_prior_ / self.source_prior_
+        self.identified_, self.reason_ = identification.identified, identification.reason
+        self.verdict_ = prior_verdict(identification, p_value)
+        self._set_facts(estimate.facts)
+
+    def _set_facts(self, facts: Mapping[str, Any]) -> None:
+        """Set the learned attributes of one method."""
+        for name, value in facts.items():
+            setattr(self, name, value)
+
+    def _keeps_rows(self) -> bool:
+        """Whether the rows are kept for intervals by resampling."""
+        return False
+
+    def interval(
+        self, level: float = 0.95, *, of: Literal["prior", "weight"] = "prior", progress: bool = False
+    ) -> NDArray[np.float64]:
         """Confidence intervals of the target prior or of the class weights, from source AND target sampling error.
 
         Parameters
@@ -238,12 +320,11 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         bounds = self._interval(level, progress)
         return bounds if of == "prior" else bounds / self.source_prior_[:, np.newaxis]
 
-    def _interval(self, level, progress):
-        """Normal approximation with the cautious covariance, cut to [0, 1]."""
-        half = norm.ppf((1 + level) / 2) * np.sqrt(np.diag(self._cautious_covariance))
-        return np.clip(np.column_stack([self._estimated_prior - half, self._estimated_prior + half]), 0, 1)
+    def _interval(self, level: float, progress: bool) -> NDArray[np.float64]:
+        """By the normal approximation with the cautious covariance; shape (n_classes, 2)."""
+        return normal_interval(self._estimated_prior, self._cautious_covariance, level)
 
-    def transform(self, y):
+    def transform(self, y: ArrayLike) -> NDArray[np.float64]:
         """Importance weight q / p of each row's class.
 
         Parameters
@@ -262,10 +343,9 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
             For labels that were not fitted.
         """
         check_is_fitted(self, "target_prior_")
-        _, class_index = class_positions(y, "y", self.classes_)
-        return self.class_weight_[class_index]
+        return self.class_weight_[positions_among(y, "y", self.classes_)]
 
-    def class_weight(self):
+    def class_weight(self) -> dict[Any, float]:
         """Weights q / p by label, for learners that take ``class_weight``; dict of label to float.
 
         Train with these OR adjust the scores, never both.
@@ -273,7 +353,7 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         check_is_fitted(self, "target_prior_")
         return dict(zip(self.classes_.tolist(), self.class_weight_.tolist(), strict=True))
 
-    def adjust_proba(self, scores):
+    def adjust_proba(self, scores: ArrayLike) -> NDArray[Any]:
         """Class probabilities under the estimated target prior: calibrated, then times q / ``score_prior_``.
 
         Parameters
@@ -297,7 +377,7 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         check_is_fitted(self, "target_prior_")
         return proba_at_prior(self.calibrate(scores), self.score_prior_, self.target_prior_)
 
-    def calibrate(self, scores):
+    def calibrate(self, scores: ArrayLike) -> NDArray[Any]:
         """Scores as the prior was estimated from: after the calibration, before any adjustment; same shape.
 
         Raises
@@ -307,9 +387,10 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         """
         check_is_fitted(self, "calibration_scale_")
         check_class_order(scores, "scores", self.classes_)
-        return self._calibrated(check_scores(scores, "scores", len(self.classes_), dtype=[np.float64, np.float32]))
+        checked = check_scores(scores, "scores", len(self.classes_), dtype=[np.float64, np.float32])
+        return self._source.calibrated(checked)
 
-    def adjusted_threshold(self, threshold=0.5):
+    def adjusted_threshold(self, threshold: float = 0.5) -> float:
         """Threshold on the unadjusted score that does what ``threshold`` does on the adjusted one, for two classes.
 
         Parameters
@@ -335,18 +416,17 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
             threshold, self.calibration_scale_, self.calibration_bias_, self.score_prior_, self.target_prior_
         )
 
-    def _check_settings(self):
+    def _reads(self) -> ScoreKind:
+        """How scores are read: "hard" methods count predictions."""
+        return getattr(self, "kind", "soft")
+
+    def _check_settings(self) -> None:
         """Raise for settings that are not known."""
-        self._kind = getattr(self, "kind", "soft")
-        check_option(self._kind, "kind", ["soft", "hard"])
-        if self._kind == "hard" and self.calibration != "none":
+        check_option(self._reads(), "kind", ["soft", "hard"])
+        if self._reads() == "hard" and self.calibration != "none":
             raise ShiftDataError(
                 f'kind="hard" counts predictions, and calibration={self.calibration!r} is for probabilities: use '
                 'kind="soft", or calibration="none".'
             )
         check_option(self.calibration, "calibration", [*CALIBRATIONS, "auto"])
         check_option(self.shrink, "shrink", [None, "significance"])
-
-    def _check_scores(self, scores, name, classes):
-        """Checked scores, as the method that was fitted reads them: with hard predictions one-hot."""
-        return check_predictions(scores, name, classes, self._kind)

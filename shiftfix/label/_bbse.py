@@ -6,15 +6,53 @@ Source: Lipton, Wang & Smola (2018), ICML, section 4; two classes: Rogan & Glade
 Epidemiol. 107(1):71-76. A and mu are both hard (arg max) or both soft (mean probabilities).
 """
 
+from typing import Any, Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._numerics import simplex_least_squares
 from shiftfix._validation import check_class_order, check_labels, check_matrix
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.label._base import BasePriorEstimator
+from shiftfix.label._base import BasePriorEstimator, Estimate, Learned
+from shiftfix.label._confusion import check_predictions
 from shiftfix.label._posterior import proba_at_prior
-from shiftfix.label._solution_error import mean_scatter, solution_covariances, source_error
+from shiftfix.label._solution_error import SourceError, mean_scatter, solution_covariances, source_error
+from shiftfix.label._source import CalibrationOption, ScoreKind, Source, SourceScores, TargetScores
+
+
+def _check_whole(counts: NDArray[np.float64], name: str) -> None:
+    """Raise unless all numbers are counts, not all 0."""
+    if (counts < 0).any() or (counts % 1 != 0).any() or counts.sum() == 0:
+        raise ShiftDataError(f"{name} must hold counts of rows: whole numbers >= 0, not all 0.")
+
+
+def _check_counts(
+    confusion: ArrayLike, predicted: ArrayLike, classes: ArrayLike | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[Any]]:
+    """Checked counts of a confusion matrix and of predictions, and their classes; see :meth:`BBSE.fit_confusion`."""
+    counts = check_matrix(confusion, "confusion")
+    n_classes = len(counts)
+    labels = np.arange(n_classes) if classes is None else check_labels(classes, "classes")
+    check_class_order(confusion, "confusion", labels)
+    check_class_order(predicted, "predicted", labels)
+    if np.ndim(predicted) != 1 or np.asarray(predicted).dtype.kind not in "iuf":
+        raise ShiftDataError(
+            "predicted must hold how many target rows were predicted as each class, shape (n_classes,); predicted "
+            "labels themselves can be given to fit or update."
+        )
+    target = check_matrix(np.atleast_2d(predicted), "predicted")[0]
+    if counts.shape != (n_classes, n_classes) or target.shape != (n_classes,):
+        raise ShiftDataError(
+            f"confusion has shape {counts.shape} and predicted {np.shape(predicted)}: pass (n_classes, n_classes) "
+            "and (n_classes,)."
+        )
+    _check_whole(counts, "confusion")
+    _check_whole(target, "predicted")
+    if len(labels) != n_classes:
+        raise ShiftDataError(f"classes names {len(labels)} labels for {n_classes} columns: name each once.")
+    return counts, target, labels
 
 
 class BBSE(BasePriorEstimator):
@@ -54,6 +92,8 @@ class BBSE(BasePriorEstimator):
         draw from the simplex) and also cannot be told from the source prior (Wald test at level 0.05).
     reason_ : str
         Why not, when ``identified_`` is False, and which classes to merge.
+    verdict_ : Verdict
+        "abstain" when the prior is not identified or ``shrink`` found no shift, else "ok"; with the reasons.
     target_mean_ : ndarray of shape (n_classes,)
         mu, the mean prediction on the target.
     prior_covariance_ : ndarray of shape (n_classes, n_classes)
@@ -76,12 +116,20 @@ class BBSE(BasePriorEstimator):
     array([0.9, 0.1])
     """
 
-    def __init__(self, kind="soft", *, calibration="none", shrink=None):
+    target_mean_: NDArray[np.float64]
+
+    def __init__(
+        self,
+        kind: ScoreKind = "soft",
+        *,
+        calibration: CalibrationOption = "none",
+        shrink: Literal["significance"] | None = None,
+    ) -> None:
         self.kind = kind
         self.calibration = calibration
         self.shrink = shrink
 
-    def fit_confusion(self, confusion, predicted, *, classes=None):
+    def fit_confusion(self, confusion: ArrayLike, predicted: ArrayLike, *, classes: ArrayLike | None = None) -> Self:
         """Estimate the target prior from counts alone: a stored confusion matrix and the target's predictions.
 
         Parameters
@@ -107,38 +155,18 @@ class BBSE(BasePriorEstimator):
         """
         if self.kind != "hard":
             raise ShiftDataError('Counts tell no probabilities: use BBSE(kind="hard").')
-        counts = check_matrix(confusion, "confusion")
-        n_classes = len(counts)
-        classes = np.arange(n_classes) if classes is None else check_labels(classes, "classes")
-        check_class_order(confusion, "confusion", classes)
-        check_class_order(predicted, "predicted", classes)
-        if np.ndim(predicted) != 1 or np.asarray(predicted).dtype.kind not in "iuf":
-            raise ShiftDataError(
-                "predicted must hold how many target rows were predicted as each class, shape (n_classes,); predicted "
-                "labels themselves can be given to fit or update."
-            )
-        target = check_matrix(np.atleast_2d(predicted), "predicted")[0]
-        if counts.shape != (n_classes, n_classes) or target.shape != (n_classes,):
-            raise ShiftDataError(
-                f"confusion has shape {counts.shape} and predicted {np.shape(predicted)}: pass (n_classes, n_classes) "
-                "and (n_classes,)."
-            )
-        for values, name in ((counts, "confusion"), (target, "predicted")):
-            if (values < 0).any() or (values % 1 != 0).any() or values.sum() == 0:
-                raise ShiftDataError(f"{name} must hold counts of rows: whole numbers >= 0, not all 0.")
-        if len(classes) != n_classes:
-            raise ShiftDataError(f"classes names {len(classes)} labels for {n_classes} columns: name each once.")
-        one_hot = np.eye(n_classes)
+        counts, target, labels = _check_counts(confusion, predicted, classes)
+        one_hot = np.eye(len(labels))
         return self.fit(
-            np.repeat(one_hot, n_classes, axis=0),
-            np.tile(classes, n_classes),
+            np.repeat(one_hot, len(labels), axis=0),
+            np.tile(labels, len(labels)),
             one_hot,
-            classes=classes,
+            classes=labels,
             sample_weight_source=counts.ravel(),
             sample_weight_target=target,
         )
 
-    def adjust_proba(self, scores):
+    def adjust_proba(self, scores: ArrayLike) -> NDArray[Any]:
         """Class probabilities under the estimated target prior.
 
         Parameters
@@ -157,18 +185,22 @@ class BBSE(BasePriorEstimator):
         ShiftDataError
             For scores that are no probabilities or have another number of columns, and for unknown labels.
         """
-        if self.kind != "hard" or np.ndim(scores) != 1:
-            return super().adjust_proba(scores)
         check_is_fitted(self, "target_prior_")
-        predicted = self._check_scores(scores, "scores", self.classes_)
+        if self._source.kind != "hard" or np.ndim(scores) != 1:
+            return super().adjust_proba(scores)
+        predicted = check_predictions(scores, "scores", self.classes_, self._source.kind)
         given_source = predicted @ (self.joint_confusion_ / self.joint_confusion_.sum(axis=1, keepdims=True))
         return proba_at_prior(given_source, self.source_prior_, self.target_prior_)
 
-    def _fit_source(self, scores, class_index, sample_weight, raw):
-        self._source_error = source_error(scores, class_index, sample_weight, self.conditional_confusion_, self.kind)
+    @property
+    def _source_error(self) -> SourceError:
+        """What the source adds to the error of the prior, whatever the target."""
+        return self._learned
 
-    def _estimate(self, scores, sample_weight, raw):
-        target = mean_scatter(scores, sample_weight)
-        self.target_mean_ = target.mean
-        prior = simplex_least_squares(self.conditional_confusion_, target.mean)
-        return prior, *solution_covariances(self._source_error, target, prior)
+    def _fit_source(self, source: Source, sample: SourceScores, raw: NDArray[Any]) -> Learned:
+        return Learned(source_error(*sample, source.conditional, source.kind))
+
+    def _estimate(self, source: Source, learned: SourceError, target: TargetScores, raw: NDArray[Any]) -> Estimate:
+        rows = mean_scatter(target.scores, target.counts)
+        prior = simplex_least_squares(source.conditional, rows.mean)
+        return Estimate(prior, *solution_covariances(learned, rows, prior), {"target_mean_": rows.mean})

@@ -8,49 +8,99 @@ Source: Efron & Tibshirani (1993), "An Introduction to the Bootstrap", chapters 
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._resample import bootstrap_two_samples
 from shiftfix._validation import check_count, check_generator
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.label._base import BasePriorEstimator
-from shiftfix.label._calibration import fit_log_scores, log_scores, softmax_block
+from shiftfix.label._base import BasePriorEstimator, JudgedEstimate
+from shiftfix.label._likelihood import fit_log_scores, log_scores, softmax_block
+from shiftfix.label._source import Source, SourceScores, TargetScores
 
 # Draws from n rows of a class vary by (n - 1) / n of what new rows would: a single row never does. Where a class has
 # fewer rows than this, the normal approximation, which allows for it, widens the interval.
 FEW_ROWS = 10
 
 
+def resampled_priors(
+    source: Source,
+    given: SourceScores,
+    given_target: TargetScores,
+    prior_of: Callable[[SourceScores, TargetScores], NDArray[np.float64]],
+    *,
+    n_bootstrap: int,
+    rng: np.random.Generator,
+    progress: bool = False,
+) -> NDArray[np.float64]:
+    """Target priors of resampled rows, the calibration fitted anew to each draw; shape (n_bootstrap, n_classes).
+
+    Parameters
+    ----------
+    source : Source
+        What all rows told; its calibration starts those of the draws.
+    given, given_target : SourceScores and TargetScores
+        Rows before the calibration.
+    prior_of : callable
+        ``prior_of(sample, target)`` gives the prior of calibrated rows.
+    n_bootstrap : int
+    rng : numpy.random.Generator
+    progress : bool, default=False
+        Show a bar.
+    """
+    calibrates = source.calibration != "none"
+    scores, target_scores = (log_scores(z) if calibrates else z for z in (given.scores, given_target.scores))
+
+    def estimate(source_weight: NDArray[np.float64], target_weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        rows, rows_target = np.flatnonzero(source_weight), np.flatnonzero(target_weight)
+        weight, weight_target = source_weight[rows], target_weight[rows_target]
+        here, there, labels = scores[rows], target_scores[rows_target], given.class_index[rows]
+        if calibrates:
+            start = source.scale, source.bias
+            scale, bias, _ = fit_log_scores(here, labels, weight, source.calibration, start)
+            here, there = (softmax_block(z, scale, bias)[0] for z in (here, there))
+        return prior_of(SourceScores(here, labels, weight), TargetScores(there, weight_target))
+
+    return bootstrap_two_samples(
+        estimate,
+        given.counts,
+        given_target.counts,
+        n_bootstrap=n_bootstrap,
+        rng=rng,
+        source_strata=[np.flatnonzero(given.class_index == k) for k in range(given.class_index.max() + 1)],
+        progress=progress,
+    )
+
+
 class BaseResampledPrior(BasePriorEstimator):
     """Prior estimator whose intervals come from resampling both samples; it keeps them, uncopied."""
 
-    _source_sample: tuple
-    _target_sample: tuple
+    n_bootstrap: int
+    random_state: int | np.random.Generator | np.random.RandomState | None
+    # Draws of the last target batch, made when first asked for.
+    _draws: NDArray[np.float64] | None
 
     @abstractmethod
-    def _learn(self, scores, class_index, sample_weight):
-        """What ``_solve`` needs to know of calibrated source scores."""
+    def _prior_of(self, source: Source, sample: SourceScores, target: TargetScores) -> NDArray[np.float64]:
+        """Target prior of calibrated rows, of which whatever the method needs is learned anew."""
 
-    @abstractmethod
-    def _solve(self, learned, scores, sample_weight):
-        """Target prior from calibrated target scores."""
-
-    def _check_settings(self):
+    def _check_settings(self) -> None:
         super()._check_settings()
         check_count(self.n_bootstrap, "n_bootstrap", least=0)
         check_generator(self.random_state)
 
-    def _fit_source(self, scores, class_index, sample_weight, raw):
-        self._learned = self._learn(scores, class_index, sample_weight)
-        self._source_sample = (raw, class_index, sample_weight) if self.n_bootstrap else ()
+    def _keeps_rows(self) -> bool:
+        return bool(self.n_bootstrap)
 
-    def _estimate(self, scores, sample_weight, raw):
-        self._target_sample = (raw, sample_weight) if self.n_bootstrap else ()
+    def _set_outcome(self, outcome: JudgedEstimate, given: TargetScores) -> None:
         self._draws = None
+        super()._set_outcome(outcome, given)
 
-    def bootstrap(self, *, progress=False):
+    def bootstrap(self, *, progress: bool = False) -> NDArray[np.float64]:
         """Target priors of resampled data: source rows within each class, target rows, calibration refitted.
 
         Parameters
@@ -69,50 +119,38 @@ class BaseResampledPrior(BasePriorEstimator):
             With ``n_bootstrap=0``.
         """
         check_is_fitted(self, "target_prior_")
-        if not self._keeps_rows():
+        rows = self._kept_rows()
+        if rows is None:
             raise ShiftDataError("n_bootstrap=0 keeps no rows to resample: set it to 200, say, and fit again.")
         if self._draws is None:
-            source, class_index, source_weight = self._source_sample
-            target, target_weight = self._target_sample
-            start = self.calibration_scale_, self.calibration_bias_
-            calibrates = self.calibration_ != "none"
-            source, target = (log_scores(scores) if calibrates else scores for scores in (source, target))
-
-            def estimate(source_weight, target_weight):
-                rows, rows_target = np.flatnonzero(source_weight), np.flatnonzero(target_weight)
-                weight, weight_target = source_weight[rows], target_weight[rows_target]
-                here, there, labels = source[rows], target[rows_target], class_index[rows]
-                if calibrates:
-                    scale, bias, _ = fit_log_scores(here, labels, weight, self.calibration_, start)
-                    here, there = (softmax_block(z, scale, bias)[0] for z in (here, there))
-                return self._solve(self._learn(here, labels, weight), there, weight_target)
-
-            self._draws = bootstrap_two_samples(
-                estimate,
-                source_weight,
-                target_weight,
+            self._draws = resampled_priors(
+                self._source,
+                *rows,
+                partial(self._prior_of, self._source),
                 n_bootstrap=self.n_bootstrap,
                 rng=check_generator(self.random_state),
-                source_strata=[np.flatnonzero(class_index == k) for k in range(class_index.max() + 1)],
                 progress=progress,
             )
         return self._draws
 
-    def _keeps_rows(self):
-        return bool(self.n_bootstrap and self._source_sample and self._target_sample)
+    def _kept_rows(self) -> tuple[SourceScores, TargetScores] | None:
+        """Rows of both samples before the calibration; None where none were kept, or none are asked for."""
+        if not self.n_bootstrap or self._source_sample is None or self._target_sample is None:
+            return None
+        return self._source_sample, self._target_sample
 
-    def _interval(self, level, progress):
+    def _interval(self, level: float, progress: bool) -> NDArray[np.float64]:
         """Percentiles of the bootstrap; the normal approximation where no rows were kept."""
-        if not self._keeps_rows():
+        rows = self._kept_rows()
+        if rows is None:
             return super()._interval(level, progress)
+        given, given_target = rows
         low, high = np.quantile(self.bootstrap(progress=progress), [(1 - level) / 2, (1 + level) / 2], axis=0)
         # Resampling never finds what no row showed, and a share of -log(1 - level) / n goes unseen in n rows with
         # probability 1 - level: at 95% the rule of three (Hanley & Lippman-Hand 1983, JAMA 249(13):1743-1745).
-        _, target_weight = self._target_sample
-        unseen = min(-np.log1p(-level) / target_weight.sum(), 1.0)
+        unseen = min(-np.log1p(-level) / given_target.counts.sum(), 1.0)
         low, high = np.minimum(low, 1 - unseen), np.maximum(high, unseen)
-        _, class_index, source_weight = self._source_sample
-        if np.bincount(class_index, weights=source_weight).min() < FEW_ROWS:
+        if np.bincount(given.class_index, weights=given.counts).min() < FEW_ROWS:
             wide_low, wide_high = super()._interval(level, progress).T
             low, high = np.minimum(low, wide_low), np.maximum(high, wide_high)
         return np.column_stack([low, high])

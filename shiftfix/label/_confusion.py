@@ -5,16 +5,22 @@ columns that sum to 1. C w = mu gives the weights q / p, A q = mu gives the targ
 for the other is silent and wrong. Soft matrices put the mean score where hard ones count the arg max.
 """
 
+from typing import Any, Literal
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from shiftfix._blocks import PRODUCT_ENTRIES, row_blocks
 from shiftfix._validation import check_class_order, check_option, check_scores
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.label._labels import check_as_many, class_counts, class_positions
+from shiftfix.label._labels import check_as_many, class_positions, count_rows, positions_among
 
 
-def class_sums(values, class_index, sample_weight, n_classes):
+def class_sums(
+    values: NDArray[Any], class_index: NDArray[np.intp], sample_weight: NDArray[np.float64], n_classes: int
+) -> NDArray[np.float64]:
     """Weighted sum of the rows of each class, in float64; column j of shape (n_columns, n_classes) is class j."""
     sums = np.zeros((n_classes, values.shape[1]))
     for rows in row_blocks(*values.shape, entries=PRODUCT_ENTRIES):
@@ -24,13 +30,22 @@ def class_sums(values, class_index, sample_weight, n_classes):
     return sums.T
 
 
-def joint_and_conditional(predictions, class_index, sample_weight):
+def joint_and_conditional(
+    predictions: NDArray[Any], class_index: NDArray[np.intp], sample_weight: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Joint and conditional matrix, each (n_classes, n_classes), from checked arrays; every class needs a row."""
     joint = class_sums(predictions, class_index, sample_weight, predictions.shape[1]) / sample_weight.sum()
     return joint, joint / joint.sum(axis=0)
 
 
-def confusion_matrices(scores, y, *, kind="soft", classes=None, sample_weight=None):
+def confusion_matrices(
+    scores: ArrayLike,
+    y: ArrayLike,
+    *,
+    kind: Literal["soft", "hard"] = "soft",
+    classes: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Joint and conditional confusion matrix of scored, labelled rows.
 
     Parameters
@@ -63,19 +78,19 @@ def confusion_matrices(scores, y, *, kind="soft", classes=None, sample_weight=No
            [0.5, 1. ]])
     """
     check_option(kind, "kind", ["soft", "hard"])
-    classes, class_index = class_positions(y, "y", classes)
-    predictions = check_predictions(scores, "scores", classes, kind)
+    labels, class_index = class_positions(y, "y", classes)
+    predictions = check_predictions(scores, "scores", labels, kind)
     check_as_many(class_index, predictions, "y", "scores")
-    counts, _ = class_counts(class_index, sample_weight, classes, "y")
+    counts, _ = count_rows(class_index, sample_weight, labels, "y")
     return joint_and_conditional(predictions, class_index, counts)
 
 
-def one_hot_predictions(scores):
+def one_hot_predictions(scores: NDArray[Any]) -> NDArray[Any]:
     """One-hot matrix of the arg max of each row, ties to the first; same shape and type as ``scores``."""
     return np.eye(scores.shape[1], dtype=scores.dtype)[np.argmax(scores, axis=1)]
 
 
-def check_predictions(scores, name, classes, kind):
+def check_predictions(scores: ArrayLike, name: str, classes: NDArray[Any], kind: str) -> NDArray[Any]:
     """Scores as the matrices take them, (n_rows, n_classes): probabilities if soft, one-hot if hard.
 
     float32 scores stay float32, and soft ones are not copied.
@@ -93,13 +108,12 @@ def check_predictions(scores, name, classes, kind):
                 f'{name} is 1D, and kind="soft" needs class probabilities: pass predict_proba with one column '
                 'per class, or kind="hard" for predicted labels.'
             )
-        _, predicted = class_positions(scores, name, classes)
-        return np.eye(len(classes))[predicted]
-    scores = check_scores(scores, name, len(classes), dtype=[np.float64, np.float32])
-    return one_hot_predictions(scores) if kind == "hard" else scores
+        return np.eye(len(classes))[positions_among(scores, name, classes)]
+    checked = check_scores(scores, name, len(classes), dtype=[np.float64, np.float32])
+    return one_hot_predictions(checked) if kind == "hard" else checked
 
 
-def confounded_classes(conditional, rtol=1e-8):
+def confounded_classes(conditional: NDArray[np.float64], rtol: float = 1e-8) -> list[list[int]]:
     """Groups of classes that the columns of a conditional confusion matrix cannot tell apart.
 
     Two classes belong together when a null vector of the matrix moves prior mass between them
@@ -125,16 +139,6 @@ def confounded_classes(conditional, rtol=1e-8):
     rows = np.linalg.svd(conditional, full_matrices=True)[2]
     null = rows[rank:].T
     linked = np.abs(null @ null.T) > np.sqrt(rtol)
-    groups, seen = [], set()
-    for start in range(n_classes):
-        if start in seen or not linked[start].any():
-            continue
-        group, queue = {start}, [start]
-        while queue:
-            for other in np.flatnonzero(linked[queue.pop()]):
-                if other not in group:
-                    group.add(int(other))
-                    queue.append(int(other))
-        seen |= group
-        groups.append(sorted(group))
-    return groups
+    n_groups, group = connected_components(linked, directed=False)
+    members = [np.flatnonzero(group == k).tolist() for k in range(n_groups)]
+    return [classes for classes in members if linked[classes[0]].any()]

@@ -3,8 +3,13 @@
 Notation: p source prior, q target prior.
 """
 
+from typing import Any, NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import chi2
+
+from shiftfix._verdict import Verdict, judge
 
 # Rows added, spread over the corners of the simplex, where a sample is too small to show rare events.
 PSEUDO_ROWS = 2.0
@@ -17,14 +22,18 @@ SHIFT_LEVEL = 0.05
 # Level of the test behind shrink="significance". An estimate from few target rows costs several points of accuracy
 # where nothing moved: at 0.05 and 50 target rows about 0.35 on average, at 0.02 about 0.2.
 GATE_LEVEL = 0.02
+# Classes that a message names one by one.
+MOST_NAMED = 50
 
 
-def guess_variance(n_classes):
+def guess_variance(n_classes: int) -> float:
     """Summed variances of a uniform draw from the simplex, (K - 1) / (K (K + 1)): 1/6 for two classes."""
     return (n_classes - 1) / (n_classes * (n_classes + 1))
 
 
-def tells_the_prior(target_prior, source_prior, covariance):
+def tells_the_prior(
+    target_prior: NDArray[np.float64], source_prior: NDArray[np.float64], covariance: NDArray[np.float64]
+) -> bool:
     """Whether an estimate of the target prior is worth using.
 
     No, when it is vague (its variances sum to more than a quarter of a uniform guess's) and also cannot be told
@@ -45,7 +54,9 @@ def tells_the_prior(target_prior, source_prior, covariance):
     return bool(chi2.sf(wald, len(shift) - 1) < SHIFT_LEVEL)
 
 
-def suggest_merge(target_prior, source_prior, covariance):
+def suggest_merge(
+    target_prior: NDArray[np.float64], source_prior: NDArray[np.float64], covariance: NDArray[np.float64]
+) -> list[list[int]]:
     """Classes to treat as one, so that the rest is worth using.
 
     The pair whose merging takes most off the summed variances is merged, until the estimate of the merged classes
@@ -72,9 +83,77 @@ def suggest_merge(target_prior, source_prior, covariance):
                 return []
             off_diagonal = v.copy()
             np.fill_diagonal(off_diagonal, np.inf)
-            j, k = sorted(np.unravel_index(np.argmin(off_diagonal), v.shape))
+            j, k = sorted(int(place) for place in np.unravel_index(np.argmin(off_diagonal), v.shape))
             for values in (q, p, v, v.T):
                 values[j] += values[k]
             q, p, v = np.delete(q, k), np.delete(p, k), np.delete(np.delete(v, k, axis=0), k, axis=1)
             groups[j] += groups.pop(k)
     return sorted(sorted(group) for group in groups if len(group) > 1)
+
+
+class Identification(NamedTuple):
+    """Whether an estimate is worth using; where it is not, what was found and what to do about it."""
+
+    identified: bool
+    finding: str = ""
+    advice: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Finding and advice in one sentence; empty when identified."""
+        return "" if self.identified else f"{self.finding}; {self.advice}"
+
+
+def identify(
+    target_prior: NDArray[np.float64],
+    source_prior: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    classes: NDArray[Any],
+) -> Identification:
+    """Whether an estimate tells the prior, with the standard errors and the classes to merge where it does not.
+
+    Parameters
+    ----------
+    target_prior, source_prior : ndarray of shape (n_classes,)
+        The estimate q, and p.
+    covariance : ndarray of shape (n_classes, n_classes)
+        Sampling covariance of q.
+    classes : ndarray of shape (n_classes,)
+        Their labels.
+    """
+    if tells_the_prior(target_prior, source_prior, covariance):
+        return Identification(True)
+    error = np.sqrt(np.diag(covariance))
+    groups = [classes[group].tolist() for group in suggest_merge(target_prior, source_prior, covariance)]
+    merge = f"merge {' and '.join(map(str, groups))} into one class" if groups else "merge classes"
+    if sum(map(len, groups)) > MOST_NAMED:
+        merge = f"merge classes, {sum(map(len, groups))} of them into {len(groups)}"
+    return Identification(
+        False,
+        f"standard errors are up to {error.max():.2f} (class {classes.tolist()[error.argmax()]!r}), and "
+        "the estimate cannot be told from the source prior",
+        f"use a better classifier or more rows, or {merge}",
+    )
+
+
+def prior_verdict(identification: Identification, shift_p_value: float | None = None) -> Verdict:
+    """Verdict on a correction by the prior: "abstain" for one that is not identified, or that no shift calls for.
+
+    Parameters
+    ----------
+    identification : Identification
+    shift_p_value : float, default=None
+        Of the test of equal mean scores, where it decides.
+    """
+    findings, action = [], ""
+    if not identification.identified:
+        findings.append(identification.finding)
+        action = f"{identification.advice[0].upper()}{identification.advice[1:]}."
+    if shows_no_shift(shift_p_value):
+        findings.append(f"the mean scores of source and target do not differ, p = {shift_p_value:.2g}")
+    return judge(findings, (), action)
+
+
+def shows_no_shift(shift_p_value: float | None) -> bool:
+    """Whether the test of equal mean scores was asked and found no shift."""
+    return shift_p_value is not None and shift_p_value >= GATE_LEVEL

@@ -5,19 +5,26 @@ training's prior. Dividing them by the frequencies of the labelled rows at hand 
 Source: Saerens, Latinne & Decaestecker (2002), Neural Computation 14(1):21-41, equation 2.4, solved for the old prior.
 """
 
+from typing import Any, Literal
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
-from shiftfix._blocks import row_blocks
+from shiftfix._blocks import row_blocks, weighted_sum
 from shiftfix._validation import check_scores
-from shiftfix.label._labels import check_as_many, class_counts, class_positions
+from shiftfix.label._labels import check_as_many, class_positions, class_totals, count_rows
 
 # The mean score differs from the class frequency by more than sampling error in some class: four standard errors happen
 # by chance once in 16,000 classes.
 CALIBRATION_SIGMAS = 4.0
 
+PriorFrom = Literal["frequency", "mean", "bias"]
 
-def calibration_in_the_large(scores, class_index, sample_weight):
+
+def calibration_in_the_large(
+    scores: NDArray[Any], class_index: NDArray[np.intp], sample_weight: NDArray[np.float64]
+) -> float:
     """Largest |mean score - class frequency| over the classes, in standard errors; a float."""
     first, second = np.zeros(scores.shape[1]), np.zeros(scores.shape[1])
     for rows in row_blocks(*scores.shape):
@@ -31,7 +38,9 @@ def calibration_in_the_large(scores, class_index, sample_weight):
     return float(np.max(np.abs(mean) / np.maximum(error, 1e-12)))
 
 
-def implied_prior(scores, class_index, sample_weight):
+def implied_prior(
+    scores: NDArray[Any], class_index: NDArray[np.intp], sample_weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Prior pi such that scores adjusted from pi to the class frequencies p fit the labels best.
 
     With scores proportional to pi_k f_k(x), the posteriors under p are softmax(log scores + b) with
@@ -51,9 +60,9 @@ def implied_prior(scores, class_index, sample_weight):
     ndarray of shape (n_classes,)
     """
     share = sample_weight / sample_weight.sum()
-    frequency = np.bincount(class_index, weights=share, minlength=scores.shape[1])
+    frequency = class_totals(class_index, share, scores.shape[1])
 
-    def loss(b):
+    def loss(b: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         # Up to what does not depend on b; one exponential per class, none per row.
         factor = np.exp(b - b.max())
         value, mean = b.max() - frequency @ b, np.zeros(len(b))
@@ -69,7 +78,41 @@ def implied_prior(scores, class_index, sample_weight):
     return prior / prior.sum()
 
 
-def prior_of_scores(scores, y, *, sample_weight=None):
+def comes_from_another_prior(
+    scores: NDArray[Any], class_index: NDArray[np.intp], sample_weight: NDArray[np.float64]
+) -> bool:
+    """Whether scores clearly imply another prior than the class frequencies; those of 0 and 1 only imply none."""
+    if not any(((scores[rows] > 0) & (scores[rows] < 1)).any() for rows in row_blocks(*scores.shape)):
+        return False
+    return calibration_in_the_large(scores, class_index, sample_weight) > CALIBRATION_SIGMAS
+
+
+def score_prior_from(
+    scores: NDArray[Any],
+    class_index: NDArray[np.intp],
+    sample_weight: NDArray[np.float64],
+    prior_from: PriorFrom,
+) -> NDArray[np.float64]:
+    """The prior to divide calibrated scores by, shape (n_classes,), found in one of three ways.
+
+    Parameters
+    ----------
+    scores, class_index, sample_weight
+        As for :func:`implied_prior`.
+    prior_from : {"frequency", "mean", "bias"}
+        The class frequencies, the mean score, or the prior that fits the labels best.
+    """
+    share = sample_weight / sample_weight.sum()
+    if prior_from == "frequency":
+        return class_totals(class_index, share, scores.shape[1])
+    if prior_from == "bias":
+        return implied_prior(scores, class_index, sample_weight)
+    return weighted_sum(scores, share)
+
+
+def prior_of_scores(
+    scores: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> NDArray[np.float64] | None:
     """The prior that class probabilities imply, where it is not the class frequencies; else None.
 
     None when the mean score of every class is within four standard errors of its frequency. Otherwise the prior
@@ -103,9 +146,9 @@ def prior_of_scores(scores, y, *, sample_weight=None):
     [0.5, 0.5]
     """
     classes, class_index = class_positions(y, "y")
-    scores = check_scores(scores, "scores", len(classes))
-    check_as_many(class_index, scores, "y", "scores")
-    counts, _ = class_counts(class_index, sample_weight, classes, "y")
-    if calibration_in_the_large(scores, class_index, counts) > CALIBRATION_SIGMAS:
-        return implied_prior(scores, class_index, counts)
+    checked = check_scores(scores, "scores", len(classes))
+    check_as_many(class_index, checked, "y", "scores")
+    counts, _ = count_rows(class_index, sample_weight, classes, "y")
+    if calibration_in_the_large(checked, class_index, counts) > CALIBRATION_SIGMAS:
+        return implied_prior(checked, class_index, counts)
     return None

@@ -15,16 +15,77 @@ psi the derivative of a row's loss and J the mean second derivative (van der Vaa
 theorem 5.21 for estimators that solve a mean of scores, 5.4 for plugging one into another).
 """
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from shiftfix.label._implied_prior import PriorFrom
+from shiftfix.label._labels import class_totals
+from shiftfix.label._likelihood import CalibrationKind, log_scores
+from shiftfix.label._mlls_solver import likelihood_curvature, log_likelihood
 from shiftfix.label._posterior import proba_at_prior
+from shiftfix.label._source import TargetScores
 
 # Beyond this many classes what was learned from the source is taken as known: its covariance has 9 K^2 entries, and its
 # derivation n K^2 operations thrice.
-FULL_CLASSES = 100
+LEARNED_ERROR_CLASSES = 100
 
 
-def class_mean_covariance(influence, class_index, sample_weight):
+def likelihood_covariance(
+    scores: NDArray[Any],
+    score_prior: NDArray[np.float64],
+    prior: NDArray[np.float64],
+    sample_weight: NDArray[np.float64] | None = None,
+    *,
+    cautious: bool = False,
+) -> NDArray[np.float64]:
+    """Covariance of the maximum likelihood prior: the inverse of the observed information on the simplex.
+
+    The information of N rows is N mean_i R_ik R_il / D_i^2 over the classes of positive prior, taken along directions
+    that sum to zero; other classes have variance 0. It knows the sampling error of the target only: what calibration
+    and the scores' own training add is not in it. A direction that the scores do not tell (fewer rows than classes, or
+    classes with proportional scores) gets variance 1, more than the simplex is wide.
+
+    Parameters
+    ----------
+    scores, score_prior, sample_weight
+        As for :func:`mlls_prior`.
+    prior : ndarray of shape (n_classes,)
+        The maximum, from :func:`mlls_prior`.
+    cautious : bool, default=False
+        Let the classes of prior 0 vary too. There the likelihood falls with slope N (1 - g_k), so that q_k is about
+        exponential with that rate, and half its square is added to the information of class k: a class that no row
+        resembles gets a deviation of 1.4 / N, one that the scores hardly tell a large one.
+
+    Returns
+    -------
+    ndarray of shape (n_classes, n_classes)
+        Rows and columns sum to 0.
+    """
+    counts = np.ones(len(scores)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    active = np.arange(len(prior)) if cautious else np.flatnonzero(prior > 0)
+    covariance = np.zeros((len(prior), len(prior)))
+    if len(active) < 2:
+        return covariance
+    information = likelihood_curvature(scores, counts, prior, score_prior)[np.ix_(active, active)]
+    if cautious:
+        total = counts.sum()
+        _, gradient = log_likelihood(scores, counts / total, prior, score_prior)
+        information += np.diag(np.where(prior == 0, (total * np.maximum(1 - gradient, 0)) ** 2 / 2, 0))
+    # The orthogonal complement of the ones vector: all but the first column of a Householder reflection of it.
+    mirror = np.ones(len(active))
+    mirror[0] += np.sqrt(len(active))
+    basis = (np.eye(len(active)) - 2 * np.outer(mirror, mirror) / (mirror @ mirror))[:, 1:]
+    values, vectors = np.linalg.eigh(basis.T @ information @ basis)
+    directions = basis @ vectors / np.sqrt(np.maximum(values, 1.0))
+    covariance[np.ix_(active, active)] = directions @ directions.T
+    return covariance
+
+
+def class_mean_covariance(
+    influence: NDArray[np.float64], class_index: NDArray[np.intp], sample_weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Covariance of a mean of rows drawn within each class, shape (n_columns, n_columns)."""
     scatter = np.zeros((influence.shape[1],) * 2)
     for k in np.unique(class_index):
@@ -41,13 +102,21 @@ def class_mean_covariance(influence, class_index, sample_weight):
     return scatter / sample_weight.sum() ** 2
 
 
-def learned_error(log_scores, calibrated, class_index, sample_weight, kind, prior_from, score_prior):
+def learned_error(
+    z: NDArray[np.float64],
+    calibrated: NDArray[Any],
+    class_index: NDArray[np.intp],
+    sample_weight: NDArray[np.float64],
+    kind: CalibrationKind,
+    prior_from: PriorFrom,
+    score_prior: NDArray[np.float64],
+) -> NDArray[np.float64]:
     """Sampling covariance of phi: of the calibration and of the implied prior, learned from the source.
 
     Parameters
     ----------
-    log_scores : ndarray of shape (n_source, n_classes)
-        z, before calibration.
+    z : ndarray of shape (n_source, n_classes)
+        Log scores, before calibration.
     calibrated : ndarray of shape (n_source, n_classes)
         P, after it.
     class_index, sample_weight : ndarray of shape (n_source,)
@@ -66,9 +135,9 @@ def learned_error(log_scores, calibrated, class_index, sample_weight, kind, prio
     share = sample_weight / sample_weight.sum()
     residual = calibrated.copy()
     residual[np.arange(len(residual)), class_index] -= 1
-    score = np.hstack([residual * log_scores, residual])
-    both = np.hstack([calibrated * log_scores, calibrated])
-    first, second = share @ both[:, :n_classes], share @ (both[:, :n_classes] * log_scores)
+    score = np.hstack([residual * z, residual])
+    both = np.hstack([calibrated * z, calibrated])
+    first, second = share @ both[:, :n_classes], share @ (both[:, :n_classes] * z)
     curvature = np.block(
         [[np.diag(second), np.diag(first)], [np.diag(first), np.diag(share @ calibrated)]]
     ) - both.T @ (both * share[:, np.newaxis])
@@ -85,11 +154,11 @@ def learned_error(log_scores, calibrated, class_index, sample_weight, kind, prio
         log_prior = (calibrated - mean + influence @ curvature[:, n_classes:]) / mean
     elif prior_from == "bias":
         # The bias is fitted by maximum likelihood too, and log pi = log p - bias.
-        frequency = np.bincount(class_index, weights=share, minlength=n_classes)
+        frequency = class_totals(class_index, share, n_classes)
         fitted_scores = proba_at_prior(calibrated, score_prior, frequency)
         weighted = fitted_scores * share[:, np.newaxis]
         bend = np.diag(share @ fitted_scores) - weighted.T @ fitted_scores
-        by_scale = np.diag(np.einsum("ik,ik->k", weighted, log_scores)) - (weighted * log_scores).T @ fitted_scores
+        by_scale = np.diag(np.einsum("ik,ik->k", weighted, z)) - (weighted * z).T @ fitted_scores
         fitted_scores[np.arange(len(residual)), class_index] -= 1
         # The bias follows the calibration: at other scales the gradient of its likelihood is another.
         moved = fitted_scores + influence @ np.vstack([by_scale, bend])
@@ -99,7 +168,15 @@ def learned_error(log_scores, calibrated, class_index, sample_weight, kind, prio
     return class_mean_covariance(np.hstack([influence, log_prior]), class_index, sample_weight)
 
 
-def likelihood_error(learned, target_covariance, log_scores, calibrated, sample_weight, score_prior, prior):
+def likelihood_error(
+    learned: NDArray[np.float64],
+    target_covariance: NDArray[np.float64],
+    z: NDArray[np.float64],
+    calibrated: NDArray[Any],
+    sample_weight: NDArray[np.float64],
+    score_prior: NDArray[np.float64],
+    prior: NDArray[np.float64],
+) -> NDArray[np.float64]:
     """Sampling covariance of the target prior of maximum likelihood, from both samples.
 
     Parameters
@@ -108,8 +185,8 @@ def likelihood_error(learned, target_covariance, log_scores, calibrated, sample_
         From :func:`learned_error`.
     target_covariance : ndarray of shape (n_classes, n_classes)
         Covariance from the draw of the target rows alone, C / n_target: the inverse information on the simplex.
-    log_scores, calibrated : ndarray of shape (n_target, n_classes)
-        Of the target rows, before and after calibration.
+    z, calibrated : ndarray of shape (n_target, n_classes)
+        Log scores of the target rows before calibration, and scores after it.
     sample_weight : ndarray of shape (n_target,)
     score_prior : ndarray of shape (n_classes,)
         pi.
@@ -126,7 +203,36 @@ def likelihood_error(learned, target_covariance, log_scores, calibrated, sample_
     weighted = u * (sample_weight / n_rows)[:, np.newaxis]
     r = u * prior
     by_bias = np.diag(weighted.sum(axis=0)) - weighted.T @ r
-    by_scale = np.diag(np.einsum("ik,ik->k", weighted, log_scores)) - weighted.T @ (r * log_scores)
+    by_scale = np.diag(np.einsum("ik,ik->k", weighted, z)) - weighted.T @ (r * z)
     step = n_rows * target_covariance
     moved = np.hstack([step @ by_scale, step @ by_bias, -step @ by_bias])
     return target_covariance + moved @ learned @ moved.T
+
+
+def prior_covariance(
+    target: TargetScores,
+    raw: NDArray[Any],
+    score_prior: NDArray[np.float64],
+    prior: NDArray[np.float64],
+    learned: NDArray[np.float64] | None,
+    *,
+    cautious: bool,
+) -> NDArray[np.float64]:
+    """Covariance of the maximum likelihood prior from both samples, shape (n_classes, n_classes).
+
+    Parameters
+    ----------
+    target : TargetScores
+        After the calibration.
+    raw : ndarray of shape (n_target, n_classes)
+        Before it.
+    score_prior, prior : ndarray of shape (n_classes,)
+    learned : ndarray of shape (3 * n_classes, 3 * n_classes) or None
+        Covariance of what was learned from the source, from :func:`learned_error`; None takes it as known.
+    cautious : bool
+        As for :func:`likelihood_covariance`.
+    """
+    covariance = likelihood_covariance(target.scores, score_prior, prior, target.counts, cautious=cautious)
+    if learned is None:
+        return covariance
+    return likelihood_error(learned, covariance, log_scores(raw), *target, score_prior, prior)

@@ -7,132 +7,83 @@ Jumps are found by comparing the rows before and after each of about 5 log(t) re
 """
 
 import math
-from collections import deque
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
-from scipy.stats import chi2, norm
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from shiftfix._numerics import simplex_least_squares
-from shiftfix._validation import check_number, check_option, check_repeat_counts
+from shiftfix._validation import check_number, check_option
+from shiftfix._verdict import Verdict
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.label._base import normal_interval
 from shiftfix.label._bbse import BBSE
-from shiftfix.label._confusion import check_predictions
-from shiftfix.label._identification import PSEUDO_ROWS
+from shiftfix.label._identification import identify, prior_verdict
 from shiftfix.label._posterior import proba_at_prior
 from shiftfix.label._solution_error import MeanScatter, solution_covariances
+from shiftfix.label._source import read_target
+from shiftfix.label._sums import Block, Mark, Sums, clearest_jump, extended_window, pieces, since, sums_of_rows, thinned
 
-# A window is kept as this many blocks, so that it is exact to one part in as many.
-WINDOW_BLOCKS = 50
 # Rows between two looks for a jump: at least these, and so many per class, so that means are near normal.
 LOOK_ROWS = 200
 LOOK_ROWS_PER_CLASS = 20
-# Remembered positions may lie apart by this share of their age.
-POSITION_SPACING = 0.5
 # Level of the jump test for restart=True.
 RESTART_LEVEL = 0.05
 
 
-class Sums:
-    """Sums over weighted rows, which add, subtract and fade: all that the stream leaves behind.
+class Stream(NamedTuple):
+    """All that is kept of the rows gone by.
 
-    ``weight`` and ``squared_weight`` are sums of the rows' weights and of their squares, ``first`` is (n_classes,) and
-    ``second`` (n_classes, n_classes).
+    Attributes
+    ----------
+    position : float
+        Rows so far.
+    total, faded : Sums
+        Of all rows since the last restart; ``faded`` with weights that halve every half-life.
+    blocks : list of Block
+        Of the window.
+    marks : list of Mark
+        Positions at which a jump may show.
+    restarts : list of float
     """
 
-    def __init__(self, weight, squared_weight, first, second):
-        self.weight, self.squared_weight, self.first, self.second = weight, squared_weight, first, second
-
-    @classmethod
-    def none(cls, n_classes):
-        return cls(0.0, 0.0, np.zeros(n_classes), np.zeros((n_classes, n_classes)))
-
-    def plus(self, other, factor=1.0):
-        """These sums, and ``factor`` times the weights of the other's rows; factor -1 takes the rows away."""
-        return Sums(
-            self.weight + factor * other.weight,
-            self.squared_weight + math.copysign(factor**2, factor) * other.squared_weight,
-            self.first + factor * other.first,
-            self.second + factor * other.second,
-        )
-
-    def covariance(self, pseudo_rows=0.0):
-        """Covariance of one row, with rows added that are spread over the corners of the simplex."""
-        corners = np.full(len(self.first), pseudo_rows / len(self.first))
-        total = self.weight + pseudo_rows
-        mean = (self.first + corners) / total
-        return (self.second + np.diag(corners)) / total - np.outer(mean, mean)
+    position: float
+    total: Sums
+    faded: Sums
+    blocks: list[Block]
+    marks: list[Mark]
+    restarts: list[float]
 
     @property
-    def n_effective(self):
-        return self.weight**2 / self.squared_weight
+    def origin(self) -> float:
+        """Position of the last restart."""
+        return self.restarts[-1] if self.restarts else 0.0
 
 
-def sums_of_rows(scores, counts, half_life=None):
-    """Sums of a run of rows; with a half-life, the last row weighs 1 and a row h rows before it 2^-(h / half-life).
-
-    A row of count c is c rows in succession.
-    """
-    if half_life is None:
-        weight = squared = counts
-    else:
-        later = counts[::-1].cumsum()[::-1] - counts
-        rate = math.log(2) / half_life
-        weight, squared = (
-            np.exp(-k * rate * later) * np.expm1(-k * rate * counts) / np.expm1(-k * rate) for k in (1, 2)
-        )
-    return Sums(weight.sum(), squared.sum(), weight @ scores, (scores.T * weight) @ scores)
-
-
-def pieces(scores, counts, position, size):
-    """Cut rows where the stream's position is a multiple of ``size``; a row that counts for several may be divided.
-
-    Yields scores, counts and the position after the piece.
-    """
-    reach = position + np.cumsum(counts)
-    start = position
-    while start < reach[-1]:
-        stop = min((math.floor(start / size) + 1) * size, reach[-1])
-        first = int(np.searchsorted(reach, start, side="right"))
-        last = int(np.searchsorted(reach, stop, side="left"))
-        rows = slice(first, last + 1)
-        part = np.minimum(reach[rows], stop) - np.maximum(reach[rows] - counts[rows], start)
-        yield scores[rows], np.maximum(part, 0), stop
-        start = stop
-
-
-def jump_statistics(first, weight, total):
-    """Wald statistics of "rows before and after a position have one mean", discounted for tails that are not normal.
-
-    With V the covariance of all rows (two pseudo-rows added) and d the difference of means,
-    T^2 = d' V^+ d / (1/n + 1/m). No row is further than R from the mean, in units of V: R is reached at a corner of the
-    simplex. Bernstein's bound P(T > z) <= exp(-z^2 / 2 / (1 + R z / (3 sqrt(n)))), n the smaller side, so it divides
-    T^2 by 1 + R T / (3 sqrt(n)): little for large samples, much where a rare event's few rows make the difference.
+def after_look(stream: Stream, level: float, size: float, half_life: float) -> Stream:
+    """The stream after comparing the rows before and after each mark, restarted at the clearest jump.
 
     Parameters
     ----------
-    first : ndarray of shape (n_positions, n_classes)
-        Sums of scores before each position.
-    weight : ndarray of shape (n_positions,)
-        Rows before it.
-    total : Sums
-        Of all rows.
-
-    Returns
-    -------
-    statistics : ndarray of shape (n_positions,)
-        To be compared with chi-squared.
-    degrees_of_freedom : int
+    stream : Stream
+    level : float
+        Chance of a false alarm over all looks.
+    size : float
+        Rows between two looks.
+    half_life : float
     """
-    values, vectors = np.linalg.eigh(total.covariance(PSEUDO_ROWS))
-    kept = values > 1e-10 * values[-1]
-    whiten = vectors[:, kept] / np.sqrt(values[kept])
-    after = total.weight - weight
-    difference = first / weight[:, np.newaxis] - (total.first - first) / after[:, np.newaxis]
-    squared = np.square(difference @ whiten).sum(axis=1) / (1 / weight + 1 / after)
-    reach = np.sqrt(np.square((np.eye(len(values)) - total.first / total.weight) @ whiten).sum(axis=1).max())
-    return squared / (1 + reach * np.sqrt(squared / np.minimum(weight, after)) / 3), int(kept.sum())
+    position, total, faded, blocks, marks, restarts = stream
+    look = (position - stream.origin) / size
+    jump = clearest_jump(marks, total, level, look)
+    if jump is not None:
+        mark, later = marks[jump], marks[jump + 1 :]
+        _, total, faded = since(mark, position, total, faded, half_life)
+        marks = [since(mark, *other, half_life) for other in later]
+        restarts = [*restarts, mark.position]
+    marks = thinned([*marks, Mark(position, total, faded)], position)
+    return Stream(position, total, faded, blocks, marks, restarts)
 
 
 class OnlinePrior(BaseEstimator):
@@ -164,6 +115,9 @@ class OnlinePrior(BaseEstimator):
         Effective rows behind the estimate: (sum w)^2 / sum w^2.
     restarts_ : list of float
         Positions in the stream, in rows, from which the estimate started anew.
+    verdict_ : Verdict
+        "abstain" when the estimate is too vague to use and cannot be told from the source prior, as for :class:`BBSE`;
+        else "ok".
 
     Raises
     ------
@@ -188,20 +142,36 @@ class OnlinePrior(BaseEstimator):
     array([0.9, 0.1])
     """
 
+    target_prior_: NDArray[np.float64]
+    class_weight_: NDArray[np.float64]
+    prior_covariance_: NDArray[np.float64]
+    n_rows_: float
+    restarts_: list[float]
+
+    # What is kept of the stream; see :class:`Stream`.
     _position: float
     _total: Sums
     _faded: Sums
-    _blocks: deque
-    _marks: list
+    _blocks: list[Block]
+    _marks: list[Mark]
+    _cautious_covariance: NDArray[np.float64]
 
-    def __init__(self, prior, method="history", *, window=10_000, half_life=10_000, restart=True):
+    def __init__(
+        self,
+        prior: BBSE,
+        method: Literal["history", "window", "forgetting"] = "history",
+        *,
+        window: float = 10_000,
+        half_life: float = 10_000,
+        restart: float | bool = True,
+    ) -> None:
         self.prior = prior
         self.method = method
         self.window = window
         self.half_life = half_life
         self.restart = restart
 
-    def update(self, scores_target, *, sample_weight_target=None):
+    def update(self, scores_target: ArrayLike, *, sample_weight_target: ArrayLike | None = None) -> Self:
         """Take in the next rows of the stream.
 
         Parameters
@@ -216,46 +186,50 @@ class OnlinePrior(BaseEstimator):
         self
         """
         level = self._check_settings()
-        prior = self.prior
-        scores = prior._calibrated(check_predictions(scores_target, "scores_target", prior.classes_, prior._kind))
-        counts = check_repeat_counts(sample_weight_target, len(scores), "sample_weight_target")
-        if not hasattr(self, "restarts_"):
-            self._start()
+        source = self.prior._source
+        given = read_target(scores_target, source.classes, sample_weight_target, source.kind)
+        scores, counts = source.calibrated(given.scores), given.counts
         present = counts > 0
         if not present.all():
             scores, counts = scores[present], counts[present]
+        stream = self._advanced(self._stream(), scores, counts, level)
+        sums = stream.total if self.method == "history" else stream.faded
         if self.method == "window":
-            self._extend_window(scores, counts)
-        size = max(LOOK_ROWS, LOOK_ROWS_PER_CLASS * len(prior.classes_)) if level else math.inf
-        half_life = self.half_life if self.method == "forgetting" else None
-        for rows, weight, position in pieces(scores, counts, self._position, size):
-            self._total = self._total.plus(sums_of_rows(rows, weight))
-            if half_life is not None:
-                fade = 2.0 ** (-(position - self._position) / half_life)
-                self._faded = sums_of_rows(rows, weight, half_life).plus(self._faded, fade)
-            self._position = position
-            if level and position % size == 0:
-                self._look(level, size)
-        self._solve()
+            stream, sums = self._window_since_restart(stream)
+        mean, n_rows = sums.mean, sums.n_effective
+        prior = simplex_least_squares(source.conditional, mean)
+        covariances = solution_covariances(
+            self.prior._source_error, MeanScatter(n_rows, mean, sums.covariance() * n_rows), prior
+        )
+        self._position, self._total, self._faded, self._blocks, self._marks, self.restarts_ = stream
+        self.n_rows_, self.target_prior_, self.class_weight_ = n_rows, prior, prior / source.prior
+        self.prior_covariance_, self._cautious_covariance = covariances
         return self
 
-    def interval(self, level=0.95):
+    @property
+    def verdict_(self) -> Verdict:
+        """Whether the current estimate is worth using."""
+        self._check_updated()
+        source = self.prior._source
+        return prior_verdict(identify(self.target_prior_, source.prior, self._cautious_covariance, source.classes))
+
+    def interval(self, level: float = 0.95) -> NDArray[np.float64]:
         """Confidence intervals of the target prior, as those of :meth:`BBSE.interval`; shape (n_classes, 2)."""
         self._check_updated()
         check_number(level, "level", above=0, below=1)
-        half = norm.ppf((1 + level) / 2) * np.sqrt(np.diag(self._cautious_covariance))
-        return np.clip(np.column_stack([self.target_prior_ - half, self.target_prior_ + half]), 0, 1)
+        return normal_interval(self.target_prior_, self._cautious_covariance, level)
 
-    def adjust_proba(self, scores):
+    def adjust_proba(self, scores: ArrayLike) -> NDArray[Any]:
         """Class probabilities under the current target prior, shape (n_rows, n_classes); see :func:`adjust_proba`."""
         self._check_updated()
         return proba_at_prior(self.prior.calibrate(scores), self.prior.score_prior_, self.target_prior_)
 
-    def _check_updated(self):
+    def _check_updated(self) -> None:
         if not hasattr(self, "target_prior_"):
             raise NotFittedError("This OnlinePrior has seen no rows yet: call update with the scores of some first.")
 
-    def _check_settings(self):
+    def _check_settings(self) -> float | None:
+        """Level of the jump test, None without one; raise for settings that are out of range."""
         if not isinstance(self.prior, BBSE) or not hasattr(self.prior, "conditional_confusion_"):
             raise ShiftDataError(f"prior={self.prior!r} is not a fitted BBSE: pass BBSE().fit(...) of the source rows.")
         check_option(self.method, "method", ["history", "window", "forgetting"])
@@ -265,78 +239,37 @@ class OnlinePrior(BaseEstimator):
             return RESTART_LEVEL if self.restart else None
         return check_number(self.restart, "restart", above=0, below=1)
 
-    def _start(self):
-        n_classes = len(self.prior.classes_)
-        self.restarts_ = []
-        self._position = 0.0
-        self._total = Sums.none(n_classes)  # since the last restart
-        self._faded = Sums.none(n_classes)
-        self._blocks = deque()  # (start, stop, sums) of the window
-        self._marks = []  # (position, total sums then, faded sums then)
+    def _stream(self) -> Stream:
+        """The stream so far."""
+        if hasattr(self, "restarts_"):
+            return Stream(self._position, self._total, self._faded, self._blocks, self._marks, self.restarts_)
+        none = Sums.none(len(self.prior._source.classes))
+        return Stream(0.0, none, none, [], [], [])
 
-    def _extend_window(self, scores, counts):
-        size = max(math.ceil(self.window / WINDOW_BLOCKS), 1)
-        end = self._position + counts.sum()
-        # Of a batch longer than the window, the first rows would be dropped at once.
-        start = max(self._position, (end - self.window) // size * size)
-        reach = self._position + np.cumsum(counts)
-        first = int(np.searchsorted(reach, start, side="right"))
-        counts = counts[first:].copy()
-        counts[0] = reach[first] - max(reach[first] - counts[0], start)
-        for rows, weight, stop in pieces(scores[first:], counts, start, size):
-            added = sums_of_rows(rows, weight)
-            if self._blocks and self._blocks[-1][1] == start and start % size:
-                begin, _, sums = self._blocks.pop()
-                self._blocks.append((begin, stop, sums.plus(added)))
-            else:
-                self._blocks.append((start, stop, added))
-            start = stop
-        while self._blocks[0][1] <= end - self.window:
-            self._blocks.popleft()
-
-    def _look(self, level, size):
-        """Compare before and after each remembered position; drop what lies before the clearest jump."""
-        origin = self.restarts_[-1] if self.restarts_ else 0.0
-        if self._marks:
-            statistics, freedom = jump_statistics(
-                np.array([sums.first for _, sums, _ in self._marks]),
-                np.array([sums.weight for _, sums, _ in self._marks]),
-                self._total,
-            )
-            look = (self._position - origin) / size
-            best = int(statistics.argmax())
-            if freedom and chi2.sf(statistics[best], freedom) < level / (look * (look + 1) * len(statistics)):
-                position, before, faded = self._marks[best]
-                self._total = self._total.plus(before, -1)
-                self._faded = self._faded.plus(faded, -(2.0 ** (-(self._position - position) / self.half_life)))
-                self._marks = [
-                    (at, sums.plus(before, -1), late.plus(faded, -(2.0 ** (-(at - position) / self.half_life))))
-                    for at, sums, late in self._marks[best + 1 :]
-                ]
-                self.restarts_.append(position)
-        self._marks.append((self._position, self._total, self._faded))
-        # A position goes when its neighbours lie close together for their age: about 5 log(t) of t stay.
-        keep = [self._marks[0]]
-        for mark, newer in zip(self._marks[1:-1], self._marks[2:], strict=True):
-            if newer[0] - keep[-1][0] > POSITION_SPACING * (self._position - newer[0]):
-                keep.append(mark)
-        self._marks = keep + self._marks[max(1, len(self._marks) - 1) :]
-
-    def _solve(self):
-        prior = self.prior
+    def _advanced(
+        self, stream: Stream, scores: NDArray[Any], counts: NDArray[np.float64], level: float | None
+    ) -> Stream:
+        """The stream after these rows, with a look for a jump wherever one is due."""
         if self.method == "window":
-            origin = self.restarts_[-1] if self.restarts_ else 0.0
-            while len(self._blocks) > 1 and self._blocks[0][0] < origin:
-                self._blocks.popleft()
-            sums = Sums.none(len(prior.classes_))
-            for _, _, block in self._blocks:
-                sums = sums.plus(block)
-        else:
-            sums = self._faded if self.method == "forgetting" else self._total
-        self.n_rows_ = sums.n_effective
-        self.target_prior_ = simplex_least_squares(prior.conditional_confusion_, sums.first / sums.weight)
-        self.class_weight_ = self.target_prior_ / prior.source_prior_
-        target = MeanScatter(self.n_rows_, sums.first / sums.weight, sums.covariance() * self.n_rows_)
-        self.prior_covariance_, self._cautious_covariance = solution_covariances(
-            prior._source_error, target, self.target_prior_
-        )
+            blocks = extended_window(stream.blocks, scores, counts, stream.position, self.window)
+            stream = stream._replace(blocks=blocks)
+        size = max(LOOK_ROWS, LOOK_ROWS_PER_CLASS * scores.shape[1]) if level else math.inf
+        for rows, weight, position in pieces(scores, counts, stream.position, size):
+            faded = stream.faded
+            if self.method == "forgetting":
+                fade = 2.0 ** (-(position - stream.position) / self.half_life)
+                faded = sums_of_rows(rows, weight, self.half_life).plus(faded, fade)
+            total = stream.total.plus(sums_of_rows(rows, weight))
+            stream = stream._replace(position=position, total=total, faded=faded)
+            if level and position % size == 0:
+                stream = after_look(stream, level, size, self.half_life)
+        return stream
+
+    def _window_since_restart(self, stream: Stream) -> tuple[Stream, Sums]:
+        """The stream without the window's blocks from before the last restart, and the sums of the blocks left."""
+        blocks = stream.blocks
+        kept = [block for block in blocks[:-1] if block.start >= stream.origin] + blocks[-1:]
+        sums = Sums.none(len(self.prior._source.classes))
+        for block in kept:
+            sums = sums.plus(block.sums)
+        return stream._replace(blocks=kept), sums

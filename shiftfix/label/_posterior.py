@@ -4,7 +4,10 @@ Assumes p(x | y) is shared.
 Source: Saerens, Latinne & Decaestecker (2002), Neural Computation 14(1):21-41, equation 2.4.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
@@ -12,7 +15,7 @@ from shiftfix._validation import check_prior, check_scores
 from shiftfix.exceptions import ShiftDataError
 
 
-def adjust_proba(scores, source_prior, target_prior):
+def adjust_proba(scores: ArrayLike, source_prior: ArrayLike, target_prior: ArrayLike) -> NDArray[np.float64]:
     """Class probabilities under the target prior: P_k q_k / p_k, rescaled to sum to 1.
 
     Parameters
@@ -38,18 +41,20 @@ def adjust_proba(scores, source_prior, target_prior):
     ----------
     Saerens, Latinne & Decaestecker (2002), Neural Computation 14(1):21-41, equation 2.4.
     """
-    scores = check_scores(scores, "scores")
-    p = check_prior(source_prior, "source_prior", scores.shape[1])
-    q = check_prior(target_prior, "target_prior", scores.shape[1])
+    checked = check_scores(scores, "scores")
+    p = check_prior(source_prior, "source_prior", checked.shape[1])
+    q = check_prior(target_prior, "target_prior", checked.shape[1])
     if (p == 0).any():
         raise ShiftDataError(
             f"source_prior is 0 for class {int(np.flatnonzero(p == 0)[0])}: scores made without a class cannot be "
             "adjusted to its presence."
         )
-    return proba_at_prior(scores, p, q)
+    return proba_at_prior(checked, p, q)
 
 
-def proba_at_prior(scores, source_prior, target_prior):
+def proba_at_prior(
+    scores: NDArray[Any], source_prior: NDArray[np.float64], target_prior: NDArray[np.float64]
+) -> NDArray[Any]:
     """As :func:`adjust_proba`, from checked arrays; float32 scores give float32."""
     adjusted = scores * (target_prior / source_prior).astype(scores.dtype)
     total = adjusted.sum(axis=1, keepdims=True)
@@ -61,7 +66,13 @@ def proba_at_prior(scores, source_prior, target_prior):
     return adjusted
 
 
-def unadjusted_threshold(threshold, scale, bias, source_prior, target_prior):
+def unadjusted_threshold(
+    threshold: float,
+    scale: NDArray[np.float64],
+    bias: NDArray[np.float64],
+    source_prior: NDArray[np.float64],
+    target_prior: NDArray[np.float64],
+) -> float:
     """Threshold on a raw score of class 1 that does what ``threshold`` does on the adjusted one, for two classes.
 
     The adjusted log odds are a_1 log s - a_0 log(1 - s) + b_1 - b_0 + log(r_1 / r_0), with r = q / p. They increase
@@ -86,7 +97,7 @@ def unadjusted_threshold(threshold, scale, bias, source_prior, target_prior):
     if np.isinf(needed):
         return float(needed > 0)
 
-    def surplus(log_odds):
+    def surplus(log_odds: float) -> float:
         return -scale[1] * np.logaddexp(0, -log_odds) + scale[0] * np.logaddexp(0, log_odds) - needed
 
     # Beyond it, one term is past ``needed`` even where the other, at most log 2 times its scale, works against it.

@@ -12,18 +12,24 @@ the sum; here q = p w is a prior whatever the noise. Both constraints are part o
 solution and rescaling it would move the weights of every class and lose the optimum.
 """
 
+from dataclasses import dataclass
+from typing import Any, Literal
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from shiftfix._blocks import weighted_sum
 from shiftfix._numerics import simplex_least_squares
 from shiftfix._validation import check_number, check_option
+from shiftfix.label._base import Estimate, Learned
 from shiftfix.label._bootstrap import BaseResampledPrior
 from shiftfix.label._confusion import joint_and_conditional
-from shiftfix.label._solution_error import mean_scatter, solution_covariances, source_error
+from shiftfix.label._solution_error import SourceError, mean_scatter, solution_covariances, source_error
+from shiftfix.label._source import CalibrationOption, ScoreKind, Source, SourceScores, TargetScores
 
 
-def default_regularization(n_classes, n_rows, *, level=0.05, shrink=0.01):
+def default_regularization(n_classes: int, n_rows: float, *, level: float = 0.05, shrink: float = 0.01) -> float:
     """Delta = shrink * 3 [2 log(2 K / level) / (3 n) + sqrt(2 log(2 K / level) / n)], a float.
 
     The bracket, a bound of Bernstein's form on the error of a confusion matrix made of n labelled rows, holds with
@@ -41,7 +47,14 @@ def default_regularization(n_classes, n_rows, *, level=0.05, shrink=0.01):
     return float(shrink * 3 * (bound / 3 + np.sqrt(bound)))
 
 
-def rlls_weights(joint_confusion, target_mean, source_prior, regularization, *, gamma=1.0):
+def rlls_weights(
+    joint_confusion: NDArray[np.float64],
+    target_mean: NDArray[np.float64],
+    source_prior: NDArray[np.float64],
+    regularization: float,
+    *,
+    gamma: float = 1.0,
+) -> NDArray[np.float64]:
     """Weights q / p of the classes.
 
     The norms make the solution a point of the ridge path, min ||r||^2 + lambda ||theta||^2 under the same constraints
@@ -77,13 +90,13 @@ def rlls_weights(joint_confusion, target_mean, source_prior, regularization, *, 
     if size == 0 or np.linalg.norm(pull) <= regularization * size:
         return np.ones_like(source_prior)
 
-    def path(ridge):
+    def path(ridge: float) -> NDArray[np.float64]:
         root = np.sqrt(ridge)
         matrix = np.vstack([conditional, root * np.diag(1 / source_prior)]) if ridge else conditional
         goal = np.append(target_mean, np.full(len(source_prior), root)) if ridge else target_mean
         return simplex_least_squares(matrix, goal) / source_prior
 
-    def excess(log_ridge):
+    def excess(log_ridge: float) -> float:
         # Negative where the ratio is below Delta; a perfect fit makes the ratio infinite.
         theta = path(np.exp(log_ridge)) - 1
         residual = np.linalg.norm(joint_confusion @ theta - shift)
@@ -103,6 +116,24 @@ def rlls_weights(joint_confusion, target_mean, source_prior, regularization, *, 
         elif excess(high) < 0:
             weights = np.ones_like(source_prior)
     return 1 + gamma * (weights - 1)
+
+
+def regularized_prior(
+    joint_confusion: NDArray[np.float64], target: TargetScores, regularization: float, gamma: float
+) -> NDArray[np.float64]:
+    """Target prior q = p w of calibrated target rows, with p the column sums of C; shape (n_classes,)."""
+    source_prior = joint_confusion.sum(axis=0)
+    mean = weighted_sum(target.scores, target.counts) / target.counts.sum()
+    prior = source_prior * rlls_weights(joint_confusion, mean, source_prior, regularization, gamma=gamma)
+    return prior / prior.sum()
+
+
+@dataclass(frozen=True)
+class RegularizedSource:
+    """What RLLS learns from the source: Delta, and the source's part of the error without regularization."""
+
+    regularization: float
+    error: SourceError
 
 
 class RLLS(BaseResampledPrior):
@@ -152,6 +183,8 @@ class RLLS(BaseResampledPrior):
         draw from the simplex) and also cannot be told from the source prior (Wald test at level 0.05).
     reason_ : str
         Why not, when ``identified_`` is False, and which classes to merge.
+    verdict_ : Verdict
+        "abstain" when the prior is not identified or ``shrink`` found no shift, else "ok"; with the reasons.
     prior_covariance_ : ndarray of shape (n_classes, n_classes)
         Delta-method sampling covariance of the solution WITHOUT regularisation, which varies more than the estimate.
 
@@ -164,17 +197,19 @@ class RLLS(BaseResampledPrior):
     array([0.9, 0.1])
     """
 
+    regularization_: float
+
     def __init__(
         self,
-        kind="soft",
+        kind: ScoreKind = "soft",
         *,
-        regularization="auto",
-        gamma=1.0,
-        calibration="none",
-        shrink=None,
-        n_bootstrap=200,
-        random_state=None,
-    ):
+        regularization: float | Literal["auto"] = "auto",
+        gamma: float = 1.0,
+        calibration: CalibrationOption = "none",
+        shrink: Literal["significance"] | None = None,
+        n_bootstrap: int = 200,
+        random_state: int | np.random.Generator | np.random.RandomState | None = None,
+    ) -> None:
         self.kind = kind
         self.regularization = regularization
         self.gamma = gamma
@@ -183,7 +218,7 @@ class RLLS(BaseResampledPrior):
         self.n_bootstrap = n_bootstrap
         self.random_state = random_state
 
-    def _check_settings(self):
+    def _check_settings(self) -> None:
         super()._check_settings()
         if isinstance(self.regularization, str):
             check_option(self.regularization, "regularization", ["auto"])
@@ -191,27 +226,23 @@ class RLLS(BaseResampledPrior):
             check_number(self.regularization, "regularization", least=0, below=np.inf)
         check_number(self.gamma, "gamma", least=0, most=1)
 
-    def _fit_source(self, scores, class_index, sample_weight, raw):
-        super()._fit_source(scores, class_index, sample_weight, raw)
-        self.regularization_ = self._strength(scores.shape[1], sample_weight)
-        self._source_error = source_error(scores, class_index, sample_weight, self.conditional_confusion_, self._kind)
+    def _strength(self, sample: SourceScores) -> float:
+        """Delta for a sample of labelled rows."""
+        if isinstance(self.regularization, str):
+            return default_regularization(sample.scores.shape[1], sample.counts.sum())
+        return float(self.regularization)
 
-    def _strength(self, n_classes, sample_weight):
-        if not isinstance(self.regularization, str):
-            return float(self.regularization)
-        return default_regularization(n_classes, sample_weight.sum())
+    def _prior_of(self, source: Source, sample: SourceScores, target: TargetScores) -> NDArray[np.float64]:
+        joint, _ = joint_and_conditional(*sample)
+        return regularized_prior(joint, target, self._strength(sample), self.gamma)
 
-    def _learn(self, scores, class_index, sample_weight):
-        joint, _ = joint_and_conditional(scores, class_index, sample_weight)
-        return joint, joint.sum(axis=0), self._strength(scores.shape[1], sample_weight)
+    def _fit_source(self, source: Source, sample: SourceScores, raw: NDArray[Any]) -> Learned:
+        strength = self._strength(sample)
+        error = source_error(*sample, source.conditional, source.kind)
+        return Learned(RegularizedSource(strength, error), {"regularization_": strength})
 
-    def _solve(self, learned, scores, sample_weight):
-        joint, source_prior, strength = learned
-        mean = weighted_sum(scores, sample_weight) / sample_weight.sum()
-        prior = source_prior * rlls_weights(joint, mean, source_prior, strength, gamma=self.gamma)
-        return prior / prior.sum()
-
-    def _estimate(self, scores, sample_weight, raw):
-        super()._estimate(scores, sample_weight, raw)
-        prior = self._solve(self._learned, scores, sample_weight)
-        return prior, *solution_covariances(self._source_error, mean_scatter(scores, sample_weight), prior)
+    def _estimate(
+        self, source: Source, learned: RegularizedSource, target: TargetScores, raw: NDArray[Any]
+    ) -> Estimate:
+        prior = regularized_prior(source.joint, target, learned.regularization, self.gamma)
+        return Estimate(prior, *solution_covariances(learned.error, mean_scatter(*target), prior))

@@ -7,6 +7,7 @@ Parametric and Bootstrap Tests of Hypotheses, for exactness.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2
 
 from shiftfix._permutation import permutation_p_value
@@ -14,9 +15,10 @@ from shiftfix._validation import check_count, check_generator, check_repeat_coun
 
 # Rows in the smaller sample up to which rows are permuted. Above, chi-squared is as right, and faster.
 MOST_PERMUTED = 5000
+N_PERMUTATIONS = 999
 
 
-def _whitened(scores, counts):
+def _whitened(scores: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Centred rows in units of the shrunk covariance of both samples together; one column per direction that varies.
 
     The covariance is shrunk towards its mean eigenvalue by r / (r + N), r its rank and N the rows: with as many
@@ -34,15 +36,40 @@ def _whitened(scores, counts):
     return centred @ (vectors / np.sqrt((1 - shrinkage) * values + shrinkage * values.mean())) if rank else None
 
 
-def mean_score_test(
-    scores_source,
-    scores_target,
+def mean_score_p_value(
+    source: NDArray[np.float64],
+    target: NDArray[np.float64],
+    source_counts: NDArray[np.float64],
+    target_counts: NDArray[np.float64],
     *,
-    sample_weight_source=None,
-    sample_weight_target=None,
-    n_permutations=999,
-    random_state=None,
-):
+    n_permutations: int = N_PERMUTATIONS,
+    rng: np.random.Generator,
+) -> float:
+    """As :func:`mean_score_test`, from checked scores and repeat counts."""
+    rows = _whitened(np.vstack([source, target]), np.append(source_counts, target_counts))
+    if rows is None:
+        return 1.0
+    samples = [(rows[: len(source)], source_counts), (rows[len(source) :], target_counts)]
+    (small, counts), (large, large_counts) = sorted(samples, key=lambda sample: sample[1].sum())
+    n_small, n_large = counts.sum(), large_counts.sum()
+    if n_small > MOST_PERMUTED:
+        difference = counts @ small / n_small - large_counts @ large / n_large
+        # The total scatter is within + between; Hotelling's statistic is the one with the within part.
+        total = difference @ difference / (1 / n_small + 1 / n_large)
+        within = total / max(1 - total / (n_small + n_large), 1e-12)
+        return float(chi2.sf(within, rows.shape[1]))
+    return permutation_p_value(small, large, counts, large_counts, n_permutations=n_permutations, rng=rng)
+
+
+def mean_score_test(
+    scores_source: ArrayLike,
+    scores_target: ArrayLike,
+    *,
+    sample_weight_source: ArrayLike | None = None,
+    sample_weight_target: ArrayLike | None = None,
+    n_permutations: int = N_PERMUTATIONS,
+    random_state: int | np.random.Generator | np.random.RandomState | None = None,
+) -> float:
     """P-value of "the mean scores of source and target are equal": of "the class prior did not move".
 
     Hotelling's two-sample statistic with a lightly shrunk covariance of both samples together. Up to 5,000 rows in the
@@ -86,16 +113,4 @@ def mean_score_test(
     target_counts = check_repeat_counts(sample_weight_target, len(target), "sample_weight_target")
     n_permutations = check_count(n_permutations, "n_permutations")
     rng = check_generator(random_state)
-    rows = _whitened(np.vstack([source, target]), np.append(source_counts, target_counts))
-    if rows is None:
-        return 1.0
-    samples = [(rows[: len(source)], source_counts), (rows[len(source) :], target_counts)]
-    (small, counts), (large, large_counts) = sorted(samples, key=lambda sample: sample[1].sum())
-    n_small, n_large = counts.sum(), large_counts.sum()
-    if n_small > MOST_PERMUTED:
-        difference = counts @ small / n_small - large_counts @ large / n_large
-        # The total scatter is within + between; Hotelling's statistic is the one with the within part.
-        total = difference @ difference / (1 / n_small + 1 / n_large)
-        within = total / max(1 - total / (n_small + n_large), 1e-12)
-        return float(chi2.sf(within, rows.shape[1]))
-    return permutation_p_value(small, large, counts, large_counts, n_permutations=n_permutations, rng=rng)
+    return mean_score_p_value(source, target, source_counts, target_counts, n_permutations=n_permutations, rng=rng)

@@ -14,13 +14,15 @@ widen the spread and do not count as sample size: e of them turn the scatter S o
 that between the two means, and the covariance of the mean is 1 / (N (N + e)) of it.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shiftfix._blocks import PRODUCT_ENTRIES, row_blocks, weighted_gram, weighted_sum
 from shiftfix.label._confusion import class_sums
 from shiftfix.label._identification import PSEUDO_ROWS
+from shiftfix.label._labels import class_totals
 
 # Classes up to which soft columns keep their whole scatter matrices: 8 MB at 100 classes.
 FULL_CLASSES = 100
@@ -38,8 +40,8 @@ class MeanScatter(NamedTuple):
     """
 
     n_rows: float
-    mean: np.ndarray
-    scatter: np.ndarray
+    mean: NDArray[np.float64]
+    scatter: NDArray[np.float64]
 
 
 class SourceError(NamedTuple):
@@ -59,26 +61,26 @@ class SourceError(NamedTuple):
         Soft, many classes: sum_j S_j, the scatter within classes.
     """
 
-    conditional: np.ndarray
-    inverse: np.ndarray
-    class_rows: np.ndarray
-    scatters: np.ndarray | None = None
-    solved: np.ndarray | None = None
-    pooled: np.ndarray | None = None
+    conditional: NDArray[np.float64]
+    inverse: NDArray[np.float64]
+    class_rows: NDArray[np.float64]
+    scatters: NDArray[np.float64] | None = None
+    solved: NDArray[np.float64] | None = None
+    pooled: NDArray[np.float64] | None = None
 
 
-def mean_scatter(values, sample_weight):
+def mean_scatter(values: NDArray[Any], sample_weight: NDArray[np.float64]) -> MeanScatter:
     """Mean and scatter of rows (n_rows, n_classes) with repeat counts; rows in float32 are not copied as a whole."""
     n_rows = float(sample_weight.sum())
     mean = weighted_sum(values, sample_weight) / n_rows
     return MeanScatter(n_rows, mean, weighted_gram(values, np.sqrt(sample_weight), lambda rows: mean))
 
 
-def _corner_scatter(n_classes, pseudo_rows):
+def _corner_scatter(n_classes: int, pseudo_rows: float) -> NDArray[np.float64]:
     return pseudo_rows / n_classes * (np.eye(n_classes) - 1 / n_classes)
 
 
-def mean_covariance(rows, pseudo_rows=0.0):
+def mean_covariance(rows: MeanScatter, pseudo_rows: float = 0.0) -> NDArray[np.float64]:
     """Sampling covariance of a mean, shape (n_classes, n_classes).
 
     Parameters
@@ -94,7 +96,15 @@ def mean_covariance(rows, pseudo_rows=0.0):
     return padded / (n_rows * (n_rows + pseudo_rows))
 
 
-def source_error(scores, class_index, sample_weight, conditional, kind, *, full_classes=FULL_CLASSES):
+def source_error(
+    scores: NDArray[Any],
+    class_index: NDArray[np.intp],
+    sample_weight: NDArray[np.float64],
+    conditional: NDArray[np.float64],
+    kind: str,
+    *,
+    full_classes: int = FULL_CLASSES,
+) -> SourceError:
     """What the source adds to the error of q, learned before q is known.
 
     - ``kind="hard"``: one-hot rows of mean a have scatter N (diag(a) - a a'), so A itself is enough. Exact.
@@ -121,8 +131,8 @@ def source_error(scores, class_index, sample_weight, conditional, kind, *, full_
     SourceError
     """
     n_classes = len(conditional)
-    inverse = np.linalg.inv(conditional)
-    class_rows = np.bincount(class_index, weights=sample_weight, minlength=n_classes)
+    inverse: NDArray[Any] = np.linalg.inv(conditional)
+    class_rows = class_totals(class_index, sample_weight, n_classes)
     if kind == "hard":
         return SourceError(conditional, inverse, class_rows)
     if n_classes <= full_classes:
@@ -139,7 +149,9 @@ def source_error(scores, class_index, sample_weight, conditional, kind, *, full_
     return SourceError(conditional, inverse, class_rows, solved=solved, pooled=pooled)
 
 
-def solution_covariance(source, target, prior, pseudo_rows=0.0):
+def solution_covariance(
+    source: SourceError, target: MeanScatter, prior: NDArray[np.float64], pseudo_rows: float = 0.0
+) -> NDArray[np.float64]:
     """Delta-method covariance of q = A^-1 mu, shape (n_classes, n_classes).
 
     Parameters
@@ -156,14 +168,14 @@ def solution_covariance(source, target, prior, pseudo_rows=0.0):
     corners, away = _corner_scatter(n_classes, pseudo_rows), source.conditional - 1 / n_classes
     between = n_rows * pseudo_rows / (n_rows + pseudo_rows)
 
-    def noise(scatter, share):
+    def noise(scatter: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
         """sum_j share_j (S_j and the pseudo rows'), given sum_j share_j S_j."""
         return scatter + share.sum() * corners + (away * (share * between)) @ away.T
 
     # The covariance of column j is share_j times its scatter with the pseudo rows, and counts q_j^2 times.
     share = prior**2 / (n_rows * (n_rows + pseudo_rows))
     mu_covariance = mean_covariance(target, pseudo_rows)
-    if source.solved is not None:
+    if source.solved is not None and source.pooled is not None:
         variances = source.solved @ share + share.sum() * np.einsum("ka,ka->k", inverse @ corners, inverse)
         variances += (inverse @ away) ** 2 @ (share * between)
         # At q = p, q_j^2 / N_j^2 is the same for every class.
@@ -178,6 +190,8 @@ def solution_covariance(source, target, prior, pseudo_rows=0.0):
     return inverse @ (mu_covariance + noise(scatter, share)) @ inverse.T
 
 
-def solution_covariances(source, target, prior):
+def solution_covariances(
+    source: SourceError, target: MeanScatter, prior: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The plain delta-method covariance, and the cautious one with two pseudo rows; see :func:`solution_covariance`."""
-    return tuple(solution_covariance(source, target, prior, extra) for extra in (0.0, PSEUDO_ROWS))
+    return solution_covariance(source, target, prior), solution_covariance(source, target, prior, PSEUDO_ROWS)

@@ -6,7 +6,7 @@ from shiftfix._validation import check_count, check_generator, check_number
 from shiftfix.simulate._problem import ShiftProblem
 
 
-def rotated_accuracy(angle, noise=0.0):
+def rotated_accuracy(angle: float, noise: float = 0.0) -> float:
     """Target accuracy of the best source rule when the boundary turns by ``angle``.
 
     The rule is the sign of z, the label the sign of z' + noise e, where z and z' are standard normal with
@@ -41,7 +41,15 @@ def rotated_accuracy(angle, noise=0.0):
     return float(1 - np.arccos(np.cos(angle) / np.hypot(1, noise)) / np.pi)
 
 
-def concept_shift(n_source, n_target, *, angle, n_features=2, noise=0.3, random_state=None):
+def concept_shift(
+    n_source: int,
+    n_target: int,
+    *,
+    angle: float,
+    n_features: int = 2,
+    noise: float = 0.3,
+    random_state: int | np.random.Generator | np.random.RandomState | None = None,
+) -> ShiftProblem:
     """Concept shift: x ~ N(0, I) in both, and the class boundary turns by ``angle``.
 
     y = 1 when x'u + noise e > 0, e standard normal; u is the first axis in the source and is turned towards

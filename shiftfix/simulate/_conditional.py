@@ -1,15 +1,22 @@
 """p(y given x), shared by source and target: the part a covariate shift leaves alone."""
 
+from collections.abc import Callable
+from typing import Any, Literal
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 
 from shiftfix._validation import check_number, check_option
 from shiftfix.exceptions import ShiftDataError
 
 CONDITIONALS = ["quadratic", "linear", "logistic"]
+Conditional = Literal["quadratic", "linear", "logistic"] | Callable[[NDArray[np.float64], np.random.Generator], Any]
 
 
-def draw_outcome(X, conditional, noise, generator):
+def draw_outcome(
+    X: NDArray[np.float64], conditional: Conditional, noise: float, generator: np.random.Generator
+) -> NDArray[Any]:
     """Draw y given x, one value per row.
 
     Parameters

@@ -1,13 +1,16 @@
 """Covariate shift between two distributions on a few levels: the weights are q / p, exactly."""
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._validation import check_count, check_generator, check_option, check_prior, check_vector
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._problem import ShiftProblem
 
 
-def _level_counts(probabilities, name, n_rows, exact_counts, generator):
+def _level_counts(
+    probabilities: NDArray[np.float64], name: str, n_rows: int, exact_counts: bool, generator: np.random.Generator
+) -> NDArray[np.int64]:
     if not exact_counts:
         return generator.multinomial(n_rows, probabilities)
     expected = probabilities * n_rows
@@ -21,7 +24,16 @@ def _level_counts(probabilities, name, n_rows, exact_counts, generator):
     return counts
 
 
-def discrete_covariate_shift(p, q, n_source, n_target, *, outcomes=None, exact_counts=True, random_state=None):
+def discrete_covariate_shift(
+    p: ArrayLike,
+    q: ArrayLike,
+    n_source: int,
+    n_target: int,
+    *,
+    outcomes: ArrayLike | None = None,
+    exact_counts: bool = True,
+    random_state: int | np.random.Generator | np.random.RandomState | None = None,
+) -> ShiftProblem:
     """Covariate shift on one-hot rows, level j having probability p[j] (source) and q[j] (target).
 
     With exact counts every method that can represent the levels (saturated logistic regression, least
@@ -59,28 +71,28 @@ def discrete_covariate_shift(p, q, n_source, n_target, *, outcomes=None, exact_c
     >>> sorted(set(problem.source_weights.round(9).tolist()))
     [0.2, 1.0, 3.0]
     """
-    p = check_prior(p, "p")
-    q = check_prior(q, "q", p.size)
-    if (p == 0).any():
-        raise ShiftDataError(
-            f"p is 0 for level {int(np.flatnonzero(p == 0)[0])}: the ratio q / p needs source rows at every level."
-        )
+    source_prior = check_prior(p, "p")
+    target_prior = check_prior(q, "q", source_prior.size)
+    if (source_prior == 0).any():
+        level = int(np.flatnonzero(source_prior == 0)[0])
+        raise ShiftDataError(f"p is 0 for level {level}: the ratio q / p needs source rows at every level.")
     n_source, n_target = check_count(n_source, "n_source"), check_count(n_target, "n_target")
     check_option(exact_counts, "exact_counts", [True, False])
-    outcomes = np.arange(p.size) if outcomes is None else check_vector(outcomes, "outcomes", p.size, of="levels")
+    levels = np.arange(source_prior.size)
+    y = levels if outcomes is None else check_vector(outcomes, "outcomes", levels.size, of="levels")
     generator = check_generator(random_state)
-    levels_source = np.repeat(np.arange(p.size), _level_counts(p, "p", n_source, exact_counts, generator))
-    levels_target = np.repeat(np.arange(p.size), _level_counts(q, "q", n_target, exact_counts, generator))
+    levels_source = np.repeat(levels, _level_counts(source_prior, "p", n_source, exact_counts, generator))
+    levels_target = np.repeat(levels, _level_counts(target_prior, "q", n_target, exact_counts, generator))
     generator.shuffle(levels_source)
     generator.shuffle(levels_target)
-    one_hot = np.eye(p.size)
+    one_hot, ratio = np.eye(levels.size), target_prior / source_prior
     return ShiftProblem(
         one_hot[levels_source],
-        outcomes[levels_source],
+        y[levels_source],
         one_hot[levels_target],
-        outcomes[levels_target],
+        y[levels_target],
         kind="covariate",
-        description=f"{p.size} levels",
-        source_weights=(q / p)[levels_source],
-        target_weights=(q / p)[levels_target],
+        description=f"{levels.size} levels",
+        source_weights=ratio[levels_source],
+        target_weights=ratio[levels_target],
     )

@@ -10,11 +10,11 @@ distributed for X ~ Exp(1), the weights are Pareto with tail index k = 1 - lam w
 import numpy as np
 
 from shiftfix._validation import check_count, check_generator, check_number
-from shiftfix.simulate._conditional import draw_outcome
+from shiftfix.simulate._conditional import Conditional, draw_outcome
 from shiftfix.simulate._problem import ShiftProblem
 
 
-def exponential_chi2(rate):
+def exponential_chi2(rate: float) -> float:
     """Chi-squared divergence of Exp(rate) from Exp(1), E_S[w^2] - 1 = rate^2 / (2 rate - 1) - 1.
 
     Parameters
@@ -36,7 +36,15 @@ def exponential_chi2(rate):
     return rate**2 / (2 * rate - 1) - 1 if rate > 0.5 else np.inf
 
 
-def exponential_covariate_shift(n_source, n_target, *, rate=0.75, conditional="linear", noise=0.1, random_state=None):
+def exponential_covariate_shift(
+    n_source: int,
+    n_target: int,
+    *,
+    rate: float = 0.75,
+    conditional: Conditional = "linear",
+    noise: float = 0.1,
+    random_state: int | np.random.Generator | np.random.RandomState | None = None,
+) -> ShiftProblem:
     """Covariate shift from Exp(1) to Exp(rate), one feature, with the exact ratio.
 
     For rate < 1 the weights have tail index k = 1 - rate: finite variance above rate 1/2 (0.75 gives

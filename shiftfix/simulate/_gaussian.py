@@ -12,15 +12,18 @@ z = mu'x / d is the normal density around d, and w^2 times it is exp(d^2) times 
 """
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from shiftfix._validation import check_count, check_generator, check_matrix, check_number, check_vector
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.simulate._conditional import draw_outcome
+from shiftfix.simulate._conditional import Conditional, draw_outcome
 from shiftfix.simulate._problem import ShiftProblem, exp_weights
 
 
-def _parameters(mean_shift, scale, n_features):
+def _parameters(
+    mean_shift: ArrayLike, scale: ArrayLike, n_features: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean shift and standard deviations as vectors of shape (n_features,)."""
     mu = np.asarray(mean_shift, dtype=np.float64)
     if mu.ndim == 0:
@@ -34,7 +37,7 @@ def _parameters(mean_shift, scale, n_features):
     return mu, s
 
 
-def gaussian_log_ratio(X, mean_shift=1.0, scale=1.0):
+def gaussian_log_ratio(X: ArrayLike, mean_shift: ArrayLike = 1.0, scale: ArrayLike = 1.0) -> NDArray[np.float64]:
     """Logarithm of the true ratio of N(mean_shift, diag(scale^2)) to N(0, I).
 
     Parameters
@@ -60,17 +63,17 @@ def gaussian_log_ratio(X, mean_shift=1.0, scale=1.0):
     >>> float(gaussian_log_ratio([[2.0]])[0])
     1.5
     """
-    X = check_matrix(X, "X")
-    mu, s = _parameters(mean_shift, scale, X.shape[1])
-    return (X**2 / 2 - ((X - mu) / s) ** 2 / 2 - np.log(s)).sum(axis=1)
+    rows = check_matrix(X, "X")
+    mu, s = _parameters(mean_shift, scale, rows.shape[1])
+    return (rows**2 / 2 - ((rows - mu) / s) ** 2 / 2 - np.log(s)).sum(axis=1)
 
 
-def _distance(mean_shift):
+def _distance(mean_shift: ArrayLike) -> float:
     mu = np.atleast_1d(np.asarray(mean_shift, dtype=np.float64))
     return float(np.linalg.norm(check_vector(mu, "mean_shift")))
 
 
-def _distance_and_cut(mean_shift, clip):
+def _distance_and_cut(mean_shift: ArrayLike, clip: float) -> tuple[float, float]:
     """The distance d = |mu| and the point a of mu'x / d beyond which w > clip."""
     d = _distance(mean_shift)
     log_clip = np.log(check_number(clip, "clip", above=0))
@@ -80,7 +83,7 @@ def _distance_and_cut(mean_shift, clip):
     return d, (log_clip + d**2 / 2) / d
 
 
-def gaussian_clipped_mean(clip, mean_shift=1.0):
+def gaussian_clipped_mean(clip: float, mean_shift: ArrayLike = 1.0) -> float:
     """Expectation of min(w, clip) over the source, for scale 1.
 
     E_S min(w, c) = Phi(a - d) + c Phi(-a), with d = |mean_shift| and a = (log c + d^2/2) / d. The first
@@ -106,7 +109,7 @@ def gaussian_clipped_mean(clip, mean_shift=1.0):
     return float(norm.cdf(a - d) + clip * norm.sf(a))
 
 
-def gaussian_clipped_square(clip, mean_shift=1.0):
+def gaussian_clipped_square(clip: float, mean_shift: ArrayLike = 1.0) -> float:
     """Expectation of min(w, clip)^2 over the source, for scale 1.
 
     E_S min(w, c)^2 = exp(d^2) Phi(a - 2 d) + c^2 Phi(-a), with d and a as in ``gaussian_clipped_mean``.
@@ -125,7 +128,7 @@ def gaussian_clipped_square(clip, mean_shift=1.0):
     return float(np.exp(d**2 + norm.logcdf(a - 2 * d)) + clip**2 * norm.sf(a))
 
 
-def gaussian_share_above_clip(clip, mean_shift=1.0):
+def gaussian_share_above_clip(clip: float, mean_shift: ArrayLike = 1.0) -> float:
     """Share of the target whose weight is above the clip, P_T(w > clip) = Phi(d - a), for scale 1.
 
     Parameters
@@ -148,7 +151,7 @@ def gaussian_share_above_clip(clip, mean_shift=1.0):
     return float(norm.cdf(d - a))
 
 
-def gaussian_chi2(mean_shift=1.0, scale=1.0):
+def gaussian_chi2(mean_shift: ArrayLike = 1.0, scale: ArrayLike = 1.0) -> float:
     """Chi-squared divergence of the target from the source, E_S[w^2] - 1.
 
     Per feature E_S[w^2] = exp(mu^2 / (2 - s^2)) / (s sqrt(2 - s^2)), finite only for s^2 < 2: completing
@@ -178,7 +181,7 @@ def gaussian_chi2(mean_shift=1.0, scale=1.0):
         return float(np.expm1((mu**2 / (2 - s**2) - np.log(s) - np.log(2 - s**2) / 2).sum()))
 
 
-def gaussian_ess_share(mean_shift=1.0, scale=1.0):
+def gaussian_ess_share(mean_shift: ArrayLike = 1.0, scale: ArrayLike = 1.0) -> float:
     """Limit of the effective sample size divided by n_source, 1 / (1 + chi2).
 
     Parameters
@@ -199,7 +202,7 @@ def gaussian_ess_share(mean_shift=1.0, scale=1.0):
     return 1 / (1 + gaussian_chi2(mean_shift, scale))
 
 
-def gaussian_domain_auc(mean_shift=1.0):
+def gaussian_domain_auc(mean_shift: ArrayLike = 1.0) -> float:
     """Area under the curve of the best source-versus-target classifier, for scale 1.
 
     Phi(d / sqrt(2)): the difference of a target and a source draw of mu'x / d is N(d, 2).
@@ -222,16 +225,16 @@ def gaussian_domain_auc(mean_shift=1.0):
 
 
 def gaussian_covariate_shift(
-    n_source,
-    n_target,
+    n_source: int,
+    n_target: int,
     *,
-    n_features=None,
-    mean_shift=1.0,
-    scale=1.0,
-    conditional="quadratic",
-    noise=0.1,
-    random_state=None,
-):
+    n_features: int | None = None,
+    mean_shift: ArrayLike = 1.0,
+    scale: ArrayLike = 1.0,
+    conditional: Conditional = "quadratic",
+    noise: float = 0.1,
+    random_state: int | np.random.Generator | np.random.RandomState | None = None,
+) -> ShiftProblem:
     """Covariate shift from N(0, I) to N(mean_shift, diag(scale^2)) with the exact ratio.
 
     Parameters

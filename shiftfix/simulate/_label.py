@@ -7,7 +7,10 @@ tweak-one gives one class probability rho and spreads the rest evenly, knock-out
 and Dirichlet draws the whole prior.
 """
 
+from typing import Any, NamedTuple
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._validation import (
     check_count,
@@ -21,7 +24,17 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._problem import ShiftProblem
 
 
-def _check_class_index(index, n_classes):
+class _Wanted(NamedTuple):
+    """The two samples that are asked for; a number of source rows comes with a prior."""
+
+    classes: NDArray[Any]
+    target_prior: NDArray[np.float64]
+    source_prior: NDArray[np.float64] | None
+    n_target: int
+    n_source: int | None
+
+
+def _check_class_index(index: int, n_classes: int) -> int:
     if check_count(index, "index", least=0) >= n_classes:
         raise ShiftDataError(
             f"index={index} for {n_classes} classes: pass a class position between 0 and {n_classes - 1}."
@@ -29,7 +42,7 @@ def _check_class_index(index, n_classes):
     return index
 
 
-def tweak_one_prior(n_classes, index, probability):
+def tweak_one_prior(n_classes: int, index: int, probability: float) -> NDArray[np.float64]:
     """Prior with one class at ``probability`` and the rest spread evenly over the others.
 
     Parameters
@@ -63,7 +76,9 @@ def tweak_one_prior(n_classes, index, probability):
     return prior
 
 
-def knock_out_prior(n_classes, index, fraction_removed, prior=None):
+def knock_out_prior(
+    n_classes: int, index: int, fraction_removed: float, prior: ArrayLike | None = None
+) -> NDArray[np.float64]:
     """Prior after a share of the rows of one class is taken away and the rest kept.
 
     Lipton et al. knock rows out of the source; the same vector serves as a source or a target prior.
@@ -104,7 +119,9 @@ def knock_out_prior(n_classes, index, fraction_removed, prior=None):
     return kept / kept.sum()
 
 
-def dirichlet_prior(n_classes, alpha, random_state=None):
+def dirichlet_prior(
+    n_classes: int, alpha: float, random_state: int | np.random.Generator | np.random.RandomState | None = None
+) -> NDArray[np.float64]:
     """Prior drawn from a symmetric Dirichlet distribution; a small alpha makes a large shift.
 
     Parameters
@@ -140,7 +157,7 @@ def dirichlet_prior(n_classes, alpha, random_state=None):
     return prior / prior.sum()
 
 
-def class_counts(prior, n_rows):
+def class_counts(prior: ArrayLike, n_rows: int) -> NDArray[np.int64]:
     """Whole rows per class that come nearest to prior * n_rows and sum to n_rows.
 
     Largest remainders: round down, then hand the missing rows to the largest fractions, the lower
@@ -156,45 +173,45 @@ def class_counts(prior, n_rows):
     return counts
 
 
-def _source_counts(source_prior, n_source, left):
+def _source_counts(wanted: _Wanted, left: NDArray[np.int64]) -> NDArray[np.int64] | None:
     """Source rows per class from what is left, or None when that does not suffice."""
-    if source_prior is None and n_source is None:
+    if wanted.source_prior is None:
         # Everything left; a class without any source row has no weight.
         return left if (left >= 1).all() else None
-    if n_source is None:
-        # The largest source with this prior. Rounding down can save up to one row per class.
-        needed = source_prior > 0
-        for size in range(int(((left + 1)[needed] / source_prior[needed]).min()), 0, -1):
-            counts = class_counts(source_prior, size)
-            if (counts <= left).all() and (counts[needed] >= 1).all():
-                return counts
-        return None
-    counts = class_counts(source_prior, n_source)
-    return counts if (counts <= left).all() else None
+    if wanted.n_source is not None:
+        counts = class_counts(wanted.source_prior, wanted.n_source)
+        return counts if (counts <= left).all() else None
+    # The largest source with this prior. Rounding down can save up to one row per class.
+    needed = wanted.source_prior > 0
+    for size in range(int(((left + 1)[needed] / wanted.source_prior[needed]).min()), 0, -1):
+        counts = class_counts(wanted.source_prior, size)
+        if (counts <= left).all() and (counts[needed] >= 1).all():
+            return counts
+    return None
 
 
-def _largest_target(available, target_prior, source_prior, n_source, n_target):
-    """The largest feasible number of target rows below n_target; 0 when none is."""
-    needed = target_prior > 0
-    bound = int(((available + 1)[needed] / target_prior[needed]).min())
-    for size in range(min(n_target - 1, bound), 0, -1):
-        left = available - class_counts(target_prior, size)
-        if (left >= 0).all() and _source_counts(source_prior, n_source, left) is not None:
+def _largest_target(available: NDArray[np.int64], wanted: _Wanted) -> int:
+    """The largest feasible number of target rows below the one wanted; 0 when none is."""
+    needed = wanted.target_prior > 0
+    bound = int(((available + 1)[needed] / wanted.target_prior[needed]).min())
+    for size in range(min(wanted.n_target - 1, bound), 0, -1):
+        left = available - class_counts(wanted.target_prior, size)
+        if (left >= 0).all() and _source_counts(wanted, left) is not None:
             return size
     return 0
 
 
 def label_shift(
-    X,
-    y,
-    target_prior,
+    X: ArrayLike,
+    y: ArrayLike,
+    target_prior: ArrayLike,
     *,
-    n_target,
-    n_source=None,
-    source_prior=None,
-    replace=False,
-    random_state=None,
-):
+    n_target: int,
+    n_source: int | None = None,
+    source_prior: ArrayLike | None = None,
+    replace: bool = False,
+    random_state: int | np.random.Generator | np.random.RandomState | None = None,
+) -> ShiftProblem:
     """Label shift by drawing rows class by class; no row is in both samples.
 
     The number of rows per class is prior * size, rounded by largest remainders, so the samples have the
@@ -241,48 +258,35 @@ def label_shift(
     >>> problem.source_prior.round(3).tolist(), problem.target_prior.tolist()
     ([0.4, 0.6], [0.9, 0.1])
     """
-    y = check_labels(y, "y")
-    X = np.asarray(X)
-    if X.ndim == 0 or len(X) != len(y):
-        raise ShiftDataError(f"X has shape {X.shape} for {len(y)} labels: pass an array with one row per label.")
-    classes, codes = np.unique(y, return_inverse=True)
-    available = np.bincount(codes)
-    target_prior = check_prior(target_prior, "target_prior", classes.size)
+    labels = check_labels(y, "y")
+    rows = np.asarray(X)
+    if rows.ndim == 0 or len(rows) != len(labels):
+        raise ShiftDataError(
+            f"X has shape {rows.shape} for {len(labels)} labels: pass an array with one row per label."
+        )
+    classes, codes = np.unique(labels, return_inverse=True)
+    target_shares = check_prior(target_prior, "target_prior", classes.size)
     n_target = check_count(n_target, "n_target")
     check_option(replace, "replace", [True, False])
-    if source_prior is not None:
-        source_prior = check_prior(source_prior, "source_prior", classes.size)
+    source_shares = None if source_prior is None else check_prior(source_prior, "source_prior", classes.size)
     if n_source is not None:
         n_source = check_count(n_source, "n_source")
-        if source_prior is None:
-            source_prior = available / available.sum()
+        if source_shares is None:
+            source_shares = np.bincount(codes) / codes.size
+    wanted = _Wanted(classes, target_shares, source_shares, n_target, n_source)
     generator = check_generator(random_state)
     members = [generator.permutation(np.flatnonzero(codes == k)) for k in range(classes.size)]
-    counts_target = class_counts(target_prior, n_target)
-
-    if replace:
-        source, target = _draw_with_replacement(members, classes, counts_target, n_source, source_prior, generator)
-    else:
-        left = available - counts_target
-        counts_source = _source_counts(source_prior, n_source, left) if (left >= 0).all() else None
-        if counts_source is None:
-            raise _too_few(classes, available, counts_target, target_prior, source_prior, n_source, n_target)
-        target = [rows[:count] for rows, count in zip(members, counts_target, strict=True)]
-        source = [
-            rows[start : start + count]
-            for rows, start, count in zip(members, counts_target, counts_source, strict=True)
-        ]
-    source = generator.permutation(np.concatenate(source))
-    target = generator.permutation(np.concatenate(target))
+    parts = _draw_with_replacement(members, wanted, generator) if replace else _draw_once(members, wanted)
+    source, target = (generator.permutation(np.concatenate(part)) for part in parts)
     drawn_source = np.bincount(codes[source], minlength=classes.size) / source.size
     drawn_target = np.bincount(codes[target], minlength=classes.size) / target.size
     # A class without source rows has no row to weigh: its infinite ratio is never looked up.
     ratio = np.divide(drawn_target, drawn_source, out=np.zeros(classes.size), where=drawn_source > 0)
     return ShiftProblem(
-        X[source],
-        y[source],
-        X[target],
-        y[target],
+        rows[source],
+        labels[source],
+        rows[target],
+        labels[target],
         kind="label",
         description=f"{classes.size} classes, largest change of a class share "
         f"{np.abs(drawn_target - drawn_source).max():.2f}",
@@ -293,44 +297,60 @@ def label_shift(
     )
 
 
-def _draw_with_replacement(members, classes, counts_target, n_source, source_prior, generator):
+def _draw_once(
+    members: list[NDArray[np.int64]], wanted: _Wanted
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+    """Row positions of both samples, per class, no row twice: the first of each class go to the target."""
+    available = np.array([len(rows) for rows in members])
+    counts_target = class_counts(wanted.target_prior, wanted.n_target)
+    left = available - counts_target
+    counts_source = _source_counts(wanted, left) if (left >= 0).all() else None
+    if counts_source is None:
+        raise _too_few(available, wanted)
+    target = [rows[:count] for rows, count in zip(members, counts_target, strict=True)]
+    ends = counts_target + counts_source
+    source = [rows[start:end] for rows, start, end in zip(members, counts_target, ends, strict=True)]
+    return source, target
+
+
+def _draw_with_replacement(
+    members: list[NDArray[np.int64]], wanted: _Wanted, generator: np.random.Generator
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
     """Row positions of both samples, per class, from disjoint halves."""
     halves = [(rows[: len(rows) // 2], rows[len(rows) // 2 :]) for rows in members]
-    for label, (half_target, half_source) in zip(classes.tolist(), halves, strict=True):
+    for label, (half_target, half_source) in zip(wanted.classes.tolist(), halves, strict=True):
         if len(half_target) == 0:
             raise ShiftDataError(
                 f"class {label!r} has {len(half_source)} row, and 2 are needed to keep source and "
                 "target apart: drop the class or merge it."
             )
-    left = np.array([len(half_source) for _, half_source in halves])
-    if n_source is None:
-        source = [half for _, half in halves]
-        if source_prior is not None:
-            counts = class_counts(source_prior, int(left.sum()))
-            source = [generator.choice(half, n) for half, n in zip(source, counts, strict=True)]
-    else:
-        counts = class_counts(source_prior, n_source)
-        source = [generator.choice(half, n) for (_, half), n in zip(halves, counts, strict=True)]
-    target = [generator.choice(half, n) for (half, _), n in zip(halves, counts_target, strict=True)]
+    source = [half for _, half in halves]
+    if wanted.source_prior is not None:
+        n_source = sum(map(len, source)) if wanted.n_source is None else wanted.n_source
+        counts = class_counts(wanted.source_prior, n_source)
+        source = [generator.choice(half, n) for half, n in zip(source, counts, strict=True)]
+    counts = class_counts(wanted.target_prior, wanted.n_target)
+    target = [generator.choice(half, n) for (half, _), n in zip(halves, counts, strict=True)]
     return source, target
 
 
-def _too_few(classes, available, counts_target, target_prior, source_prior, n_source, n_target):
-    if n_source is not None:
-        counts_source = class_counts(source_prior, n_source)
-    elif source_prior is not None:
-        counts_source = (source_prior > 0).astype(np.int64)
+def _too_few(available: NDArray[np.int64], wanted: _Wanted) -> ShiftDataError:
+    counts_target = class_counts(wanted.target_prior, wanted.n_target)
+    if wanted.source_prior is None:
+        counts_source = np.ones(available.size, dtype=np.int64)
+    elif wanted.n_source is None:
+        counts_source = (wanted.source_prior > 0).astype(np.int64)
     else:
-        counts_source = np.ones(classes.size, dtype=np.int64)
+        counts_source = class_counts(wanted.source_prior, wanted.n_source)
     needed = counts_target + counts_source
     k = int(np.argmax(needed - available))
-    largest = _largest_target(available, target_prior, source_prior, n_source, n_target)
+    largest = _largest_target(available, wanted)
     advice = (
         f"the largest n_target that works is {largest}"
         if largest
         else "no n_target works with this source: ask for fewer source rows or another source_prior"
     )
     return ShiftDataError(
-        f"class {classes.tolist()[k]!r} has {available[k]} rows, and {needed[k]} are needed "
+        f"class {wanted.classes.tolist()[k]!r} has {available[k]} rows, and {needed[k]} are needed "
         f"({counts_target[k]} target, at least {counts_source[k]} source): {advice}, or pass replace=True."
     )

@@ -1,8 +1,10 @@
 """What every simulator returns: two samples, and the truth about how they differ."""
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shiftfix.exceptions import ShiftDataError
 
@@ -10,7 +12,7 @@ from shiftfix.exceptions import ShiftDataError
 LOG_WEIGHT_BOUND = 709.0
 
 
-def exp_weights(log_weights):
+def exp_weights(log_weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weights from their logarithms, or an error when one is too large for a float64."""
     if log_weights.max() > LOG_WEIGHT_BOUND:
         raise ShiftDataError(
@@ -47,19 +49,19 @@ class ShiftProblem:
         Class labels in the order of the priors.
     """
 
-    X_source: np.ndarray
-    y_source: np.ndarray
-    X_target: np.ndarray
-    y_target: np.ndarray | None
-    kind: str
+    X_source: NDArray[Any]
+    y_source: NDArray[Any]
+    X_target: NDArray[Any]
+    y_target: NDArray[Any] | None
+    kind: Literal["covariate", "label", "concept"]
     description: str
-    source_weights: np.ndarray | None = None
-    target_weights: np.ndarray | None = None
-    source_prior: np.ndarray | None = None
-    target_prior: np.ndarray | None = None
-    classes: np.ndarray | None = None
+    source_weights: NDArray[np.float64] | None = None
+    target_weights: NDArray[np.float64] | None = None
+    source_prior: NDArray[np.float64] | None = None
+    target_prior: NDArray[np.float64] | None = None
+    classes: NDArray[Any] | None = None
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         n_source, n_target = len(self.X_source), len(self.X_target)
         return (
             f"ShiftProblem({self.kind} shift, n_source={n_source}, n_target={n_target}, "

@@ -1,16 +1,21 @@
 """Run the recipe on a data set's card: rows in, shifted samples out."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from shiftfix._validation import check_generator, check_option
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._label import dirichlet_prior, knock_out_prior, label_shift, tweak_one_prior
+from shiftfix.simulate._problem import ShiftProblem
 from shiftfix.simulate._tilt import exponential_tilt
 
 RECIPE_KEYS = {"simulator", "features", "parameters"}
 
 
-def _prior(value, name, n_classes, generator):
+def _prior(value: ArrayLike | dict[str, Any], name: str, n_classes: int, generator: np.random.Generator) -> ArrayLike:
     """A vector of probabilities from itself or from the table of a protocol."""
     if not isinstance(value, dict):
         return value
@@ -26,7 +31,7 @@ def _prior(value, name, n_classes, generator):
         raise ShiftDataError(f"the recipe's {name} does not fit the protocol {protocol!r} ({error}).") from error
 
 
-def _positions(features, n_features, feature_names):
+def _positions(features: Sequence[Any], n_features: int, feature_names: Sequence[str] | None) -> list[int]:
     """Column positions of the names or positions in a recipe."""
     if any(isinstance(feature, str) for feature in features):
         names = [] if feature_names is None else [str(name) for name in feature_names]
@@ -42,7 +47,14 @@ def _positions(features, n_features, feature_names):
     return list(features)
 
 
-def from_recipe(X, y, recipe, *, feature_names=None, random_state=None):
+def from_recipe(
+    X: ArrayLike,
+    y: ArrayLike,
+    recipe: dict[str, Any],
+    *,
+    feature_names: Sequence[str] | None = None,
+    random_state: int | np.random.Generator | np.random.RandomState | None = None,
+) -> ShiftProblem:
     """Make the shifted samples a recipe describes.
 
     Parameters

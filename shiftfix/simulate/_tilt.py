@@ -6,7 +6,10 @@ beta = (-1, 0, 0, 0, 1) tilts the airfoil data with log(frequency) and log(sucti
 and last columns.
 """
 
+from typing import Literal
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
 from shiftfix._validation import (
@@ -21,7 +24,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._problem import ShiftProblem
 
 
-def tilt_log_weights(X, beta, *, standardize=False):
+def tilt_log_weights(X: ArrayLike, beta: ArrayLike, *, standardize: bool = False) -> NDArray[np.float64]:
     """Logarithm of exp(x'beta) divided by its mean over the rows.
 
     Works in log space: x'beta may be 800 and still gives finite weights.
@@ -50,28 +53,39 @@ def tilt_log_weights(X, beta, *, standardize=False):
     >>> np.exp(tilt_log_weights([[0.0], [np.log(3)]], [1.0])).round(12).tolist()
     [0.5, 1.5]
     """
-    X = check_matrix(X, "X")
-    beta = check_vector(beta, "beta", X.shape[1], of="features")
+    pool = check_matrix(X, "X")
+    direction = check_vector(beta, "beta", pool.shape[1], of="features")
     check_option(standardize, "standardize", [True, False])
     if standardize:
-        deviation = X.std(axis=0)
-        X = (X - X.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
-    log_tilt = X @ beta
-    return log_tilt - logsumexp(log_tilt) + np.log(len(X))
+        deviation = pool.std(axis=0)
+        pool = (pool - pool.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    log_tilt = pool @ direction
+    return log_tilt - logsumexp(log_tilt) + np.log(len(pool))
+
+
+def _check_one_target_size(n_target: int | None, target_fraction: float | None, draw: str) -> None:
+    if n_target is not None and target_fraction is not None:
+        raise ShiftDataError(
+            f"n_target={n_target!r} and target_fraction={target_fraction!r} both set the target size: pass one."
+        )
+    if draw == "thin" and (n_target is not None or target_fraction is not None):
+        raise ShiftDataError(
+            'draw="thin" keeps a random number of rows: leave n_target and target_fraction out, or pass draw="replace".'
+        )
 
 
 def exponential_tilt(
-    X,
-    y,
-    beta,
+    X: ArrayLike,
+    y: ArrayLike,
+    beta: ArrayLike,
     *,
-    source_fraction=0.5,
-    n_target=None,
-    target_fraction=None,
-    draw="replace",
-    standardize=False,
-    random_state=None,
-):
+    source_fraction: float = 0.5,
+    n_target: int | None = None,
+    target_fraction: float | None = None,
+    draw: Literal["replace", "thin"] = "replace",
+    standardize: bool = False,
+    random_state: int | np.random.Generator | np.random.RandomState | None = None,
+) -> ShiftProblem:
     """Covariate shift by tilted sampling of real rows, with known weights.
 
     The rows are split at random. The first part is the source as it is. The target is drawn from the
@@ -120,22 +134,15 @@ def exponential_tilt(
     >>> problem.X_source.shape, problem.X_target.shape
     ((10, 2), (5, 2))
     """
-    X = check_matrix(X, "X")
-    n_rows = len(X)
-    y = np.asarray(y)
-    if y.shape != (n_rows,):
-        raise ShiftDataError(f"y has shape {y.shape} for {n_rows} rows: pass a 1D array with one value per row.")
+    rows = check_matrix(X, "X")
+    n_rows = len(rows)
+    labels = np.asarray(y)
+    if labels.shape != (n_rows,):
+        raise ShiftDataError(f"y has shape {labels.shape} for {n_rows} rows: pass a 1D array with one value per row.")
     check_number(source_fraction, "source_fraction", above=0, below=1)
     check_option(draw, "draw", ["replace", "thin"])
-    if n_target is not None and target_fraction is not None:
-        raise ShiftDataError(
-            f"n_target={n_target!r} and target_fraction={target_fraction!r} both set the target size: pass one."
-        )
-    if draw == "thin" and (n_target is not None or target_fraction is not None):
-        raise ShiftDataError(
-            'draw="thin" keeps a random number of rows: leave n_target and target_fraction out, or pass draw="replace".'
-        )
-    log_weights = tilt_log_weights(X, beta, standardize=standardize)
+    _check_one_target_size(n_target, target_fraction, draw)
+    log_weights = tilt_log_weights(rows, beta, standardize=standardize)
     n_source = round(source_fraction * n_rows)
     n_rest = n_rows - n_source
     if n_source == 0 or n_rest == 0:
@@ -159,10 +166,10 @@ def exponential_tilt(
         target = rest[generator.random(n_rest) <= relative]
     weights = np.exp(log_weights)
     return ShiftProblem(
-        X[source],
-        y[source],
-        X[target],
-        y[target],
+        rows[source],
+        labels[source],
+        rows[target],
+        labels[target],
         kind="covariate",
         description="target rows drawn in proportion to exp(x'beta)",
         source_weights=weights[source],

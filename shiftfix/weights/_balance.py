@@ -145,7 +145,7 @@ def _check_names(feature_names: Sequence[str] | None, found: list[str] | None, n
     return names
 
 
-def _rows_of(arrays: Sequence[Any], present: Sequence[NDArray[np.bool_]]) -> list[Any]:
+def _present_rows(arrays: Sequence[Any], present: Sequence[NDArray[np.bool_]]) -> list[Any]:
     return [array[rows] for array, rows in zip(arrays, present, strict=True)]
 
 
@@ -238,8 +238,8 @@ def balance_table(
 
     present = [c > 0 for c in counts]
     if not all(p.all() for p in present):
-        (source, target), counts = _rows_of([source, target], present), _rows_of(counts, present)
-        scores = None if scores is None else _rows_of(scores, present)
+        (source, target), counts = _present_rows([source, target], present), _present_rows(counts, present)
+        scores = None if scores is None else _present_rows(scores, present)
     samples = [source, target]
     spreads = [column_spread(X, c) for X, c in zip(samples, counts, strict=True)]
     return balance_table_of(samples, counts, w[present[0]], spreads, names, scores=scores, scale=scale, squares=squares)

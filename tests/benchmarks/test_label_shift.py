@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from shiftfix.label import BBSE, MLLS, OnlinePrior
-from shiftfix.label._mlls import mlls_prior
+from shiftfix.label._mlls_solver import mlls_prior
 
 MAKERS = {
     "BBSE": lambda: BBSE(),

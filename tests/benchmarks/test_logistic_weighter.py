@@ -19,7 +19,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from shiftfix.covariate import LogisticWeighter
-from shiftfix.covariate._logistic_solver import Objective, make_columns, solve
+from shiftfix.covariate._logistic_columns import make_columns
+from shiftfix.covariate._logistic_solver import Objective, solve
 
 GRADIENT = 1e-7
 # Largest difference of two solvers' coefficients per standard deviation. With every gradient within 1e-7, two of 51

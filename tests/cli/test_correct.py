@@ -282,6 +282,23 @@ def test_useless_scores_leave_the_model_uncorrected(tmp_path):
     assert (read(tmp_path / "out", "weights.csv")["weight"] == 1).all()
 
 
+def test_a_target_that_did_not_move_is_told_as_such(tmp_path):
+    source, target = label_problem(n=300, share=0.5)
+    correct(source, target, tmp_path / "out", "--shift", "label", "--learner", "logistic")
+    summary = read(tmp_path / "out", "summary.json")
+    assert summary["verdict"] == "abstain"
+    assert "the mean scores of source and target do not differ" in summary["reasons"][0]
+
+
+def test_classes_that_cannot_be_told_apart_leave_the_model_uncorrected(tmp_path):
+    source = pd.DataFrame({"x": np.zeros(60), "y": ["a", "b"] * 30})
+    correct(source, source[["x"]], tmp_path / "out", "--shift", "label", "--learner", "logistic")
+    summary = read(tmp_path / "out", "summary.json")
+    assert summary["verdict"] == "abstain"
+    assert "do not tell apart" in summary["reasons"][0]
+    assert [prior["low"] for prior in summary["priors"]] == [None, None]
+
+
 # What is left on disk ----------------------------------------------------------------------------
 
 

@@ -135,7 +135,7 @@ def test_user_weights_are_repeat_counts(rng):
     [
         GaussianNB(),
         make_pipeline(StandardScaler(), LogisticRegression()),
-        MLPClassifier((16,), dropout=0.1, max_epochs=40, batch_size=64, random_state=0),
+        MLPClassifier((16,), dropout=0.1, max_epochs=6, learning_rate=0.02, batch_size=64, random_state=0),
     ],
     ids=["naive Bayes", "pipeline", "network"],
 )

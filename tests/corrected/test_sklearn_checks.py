@@ -1,4 +1,4 @@
-"""scikit-learn's own estimator checks for everything that claims its interface."""
+"""scikit-learn's own estimator checks for the estimators that correct another."""
 
 import numpy as np
 import pytest
@@ -7,13 +7,11 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
-from shiftfix.mlp import MLPClassifier, MLPRegressor
 
 # The checks use tiny samples, which rightly draw verdicts.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorOverlapWarning"),
     pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorIdentificationWarning"),
-    pytest.mark.filterwarnings("ignore::shiftfix.exceptions.InactiveWeightsWarning"),
     # Raised and expected inside scikit-learn's checks.
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning"),
@@ -47,24 +45,13 @@ class LabelClassifier(WithTarget, LabelShiftClassifier):
     pass
 
 
-FLOAT32 = "training runs in float32: repeated rows and weights agree to 1e-6, the check asks for 1e-7"
-MASKS = "dropout masks and the validation split depend on the number of rows; tested without both"
-EXPECTED_FAILURES = {
-    MLPClassifier: {"check_sample_weight_equivalence_on_dense_data": MASKS},
-    MLPRegressor: {"check_sample_weight_equivalence_on_dense_data": FLOAT32},
-}
-
-
 @parametrize_with_checks(
     [
-        MLPClassifier(),
-        MLPRegressor(),
         CovariateClassifier(LogisticRegression(), on_abstain="correct"),
         CovariateRegressor(Ridge(), on_abstain="correct"),
         LabelClassifier(LogisticRegression(), random_state=0),
         LabelClassifier(LogisticRegression(), correction="retrain", random_state=0),
-    ],
-    expected_failed_checks=lambda estimator: EXPECTED_FAILURES.get(type(estimator), {}),
+    ]
 )
 def test_scikit_learn(estimator, check):
     check(estimator)

@@ -29,7 +29,7 @@ from sklearn.tree import DecisionTreeClassifier
 from shiftfix._crossfit import assign_folds
 from shiftfix.corrected import CovariateShiftRegressor
 from shiftfix.covariate import ClassifierWeighter
-from shiftfix.covariate._classifier import decision_is_log_odds, fit_sigmoid, proba_to_log_odds
+from shiftfix.covariate._odds import decision_is_log_odds, fit_sigmoid, proba_to_log_odds
 from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError, UncalibratedRatioWarning
 from tests.strategies import two_samples
 

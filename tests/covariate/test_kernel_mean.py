@@ -11,10 +11,9 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 from sklearn.exceptions import ConvergenceWarning
 
-from shiftfix.covariate._kernel_mean import (
-    KMM,
+from shiftfix.covariate._kernel_mean import KMM, kernel_average
+from shiftfix.covariate._kernel_mean_solver import (
     SymmetricKernel,
-    kernel_average,
     match_kernel_means,
     optimality_residual,
     pivoted_cholesky,
@@ -96,7 +95,10 @@ def test_objective_equals_that_of_a_general_solver(bound, slack, ridge):
         np.ones(40),
         jac=gradient,
         bounds=[(0, bound)] * 40,
-        constraints=[{"type": "ineq", "fun": lambda b, s=s: slack - s * (shares @ b - 1)} for s in (1, -1)],
+        constraints=[
+            {"type": "ineq", "fun": lambda b, s=s: slack - s * (shares @ b - 1), "jac": lambda b, s=s: -s * shares}
+            for s in (1, -1)
+        ],
         method="SLSQP",
         options={"ftol": 1e-15, "maxiter": 3000},
     )

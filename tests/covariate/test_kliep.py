@@ -53,7 +53,7 @@ def test_objective_equals_that_of_a_general_solver(seed, bandwidth):
     coef = fitted.coef_
     if fitted.bowl_coef_ > 0:
         phi_source, phi_target = (
-            np.column_stack([phi, 1 - np.exp(-d / (2 * fitted._width**2))])
+            np.column_stack([phi, 1 - np.exp(-d / (2 * fitted._bowl.width**2))])
             for phi, d in zip((phi_source, phi_target), distances, strict=True)
         )
         coef = np.append(coef, fitted.bowl_coef_)
@@ -108,9 +108,9 @@ def test_held_out_likelihood_is_that_of_refits_to_written_out_copies(rng):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_two_gaussians(seed):
-    """Over 15 seeds a right program missed log w = x - 1/2 by at most .18; forgotten sizes miss by log 3 = 1.1."""
+    """Over 15 seeds a right program missed log w = x - 1/2 by at most .14; forgotten sizes miss by log 3 = 1.1."""
     rng = np.random.default_rng(seed)
-    fitted = KLIEP().fit(rng.normal(0, 1, (15000, 1)), rng.normal(1, 1, (5000, 1)))
+    fitted = KLIEP(n_centers=30).fit(rng.normal(0, 1, (15000, 1)), rng.normal(1, 1, (5000, 1)))
     x = np.linspace(-1, 2, 7)[:, np.newaxis]
     assert_allclose(fitted.log_ratio(x), x[:, 0] - 0.5, atol=0.4)
     assert fitted.summary_.raw_mean == pytest.approx(1, abs=1e-5)
@@ -119,22 +119,25 @@ def test_two_gaussians(seed):
 @SMALL_SAMPLES
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_the_log_ratio_goes_with_the_true_one_and_averages_one(name):
+    """Over seeds 0 to 3 the correlation was above the least one by .1 or more."""
     problem = PROBLEMS[name](0)
-    fitted = KLIEP(clip=None).fit(problem.X_source, problem.X_target)
+    target = problem.X_target[:2000]
+    fitted = KLIEP(n_centers=30, clip=None).fit(problem.X_source, target)
     truth = np.log(problem.source_weights)
     assert np.corrcoef(truth, fitted.log_ratio(problem.X_source))[0, 1] > LEAST.get(name, 0.6)
     assert fitted.summary_.raw_mean == pytest.approx(1, abs=1e-3)
     w = fitted.transform(problem.X_source)
-    moved = problem.X_target.mean(axis=0) - np.average(problem.X_source, axis=0, weights=w)
-    raw = problem.X_target.mean(axis=0) - problem.X_source.mean(axis=0)
+    moved = target.mean(axis=0) - np.average(problem.X_source, axis=0, weights=w)
+    raw = target.mean(axis=0) - problem.X_source.mean(axis=0)
     assert name == "narrower" or np.linalg.norm(moved) < np.linalg.norm(raw)
 
 
 @SMALL_SAMPLES
 @pytest.mark.parametrize("name", [*COVARIATE_PROBLEMS, "narrower"])
 def test_swapping_the_samples_inverts_the_correlation(name):
+    """Over seeds 0 to 3 it was -.68 or less."""
     problem = PROBLEMS[name](0)
-    back = KLIEP().fit(problem.X_target, problem.X_source).log_ratio(problem.X_source)
+    back = KLIEP(n_centers=30).fit(problem.X_target, problem.X_source[:2000]).log_ratio(problem.X_source)
     assert np.corrcoef(np.log(problem.source_weights), back)[0, 1] < -0.4
 
 
@@ -144,10 +147,12 @@ def test_swapping_the_samples_inverts_the_correlation(name):
 def test_repeat_counts_equal_repeated_rows(data):
     X_source, X_target = data.draw(two_samples())
     c_source, c_target = data.draw(counts(len(X_source))), data.draw(counts(len(X_target)))
-    by_counts = KLIEP(n_centers=10).fit(
+    by_counts = KLIEP(n_centers=10, cv=2).fit(
         X_source, X_target, sample_weight_source=c_source, sample_weight_target=c_target
     )
-    repeated = KLIEP(n_centers=10).fit(np.repeat(X_source, c_source, axis=0), np.repeat(X_target, c_target, axis=0))
+    repeated = KLIEP(n_centers=10, cv=2).fit(
+        np.repeat(X_source, c_source, axis=0), np.repeat(X_target, c_target, axis=0)
+    )
     assert by_counts.bandwidth_ == pytest.approx(repeated.bandwidth_)
     assert_allclose(by_counts.transform(X_source), repeated.transform(X_source), rtol=1e-3, atol=1e-4)
 
@@ -158,10 +163,10 @@ def test_repeat_counts_equal_repeated_rows(data):
 def test_row_order_and_units_do_not_matter(samples, seed, scale, offset):
     X_source, X_target = samples
     generator = np.random.default_rng(seed)
-    plain = KLIEP(n_centers=10).fit_transform(X_source, X_target)
-    shuffled = KLIEP(n_centers=10).fit(generator.permutation(X_source), generator.permutation(X_target))
+    plain = KLIEP(n_centers=10, cv=2).fit_transform(X_source, X_target)
+    shuffled = KLIEP(n_centers=10, cv=2).fit(generator.permutation(X_source), generator.permutation(X_target))
     assert_allclose(shuffled.transform(X_source), plain, rtol=1e-3, atol=1e-4)
-    rescaled = KLIEP(n_centers=10).fit_transform(offset + scale * X_source, offset + scale * X_target)
+    rescaled = KLIEP(n_centers=10, cv=2).fit_transform(offset + scale * X_source, offset + scale * X_target)
     assert_allclose(rescaled, plain, rtol=1e-2, atol=1e-3)
     assert plain.mean() == pytest.approx(1, abs=1e-9)
 

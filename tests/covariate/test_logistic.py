@@ -240,7 +240,7 @@ def test_weights_that_sum_to_one_compare_rows(rng):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(("d", "n", "least"), [(2, 2000, 0.97), (20, 20000, 0.985)])
+@pytest.mark.parametrize(("d", "n", "least"), [(2, 2000, 0.97), (20, 5000, 0.985)])
 def test_auto_features_find_a_variance_shift(d, n, least, seed):
     """N(0, I) -> N(e1, diag(.5, .5, 1, ..)): over 6 seeds the correlation was at least .996; linear h reaches .9.
 
@@ -347,8 +347,18 @@ def test_choices_depend_neither_on_row_order_nor_on_units_nor_on_the_direction(s
 
 @SMALL_SAMPLES
 @given(samples=two_samples())
-@pytest.mark.parametrize("C", [1.0, "cv"])
-def test_sparse_rows_are_those_of_the_array(samples, C):
+def test_sparse_rows_are_those_of_the_array(samples):
+    assert_sparse_is_dense(1.0, samples)
+
+
+@SMALL_SAMPLES
+@settings(max_examples=10)
+@given(samples=two_samples())
+def test_sparse_rows_choose_the_penalty_of_the_array(samples):
+    assert_sparse_is_dense("cv", samples)
+
+
+def assert_sparse_is_dense(C, samples):
     X_source, X_target = (np.where(X > 0, X, 0) for X in samples)
     dense = LogisticWeighter(C).fit(X_source, X_target)
     as_sparse = LogisticWeighter(C).fit(sparse.csc_array(X_source), sparse.coo_array(X_target))

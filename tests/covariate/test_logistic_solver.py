@@ -12,14 +12,8 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from shiftfix import _blocks
 from shiftfix.covariate import _logistic_solver as solver
-from shiftfix.covariate._logistic_solver import (
-    Objective,
-    factorize,
-    make_columns,
-    n_columns,
-    secant_solve,
-    solve,
-)
+from shiftfix.covariate._logistic_columns import make_columns, n_columns
+from shiftfix.covariate._logistic_solver import Objective, factorize, secant_solve, solve
 
 FORMS = ["dense", "offset", "float32", "sparse"]
 

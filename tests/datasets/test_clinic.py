@@ -25,10 +25,15 @@ def test_the_files_are_the_generated_rows():
     assert not any((bunch.X_source[name] == "").any() for name in bunch.categorical_features)
 
 
-def test_weighted_source_is_the_target():
+@pytest.fixture(scope="module")
+def large_clinic():
+    return make_clinic(60_000, 60_000, random_state=1)
+
+
+def test_weighted_source_is_the_target(large_clinic):
     """60000 rows each; largest misses of a right program in 60 runs: mean weight 0.011, means of age and
     blood pressure over 100 0.004, shares 0.013. The unweighted mean age misses by 14 years."""
-    c = make_clinic(60_000, 60_000, random_state=1)
+    c = large_clinic
     w = c.source_weights
     assert w.mean() == pytest.approx(1, abs=0.03)
     for name, scale in (("age", 100), ("blood_pressure", 100)):
@@ -43,9 +48,9 @@ def test_weighted_source_is_the_target():
     assert np.average(c.y_source == "yes", weights=w) == pytest.approx((c.y_target == "yes").mean(), abs=0.03)
 
 
-def test_labels_follow_the_known_probability_in_both_populations():
+def test_labels_follow_the_known_probability_in_both_populations(large_clinic):
     """Within ten bins of p, share of "yes" minus mean p: standard error at most 0.008, allowed 0.04."""
-    c = make_clinic(60_000, 60_000, random_state=2)
+    c = large_clinic
     for p, y in ((c.p_source, c.y_source), (c.p_target, c.y_target)):
         cell = np.minimum((p * 10).astype(int), 9)
         rows = np.bincount(cell, minlength=10)

@@ -89,3 +89,12 @@ def test_a_cross_fitted_weighter_is_shown_by_the_weights_it_keeps():
     shown = BalanceDisplay.from_estimator(weighter, X_source, X_target)
     kept = BalanceDisplay.from_weights(X_source, X_target, weighter.source_weights_)
     assert np.array_equal(shown.table.after, kept.table.after)
+
+
+def test_as_many_other_rows_are_shown_by_weights_of_their_own():
+    rng = np.random.default_rng(0)
+    X_source, X_target, X_new = rng.normal(size=(300, 2)), rng.normal(0.5, 1, (200, 2)), rng.normal(size=(300, 2))
+    weighter = LogisticWeighter().fit(X_source, X_target)
+    shown = BalanceDisplay.from_estimator(weighter, X_new, X_target)
+    expected = BalanceDisplay.from_weights(X_new, X_target, weighter.transform(X_new))
+    assert np.array_equal(shown.table.after, expected.table.after)

@@ -5,41 +5,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.optimize import minimize
 from scipy.special import logit, softmax
 from sklearn.base import clone
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label._calibration import (
     CALIBRATIONS,
-    SCALE_BOUNDS,
-    Likelihood,
     ScoreCalibrator,
     calibrate,
     choose_calibration,
     fit_calibration,
     held_out_counts,
-    log_scores,
     scrambled,
 )
+from shiftfix.label._likelihood import SCALE_BOUNDS
+from tests.label.scores import labelled_scores, loss
 
 FITTED = ["temperature", "bcts", "vector"]
-
-
-def labelled_scores(seed, n_rows=80, n_classes=4, sharpness=2.0, bias=1.0):
-    """Scores that are too sharp and biased, and labels drawn from what they should have been; a row per class."""
-    rng = np.random.default_rng(seed)
-    logits = 2 * rng.normal(size=(n_rows, n_classes))
-    truth = softmax(logits, axis=1)
-    y = (rng.random((n_rows, 1)) > np.cumsum(truth, axis=1)[:, :-1]).sum(axis=1)
-    y[:n_classes] = np.arange(n_classes)
-    return softmax(sharpness * logits + bias * rng.normal(size=n_classes), axis=1), y
-
-
-def loss(scores, y, weight, scale, bias):
-    """Mean negative log likelihood, from the definition."""
-    calibrated = softmax(scale * np.log(scores) + bias, axis=1)
-    return -np.average(np.log(calibrated[np.arange(len(y)), y]), weights=weight)
 
 
 @pytest.mark.parametrize(("says", "right"), [(0.99, 0.8), (0.6, 0.9)])
@@ -80,23 +62,6 @@ def test_recovers_the_calibration_that_made_the_labels(kind, seed):
     assert_allclose(calibrate(scores, found, found_bias), P, atol=1e-7)
 
 
-@pytest.mark.parametrize("kind", FITTED)
-def test_no_general_solver_finds_a_lower_loss(kind):
-    """BFGS on the definition, gradients by finite differences: no loss below ours by 1e-9; same scores to 1e-4."""
-    scores, y = labelled_scores(0)
-    weight = np.random.default_rng(1).integers(1, 4, len(y)).astype(float)
-    n_scales = 4 if kind == "vector" else 1
-
-    def split(point):
-        return point[:n_scales] * np.ones(4), np.append(0, point[n_scales:]) if kind != "temperature" else np.zeros(4)
-
-    start = np.append(np.ones(n_scales), np.zeros(0 if kind == "temperature" else 3))
-    found = minimize(lambda point: loss(scores, y, weight, *split(point)), start, method="BFGS", options={"gtol": 1e-6})
-    ours = fit_calibration(scores, y, weight, kind)
-    assert loss(scores, y, weight, *ours) <= found.fun + 1e-9
-    assert_allclose(calibrate(scores, *ours), calibrate(scores, *split(found.x)), atol=1e-4)
-
-
 @given(seed=st.integers(0, 10_000), kind=st.sampled_from(["bcts", "vector"]), n_classes=st.integers(2, 6))
 def test_mean_calibrated_score_is_the_class_frequency(seed, kind, n_classes):
     """The condition that makes the class frequencies the prior to divide by, to 1e-8 and with repeat counts."""
@@ -104,24 +69,6 @@ def test_mean_calibrated_score_is_the_class_frequency(seed, kind, n_classes):
     weight = np.random.default_rng(seed).integers(1, 4, len(y)).astype(float)
     mean = np.average(calibrate(scores, *fit_calibration(scores, y, weight, kind)), axis=0, weights=weight)
     assert_allclose(mean, np.bincount(y, weights=weight) / weight.sum(), atol=1e-8)
-
-
-@pytest.mark.parametrize("kind", FITTED)
-def test_gradient_and_hessian_products_are_those_of_the_loss(kind):
-    """Against central differences of F, step 1e-5; the diagonal kept for the preconditioner is that of the Hessian."""
-    scores, y = labelled_scores(3)
-    objective = Likelihood(log_scores(scores), y, np.full(len(y), 1 / len(y)), kind)
-    rng = np.random.default_rng(0)
-    size = objective.n_scales + 4 * objective.has_bias
-    point = rng.uniform(0.5, 1.5, size)
-    steps = 1e-5 * np.eye(size)
-    differences = [(objective(point + step)[0] - objective(point - step)[0]) / 2e-5 for step in steps]
-    curves = [(objective(point + step)[1] - objective(point - step)[1]) / 2e-5 for step in steps]
-    _, gradient = objective(point)
-    assert_allclose(gradient, differences, atol=1e-8)
-    hessian = np.stack([objective.hessian_product(axis) for axis in np.eye(size)])
-    assert_allclose(hessian, curves, atol=1e-7)
-    assert_allclose(np.diag(hessian), objective.curvature, atol=1e-12)
 
 
 def test_more_parameters_fit_no_worse():
@@ -181,34 +128,6 @@ def test_degenerate_scores_end_finite(name, kind):
     assert_allclose(calibrated.sum(axis=1), 1)
     if calibrator.kind_ in ("bcts", "vector"):
         assert_allclose(calibrated.mean(axis=0), np.bincount(Y) / 12, atol=1e-8)
-
-
-@pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("kind", ["bcts", "vector"])
-def test_hopelessly_sharp_scores_of_few_rows_converge(seed, kind):
-    """Logits up to some hundreds, labels hardly related: the mean is the frequency to 1e-8 also where zeros abound."""
-    rng = np.random.default_rng(seed)
-    n_classes = int(rng.integers(2, 7))
-    y = np.append(np.arange(n_classes), rng.integers(0, n_classes, 20))
-    scores = softmax(10 ** rng.uniform(0, 2) * (rng.normal(size=(len(y), n_classes)) + np.eye(n_classes)[y]), axis=1)
-    calibrated = calibrate(scores, *fit_calibration(scores, y, np.ones(len(y)), kind))
-    assert_allclose(calibrated.mean(axis=0), np.bincount(y) / len(y), atol=1e-8)
-
-
-def test_a_softmax_that_underflows_in_float32_is_brought_back():
-    """Logits 15 times too large, one score in seven 0 in float32: the scale is within 10% of 1/15 (measured 2 to 6%),
-    the loss within 1% of the truth's (measured .3%). A floor of 1e-12 misses them by 77% and 13%."""
-    rng = np.random.default_rng(0)
-    logits = 3 * rng.normal(size=(4000, 5))
-    truth = softmax(logits, axis=1)
-    y = (rng.random((4000, 1)) > np.cumsum(truth, axis=1)[:, :-1]).sum(axis=1)
-    sharp = softmax((15 * logits).astype(np.float32), axis=1)
-    assert (sharp == 0).mean() > 0.1
-    scale, bias = fit_calibration(sharp, y, np.ones(4000), "temperature")
-    assert_allclose(scale, 1 / 15, rtol=0.1)
-    entropy = -np.mean(np.log(truth[np.arange(4000), y]))
-    calibrated = calibrate(sharp.astype(float), scale, bias)
-    assert -np.mean(np.log(calibrated[np.arange(4000), y])) == pytest.approx(entropy, rel=0.01)
 
 
 def test_no_calibration_leaves_scores_alone():

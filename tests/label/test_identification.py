@@ -5,7 +5,8 @@ import pytest
 
 from shiftfix.exceptions import PoorIdentificationWarning
 from shiftfix.label import BBSE, MLLS
-from shiftfix.label._identification import guess_variance, suggest_merge, tells_the_prior
+from shiftfix.label._identification import guess_variance, identify, prior_verdict, suggest_merge, tells_the_prior
+from tests.registry import PRIORS, overlapping_scores
 
 THIRDS = np.full(3, 1 / 3)
 
@@ -90,3 +91,56 @@ def test_both_classes_are_named_in_the_warning():
 def test_a_uniform_guess():
     assert guess_variance(2) == pytest.approx(1 / 6)
     assert guess_variance(3) == pytest.approx(1 / 6)
+
+
+class TestVerdict:
+    CLASSES = np.array(["ant", "bee"])
+
+    def judged(self, variance, p_value=None):
+        covariance = variance * np.array([[1.0, -1.0], [-1.0, 1.0]])
+        found = identify(np.array([0.5, 0.5]), np.array([0.4, 0.6]), covariance, self.CLASSES)
+        return found, prior_verdict(found, p_value)
+
+    def test_an_estimate_that_tells_the_prior_is_ok(self):
+        """Variances of .0002 in sum, and a quarter of a uniform guess's is .0417."""
+        found, verdict = self.judged(0.0001, 0.019)
+        assert (found.identified, found.reason) == (True, "")
+        assert verdict == "ok"
+        assert (verdict.reasons, verdict.action) == ((), "")
+
+    def test_a_vague_one_abstains_and_says_what_to_do(self):
+        found, verdict = self.judged(0.04)
+        assert not found.identified
+        assert verdict == "abstain"
+        assert verdict.reasons == (found.finding,)
+        assert "standard errors are up to 0.20 (class 'ant')" in found.finding
+        assert verdict.action == "Use a better classifier or more rows, or merge classes."
+        assert found.reason == f"{found.finding}; use a better classifier or more rows, or merge classes"
+
+    def test_where_no_shift_shows_there_is_nothing_to_do(self):
+        _, verdict = self.judged(0.0001, 0.3)
+        assert verdict == "abstain"
+        assert verdict.reasons == ("the mean scores of source and target do not differ, p = 0.3",)
+        assert verdict.action == ""
+
+    def test_both_findings_are_told_the_gravest_first(self):
+        found, verdict = self.judged(0.04, 0.3)
+        assert verdict.reasons[0] == found.finding
+        assert len(verdict.reasons) == 2
+        assert verdict.action
+
+
+@pytest.mark.parametrize("shrink", [None, "significance"])
+@pytest.mark.parametrize("make", PRIORS.values(), ids=PRIORS.keys())
+@pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorIdentificationWarning")
+def test_every_prior_has_the_verdict_of_its_facts(make, shrink):
+    """Over samples with a shift, without one, and of two rows."""
+    scores, y = overlapping_scores(0, [1 / 3] * 3, 300)
+    fitted = make().set_params(shrink=shrink)
+    for target in (overlapping_scores(1, [0.1, 0.2, 0.7], 200)[0], scores[::2], scores[:2]):
+        fitted.fit(scores, y, target)
+        assert fitted.verdict_ == ("ok" if fitted.identified_ and not fitted.shrunk_ else "abstain")
+        assert len(fitted.verdict_.reasons) == (not fitted.identified_) + fitted.shrunk_
+        if not fitted.identified_:
+            assert fitted.reason_.startswith(fitted.verdict_.reasons[0])
+        assert bool(fitted.verdict_.action) == (not fitted.identified_)

@@ -42,14 +42,14 @@ def test_cifar10_scores_of_a_real_network(load_real, prior, least):
 
 
 def test_fashion_mnist_when_nine_of_ten_are_shirts(load_real):
-    """Network 784-256-256-10, dropout .5, on a balanced 10,000-row source; 90% of the target are class 6.
+    """Network 784-256-256-10, dropout .5, on a balanced 3,000-row source; 90% of the target are class 6.
 
-    Required: 20 points above uncorrected and within 4 of the true prior's. Measured over five seeds of data and
-    network: 30 to 42 points above, and 0 to 3.2 below.
+    Required: 20 points above uncorrected and within 4 of the true prior's. Measured over four seeds of data and
+    network: 34 to 48 points above, and 0.9 to 1.3 below.
     """
     data = load_real("fashion_mnist")
     rng = np.random.default_rng(0)
-    source = np.concatenate([rng.permutation(np.flatnonzero(data.target == k))[:1000] for k in range(10)])
+    source = np.concatenate([rng.permutation(np.flatnonzero(data.target == k))[:300] for k in range(10)])
     target_prior = tweak_one_prior(10, 6, 0.9)
     shirts = label_shift(
         data.data_held_out,
@@ -61,7 +61,7 @@ def test_fashion_mnist_when_nine_of_ten_are_shirts(load_real):
         random_state=0,
     )
     X_target, y_target = shirts.X_target, shirts.y_target
-    network = MLPClassifier((256, 256), dropout=0.5, max_epochs=10, standardize=False, random_state=0)
+    network = MLPClassifier((256, 256), dropout=0.5, max_epochs=15, standardize=False, random_state=0)
     model = LabelShiftClassifier(network, cv=3, random_state=0)
     model.fit(data.data[source], data.target[source], X_target=X_target)
     scores = model.estimator_.predict_proba(X_target)
@@ -72,18 +72,18 @@ def test_fashion_mnist_when_nine_of_ten_are_shirts(load_real):
     assert corrected >= oracle - 0.04
 
 
-def test_fashion_mnist_in_full(load_real):
-    """Network 784-256-256-10, dropout .5 after both layers, on 20,000 images, tested on 10,000.
+def test_fashion_mnist_beyond_a_linear_model(load_real):
+    """Network 784-256-256-10, dropout .5 after both layers, on 4,000 images, tested on 10,000.
 
-    Required: .87. Measured over three seeds: .8739 to .8762; one standard error of the test is .003, but the test is
-    always the same.
+    Required: .825. Measured over three seeds: .8314 to .8359; logistic regression reaches .8064 and is to be left
+    behind. One standard error of the test is .004, but the test is always the same.
     """
     data = load_real("fashion_mnist")
     network = MLPClassifier(
-        (256, 256), dropout=0.5, schedule="cosine", max_epochs=40, standardize=False, random_state=0
+        (256, 256), dropout=0.5, schedule="cosine", max_epochs=30, standardize=False, random_state=0
     )
-    network.fit(data.data[:20000], data.target[:20000])
-    assert network.score(data.data_held_out, data.target_held_out) >= 0.87
+    network.fit(data.data[:4000], data.target[:4000])
+    assert network.score(data.data_held_out, data.target_held_out) >= 0.825
 
 
 def real_folder(name):

@@ -1,0 +1,91 @@
+"""Options of ``shiftfix correct`` that belong together, and their defaults."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from shiftfix.cli._exit import UsageError
+from shiftfix.cli._learners import layer_sizes
+from shiftfix.exceptions import ShiftDataError
+from shiftfix.weights import check_clip
+
+# Options that only one shift or learner has a use for.
+OWNERS = {
+    "clip": ("shift", "covariate"),
+    "correction": ("shift", "label"),
+    "hidden": ("learner", "mlp"),
+    "epochs": ("learner", "mlp"),
+    "dropout": ("learner", "mlp"),
+}
+
+
+def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with defaults in place of None, read from text where they are lists or numbers.
+
+    Parameters
+    ----------
+    options : mapping
+        The command's options by name; None where not given.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    UsageError
+        For options that the shift or the learner has no use for, or that cannot be read.
+    """
+    given = dict(options)
+    _check_together(given)
+    if given["shift"] == "covariate":
+        given["clip"] = read_clip(given["clip"])
+    elif given["correction"] is None:
+        given["correction"] = "adjust"
+    if given["learner"] == "mlp":
+        given["hidden"] = layer_sizes(given["hidden"] or "256,256")
+        given["epochs"] = 100 if given["epochs"] is None else given["epochs"]
+    return given
+
+
+def _check_together(given: Mapping[str, Any]) -> None:
+    for name, (option, value) in OWNERS.items():
+        if given[name] is not None and given[option] != value:
+            raise UsageError(f"--{name} is for --{option} {value}, and --{option} is {given[option]}: leave it out.")
+    if given["shift"] != "label":
+        return
+    if given["on_abstain"] == "correct":
+        raise UsageError(
+            "--on-abstain correct is for --shift covariate: under label shift there is no prior to correct "
+            "with when the scores cannot tell it. Pass uncorrected or error."
+        )
+    if given["task"] == "regression":
+        raise UsageError("--shift label is about classes, and --task is regression: pass --shift covariate.")
+
+
+def read_clip(text: str | None) -> str | float | None:
+    """A clip as :func:`shiftfix.weights.clip_threshold` takes it.
+
+    Raises
+    ------
+    UsageError
+        For none that it knows.
+    """
+    if text in (None, "none"):
+        return "sqrt" if text is None else None
+    value: str | float
+    try:
+        value = float(text)
+    except ValueError:
+        value = str(text)
+    try:
+        check_clip(value, 1)
+        known = value != np.inf
+    except ShiftDataError:
+        known = False
+    if not known:
+        raise UsageError(
+            f'--clip {text}: "sqrt", "none", "ess", "pareto", a percentile such as "99%" or a number > 0 is needed.'
+        )
+    return value

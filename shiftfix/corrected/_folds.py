@@ -1,0 +1,90 @@
+"""Folds of source rows, among those that count.
+
+A row with repeat count 0 is no row: it neither moves the folds nor is learned from or judged. A splitter or a list of
+folds of the user speaks of all rows, and what it says of the others is left out.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shiftfix._crossfit import Fold, Rows, given_folds, shuffled_folds
+from shiftfix.exceptions import ShiftDataError
+
+
+def check_groups(groups: ArrayLike | None, n_rows: int) -> NDArray[Any] | None:
+    """Group of each row as an array of shape (n_rows,); None for none."""
+    if groups is None:
+        return None
+    found = np.asarray(groups)
+    if found.shape != (n_rows,):
+        raise ShiftDataError(f"groups has shape {found.shape} for {n_rows} rows: pass one group per row.")
+    return found
+
+
+def counted_folds(cv: Any, X: Any, y: ArrayLike, rows: Rows, groups: NDArray[Any] | None) -> list[Fold]:
+    """Folds of the user's splitter or list, as far as their rows count.
+
+    Parameters
+    ----------
+    cv : splitter or iterable
+        As :func:`shiftfix._crossfit.given_folds`; of all rows.
+    X, y : array-like of n_rows rows
+    rows : ndarray of int
+        Positions of the rows that count, in increasing order.
+    groups : ndarray of shape (n_rows,) or None
+
+    Returns
+    -------
+    list of Fold
+        Positions in increasing order.
+
+    Raises
+    ------
+    ShiftDataError
+        As there, and for a fold without rows that count on either side.
+    """
+    folds = []
+    for number, fold in enumerate(given_folds(cv, X, y, groups=groups)):
+        kept = Fold(*(np.intersect1d(side, rows) for side in fold))
+        if not (kept.training.size and kept.held_out.size):
+            raise ShiftDataError(
+                f"Of the rows that count, fold {number} of cv has {kept.training.size} to learn from and "
+                f"{kept.held_out.size} held out: both need some."
+            )
+        folds.append(kept)
+    return folds
+
+
+def new_folds(
+    n_folds: int,
+    y: NDArray[Any],
+    rows: Rows,
+    groups: NDArray[Any] | None,
+    *,
+    stratified: bool,
+    rng: np.random.Generator,
+) -> list[Fold]:
+    """Shuffled folds of the rows that count; rows of one group stay in one fold.
+
+    Parameters
+    ----------
+    n_folds : int
+    y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+    rows : ndarray of int
+        Positions of the rows that count.
+    groups : ndarray of shape (n_rows,) or None
+    stratified : bool
+    rng : numpy.random.Generator
+        One seed is drawn from it.
+
+    Returns
+    -------
+    list of Fold
+        Positions among all rows.
+    """
+    seed = int(rng.integers(2**31 - 1))
+    kept = None if groups is None else groups[rows]
+    folds = shuffled_folds(n_folds, y[rows], stratified=stratified, seed=seed, groups=kept)
+    return [Fold(rows[fold.training], rows[fold.held_out]) for fold in folds]

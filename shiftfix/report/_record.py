@@ -1,0 +1,246 @@
+"""One record of everything known of a corrected model.
+
+The command line writes it as summary.json and summary.txt; whatever else shows a run reads the same dict.
+"""
+
+import dataclasses
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shiftfix._verdict import Verdict, judge
+from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
+from shiftfix.weights import WeightSummary, summarize_weights
+
+Record = dict[str, Any]
+Corrected = CovariateShiftClassifier | CovariateShiftRegressor | LabelShiftClassifier
+
+PACKAGES = ("shiftfix", "numpy", "pandas", "scikit-learn", "scipy", "torch")
+FILES_TEXT = """\
+predictions.csv  one line per target row, counted from 0
+weights.csv      one line per source row, counted from 0: target / source, mean 1; all 1 when uncorrected.
+                 Adjusting class probabilities uses no weights; these are then for information.
+model.joblib     joblib.load(...).predict(data_frame) takes the raw columns. Load only files you trust.
+"""
+
+
+def source_weights(model: Corrected, y: ArrayLike) -> NDArray[np.float64]:
+    """Shift weight of each source row, mean 1; ones when the model is not corrected.
+
+    Parameters
+    ----------
+    model : fitted meta-estimator
+        From ``shiftfix.corrected``.
+    y : array-like of shape (n_source,)
+        The labels it was fitted with.
+
+    Returns
+    -------
+    ndarray of shape (n_source,)
+        Before any ``sample_weight``. Of a model that adjusts its posteriors, the weights that would do the same.
+    """
+    if not isinstance(model, LabelShiftClassifier):
+        return model.weights_
+    return model.prior_.transform(y) if model.corrected_ else np.ones(len(np.asarray(y)))
+
+
+def fit_record(model: Corrected, y: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Record:
+    """What a fitted meta-estimator did and why.
+
+    Parameters
+    ----------
+    model : fitted meta-estimator
+        From ``shiftfix.corrected``.
+    y : array-like of shape (n_source,)
+        The labels it was fitted with.
+    sample_weight : array-like of shape (n_source,), default=None
+        The weights it was fitted with.
+
+    Returns
+    -------
+    dict
+        "shift" ("covariate" or "label"), "verdict" and its "reasons", "corrected", "weights" (a dict of the numbers of
+        a WeightSummary) and "priors" (of label shift a list of dicts by class; else None). Values are what JSON has;
+        None stands for a number that is not finite.
+    """
+    if isinstance(model, LabelShiftClassifier):
+        summary = summarize_weights(source_weights(model, y), sample_weight=sample_weight)
+        shift, verdict, priors = "label", label_verdict(model, summary), prior_records(model)
+    else:
+        summary = model.summary_
+        shift, verdict, priors = "covariate", summary.verdict, None
+    return {
+        "shift": shift,
+        "verdict": verdict.level,
+        "reasons": list(verdict.reasons),
+        "corrected": model.corrected_,
+        "weights": weight_record(summary),
+        "priors": priors,
+    }
+
+
+def label_verdict(model: LabelShiftClassifier, summary: WeightSummary) -> Verdict:
+    """The verdict on the prior; "caution" where the model was retrained on weights that are called less than "ok"."""
+    if not model.corrected_ or model.correction == "adjust":
+        return model.verdict_
+    return judge([], summary.reasons, summary.verdict.action)
+
+
+def weight_record(summary: WeightSummary) -> Record:
+    """The numbers of a summary, without its verdict: under label shift that of the run is about the prior."""
+    record = dataclasses.asdict(summary)
+    del record["verdict"]
+    return finite(record)
+
+
+def prior_records(model: LabelShiftClassifier) -> list[Record]:
+    """Class by class: its share of the source, the one estimated for the target (used or not) and its 95% interval."""
+    estimate, interval = model.target_prior_, np.full((len(model.classes_), 2), np.nan)
+    if hasattr(model.prior_, "target_prior_"):
+        estimate, interval = model.prior_.target_prior_, model.prior_.interval(0.95)
+    return [
+        finite({"class": value, "source": p, "target": q, "low": low, "high": high})
+        for value, p, q, (low, high) in zip(
+            model.classes_.tolist(), model.source_prior_.tolist(), estimate.tolist(), interval.tolist(), strict=True
+        )
+    ]
+
+
+def finite(value: Any) -> Any:
+    """The value with None for what JSON has no number for."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def versions() -> dict[str, str]:
+    """Version of Python and of the packages that the numbers may depend on."""
+    return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
+
+
+def run_record(
+    fit: Record,
+    *,
+    task: str,
+    target_score: Record | None,
+    notices: list[str],
+    source: Record,
+    target: Record,
+    columns: Record,
+    options: Mapping[str, Any],
+) -> Record:
+    """What a run read, did and found.
+
+    Parameters
+    ----------
+    fit : dict
+        Of :func:`fit_record`.
+    task : {"classification", "regression"}
+    target_score : dict or None
+        "metric", "uncorrected", "corrected", where the target's labels are known.
+    notices : list of str
+        What was ignored, filled in or warned of.
+    source, target : dict
+        "file", "sha256", "rows".
+    columns : dict
+        "label", "weight", "numeric", "text", "dropped".
+    options : mapping
+        What the run was asked for; "learner", "seed" and, of a network, "hidden" and "epochs" are shown.
+
+    Returns
+    -------
+    dict
+        Ready for JSON.
+    """
+    return {
+        "task": task,
+        **fit,
+        "target_score": target_score,
+        "notices": notices,
+        "source": source,
+        "target": target,
+        "columns": columns,
+        "options": dict(options),
+        "versions": versions(),
+    }
+
+
+def _learner(options: Mapping[str, Any]) -> str:
+    if options["learner"] != "mlp":
+        return options["learner"]
+    return f"mlp ({', '.join(map(str, options['hidden']))} hidden units, at most {options['epochs']} epochs)"
+
+
+def _done(record: Record) -> str:
+    """One sentence: what the correction was."""
+    if not record["corrected"]:
+        return "nothing: the model was fitted without weights"
+    if record["shift"] == "covariate":
+        return "the model was trained on weighted source rows"
+    if record["options"]["correction"] == "adjust":
+        return "the class probabilities were adjusted to the target's class shares"
+    return "the model was trained again on source rows weighted by class"
+
+
+def _weight_rows(weights: Record) -> list[tuple[str, str]]:
+    rows = [
+        ("effective sample size", f"{weights['effective_size']:.1f} of {weights['n_source']:g} rows"),
+        ("largest weight (mean 1)", f"{weights['max_weight']:.2f}"),
+    ]
+    if weights["domain_auc"] is not None:
+        rows += [
+            ("target mass lost", f"{weights['target_lost_mass']:.1%}"),
+            ("domain AUC", f"{weights['domain_auc']:.3f} (0.5: the samples look alike)"),
+        ]
+    return rows
+
+
+def _prior_row(prior: Record, corrected: bool) -> tuple[str, str]:
+    interval = "no interval" if prior["low"] is None else f"95% {prior['low']:.3f} to {prior['high']:.3f}"
+    interval += "" if corrected else ", not used"
+    return f"share of {prior['class']}", f"{prior['source']:.3f} -> {prior['target']:.3f} ({interval})"
+
+
+def summary_rows(record: Record) -> list[tuple[str, str]]:
+    """Label and value of each line that a person wants first, of a record made by :func:`run_record`."""
+    rows = [
+        ("shift assumed", record["shift"]),
+        ("task, learner", f"{record['task']}, {_learner(record['options'])}"),
+        ("rows", f"{record['source']['rows']} source, {record['target']['rows']} target"),
+        ("features", f"{len(record['columns']['numeric'])} numeric, {len(record['columns']['text'])} text"),
+        ("verdict", record["verdict"]),
+        *(("  because", reason) for reason in record["reasons"]),
+        ("corrected", _done(record)),
+        *_weight_rows(record["weights"]),
+        *(_prior_row(prior, record["corrected"]) for prior in record["priors"] or []),
+    ]
+    score = record["target_score"]
+    if score is not None:
+        values = f"{score['uncorrected']:.4f} uncorrected, {score['corrected']:.4f} corrected"
+        rows.append((f"target {score['metric']}", values))
+    return rows
+
+
+def summary_text(record: Record) -> str:
+    """A record for people, as summary.txt holds it."""
+    columns = record["columns"]
+    rows = [
+        *summary_rows(record),
+        *(("notice", notice) for notice in record["notices"]),
+        ("source file", f"{record['source']['file']} (sha256 {record['source']['sha256']})"),
+        ("target file", f"{record['target']['file']} (sha256 {record['target']['sha256']})"),
+        ("label column", columns["label"]),
+        ("numeric columns", ", ".join(columns["numeric"]) or "none"),
+        ("text columns", ", ".join(columns["text"]) or "none"),
+        ("encoding", "medians from source and target features, text values from the source; no labels used"),
+        ("seed", str(record["options"]["seed"])),
+        ("versions", ", ".join(f"{name} {number}" for name, number in record["versions"].items())),
+    ]
+    width = max(len(label) for label, _ in rows) + 2
+    return "\n".join(f"{label:<{width}}{value}" for label, value in rows) + "\n\n" + FILES_TEXT

@@ -1,0 +1,146 @@
+"""Folds of the meta-estimators: numbers, splitters and lists alike, groups, and rows that do not count."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, RepeatedKFold, StratifiedKFold
+
+from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
+from shiftfix.corrected._exponent import choose_exponent
+from shiftfix.corrected._folds import check_groups, counted_folds, new_folds
+from shiftfix.exceptions import ShiftDataError
+from shiftfix.risk import row_losses
+
+
+def samples(rng, n=240):
+    y = rng.integers(0, 2, n)
+    return rng.normal(2 * y - 1, 1)[:, np.newaxis], y, rng.normal(0.4, 1.4, (150, 1))
+
+
+class Recorder(LogisticRegression):
+    """Keeps the rows of every fit; each row of X is its own name."""
+
+    seen: list = []  # noqa: RUF012
+
+    def fit(self, X, y, sample_weight=None):
+        self.seen.append(set(np.ravel(X).tolist()))
+        return super().fit(X, y, sample_weight)
+
+
+def metas(cv, **settings):
+    return [
+        CovariateShiftClassifier(Recorder(), exponent="cv", cv=cv, random_state=0, **settings),
+        LabelShiftClassifier(Recorder(), cv=cv, random_state=0, **settings),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorIdentificationWarning")
+@pytest.mark.parametrize("cv", [4, GroupKFold(4), LeaveOneGroupOut()], ids=["number", "GroupKFold", "LeaveOneGroupOut"])
+def test_rows_of_one_group_stay_in_one_fold(cv, rng):
+    X, y, X_target = samples(rng)
+    groups = np.repeat(np.arange(12), 20)
+    for model in metas(cv):
+        Recorder.seen = []
+        model.fit(X, y, X_target, groups=groups)
+        folds = Recorder.seen[:-1]  # the last fit is of all rows
+        assert len(folds) >= 4
+        for rows in folds:
+            known = np.array([value in rows for value in X[:, 0]])
+            assert set(known.reshape(12, 20).mean(axis=1)) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("splitter", [KFold(3), StratifiedKFold(3)])
+def test_a_splitter_is_the_list_of_its_folds(splitter, rng):
+    X, y, X_target = samples(rng)
+    folds = list(splitter.split(X, y))
+    masks = [tuple(np.isin(np.arange(len(y)), rows) for rows in fold) for fold in folds]
+    for ours, theirs, masked in zip(metas(splitter), metas(folds), metas(masks), strict=True):
+        expected = ours.fit(X, y, X_target).predict_proba(X)
+        assert_array_equal(theirs.fit(X, y, X_target).predict_proba(X), expected)
+        assert_array_equal(masked.fit(X, y, X_target).predict_proba(X), expected)
+
+
+def test_a_fold_that_judges_rows_it_learned_from_is_refused(rng):
+    X, y, X_target = samples(rng)
+    rows = np.arange(len(y))
+    for model in metas([(rows[:150], rows[100:]), (rows[100:], rows[:100])]):
+        with pytest.raises(ShiftDataError, match="Fold 0 of cv holds out 50 of the rows it learns from"):
+            model.fit(X, y, X_target)
+    for wrong in ("5", 3.5, True, []):
+        for model in metas(wrong):
+            with pytest.raises(ShiftDataError, match="cv"):
+                model.fit(X, y, X_target)
+
+
+def test_of_a_row_judged_twice_the_mean_loss_counts_and_one_never_judged_does_not(rng):
+    """By hand: folds that hold out rows 0 to 79 twice and the last 10 never."""
+    X = rng.normal(size=(90, 1))
+    y, w = X[:, 0] ** 2, np.exp(X[:, 0] / 2)
+    counts = rng.integers(0, 3, 90).astype(float)
+    splitter, rows = RepeatedKFold(n_splits=4, n_repeats=2, random_state=0), np.arange(80)
+    folds = [(np.append(a, np.arange(80, 90)), b) for a, b in splitter.split(rows)]
+    _, losses = choose_exponent(LinearRegression(), X, y, w, sample_weight=counts, cv=folds, rng=rng)
+    for exponent, found in losses.items():
+        loss = np.zeros(80)
+        for training, held_out in folds:
+            line = LinearRegression().fit(X[training], y[training], (w**exponent * counts)[training])
+            loss[held_out] += row_losses(line, X[held_out], y[held_out]) / 2
+        v = w[:80] * counts[:80]
+        mean = v @ loss / v.sum()
+        error = np.sqrt((w[:80] * v) @ (loss - mean) ** 2) / v.sum()
+        assert_allclose(found, [mean, error], rtol=1e-9)
+
+
+def test_repeated_folds_serve_both(rng):
+    X, y, X_target = samples(rng)
+    once, twice = (
+        [model.fit(X, y, X_target) for model in metas(RepeatedKFold(n_splits=4, n_repeats=n, random_state=1))]
+        for n in (1, 8)
+    )
+    assert_allclose(twice[1].target_prior_, once[1].target_prior_, atol=0.1)
+    for exponent, (loss, error) in once[0].exponent_losses_.items():
+        assert abs(twice[0].exponent_losses_[exponent][0] - loss) < error
+
+
+def test_rows_that_count_zero_times_are_no_rows(rng):
+    X, y, X_target = samples(rng)
+    counts = rng.integers(0, 3, len(y)).astype(float)
+    kept = np.flatnonzero(counts)
+    groups = rng.integers(0, 30, len(y))
+    folds = list(GroupKFold(4).split(X, y, groups))
+    among_kept = [tuple(np.flatnonzero(np.isin(kept, side)) for side in fold) for fold in folds]
+    for all_rows, present in zip(metas(folds), metas(among_kept), strict=True):
+        all_rows.fit(X, y, X_target, sample_weight=counts)
+        present.fit(X[kept], y[kept], X_target, sample_weight=counts[kept])
+        assert_allclose(all_rows.predict_proba(X), present.predict_proba(X), rtol=1e-12)
+    for all_rows, present in zip(metas(4), metas(4), strict=True):
+        all_rows.fit(X, y, X_target, sample_weight=counts, groups=groups)
+        present.fit(X[kept], y[kept], X_target, sample_weight=counts[kept], groups=groups[kept])
+        assert_allclose(all_rows.predict_proba(X), present.predict_proba(X), rtol=1e-12)
+    with pytest.raises(ShiftDataError, match="Of the rows that count, fold 0 of cv has 0 to learn from and 4 held out"):
+        counted_folds(KFold(2), X, y, np.arange(4), None)
+
+
+def test_new_folds_are_positions_among_all_rows():
+    rows = np.arange(1, 40, 3)
+    folds = new_folds(3, np.arange(40.0), rows, None, stratified=False, rng=np.random.default_rng(0))
+    assert sorted(np.concatenate([fold.held_out for fold in folds])) == rows.tolist()
+    assert all(sorted(np.concatenate(fold)) == rows.tolist() for fold in folds)
+
+
+def test_groups_are_one_per_row_and_enough(rng):
+    assert check_groups(None, 3) is None
+    X, y, X_target = samples(rng)
+    for model in metas(5):
+        with pytest.raises(ShiftDataError, match=r"groups has shape \(7,\) for 240 rows"):
+            model.fit(X, y, X_target, groups=np.arange(7))
+        with pytest.raises(ShiftDataError, match="groups holds 3 groups for 5 folds"):
+            model.fit(X, y, X_target, groups=np.arange(240) % 3)
+
+
+def test_values_with_several_outputs_are_folded_too(rng):
+    X, _, X_target = samples(rng)
+    Y = np.hstack([X, X**2])
+    model = CovariateShiftRegressor(LinearRegression(), exponent="cv", random_state=0)
+    assert model.fit(X, Y, X_target, groups=np.arange(240) // 10).exponent_ in (0, 0.5, 1)

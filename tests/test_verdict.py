@@ -1,0 +1,40 @@
+"""A verdict is its level as text, and carries its reasons wherever it goes."""
+
+import copy
+import json
+import pickle
+from itertools import product
+
+import pytest
+
+from shiftfix._verdict import LEVELS, Verdict, judge
+
+VERDICT = Verdict("caution", ["one", "two"], "Do this.")
+
+
+def test_it_compares_prints_and_serialises_as_its_level():
+    assert VERDICT == "caution"
+    assert VERDICT in ("ok", "caution")
+    assert f"{VERDICT}" == str(VERDICT) == VERDICT.level == "caution"
+    assert json.dumps({"verdict": VERDICT}) == '{"verdict": "caution"}'
+    assert {VERDICT: 1}["caution"] == 1
+    assert repr(VERDICT) == "Verdict('caution', ('one', 'two'), 'Do this.')"
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v))])
+def test_copies_keep_the_reasons(again):
+    found = again(VERDICT)
+    assert (found.level, found.reasons, found.action) == ("caution", ("one", "two"), "Do this.")
+
+
+def test_unknown_levels_are_refused():
+    with pytest.raises(ValueError, match=r"level='fine': one of 'ok', 'caution', 'abstain'"):
+        Verdict("fine")
+
+
+def test_the_gravest_finding_decides():
+    for abstain, caution in product([(), ("a",), ("a", "b")], [(), ("c",)]):
+        found = judge(abstain, caution, "Act.")
+        assert found == LEVELS[2 if abstain else 1 if caution else 0]
+        assert found.reasons == abstain + caution
+        assert found.action == ("Act." if found.reasons else "")
