@@ -41,6 +41,8 @@ class NumberTargets:
         ShiftDataError
             For what is no number, not finite, or of another number of columns.
         """
+        if np.asarray(y).dtype.kind == "U":
+            y = np.asarray(y, dtype=object)  # numpy's text would stand in the message as np.str_
         try:
             columns = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
         except (ValueError, TypeError) as error:

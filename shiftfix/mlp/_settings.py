@@ -132,7 +132,7 @@ class Network(Concern):
 class Objective(Concern):
     """The loss of a row; looked up at the door of ``fit``, in the table of the task."""
 
-    loss: ClassLoss | NumberLoss | Callable = field(default="squared_error")
+    loss: ClassLoss | NumberLoss | Callable = "squared_error"
 
 
 @concern

@@ -1,11 +1,13 @@
 """Settings stand once: declared in one concern, stored untouched, checked by what stands beside their type."""
 
+import ast
 import copy
 import functools
 import inspect
 import pickle
 import re
 from dataclasses import fields
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -216,6 +218,21 @@ def test_weights_are_checked_once(monkeypatch):
     assert len(calls) == 4
     WeightedTrainer(NET, max_epochs=2, clip="sqrt", random_state=0).fit(X, y, sample_weight=w)
     assert len(calls) == 5
+
+
+def test_a_learned_attribute_has_one_writer():
+    """Found in the text: ``self.name_ = ...`` once over all files, and not before the run has ended."""
+    written = [
+        node.attr
+        for path in Path(_settings.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if node.attr.endswith("_") or node.attr in MLPClassifier._saved_private + MLPRegressor._saved_private
+    ]
+    assert {"module_", "history_", "classes_", "scaler_", "effective_sample_size_", "_training_state"} < set(written)
+    # One for each estimator, and that of a file that is read.
+    twice = {"_n_outputs", "module_"}
+    assert {name for name in written if written.count(name) > 1} == twice
 
 
 # ---------------------------------------------------------------------------------- words
