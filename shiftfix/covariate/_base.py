@@ -29,7 +29,7 @@ from shiftfix.covariate._finishing import bounded, finished_weights, learn_clip
 from shiftfix.covariate._overlap import summarize_ratio
 from shiftfix.covariate._samples import Samples
 from shiftfix.exceptions import PoorOverlapWarning
-from shiftfix.weights import WeightSummary, check_clip
+from shiftfix.weights import ClipRule, WeightSummary, check_clip
 
 Floats = NDArray[np.float64]
 
@@ -81,7 +81,7 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
     ``_log_ratio`` gives the ratio at any rows. Rows, clip, weights, summary and warnings are seen to here.
     """
 
-    clip: str | float | None
+    clip: ClipRule
     min_ess: float
     normalize: str | None
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftfix.weights import clip_threshold_of, smooth_weights_of
+from shiftfix.weights import ClipRule, clip_threshold_of, smooth_weights_of
 
 Floats = NDArray[np.float64]
 
@@ -45,14 +45,14 @@ class Clip:
         return log_w
 
     @property
-    def rule(self) -> str | float | None:
+    def rule(self) -> ClipRule:
         """The clip as :func:`shiftfix.weights.summarize_weights` takes it: a number, "pareto" or None."""
         if self.smooths:
             return "pareto"
         return None if np.isinf(self.log_threshold) else float(np.exp(self.log_threshold))
 
 
-def learn_clip(log_ratio: Floats, counts: Floats, rule: str | float | None, min_ess: float) -> Clip:
+def learn_clip(log_ratio: Floats, counts: Floats, rule: ClipRule, min_ess: float) -> Clip:
     """Learn a clip.
 
     Parameters

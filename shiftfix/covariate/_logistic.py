@@ -10,7 +10,7 @@ clipping exp(h) itself would clip w at c * n_source / n_target.
 Source: Bickel, Brueckner & Scheffer (2009), JMLR 10:2137-2155; Qin (1998), Biometrika 85(3):619-630.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -92,18 +92,29 @@ def held_out_losses(
     losses = {(name, C): 0.0 for name in features for C in penalties}
     for pair in zip(*folds, strict=True):
         training, held_out = ([fold[side] for fold in pair] for side in (0, 1))
-        part, part_counts = _rows_at(samples, training), _rows_at(counts, training)
-        judged, judged_counts = _rows_at(samples, held_out), _rows_at(counts, held_out)
+        learned = _rows_at(samples, training), _rows_at(counts, training)
+        judged = _rows_at(samples, held_out), _rows_at(counts, held_out)
         for name in features:
-            columns, _ = make_columns(part, part_counts, name)
-            point = None
-            for C in penalties:
-                # The penalty per row is that of the fit on all rows.
-                objective = Objective(part, part_counts, columns, 1 / (C * total))
-                point, _, _ = solve(objective, point, max_iter, CHOICE_TOLERANCE)
-                h = [columns.log_odds(X, point[1:], point[0]) for X in judged]
-                losses[name, C] += domain_log_loss(h, judged_counts) / N_FOLDS
+            # The penalty per row is that of the fit on all rows.
+            path = _losses_along(learned, judged, name, [1 / (C * total) for C in penalties], max_iter)
+            for C, loss in zip(penalties, path, strict=True):
+                losses[name, C] += loss / N_FOLDS
     return losses
+
+
+def _losses_along(
+    learned: tuple[list[Any], list[Floats]],
+    judged: tuple[list[Any], list[Floats]],
+    features: str,
+    penalties: Sequence[float],
+    max_iter: int,
+) -> Iterator[float]:
+    """Loss at the rows judged for each penalty, by samples and counts; each fit begins where the last one ended."""
+    columns, _ = make_columns(*learned, features)
+    point = None
+    for penalty in penalties:
+        point, _, _ = solve(Objective(*learned, columns, penalty), point, max_iter, CHOICE_TOLERANCE)
+        yield domain_log_loss([columns.log_odds(X, point[1:], point[0]) for X in judged[0]], judged[1])
 
 
 class ModelChoice(NamedTuple):

@@ -38,6 +38,7 @@ from shiftfix.weights._summary import (
     summary_of,
 )
 from shiftfix.weights._transform import (
+    ClipRule,
     check_clip,
     clip_threshold,
     clip_threshold_of,

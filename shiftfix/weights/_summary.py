@@ -13,7 +13,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.weights._balance_table import BalanceTable
 from shiftfix.weights._effective_size import effective_sample_size_of
 from shiftfix.weights._pareto import EQUAL_TO, pareto_k_of, pareto_k_threshold_of, smooth_weights_of
-from shiftfix.weights._transform import Clip, check_clip, clip_threshold_of
+from shiftfix.weights._transform import ClipRule, check_clip, clip_threshold_of
 
 Floats = NDArray[np.float64]
 
@@ -300,7 +300,7 @@ def summary_of(
     target: tuple[Floats, Floats] | None = None,
     outside: tuple[float | None, str | None] = (None, None),
     balance: BalanceTable | None = None,
-    clip: Clip = None,
+    clip: ClipRule = None,
     min_ess: float = 100,
 ) -> WeightSummary:
     """:func:`summarize_weights` of checked weights and settings.
@@ -360,7 +360,7 @@ def summarize_weights(
     target_outside_share: float | None = None,
     target_outside_feature: str | None = None,
     balance: BalanceTable | None = None,
-    clip: Clip = None,
+    clip: ClipRule = None,
     min_ess: float = 100,
     sample_weight: ArrayLike | None = None,
     target_sample_weight: ArrayLike | None = None,

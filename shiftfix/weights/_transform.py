@@ -16,10 +16,10 @@ from shiftfix.weights._effective_size import effective_sample_size_of
 from shiftfix.weights._pareto import smooth_weights_of
 
 Floats = NDArray[np.float64]
-Clip = str | float | None
+ClipRule = str | float | None
 
 
-def check_clip(clip: Clip, min_ess: float) -> None:
+def check_clip(clip: ClipRule, min_ess: float) -> None:
     """Raise for a clip that is not known, and for an effective size to reach that is not positive."""
     check_number(min_ess, "min_ess", above=0, below=np.inf)
     if isinstance(clip, str) and clip not in ("sqrt", "ess", "pareto"):
@@ -94,7 +94,7 @@ def clip_for_effective_size(w: Floats, counts: Floats, min_ess: float) -> float:
     return float(unit * brentq(lambda t: surplus(t * unit), steps[low] / unit, 1, xtol=1e-14, rtol=1e-14))
 
 
-def clip_threshold_of(w: Floats, counts: Floats, clip: Clip, min_ess: float) -> float:
+def clip_threshold_of(w: Floats, counts: Floats, clip: ClipRule, min_ess: float) -> float:
     """:func:`clip_threshold` of checked weights, repeat counts and settings."""
     if not isinstance(clip, str):
         return np.inf if clip is None else float(clip)
@@ -112,7 +112,7 @@ def clip_threshold_of(w: Floats, counts: Floats, clip: Clip, min_ess: float) -> 
     return c
 
 
-def clip_weights_of(w: Floats, counts: Floats, clip: Clip, min_ess: float) -> Floats:
+def clip_weights_of(w: Floats, counts: Floats, clip: ClipRule, min_ess: float) -> Floats:
     """:func:`clip_weights` of checked weights, repeat counts and settings."""
     if isinstance(clip, str) and clip == "pareto":
         return smooth_weights_of(w, counts)
@@ -120,7 +120,7 @@ def clip_weights_of(w: Floats, counts: Floats, clip: Clip, min_ess: float) -> Fl
 
 
 def clip_threshold(
-    weights: ArrayLike, clip: Clip = "sqrt", *, sample_weight: ArrayLike | None = None, min_ess: float = 100
+    weights: ArrayLike, clip: ClipRule = "sqrt", *, sample_weight: ArrayLike | None = None, min_ess: float = 100
 ) -> float:
     """The number c of min(w, c).
 
@@ -162,7 +162,7 @@ def clip_threshold(
 
 
 def clip_weights(
-    weights: ArrayLike, clip: Clip = "sqrt", *, sample_weight: ArrayLike | None = None, min_ess: float = 100
+    weights: ArrayLike, clip: ClipRule = "sqrt", *, sample_weight: ArrayLike | None = None, min_ess: float = 100
 ) -> Floats:
     """min(w, c), with c as in :func:`clip_threshold`; smoothed weights for ``clip="pareto"``.
 
