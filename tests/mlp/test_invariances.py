@@ -20,7 +20,7 @@ EXACT = {
     "dropout": 0.0,
     "early_stopping": False,
     "batch_size": None,
-    "max_epochs": 10,
+    "max_epochs": 5,
     "random_state": 0,
 }
 NOISY = {
