@@ -287,6 +287,7 @@ WRITER = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_writer_killed_at_any_moment_leaves_a_whole_file(path):
     """5 MB in a loop, killed 15 times within the time of four writes."""
@@ -340,6 +341,7 @@ def test_two_writers_of_one_process_do_not_take_each_others_file(path, monkeypat
 # ------------------------------------------------------------------------------------------- damage
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_goes_unnoticed(path):
     """In every byte of the tensors, the numbers and the text; headers of the archive may be without meaning.
 
