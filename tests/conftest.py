@@ -1,4 +1,4 @@
-"""Shared fixtures: one thread per worker, and where the real data lie."""
+"""Shared fixtures: one thread per worker, where the real data lie, and which tests are slow."""
 
 import os
 from pathlib import Path
@@ -16,6 +16,14 @@ settings.register_profile("shiftfix", deadline=None, max_examples=50, derandomiz
 settings.load_profile("shiftfix")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Statistics, benchmarks and tests on real data are slow by nature; others say so themselves."""
+    for item in items:
+        if item.path.parent.name in ("statistical", "benchmarks") or "load_real" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

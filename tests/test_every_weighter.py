@@ -61,6 +61,7 @@ def test_one_hot_features_give_the_exact_ratios_and_swapped_samples_the_inverse(
     assert_allclose(np.exp(back.log_ratio(np.eye(3))), [5, 1, 1 / 3], rtol=tolerance)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @weighters
 @pytest.mark.parametrize("problem", SQUARES_PROBLEMS)
@@ -100,6 +101,7 @@ CURVES = {
 }
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @weighters
 @pytest.mark.parametrize("curve", CURVES)

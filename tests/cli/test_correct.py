@@ -95,6 +95,7 @@ def test_covariate_weights_follow_the_true_ones(tmp_path, seed):
     assert summary["weights"]["n_source"] == len(source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correction", ["adjust", "retrain"])
 @pytest.mark.parametrize("seed", range(2))
 def test_predicted_classes_move_towards_the_true_shares(tmp_path, correction, seed):
@@ -148,6 +149,7 @@ def test_regression_follows_the_target(tmp_path):
 # What the files hold -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", ["covariate", "label"])
 def test_the_same_seed_gives_the_same_bytes(tmp_path, shift):
     source, target = mixed_frames()
@@ -160,6 +162,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path, shift):
     assert (tmp_path / "first" / name).read_bytes() != (tmp_path / "other" / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learner", ["mlp", "logistic", "forest", "boosting"])
 @pytest.mark.parametrize("shift", ["covariate", "label"])
 def test_the_reloaded_model_repeats_the_predictions(tmp_path, shift, learner):
@@ -197,6 +200,7 @@ def test_the_folder_holds_the_five_files_and_the_summary_what_was_done(tmp_path)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_target_labels_change_nothing_but_the_score(tmp_path):
     source, target = mixed_frames()
     options = ["--shift", "label", *SMALL_MLP]

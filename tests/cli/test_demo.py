@@ -31,6 +31,7 @@ def scores(output):
     return {row: tuple(float(cell.replace(",", "")) for cell in cells) for row, *cells in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "gain"), [("digits", 0.05), ("breast_cancer", 0.0)])
 def test_the_repair_helps_in_the_demos_that_need_no_file(name, gain):
     """Gains of a right program with seed 0: .235 (digits), .175 (breast cancer); least of seeds 0 to 2: .215, .022."""

@@ -58,6 +58,7 @@ def test_the_size_of_the_target_sample_does_not_scale_the_weights(rng, n_target)
     assert model.weights_.mean() == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_classifier_with_our_network(rng):
     X = rng.normal(size=(600, 2))
     y = np.where(X[:, 0] * X[:, 1] > 0, "same", "opposite")
@@ -71,6 +72,7 @@ def test_classifier_with_our_network(rng):
     assert "validation_loss" in model.estimator_.history_
 
 
+@pytest.mark.slow
 def test_regressor_with_our_network(rng):
     X, y, X_target = square_problem(rng, 800)
     model = CovariateShiftRegressor(MLPRegressor((32, 32), batch_size=64, random_state=0)).fit(X, y, X_target=X_target)

@@ -89,6 +89,7 @@ def test_scores_are_out_of_fold():
     assert not model.corrected_
 
 
+@pytest.mark.slow
 def test_an_overfitted_learner_still_finds_the_prior():
     """Ten repetitions; a 1-neighbour rule is perfect in-sample. In-sample scores would estimate the share of
     predictions, .8 * .9 + .2 * .1 = .74 or so, instead of .9; the mean out-of-fold estimate has standard error .01."""
@@ -130,6 +131,7 @@ def test_user_weights_are_repeat_counts(rng):
         assert_allclose(weighted.predict_proba(X), repeated.predict_proba(X), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "estimator",
     [
@@ -422,6 +424,7 @@ class TestGating:
         assert model.adjusted_threshold(0.4) == 0.4
         assert np.array_equal(model.target_prior_, model.source_prior_)
 
+    @pytest.mark.slow
     def test_does_less_harm_without_a_shift_and_corrects_a_real_one(self):
         """24 problems of 50 target rows. Unshifted: the gain in expected accuracy is at least -.3 points with the test
         and below -.3 without. Shifted from .5 to .9 it gains 4 points or more."""

@@ -98,6 +98,7 @@ def test_sizes_do_not_scale_the_ratio(n_source, n_target):
     assert weighter.summary_.raw_mean == pytest.approx(1, abs=0.3)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @pytest.mark.parametrize("seed", range(3))
 def test_in_sample_forests_collapse_and_cross_fitted_ones_do_not(seed):
@@ -242,6 +243,7 @@ def test_calibration_mends_an_overconfident_forest():
     assert error[0] < 0.7 * error[1]
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.UncalibratedRatioWarning")
 @given(samples=two_samples())

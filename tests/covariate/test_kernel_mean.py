@@ -145,6 +145,7 @@ def test_two_gaussians(seed):
     assert fitted.summary_.raw_mean == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_the_log_ratio_goes_with_the_true_one_and_averages_one(name):
@@ -163,6 +164,7 @@ def test_the_log_ratio_goes_with_the_true_one_and_averages_one(name):
     assert np.corrcoef(np.log(problem.source_weights)[-len(others) :], fitted.log_ratio(others))[0, 1] > 0.3
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @pytest.mark.parametrize("name", [*COVARIATE_PROBLEMS, "narrower"])
 def test_swapping_the_samples_inverts_the_correlation(name):

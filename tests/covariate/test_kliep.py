@@ -106,6 +106,7 @@ def test_held_out_likelihood_is_that_of_refits_to_written_out_copies(rng):
     assert held_out_likelihood(A, folds) == pytest.approx(expected / c.sum(), abs=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_two_gaussians(seed):
     """Over 15 seeds a right program missed log w = x - 1/2 by at most .14; forgotten sizes miss by log 3 = 1.1."""
@@ -116,6 +117,7 @@ def test_two_gaussians(seed):
     assert fitted.summary_.raw_mean == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_the_log_ratio_goes_with_the_true_one_and_averages_one(name):
@@ -132,6 +134,7 @@ def test_the_log_ratio_goes_with_the_true_one_and_averages_one(name):
     assert name == "narrower" or np.linalg.norm(moved) < np.linalg.norm(raw)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @pytest.mark.parametrize("name", [*COVARIATE_PROBLEMS, "narrower"])
 def test_swapping_the_samples_inverts_the_correlation(name):
@@ -157,6 +160,7 @@ def test_repeat_counts_equal_repeated_rows(data):
     assert_allclose(by_counts.transform(X_source), repeated.transform(X_source), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @settings(max_examples=20)
 @given(samples=two_samples(), seed=st.integers(0, 99), scale=st.floats(1e-3, 1e3), offset=st.floats(-100, 100))

@@ -206,6 +206,7 @@ PROBLEMS = {
 LEAST = {"gaussian 10d, small source": 0.4, "20d": 0.25, "50d": 0.15, "gaussian 5d, small target": 0.5}
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @BOTH
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -221,6 +222,7 @@ def test_the_log_ratio_goes_with_the_true_one_and_averages_one(weighter, name):
     assert name == "narrower" or np.linalg.norm(moved) < np.linalg.norm(raw)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @BOTH
 @pytest.mark.parametrize("name", [*COVARIATE_PROBLEMS, "narrower"])

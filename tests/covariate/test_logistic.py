@@ -239,6 +239,7 @@ def test_weights_that_sum_to_one_compare_rows(rng):
 # ---------------------------------------------------------------------------- features, C, and the forms of input
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("d", "n", "least"), [(2, 2000, 0.97), (20, 5000, 0.985)])
 def test_auto_features_find_a_variance_shift(d, n, least, seed):
@@ -331,6 +332,7 @@ def test_cross_validated_penalty_shrinks_noise_and_keeps_signal(rng):
     assert LogisticWeighter("cv", features="auto").fit(rng.normal(size=(3, 2)), rng.normal(size=(3, 2))).C_ == 1
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @settings(max_examples=15)
 @given(samples=two_samples(), seed=st.integers(0, 99))
@@ -351,6 +353,7 @@ def test_sparse_rows_are_those_of_the_array(samples):
     assert_sparse_is_dense(1.0, samples)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @settings(max_examples=10)
 @given(samples=two_samples())

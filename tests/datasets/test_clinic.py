@@ -30,6 +30,7 @@ def large_clinic():
     return make_clinic(60_000, 60_000, random_state=1)
 
 
+@pytest.mark.slow
 def test_weighted_source_is_the_target(large_clinic):
     """60000 rows each; largest misses of a right program in 60 runs: mean weight 0.011, means of age and
     blood pressure over 100 0.004, shares 0.013. The unweighted mean age misses by 14 years."""
@@ -48,6 +49,7 @@ def test_weighted_source_is_the_target(large_clinic):
     assert np.average(c.y_source == "yes", weights=w) == pytest.approx((c.y_target == "yes").mean(), abs=0.03)
 
 
+@pytest.mark.slow
 def test_labels_follow_the_known_probability_in_both_populations(large_clinic):
     """Within ten bins of p, share of "yes" minus mean p: standard error at most 0.008, allowed 0.04."""
     c = large_clinic

@@ -27,6 +27,7 @@ def moved_scores(seed, n, tilt):
 
 
 class TestLabelShiftTest:
+    @pytest.mark.slow
     def test_size_and_power(self):
         """100 problems at level 0.05, n = 500: right rejects 5 +- 2.2; under the tilt of 0.9 nearly all."""
         rejected = np.zeros(2)

@@ -30,6 +30,7 @@ def scores_under(seed, prior, training_prior, n_rows, power):
     return scores / scores.sum(axis=1, keepdims=True), y
 
 
+@pytest.mark.slow
 @kinds
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorIdentificationWarning")
 def test_the_source_part_is_the_response_to_each_row(calibration, training_prior):
@@ -66,6 +67,7 @@ def test_the_source_part_is_the_response_to_each_row(calibration, training_prior
     assert_allclose(found, expected, rtol=0.01, atol=0.005 * expected.max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["none", "bcts", "temperature, from another prior"])
 def test_it_is_the_spread_of_the_estimates(name):
     """100 problems, 500 rows each: the standard deviation found is off by 5%. Over 400 problems that of each class was

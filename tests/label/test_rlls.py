@@ -62,6 +62,7 @@ def test_without_regularization_three_classes_exactly():
     assert_allclose(rlls_weights(THREE * p, THREE @ [0.2, 0.3, 0.5], p, 0.0), [0.4, 1, 2.5], atol=1e-12)
 
 
+@pytest.mark.slow
 @given(problem=problems())
 def test_against_a_general_solver(problem):
     """No run of the solver is better by more than 1e-9; a right one is better by up to 1e-14."""
@@ -72,6 +73,7 @@ def test_against_a_general_solver(problem):
     assert objective(C, mu, w - 1, delta) <= brute_force(C, mu, p, delta).fun + 1e-9
 
 
+@pytest.mark.slow
 @given(problem=problems(2))
 def test_two_classes_against_a_grid(problem):
     """theta runs along (p_1, -p_0): one number."""

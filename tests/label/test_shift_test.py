@@ -42,6 +42,7 @@ def test_rows_are_whitened_by_the_shrunk_covariance(rng):
     assert_allclose(found @ found.T, centred @ np.linalg.pinv(shrunk, rcond=1e-8) @ centred.T, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_classes", "n_target"), [(2, 50), (10, 50), (50, 40), (10, 1)])
 def test_size(n_classes, n_target):
     """300 null problems at level 0.05 with rare classes: right rejects 15 +- 3.8 (one row: at most)."""

@@ -260,7 +260,7 @@ WRITER = """
     path, chance, report = Path(sys.argv[1]), random.Random(0), []
 
     def write(number):
-        write_atomically({"number": number, "rows": torch.full((5_000_000,), float(number))}, path, "checkpoint")
+        write_atomically({"number": number, "rows": torch.full((1_250_000,), float(number))}, path, "checkpoint")
 
     write(0)
     started = time.perf_counter()
@@ -283,9 +283,10 @@ WRITER = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_writer_killed_at_any_moment_leaves_a_whole_file(path):
-    """20 MB in a loop, killed 15 times within the time of four writes."""
+    """5 MB in a loop, killed 15 times within the time of four writes."""
     root = Path(shiftfix.__file__).parents[1]
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     script = [sys.executable, "-c", textwrap.dedent(WRITER), str(path)]
@@ -336,6 +337,7 @@ def test_two_writers_of_one_process_do_not_take_each_others_file(path, monkeypat
 # ------------------------------------------------------------------------------------------- damage
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_goes_unnoticed(path):
     """In every byte of the tensors, the numbers and the text; headers of the archive may be without meaning.
 

@@ -84,13 +84,15 @@ class TestWeightEffect:
             model = MLPClassifier((16,), learning_rate=1e-9, max_epochs=2, **PLAIN, **more).fit(X, y, w)
             assert_allclose(model.history_["weight_effect"], 1, atol=1e-5)
 
+    @pytest.mark.slow
     @inactive
     @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.4])
     @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
     def test_nothing_is_left_of_it_in_a_network_that_interpolates(self, loss, smoothing):
         """Label smoothing leaves each row a loss above 0 that no network can undercut; the effect still goes to 0."""
         X, y, w = blobs(60, 60, gap=0.5)
-        model = MLPClassifier((64,), loss=loss, label_smoothing=smoothing, max_epochs=600, batch_size=16, **PLAIN)
+        steps = {"learning_rate": 5e-3, "max_epochs": 150, "batch_size": 32}
+        model = MLPClassifier((64,), loss=loss, label_smoothing=smoothing, **steps, **PLAIN)
         effect = model.fit(X, y, w).history_["weight_effect"]
         assert effect[0] > 0.3
         assert -1e-6 < effect[-1] < 0.01
@@ -328,6 +330,7 @@ class TestGradientWarning:
         with pytest.warns(GradientWarning, match="No gradient reached any weight"):
             WeightedTrainer(net, max_epochs=3, random_state=0).fit(X, y)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("depth", [1, 2, 4, 6])
     @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "gelu", "tanh", "identity"])
     def test_ordinary_networks_do_not_warn(self, activation, depth):
@@ -338,6 +341,7 @@ class TestGradientWarning:
         MLPClassifier((32,) * depth, **settings).fit(X, y)
         MLPRegressor((32,) * depth, **settings).fit(X, X[:, 0] ** 2 + X[:, 1])
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("n", [6, 20])
     @pytest.mark.parametrize("more", [{}, {"dropout": 0.5}, {"batch_norm": True}], ids=str)
     def test_few_rows_do_not_warn(self, n, more):
@@ -346,6 +350,7 @@ class TestGradientWarning:
         MLPClassifier(**{**PLAIN, **more}).fit(X, y)
         MLPRegressor(**{**PLAIN, **more}).fit(X, X[:, 0])
 
+    @pytest.mark.slow
     def test_a_converged_network_does_not_warn(self):
         X, y, _ = blobs(100)
         MLPClassifier((32, 32), max_epochs=300, batch_size=32, **PLAIN).fit(X, y)
@@ -373,6 +378,7 @@ class TestInactiveWeights:
         with pytest.warns(InactiveWeightsWarning, match="Since epoch"):
             model.fit(X, X[:, 0] + X[:, 1], w)
 
+    @pytest.mark.slow
     def test_silent_without_weights_and_with_early_stopping(self):
         X, y, w = blobs(60, 60, gap=0.5)
         model = MLPClassifier((64,), max_epochs=300, **PLAIN)

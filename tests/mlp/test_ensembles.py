@@ -80,6 +80,7 @@ RUNS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", RUNS)
 def test_members_of_a_regression_equal_single_fits(name, weighted):

@@ -27,6 +27,7 @@ def blobs(rng, n=300, d=5, gap=2.0):
     return X, y
 
 
+@pytest.mark.slow
 def test_without_hidden_layers_the_regressor_is_weighted_least_squares(rng):
     X, w = rng.normal(size=(80, 3)), rng.exponential(size=80)
     y = X @ [1.0, -2.0, 0.5] + 3 + rng.normal(size=80)
@@ -36,6 +37,7 @@ def test_without_hidden_layers_the_regressor_is_weighted_least_squares(rng):
     assert_allclose(model.predict(X), exact.predict(X), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_without_hidden_layers_the_classifier_is_weighted_logistic_regression(rng):
     X, y = blobs(rng)
     w = rng.exponential(size=300)
@@ -45,6 +47,7 @@ def test_without_hidden_layers_the_classifier_is_weighted_logistic_regression(rn
     assert_allclose(model.predict_proba(X), exact.predict_proba(X), atol=2e-3)
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(seed=st.integers(0, 99))
 def test_integer_weights_equal_repeated_rows(seed):
@@ -115,6 +118,7 @@ def test_one_seed_one_model(estimator, rng):
         assert not np.array_equal(first, outputs(fit(generator)))
 
 
+@pytest.mark.slow
 def test_learns_a_curve_that_no_line_can(rng):
     """y = x^2 with noise .1: R^2 of the truth is .99; a straight line has 0."""
     X = rng.uniform(-2, 2, (500, 1))
@@ -207,6 +211,7 @@ def test_progress_shows_a_bar(rng, capfd):
     assert "2/2" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_interpolating_with_weights_warns(rng):
     X, y = blobs(rng, 60, 60, gap=0.5)
     w = np.where(y == 1, 10.0, 1.0)
@@ -360,6 +365,7 @@ def test_a_single_label_for_an_eval_set_is_refused():
         MLPClassifier((8,)).fit(X, X[:, 0] > 0, eval_set=(X, 1))
 
 
+@pytest.mark.slow
 def test_a_loss_with_its_settings_bound(rng):
     """An outlier pulls the mean by 1000 / 200 = 5; Huber's estimate with delta -> 0 is the median, at 0."""
     X, y = rng.normal(size=(200, 1)), rng.normal(size=200)

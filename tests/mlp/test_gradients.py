@@ -165,6 +165,7 @@ def smooth_case(layers, activation, loss_name):
 
 
 # Of the running averages, which are mapped entry by entry.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
 @pytest.mark.parametrize("loss_name", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -140,6 +140,7 @@ RUNS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interrupt", [interrupt_after, stop_after])
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_interrupted_twice_ends_as_if_it_had_not_been(name, interrupt, data, path):
@@ -213,6 +214,7 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_run_killed_at_any_moment_again_and_again_ends_as_if_it_had_not_been(path):
     """SIGKILL after one to four epochs, until a run gets to its end; the last fit is not seeded."""

@@ -67,6 +67,7 @@ def test_first_order_the_epoch_moves_by_the_full_weighted_gradient(batch_size, r
     assert module[0].weight.item() == pytest.approx(1e-7 * 2 * np.sum(w * x * y) / batch_size, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_drawing_rows_by_weight_has_the_same_expected_step(rng):
     """4000 epochs of 7 draws with a tiny step move by the weighted gradient: 5 standard errors allowed. Multiplying
     the drawn rows' losses by their weights once more would give sum(w^2 grad)."""

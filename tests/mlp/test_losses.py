@@ -231,6 +231,7 @@ class TestTail:
         found = polynomial_tail(*tensors(z, y), alpha=alpha, beta=beta)
         assert_allclose(found, tail_by_hand(difference, alpha, beta), rtol=1e-12)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("n_classes", [2, 3, 5])
     def test_logits_of_least_expected_loss_give_the_probabilities_back(self, alpha, beta, n_classes):
         """BFGS from 0 on sum_k eta_k l(z, k), with the formulas of this file; allowed 1e-5."""

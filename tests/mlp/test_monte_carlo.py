@@ -50,6 +50,7 @@ def moments(module, x):
     return mean, (1 - kept) / kept * (terms**2).sum(axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"dropout": 0.5}, {"dropout": 0.2}, {"input_dropout": 0.3}])
 def test_mean_and_variance_of_a_linear_network(settings):
     """20000 samples: 5 standard errors of the mean, and of the variance by the fourth moment of the samples."""

@@ -284,6 +284,7 @@ def test_what_counts_as_active():
         assert settings.active
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoupled", [False, True])
 @pytest.mark.parametrize(("n_rows", "batch_size"), [(300, 300), (300, 256), (257, 256), (257, 4)])
 def test_the_penalty_is_that_of_the_objective_whatever_the_last_batch(n_rows, batch_size, decoupled):

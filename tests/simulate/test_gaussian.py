@@ -48,6 +48,7 @@ def test_clip_closed_forms_at_the_golden_values(clip, mean, square, share):
     assert gaussian_share_above_clip(clip, 1.0) == pytest.approx(share, abs=5.1e-7)
 
 
+@pytest.mark.slow
 @given(
     clip=st.floats(0.05, 50),
     shift=st.floats(0.1, 2.5),
@@ -68,6 +69,7 @@ def test_clip_closed_forms_against_numerical_integration(clip, shift, angle, sig
     assert gaussian_share_above_clip(clip, vector) == pytest.approx(share, abs=1e-7)
 
 
+@pytest.mark.slow
 @given(mu=st.floats(-1.5, 1.5), s=st.floats(0.2, 1.3))
 def test_chi2_against_numerical_integration(mu, s):
     """E_S w^2 - 1 for one feature; quad misses by less than 1e-8 relative, a lost 1/s by s itself."""

@@ -72,7 +72,7 @@ def test_the_diagnostic_fires_on_the_plain_run_and_not_on_the_early_stopped_one(
     """The weights' pull falls below 5% of its start in epoch 37 to 40 over three seeds; the epoch that early stopping
     keeps has half of it or more. A warning in the second fit would be an error."""
     with pytest.warns(InactiveWeightsWarning, match="Since epoch .* hardly act any more: use early_stopping=True"):
-        plain, _ = fit(0, 10, 256, early_stopping=False, max_epochs=150, **DESCENT)
+        plain, _ = fit(0, 10, 256, early_stopping=False, max_epochs=100, **DESCENT)
     pull = np.array(plain.history_["weight_effect"])
     assert pull[0] > 0.5
     assert np.flatnonzero(pull < 0.05)[0] + 1 <= 60
