@@ -1,6 +1,6 @@
 """What to do when the evidence does not support a correction: leave the model alone, refuse, or go on all the same."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from shiftfix._verdict import Verdict, tell
 from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, PoorOverlapWarning
@@ -78,16 +78,3 @@ def decide(verdict: Verdict, on_abstain: OnAbstain, words: Words) -> bool:
     use = on_abstain == "correct"
     tell(words.category(f"{finding} {words.corrected if use else words.uncorrected}"), stacklevel=3)
     return use
-
-
-def prior_verdict(prior: Any) -> Verdict:
-    """Verdict of a fitted prior estimator: "abstain" when the prior is not identified, or no shift can be told."""
-    if not prior.identified_:
-        return Verdict("abstain", [prior.reason_], "Use a better classifier, more rows, or merged classes.")
-    if prior.shrunk_:
-        return Verdict(
-            "abstain",
-            [f"the mean scores of source and target do not differ, p = {prior.shift_p_value_:.2g}"],
-            "Collect more target rows if a shift is expected; without one there is nothing to correct.",
-        )
-    return Verdict("ok")

@@ -24,13 +24,10 @@ from shiftfix.corrected._folds import check_groups
 from shiftfix.corrected._target_sample import target_rows
 from shiftfix.covariate import LogisticWeighter
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.weights import WeightSummary, summarize_weights
 
 
-def fit_weighter(
-    weighter: Any, X: ArrayLike, X_target: ArrayLike, counts: NDArray[np.float64] | None
-) -> tuple[Any, NDArray[np.float64], WeightSummary]:
-    """Fitted clone of a weighter, its weights of the source rows, and their summary, whose verdict is yet to be told.
+def fit_weighter(weighter: Any, X: ArrayLike, X_target: ArrayLike, counts: NDArray[np.float64] | None) -> Any:
+    """Fitted clone of a weighter, the verdict of whose summary is yet to be told.
 
     Parameters
     ----------
@@ -43,17 +40,11 @@ def fit_weighter(
     Returns
     -------
     weighter
-    weights : ndarray of shape (n_source,)
-    summary : WeightSummary
     """
     weighter = LogisticWeighter() if weighter is None else clone(weighter)
     with caller_warns():
         weighter.fit(X, X_target, sample_weight_source=counts)
-    if not hasattr(weighter, "source_weights_"):
-        weighter.source_weights_ = weighter.transform(X)  # until every weighter keeps them
-    weights = weighter.source_weights_
-    summary = getattr(weighter, "summary_", None)
-    return weighter, weights, summarize_weights(weights, sample_weight=counts) if summary is None else summary
+    return weighter
 
 
 class BaseCovariateShift(BaseCorrected):
@@ -127,7 +118,8 @@ class BaseCovariateShift(BaseCorrected):
         n_rows = _num_samples(X)
         counts = None if sample_weight is None else check_repeat_counts(sample_weight, n_rows)
         groups = check_groups(groups, n_rows)
-        weighter, weights, summary = fit_weighter(self.weighter, X, X_target, counts)
+        weighter = fit_weighter(self.weighter, X, X_target, counts)
+        weights, summary = weighter.source_weights_, weighter.summary_
         corrected = decide(summary.verdict, self.on_abstain, WEIGHTING)
         rng = check_generator(self.random_state)
         exponent, losses = self._exponent(X, y, weights, counts, groups, rng) if corrected else (0.0, None)

@@ -26,7 +26,7 @@ from shiftfix._validation import (
     column_names,
 )
 from shiftfix._verdict import Verdict, caller_warns
-from shiftfix.corrected._abstain import PRIOR, decide, prior_verdict
+from shiftfix.corrected._abstain import PRIOR, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
 from shiftfix.corrected._folds import check_groups
 from shiftfix.corrected._scores import Scores, Source, cross_fitted_scores, given_scores, score_folds
@@ -105,7 +105,7 @@ def fit_prior(
         if raise_as_found:
             raise
         return prior, Verdict("abstain", [str(error).rstrip(".")])
-    return prior, prior_verdict(prior)
+    return prior, prior.verdict_
 
 
 class LabelShiftClassifier(ClassifierMixin, BaseCorrected):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from shiftfix._verdict import Verdict, judge
+from shiftfix._verdict import Verdict
 
 # Rows added, spread over the corners of the simplex, where a sample is too small to show rare events.
 PSEUDO_ROWS = 2.0
@@ -145,13 +145,12 @@ def prior_verdict(identification: Identification, shift_p_value: float | None = 
     shift_p_value : float, default=None
         Of the test of equal mean scores, where it decides.
     """
-    findings, action = [], ""
     if not identification.identified:
-        findings.append(identification.finding)
-        action = f"{identification.advice[0].upper()}{identification.advice[1:]}."
+        advice = f"{identification.advice[0].upper()}{identification.advice[1:]}."
+        return Verdict("abstain", [identification.reason], advice)
     if shows_no_shift(shift_p_value):
-        findings.append(f"the mean scores of source and target do not differ, p = {shift_p_value:.2g}")
-    return judge(findings, (), action)
+        return Verdict("abstain", [f"the mean scores of source and target do not differ, p = {shift_p_value:.2g}"])
+    return Verdict("ok")
 
 
 def shows_no_shift(shift_p_value: float | None) -> bool:

@@ -1,7 +1,6 @@
 """What is done on each verdict, and who tells the user."""
 
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from shiftfix._verdict import Verdict, caller_warns
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
-from shiftfix.corrected._abstain import PRIOR, WEIGHTING, decide, prior_verdict
+from shiftfix.corrected._abstain import PRIOR, WEIGHTING, decide
 from shiftfix.covariate import LogisticWeighter
 from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, PoorOverlapWarning, ShiftDataError
 from shiftfix.label import MLLS
@@ -41,18 +40,6 @@ def test_on_abstain(words, category):
     with pytest.raises(NotIdentifiedError) as error:
         decide(ABSTAIN, "error", words)
     assert str(error.value) == f"{found} {words.remedy}".strip()
-
-
-def test_verdicts_of_priors():
-    def prior(identified, shrunk):
-        return prior_verdict(
-            SimpleNamespace(identified_=identified, shrunk_=shrunk, reason_="vague", shift_p_value_=0.25)
-        )
-
-    assert prior(True, False) == "ok"
-    assert prior(False, False).reasons == prior(False, True).reasons == ("vague",)
-    assert prior(True, True) == "abstain"
-    assert "p = 0.25" in prior(True, True).reasons[0]
 
 
 def far(rng):
