@@ -29,7 +29,7 @@ from shiftfix.mlp._training import (
 
 @dataclass(frozen=True)
 class ClassTargets:
-    """Classes as their positions among ``classes``; see ``Targets`` of the base class.
+    """Classes as their positions among ``classes``; see ``Targets``.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class ClassTargets:
     class_weight : None, "balanced" or dict
     """
 
-    classes: NDArray
+    classes: NDArray[Any]
     n_outputs: int
     class_weight: Any
 
@@ -61,16 +61,18 @@ class ClassTargets:
             )
         return index.astype(np.int64)
 
-    def factors(self, codes: NDArray, weight: NDArray[np.float64]) -> Callable[[NDArray], NDArray[np.float64]]:
+    def factors(
+        self, codes: NDArray[Any], weight: NDArray[np.float64]
+    ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
         """Weight of each row's class as a function of codes, learned from the training rows."""
         of_class = class_weights(self.class_weight, codes, weight, self.classes)
         return lambda codes: of_class[codes]
 
-    def scaled(self, codes: NDArray, weight: NDArray[np.float64]) -> Self:
+    def scaled(self, codes: NDArray[Any], weight: NDArray[np.float64]) -> Self:
         """The same: classes have no scale."""
         return self
 
-    def encode(self, codes: NDArray) -> NDArray[np.int64]:
+    def encode(self, codes: NDArray[Any]) -> NDArray[np.int64]:
         """The codes themselves."""
         return codes
 
@@ -93,7 +95,7 @@ def learn_classes(y: Any, loss: Any, class_weight: Any) -> ClassTargets:
     return ClassTargets(classes, 1 if loss == "binary_cross_entropy" else len(classes), class_weight)
 
 
-def smoothed_loss(settings: Classes, n_outputs: int, n_classes: int) -> tuple[Callable, float]:
+def smoothed_loss(settings: Classes, n_outputs: int, n_classes: int) -> tuple[Callable[..., Any], float]:
     """Loss per row with its label smoothing, and the least value it can have.
 
     Raises
@@ -267,7 +269,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     """
 
     dropout: float | Sequence[float] = 0.5
-    loss: ClassLoss | Callable = "cross_entropy"
+    loss: ClassLoss | Callable[..., Any] = "cross_entropy"
 
     _multi_output = False
     _y_numeric = False
@@ -332,7 +334,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     def _fitted_targets(self) -> ClassTargets:
         return ClassTargets(self.classes_, self._n_outputs, self.class_weight)
 
-    def _loss_function(self, targets: ClassTargets) -> tuple[Callable, float]:
+    def _loss_function(self, targets: ClassTargets) -> tuple[Callable[..., Any], float]:
         return smoothed_loss(part_of(self, Classes), targets.n_outputs, len(targets.classes))
 
     def _keep_targets(self, targets: ClassTargets) -> None:
@@ -384,7 +386,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         """
         return self._sampled(X, n_samples, random_state, self._probabilities)
 
-    def predict(self, X: ArrayLike) -> NDArray:
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Most probable class of each row, shape (n_rows,)."""
         found = self.predict_proba(X).argmax(axis=1)
         return self.classes_[found]

@@ -32,7 +32,7 @@ def parts_of_eval_set(eval_set: Any) -> tuple[Any, Any, Any]:
     return X, y, weight[0] if weight else None
 
 
-def scaled_rows(X: NDArray, scaler: StandardScaler | None) -> torch.Tensor:
+def scaled_rows(X: NDArray[Any], scaler: StandardScaler | None) -> torch.Tensor:
     """Standardised float32 rows; the scaling runs in the precision of X.
 
     Raises

@@ -3,8 +3,7 @@
 import os
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from shiftfix.mlp._base import (
     unchanged_on_error,
     weights_may_rest,
 )
-from shiftfix.mlp._inputs import FLOATS, parts_of_eval_set, present, rows_on, scaled_rows
+from shiftfix.mlp._inputs import FLOATS, parts_of_eval_set, present, rows_on
 from shiftfix.mlp._network import build_network, is_random, remove_generators, warn_of_symmetry
 from shiftfix.mlp._prediction import network_outputs, sampled_outputs
 from shiftfix.mlp._saving import (
@@ -48,8 +47,8 @@ from shiftfix.mlp._settings import (
     concern,
     part_of,
 )
+from shiftfix.mlp._targets import Scales, Targets
 from shiftfix.mlp._training import (
-    Rows,
     Run,
     check_row_weights,
     check_schedule,
@@ -68,7 +67,7 @@ from shiftfix.mlp._training import (
 # What the state of an optimiser or a schedule belongs to: these may not change between calls of partial_fit.
 CONTINUED = ("optimizer", "learning_rate", "schedule")
 # X, codes and weight of some rows.
-Part = tuple[NDArray, NDArray, NDArray[np.float64]]
+Part = tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]
 
 
 def continued_settings(steps: Steps, before: list[str] | None) -> list[str]:
@@ -90,47 +89,6 @@ def check_same_shapes(new: torch.nn.Module, fitted: torch.nn.Module) -> None:
             "The fitted network has other layers than the settings ask for: keep hidden_layer_sizes, n_models, "
             "batch_norm, and which of the dropout and noise settings are 0, to go on from it, or fit a new one."
         )
-
-
-class Targets(Protocol):
-    """What a network learns to say. y is checked and turned into numbers once, its codes; all else takes these."""
-
-    @property
-    def n_outputs(self) -> int:
-        """Columns of the network's output."""
-
-    def codes(self, y: Any, name: str) -> NDArray:
-        """Checked numbers: class indices, or float64 of shape (n_rows, n_outputs)."""
-
-    def factors(self, codes: NDArray, weight: NDArray[np.float64]) -> Callable[[NDArray], NDArray[np.float64]]:
-        """Weight of each row's class as a function of codes, learned from the training rows; 1 for numbers."""
-
-    def scaled(self, codes: NDArray, weight: NDArray[np.float64]) -> Self:
-        """These targets on the scale of the training rows, where they have one."""
-
-    def encode(self, codes: NDArray) -> NDArray:
-        """The array that the loss takes."""
-
-    def accuracy(self, module: Any, rows: Rows) -> float | None:
-        """Share of the training weight predicted right; None for numbers."""
-
-
-@dataclass(frozen=True)
-class Scales:
-    """What turns X and y into numbers for the network, learned from the training rows.
-
-    Parameters
-    ----------
-    features : StandardScaler or None
-    targets : Targets
-    """
-
-    features: StandardScaler | None
-    targets: Targets
-
-    def tensors(self, X: NDArray, codes: NDArray) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the network takes, and what the loss takes."""
-        return scaled_rows(X, self.features), torch.as_tensor(self.targets.encode(codes))
 
 
 # Of several concerns the last comes first in the constructor.
@@ -155,7 +113,7 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, Objec
         """Store them."""
 
     @abstractmethod
-    def _loss_function(self, targets: Any) -> tuple[Callable, float]:
+    def _loss_function(self, targets: Any) -> tuple[Callable[..., Any], float]:
         """Loss per row with its settings, and the least value it can have."""
 
     def _check_settings(self) -> None:
@@ -164,7 +122,11 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, Objec
         check_training(part_of(self, Training))
 
     def fit(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, eval_set: tuple | None = None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        eval_set: tuple[Any, ...] | None = None,
     ) -> Self:
         """Train the network.
 
@@ -283,15 +245,15 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, Objec
         self._keep(run, device, (effective_size(weight), None), scales, kept)
         return self
 
-    def _validate(self, X: Any, y: Any, reset: bool) -> tuple[NDArray, NDArray]:
+    def _validate(self, X: Any, y: Any, reset: bool) -> tuple[NDArray[Any], NDArray[Any]]:
         return validate_data(
             self, X, y, dtype=FLOATS, multi_output=self._multi_output, y_numeric=self._y_numeric, reset=reset
         )
 
     def _split(
         self,
-        X: NDArray,
-        y: NDArray,
+        X: NDArray[Any],
+        y: NDArray[Any],
         weight: NDArray[np.float64],
         weighted: bool,
         eval_set: Any,
@@ -313,8 +275,8 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, Objec
         return rows[:3], None if validation is None else (validation[0], validation[1], validation[3])
 
     def _eval_rows(
-        self, eval_set: Any, targets: Targets, factors: Callable[[NDArray], NDArray[np.float64]]
-    ) -> tuple[NDArray, NDArray, None, NDArray[np.float64]]:
+        self, eval_set: Any, targets: Targets, factors: Callable[[NDArray[Any]], NDArray[np.float64]]
+    ) -> tuple[NDArray[Any], NDArray[Any], None, NDArray[np.float64]]:
         """The rows of an eval_set as (X, codes, None, full weight)."""
         X, y, weight = parts_of_eval_set(eval_set)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
@@ -330,7 +292,9 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, Objec
         codes = targets.codes(y, "the eval_set's y")
         return X, codes, None, weight * factors(codes)
 
-    def _learn_scales(self, targets: Targets, X: NDArray, codes: NDArray, weight: NDArray[np.float64]) -> Scales:
+    def _learn_scales(
+        self, targets: Targets, X: NDArray[Any], codes: NDArray[Any], weight: NDArray[np.float64]
+    ) -> Scales:
         """Scaling of the features, and of targets that are numbers, from the training rows alone."""
         if not self.standardize:
             return Scales(None, targets)
@@ -345,7 +309,7 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, Objec
     def _run(
         self,
         n_rows: int,
-        objective: tuple[Callable, float],
+        objective: tuple[Callable[..., Any], float],
         n_outputs: int,
         seeds: dict[str, Any],
         device: torch.device,
@@ -412,7 +376,7 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, Objec
         return network_outputs(self.module_, rows, self.scaler_, self.n_threads)
 
     def _sampled(
-        self, X: ArrayLike, n_samples: int, random_state: Any, transform: Callable[[NDArray[np.float64]], NDArray]
+        self, X: ArrayLike, n_samples: int, random_state: Any, transform: Callable[[NDArray[np.float64]], NDArray[Any]]
     ) -> NDArray[np.float32]:
         """``transform`` of Monte-Carlo outputs, shape (n_samples * n_models, n_rows, ...)."""
         check_is_fitted(self, "module_")
@@ -431,7 +395,7 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, Objec
             transform=transform,
         )
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted estimator to a file that runs no code when it is read; replaced whole or not at all.
 
         Parameters
@@ -451,7 +415,7 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, Objec
         write_atomically(pack_estimator(self), path, "model")
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> Self:
+    def load(cls, path: str | os.PathLike[str]) -> Self:
         """The estimator in a file written by :meth:`save`.
 
         Parameters

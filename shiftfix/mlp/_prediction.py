@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ def n_networks(module: nn.Sequential) -> int:
 
 
 def network_outputs(
-    module: nn.Sequential, X: NDArray, scaler: StandardScaler | None, n_threads: int | None
+    module: nn.Sequential, X: NDArray[Any], scaler: StandardScaler | None, n_threads: int | None
 ) -> NDArray[np.float64]:
     """Outputs without dropout, of shape (n_models, n_rows, n_outputs).
 
@@ -41,7 +42,7 @@ def network_outputs(
 
 def sampled_outputs(
     module: nn.Sequential,
-    X: NDArray,
+    X: NDArray[Any],
     scaler: StandardScaler | None,
     n_threads: int | None,
     *,

@@ -19,7 +19,7 @@ from shiftfix.mlp._training import REGRESSION_LOSSES, Rows, check_loss
 
 @dataclass(frozen=True)
 class NumberTargets:
-    """Numbers in columns, on the scale of the training rows; see ``Targets`` of the base class.
+    """Numbers in columns, on the scale of the training rows; see ``Targets``.
 
     Parameters
     ----------
@@ -51,15 +51,17 @@ class NumberTargets:
             raise ShiftDataError(f"{name} needs {self.n_outputs} finite numbers per row.")
         return columns
 
-    def factors(self, codes: NDArray, weight: NDArray[np.float64]) -> Callable[[NDArray], NDArray[np.float64]]:
+    def factors(
+        self, codes: NDArray[Any], weight: NDArray[np.float64]
+    ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
         """1 for every row."""
         return lambda codes: np.ones(len(codes))
 
-    def scaled(self, codes: NDArray, weight: NDArray[np.float64]) -> Self:
+    def scaled(self, codes: NDArray[Any], weight: NDArray[np.float64]) -> Self:
         """The same on the scale of the training rows: weighted mean 0 and variance 1."""
         return replace(self, scaler=StandardScaler().fit(codes, sample_weight=weight))
 
-    def encode(self, codes: NDArray) -> NDArray[np.float32]:
+    def encode(self, codes: NDArray[Any]) -> NDArray[np.float32]:
         """The array that the loss takes."""
         return (codes if self.scaler is None else self.scaler.transform(codes)).astype(np.float32)
 
@@ -268,7 +270,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _fitted_targets(self) -> NumberTargets:
         return NumberTargets(self._single_output, self._n_outputs, self.target_scaler_)
 
-    def _loss_function(self, targets: NumberTargets) -> tuple[Callable, float]:
+    def _loss_function(self, targets: NumberTargets) -> tuple[Callable[..., Any], float]:
         return check_loss(self.loss, REGRESSION_LOSSES), 0.0
 
     def _keep_targets(self, targets: NumberTargets) -> None:

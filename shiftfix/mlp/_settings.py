@@ -69,17 +69,17 @@ def check_fields(settings: Concern) -> None:
             check(value, item.name)
 
 
-def number(**bounds: float) -> Callable:
+def number(**bounds: float) -> Callable[..., Any]:
     """Check of a number within the bounds of ``check_number``."""
-    return partial(check_number, **bounds)
+    return lambda value, name: check_number(value, name, **bounds)
 
 
-def count(least: int = 1) -> Callable:
+def count(least: int = 1) -> Callable[..., Any]:
     """Check of a whole number."""
     return partial(check_count, least=least)
 
 
-def unless_none(check: Callable) -> Callable:
+def unless_none(check: Callable[..., Any]) -> Callable[..., Any]:
     """The check, and None passes."""
     return lambda value, name: None if value is None else check(value, name)
 
@@ -118,7 +118,9 @@ class Network(Concern):
 
     hidden_layer_sizes: int | Sequence[int] = field(default=(256, 256), kw_only=False)
     activation: Activation = "relu"
-    initializer: Annotated[RandomStart | ConstantStart | float | Callable, check_initializer] = "kaiming_normal"
+    initializer: Annotated[RandomStart | ConstantStart | float | Callable[..., Any], check_initializer] = (
+        "kaiming_normal"
+    )
     # Off by default for numbers: its noise ahead of a linear output inflates the variance that a regression is judged
     # by, while a classifier's arg max hardly sees it.
     dropout: float | Sequence[float] = 0.0
@@ -132,7 +134,7 @@ class Network(Concern):
 class Objective(Concern):
     """The loss of a row; looked up at the door of ``fit``, in the table of the task."""
 
-    loss: ClassLoss | NumberLoss | Callable = "squared_error"
+    loss: ClassLoss | NumberLoss | Callable[..., Any] = "squared_error"
 
 
 @concern
@@ -140,7 +142,7 @@ class Classes(Objective):
     """What a loss makes of classes."""
 
     label_smoothing: Annotated[float, rate] = 0.0
-    class_weight: Literal["balanced"] | dict | None = None
+    class_weight: Literal["balanced"] | dict[Any, float] | None = None
 
 
 @concern
@@ -148,16 +150,16 @@ class OwnModule(Concern):
     """A module of the user's, and its loss; both are checked at the door of ``fit``."""
 
     module: torch.nn.Module = field(kw_only=False)
-    loss: ClassLoss | NumberLoss | Callable = field(default="cross_entropy", kw_only=False)
+    loss: ClassLoss | NumberLoss | Callable[..., Any] = field(default="cross_entropy", kw_only=False)
 
 
 @concern
 class Steps(Concern):
     """How far and how often the parameters move."""
 
-    optimizer: Annotated[OptimizerName | Callable, check_optimizer] = "adam"
+    optimizer: Annotated[OptimizerName | Callable[..., Any], check_optimizer] = "adam"
     learning_rate: Annotated[float, number(above=0)] = 1e-3
-    schedule: ScheduleName | Callable | None = None
+    schedule: ScheduleName | Callable[..., Any] | None = None
     warmup: Annotated[int, count(least=0)] = 0
     batch_size: Annotated[int | None, unless_none(count())] = 256
     max_epochs: Annotated[int, count()] = 100
@@ -211,7 +213,7 @@ class Running(Concern):
     n_threads: Annotated[int | None, unless_none(count())] = 1
     progress: bool = False
     callbacks: Any = None
-    checkpoint: str | os.PathLike | None = None
+    checkpoint: str | os.PathLike[str] | None = None
     resume: bool = False
     random_state: RandomState = None
 

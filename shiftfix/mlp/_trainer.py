@@ -215,7 +215,11 @@ class WeightedTrainer(BaseTrainer, Penalties, Weighting, Stopping, Steps, OwnMod
     """
 
     def fit(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, eval_set: tuple | None = None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        eval_set: tuple[Any, ...] | None = None,
     ) -> Self:
         """Train a copy of the module.
 
@@ -308,7 +312,7 @@ class WeightedTrainer(BaseTrainer, Penalties, Weighting, Stopping, Steps, OwnMod
     ) -> tuple[torch.Tensor, torch.Tensor, NDArray[np.float64]]:
         return module_rows(X, y, sample_weight, name, self.loss, self._of_classes, self._dtype)
 
-    def predict(self, X: ArrayLike) -> NDArray:
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Outputs of the module as an array of shape (n_rows, ...), without dropout: logits for the class losses."""
         check_is_fitted(self, "module_")
         with limited_threads(self.n_threads):

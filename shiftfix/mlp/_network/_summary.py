@@ -76,7 +76,7 @@ def _output_shapes(
     """Shape of each layer's first output tensor, in the order of the calls, for zeros of this shape going in."""
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def note(name: str) -> Callable:
+    def note(name: str) -> Callable[..., Any]:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
             while isinstance(output, tuple | list) and output:
                 output = output[0]

@@ -156,7 +156,7 @@ def encode(value: Any, where: str) -> Any:
     raise NotStorableError(where, value)
 
 
-def encode_dict(value: dict, where: str) -> dict[str, Any]:
+def encode_dict(value: dict[Any, Any], where: str) -> dict[str, Any]:
     """As pairs, for a dict of classes has numpy's numbers as its keys."""
     pairs = [[encode(key, f"a key of {where}"), encode(item, f"{where}[{key!r}]")] for key, item in value.items()]
     return {"type": "dict", "items": pairs}

@@ -57,7 +57,7 @@ def _remove_leftovers(path: Path) -> None:
                 (path.parent / name).unlink()
 
 
-def _destination(path: str | os.PathLike) -> Path:
+def _destination(path: str | os.PathLike[str]) -> Path:
     """The file a path leads to, links followed; raise when it can be no file."""
     resolved = Path(os.path.realpath(os.fsdecode(path)))
     if not resolved.parent.is_dir():
@@ -80,7 +80,7 @@ def _temporary(path: Path) -> Iterator[IO[bytes]]:
         _being_written.discard(beside.name)
 
 
-def check_writable(path: str | os.PathLike) -> None:
+def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise unless :func:`write_atomically` could write to ``path``; to be called before hours of training.
 
     Makes and removes an empty file beside it.
@@ -111,7 +111,7 @@ def _save(stored: dict[str, Any], file: IO[bytes]) -> None:
         raise
 
 
-def write_atomically(content: Any, path: str | os.PathLike, kind: str) -> None:
+def write_atomically(content: Any, path: str | os.PathLike[str], kind: str) -> None:
     """Write content to a file; whenever the process dies, the path holds the old or the new file, whole.
 
     Parameters
@@ -200,7 +200,7 @@ def _load(file: IO[bytes], path: str) -> tuple[dict[str, Any], Any]:
     return header, stored["content"]
 
 
-def read(path: str | os.PathLike, kind: str) -> Any:
+def read(path: str | os.PathLike[str], kind: str) -> Any:
     """Content of a file that :func:`write_atomically` wrote; never runs code from it.
 
     Parameters

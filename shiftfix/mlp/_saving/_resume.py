@@ -93,7 +93,7 @@ def fingerprint(settings: Mapping[str, Any], loss: Any, tensors: list[torch.Tens
     return digest(texts, [tensor.cpu() for tensor in (*tensors, *more)])
 
 
-def go_on(run: Resumable, saved: dict[str, Any], mark: str, path: str | os.PathLike) -> None:
+def go_on(run: Resumable, saved: dict[str, Any], mark: str, path: str | os.PathLike[str]) -> None:
     """Give a run the state of a checkpoint; raise ShiftDataError unless both have one fingerprint."""
     if saved["fingerprint"] != mark:
         raise ShiftDataError(
@@ -103,7 +103,7 @@ def go_on(run: Resumable, saved: dict[str, Any], mark: str, path: str | os.PathL
     run.load_state_dict(saved["run"])
 
 
-def checkpoint_writer(path: str | os.PathLike, mark: str, seeds: dict[str, Any]) -> Callable[[Resumable], None]:
+def checkpoint_writer(path: str | os.PathLike[str], mark: str, seeds: dict[str, Any]) -> Callable[[Resumable], None]:
     """Function that replaces the checkpoint by the state of a run."""
 
     def write(run: Resumable) -> None:

@@ -102,10 +102,10 @@ class LayerNorms:
     @contextmanager
     def watch(self) -> Iterator[None]:
         """Inside, a forward pass leaves its activations' norms in ``activations``: behind a layer's activation."""
-        self.activations: dict = dict.fromkeys(self.names, float("nan"))
+        self.activations: dict[str, Any] = dict.fromkeys(self.names, float("nan"))
         current = None
 
-        def note(name: str, layer: nn.Module) -> Callable:
+        def note(name: str, layer: nn.Module) -> Callable[..., Any]:
             def hook(_: nn.Module, __: Any, output: Any) -> None:
                 nonlocal current
                 current = name if name in self._weights else current

@@ -247,12 +247,12 @@ def smooth_l1(prediction: Tensor, y: Tensor, beta: float = 1.0) -> Tensor:
     return functional.smooth_l1_loss(prediction, y, reduction="none", beta=beta).mean(dim=1)
 
 
-CLASSIFICATION_LOSSES: dict[ClassLoss, Callable] = {
+CLASSIFICATION_LOSSES: dict[ClassLoss, Callable[..., Any]] = {
     "cross_entropy": cross_entropy,
     "binary_cross_entropy": binary_cross_entropy,
     "polynomial_tail": polynomial_tail,
 }
-REGRESSION_LOSSES: dict[NumberLoss, Callable] = {
+REGRESSION_LOSSES: dict[NumberLoss, Callable[..., Any]] = {
     "squared_error": squared_error,
     "absolute_error": absolute_error,
     "huber": huber,
@@ -260,7 +260,7 @@ REGRESSION_LOSSES: dict[NumberLoss, Callable] = {
 }
 
 
-def class_probabilities(loss: ClassLoss | Callable, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+def class_probabilities(loss: ClassLoss | Callable[..., Any], logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Class probabilities whose expected loss the logits minimise.
 
     One column is taken for the logit of class 1; several give their softmax, except for ``polynomial_tail``. There the
@@ -302,7 +302,7 @@ def class_probabilities(loss: ClassLoss | Callable, logits: NDArray[np.float64])
     return (functional.logsigmoid(m) + functional.logsigmoid(-m) - log_slope).softmax(dim=1).numpy()
 
 
-def loss_floor(loss: Callable, n_outputs: int) -> float:
+def loss_floor(loss: Callable[..., Any], n_outputs: int) -> float:
     """Least value that the loss of one row can have, a float.
 
     Without label smoothing it is 0, approached as the logits grow, and needs no call. With it a row of class 0 is least
@@ -328,7 +328,7 @@ def loss_floor(loss: Callable, n_outputs: int) -> float:
     return float(found.fun)
 
 
-def check_loss(loss: Any, losses: Mapping[Any, Callable]) -> Callable:
+def check_loss(loss: Any, losses: Mapping[Any, Callable[..., Any]]) -> Callable[..., Any]:
     """The function for a key of ``losses``, one of the two tables above; a callable as it is; anything else raises."""
     if isinstance(loss, type):
         raise ShiftDataError(

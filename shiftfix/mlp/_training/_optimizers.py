@@ -93,7 +93,7 @@ class LARS(optim.Optimizer):
         w.sub_(velocity)
 
 
-OPTIMIZERS: dict[OptimizerName, Callable] = {
+OPTIMIZERS: dict[OptimizerName, Callable[..., Any]] = {
     "sgd": optim.SGD,
     "momentum": partial(optim.SGD, momentum=0.9),
     "nesterov": partial(optim.SGD, momentum=0.9, nesterov=True),
@@ -106,7 +106,7 @@ OPTIMIZERS: dict[OptimizerName, Callable] = {
 FUSED = ("sgd", "momentum", "nesterov", "adagrad", "adam", "adamw")
 
 
-def has_fused(make: Callable, parameters: Iterable[torch.Tensor]) -> bool:
+def has_fused(make: Callable[..., Any], parameters: Iterable[torch.Tensor]) -> bool:
     """Whether torch has a fused kernel of an optimiser for the device and precision of each parameter.
 
     That depends on the release of torch too, and some optimisers tell only at their first step, so one is made.
@@ -122,7 +122,7 @@ def has_fused(make: Callable, parameters: Iterable[torch.Tensor]) -> bool:
 
 
 def make_optimizer(
-    optimizer: OptimizerName | Callable, parameters: Iterable[torch.Tensor], learning_rate: float
+    optimizer: OptimizerName | Callable[..., Any], parameters: Iterable[torch.Tensor], learning_rate: float
 ) -> optim.Optimizer:
     """Optimiser of an iterable of parameters, from a name or a class that takes ``lr``.
 

@@ -131,7 +131,7 @@ def weights_in_unit(
 
 
 def class_weights(
-    class_weight: Any, index: NDArray[np.int64], weight: NDArray[np.float64], classes: NDArray
+    class_weight: Any, index: NDArray[np.int64], weight: NDArray[np.float64], classes: NDArray[Any]
 ) -> NDArray[np.float64]:
     """Weight of each row's class.
 
@@ -168,7 +168,7 @@ def class_weights(
     return _weights_by_name(class_weight, classes)
 
 
-def _weights_by_name(class_weight: dict, classes: NDArray) -> NDArray[np.float64]:
+def _weights_by_name(class_weight: dict[Any, Any], classes: NDArray[Any]) -> NDArray[np.float64]:
     """Weight of each class, 1 for those that are not named."""
     known = classes.tolist()
     unknown = [label for label in class_weight if label not in known]

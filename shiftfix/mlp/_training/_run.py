@@ -72,7 +72,7 @@ class Run:
     autocast: torch.dtype | None = None
     epoch: int = 0
     step: int = 0
-    history: dict[str, list] = field(default_factory=dict)
+    history: dict[str, list[Any]] = field(default_factory=dict)
     stop: bool = False
 
     def __post_init__(self) -> None:
@@ -158,7 +158,7 @@ def draw_seeds(random_state: Any, n_models: int) -> dict[str, Any]:
 
 def make_run(
     module: nn.Module,
-    loss: Callable,
+    loss: Callable[..., Any],
     n_rows: int,
     order_seeds: list[int],
     training: Training,

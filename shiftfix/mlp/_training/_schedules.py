@@ -91,7 +91,7 @@ def _waits_for_plateau(schedule: Any) -> bool:
 
 
 def make_schedule(
-    schedule: ScheduleName | Callable | None, optimizer: optim.Optimizer, max_epochs: int, patience: int
+    schedule: ScheduleName | Callable[..., Any] | None, optimizer: optim.Optimizer, max_epochs: int, patience: int
 ) -> Schedule:
     """Schedule of an optimiser's learning rate.
 
@@ -136,7 +136,7 @@ def make_schedule(
     return Schedule(made)
 
 
-def _from_class(schedule: Callable, optimizer: optim.Optimizer) -> lr_scheduler.LRScheduler:
+def _from_class(schedule: Callable[..., Any], optimizer: optim.Optimizer) -> lr_scheduler.LRScheduler:
     """The scheduler that a class of the user's makes of the optimiser."""
     try:
         made = schedule(optimizer)

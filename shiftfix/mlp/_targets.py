@@ -1,0 +1,56 @@
+"""What y is to a network: checked numbers, their scale, and what the loss takes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
+
+from shiftfix.mlp._inputs import scaled_rows
+from shiftfix.mlp._training import Rows
+
+
+class Targets(Protocol):
+    """What a network learns to say. y is checked and turned into numbers once, its codes; all else takes these."""
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of the network's output."""
+
+    def codes(self, y: Any, name: str) -> NDArray[Any]:
+        """Checked numbers: class indices, or float64 of shape (n_rows, n_outputs)."""
+
+    def factors(
+        self, codes: NDArray[Any], weight: NDArray[np.float64]
+    ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
+        """Weight of each row's class as a function of codes, learned from the training rows; 1 for numbers."""
+
+    def scaled(self, codes: NDArray[Any], weight: NDArray[np.float64]) -> Self:
+        """These targets on the scale of the training rows, where they have one."""
+
+    def encode(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """The array that the loss takes."""
+
+    def accuracy(self, module: Any, rows: Rows) -> float | None:
+        """Share of the training weight predicted right; None for numbers."""
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What turns X and y into numbers for the network, learned from the training rows.
+
+    Parameters
+    ----------
+    features : StandardScaler or None
+    targets : Targets
+    """
+
+    features: StandardScaler | None
+    targets: Targets
+
+    def tensors(self, X: NDArray[Any], codes: NDArray[Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the network takes, and what the loss takes."""
+        return scaled_rows(X, self.features), torch.as_tensor(self.targets.encode(codes))
