@@ -8,6 +8,7 @@ A model was trained on one population (the source) and is used on another (the t
 ``label``          target class priors when p(y) moves
 ``mlp``            weighted training of dropout-regularised multilayer perceptrons on PyTorch
 ``risk``           losses of a model, row by row
+``report``         the record of a run: what was found, done and advised
 ``corrected``      a weighter or a prior with any estimator, as scikit-learn meta-estimators
 ``display``        plots: weights, overlap, balance
 ``simulate``       shifts with a known answer
@@ -32,6 +33,7 @@ __all__ = [
     "exceptions",
     "label",
     "mlp",
+    "report",
     "risk",
     "simulate",
     "weights",

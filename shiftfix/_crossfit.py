@@ -175,7 +175,7 @@ def given_folds(cv: Any, X: Any, y: ArrayLike, *, groups: ArrayLike | None = Non
 
 def _checked_fold(number: int, pair: Any, n_rows: int) -> Fold:
     try:
-        training, held_out = (_positions(rows, n_rows) for rows in pair)
+        training, held_out = (_row_positions(rows, n_rows) for rows in pair)
     except (TypeError, ValueError) as error:
         raise ShiftDataError(
             f"Fold {number} of cv is no pair of (training, held-out) positions of {n_rows} rows ({error})."
@@ -192,7 +192,7 @@ def _checked_fold(number: int, pair: Any, n_rows: int) -> Fold:
     return Fold(training, held_out)
 
 
-def _positions(rows: Any, n_rows: int) -> Rows:
+def _row_positions(rows: Any, n_rows: int) -> Rows:
     """Positions from positions or a mask of the rows."""
     found = np.asarray(rows)
     if found.dtype == bool:

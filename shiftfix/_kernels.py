@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.spatial.distance import pdist
 from sklearn.preprocessing import StandardScaler
 
 from shiftfix._blocks import row_blocks
+from shiftfix._numerics import Floats
 from shiftfix._validation import check_number, check_vector
 from shiftfix.exceptions import ShiftDataError
-
-Floats = NDArray[np.float64]
 
 # A model of non-negative kernels can reach 0 where its logarithm is needed. At a millionth, even a million source rows
 # together weigh no more than one.

@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 from scipy.special import logsumexp
 
+Floats = NDArray[np.float64]
+
 
 def log_mean_exp(log_values: NDArray[np.float64], sample_weight: NDArray[np.float64]) -> float:
     """Logarithm of the weighted mean of exp(log_values), without overflow; a float."""

@@ -15,7 +15,7 @@ import torch
 
 import shiftfix
 
-SUBPACKAGES = ["corrected", "covariate", "datasets", "display", "label", "mlp", "risk", "simulate", "weights"]
+SUBPACKAGES = ["corrected", "covariate", "datasets", "display", "label", "mlp", "report", "risk", "simulate", "weights"]
 PACKAGE = Path(shiftfix.__file__).parent
 
 

@@ -113,6 +113,16 @@ def test_private_names_stay_in_their_folder():
     assert {name: parts for name, parts in found.items() if parts} == {}
 
 
+def test_a_function_or_class_has_a_name_of_its_own():
+    """One name, one meaning: none stands at the top level of two files."""
+    places = {}
+    for name, text in FILES.items():
+        for found in {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef | ast.ClassDef)}:
+            if not found.startswith("__"):
+                places.setdefault(found, []).append(name)
+    assert {found: files for found, files in places.items() if len(files) > 1} == {}
+
+
 def test_docstrings_are_written_out():
     """Nothing is assigned to ``__doc__``: what help() shows is what stands in the file."""
     found = [

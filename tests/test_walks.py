@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
 
 import shiftfix
 from shiftfix.corrected import CovariateShiftClassifier
@@ -66,7 +65,9 @@ def calls_of(run):
 def covariate_fit():
     rng = np.random.default_rng(0)
     X, X_target = rng.normal(size=(200, 2)), rng.normal(0.3, 1, size=(200, 2))
-    CovariateShiftClassifier(LogisticRegression()).fit(X, (X[:, 0] > 0).astype(int), X_target=X_target)
+    CovariateShiftClassifier(MLPClassifier((4,), max_epochs=1, random_state=0)).fit(
+        X, (X[:, 0] > 0).astype(int), X_target=X_target
+    )
 
 
 def prior_fit():
@@ -83,7 +84,7 @@ def network_fit():
 @pytest.mark.parametrize(("title", "run"), list(zip(WALKS, [covariate_fit, prior_fit, network_fit], strict=True)))
 def test_a_walk_is_as_told(title, run):
     steps = WALKS[title]
-    assert 3 <= len(steps) <= MOST_CALLS
+    assert 3 <= len(steps) - 1 <= MOST_CALLS  # the first is the door
     calls = calls_of(run)
     place = 0
     for number, step in enumerate(steps):

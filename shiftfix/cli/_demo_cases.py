@@ -149,14 +149,14 @@ def _error(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
     return float(np.sqrt(np.mean((truth - predicted) ** 2)))
 
 
-def _digits(data: Any, seed: int) -> Outcome:
+def _demo_digits(data: Any, seed: int) -> Outcome:
     from shiftfix.mlp import MLPClassifier
 
     network = MLPClassifier((128,), dropout=0.5, batch_size=64, max_epochs=100, random_state=seed)
     return label_outcome(_problem(data, seed), network, seed)
 
 
-def _breast_cancer(data: Any, seed: int) -> Outcome:
+def _demo_breast_cancer(data: Any, seed: int) -> Outcome:
     from shiftfix.mlp import MLPClassifier
 
     # Early stopping is off in all three fits: "auto" would turn it on for the weighted ones alone, and the
@@ -165,21 +165,21 @@ def _breast_cancer(data: Any, seed: int) -> Outcome:
     return covariate_outcome(_problem(data, seed), network, _accuracy)
 
 
-def _airfoil(data: Any, seed: int) -> Outcome:
+def _demo_airfoil(data: Any, seed: int) -> Outcome:
     from shiftfix.mlp import MLPRegressor
 
     network = MLPRegressor((32,), batch_size=64, max_epochs=100, early_stopping=False, random_state=seed)
     return covariate_outcome(_problem(data, seed), network, _error)
 
 
-def _fashion_mnist(data: Any, seed: int) -> Outcome:
+def _demo_fashion_mnist(data: Any, seed: int) -> Outcome:
     from shiftfix.mlp import MLPClassifier
 
     network = MLPClassifier((128,), dropout=0.5, max_epochs=15, random_state=seed)
     return label_outcome(_problem(data, seed), network, seed)
 
 
-def _california_housing(data: Any, seed: int) -> Outcome:
+def _demo_california_housing(data: Any, seed: int) -> Outcome:
     from shiftfix.mlp import MLPClassifier
     from shiftfix.simulate import ShiftProblem
 
@@ -206,7 +206,7 @@ def _california_housing(data: Any, seed: int) -> Outcome:
     return label_outcome(problem, network, seed)
 
 
-def _cifar10(data: Any, seed: int) -> Outcome:
+def _demo_cifar10(data: Any, seed: int) -> Outcome:
     from shiftfix.label import MLLS, adjust_proba
     from shiftfix.weights import effective_sample_size
 
@@ -229,7 +229,7 @@ def _cifar10(data: Any, seed: int) -> Outcome:
     )
 
 
-def _lalonde(data: Any, seed: int) -> Outcome:
+def _demo_lalonde(data: Any, seed: int) -> Outcome:
     from shiftfix.covariate import LogisticWeighter
 
     def features(X: NDArray[Any]) -> NDArray[Any]:
@@ -263,7 +263,7 @@ DEMOS = {
         "label",
         "accuracy",
         1,
-        _digits,
+        _demo_digits,
         "A dropout MLP was trained where digit 8 is rare and used where it is common; its probabilities "
         "were adjusted to class shares estimated from the unlabelled target.",
         SHARES,
@@ -272,7 +272,7 @@ DEMOS = {
         "covariate",
         "accuracy",
         1,
-        _breast_cancer,
+        _demo_breast_cancer,
         "A small dropout MLP (4 hidden units, two features) was trained on source rows weighted to look "
         "like the target; the tilt was chosen to hurt models too simple for the data.",
         CORRELATION,
@@ -281,7 +281,7 @@ DEMOS = {
         "label",
         "accuracy",
         1,
-        _fashion_mnist,
+        _demo_fashion_mnist,
         "A dropout MLP was trained on equal shares and used where half of the images are shirts; its "
         "probabilities were adjusted to class shares estimated from the unlabelled target.",
         SHARES,
@@ -291,7 +291,7 @@ DEMOS = {
         "label",
         "accuracy",
         1,
-        _cifar10,
+        _demo_cifar10,
         "The published scores of a trained network were adjusted to class shares estimated from the "
         "unlabelled target; nothing was trained.",
         SHARES,
@@ -301,7 +301,7 @@ DEMOS = {
         "label",
         "accuracy",
         1,
-        _california_housing,
+        _demo_california_housing,
         "A dropout MLP learned on the coast whether a block is dearer than the coast's median, and was "
         "used inland; its probabilities were adjusted to estimated shares. Label shift holds only nearly "
         "here.",
@@ -311,7 +311,7 @@ DEMOS = {
         "covariate",
         "mean re78 (dollars)",
         0,
-        _lalonde,
+        _demo_lalonde,
         "Survey respondents were weighted to look like the controls of a job-training trial (indicators of "
         "zero earnings added); the oracle is the mean of those controls, and its ESS their number.",
         "The oracle's own standard error is {:.0f} dollars.",
@@ -321,7 +321,7 @@ DEMOS = {
         "covariate",
         "RMSE (dB)",
         -1,
-        _airfoil,
+        _demo_airfoil,
         "An MLP regressor was trained on source rows weighted to look like the target, which was drawn in "
         "proportion to known weights.",
         CORRELATION,

@@ -37,7 +37,7 @@ def read_label(column: Any, label: str, task: str, shift: str) -> tuple[NDArray[
     """
     _check_complete(column, label)
     if is_number(column):
-        y, task = _numbers(as_numbers(column.to_frame())[:, 0], label, task, shift)
+        y, task = _number_labels(as_numbers(column.to_frame())[:, 0], label, task, shift)
     elif task == "regression":
         raise InputError(
             f"label column {label!r} holds text, and --task regression needs numbers: pass --task classification."
@@ -63,7 +63,7 @@ def _check_complete(column: Any, label: str) -> None:
         )
 
 
-def _numbers(values: NDArray[np.float64], label: str, task: str, shift: str) -> tuple[NDArray[Any], str]:
+def _number_labels(values: NDArray[np.float64], label: str, task: str, shift: str) -> tuple[NDArray[Any], str]:
     """Labels that are numbers, and the task."""
     if not np.isfinite(values).all():
         row = np.flatnonzero(~np.isfinite(values))

@@ -67,7 +67,7 @@ def _linear(classifies: bool, options: Mapping[str, Any]) -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000) if classifies else Ridge())
 
 
-def layer_sizes(text: str) -> list[int]:
+def hidden_sizes(text: str) -> list[int]:
     """Units of the hidden layers from "64,64".
 
     Raises

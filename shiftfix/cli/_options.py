@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from shiftfix.cli._exit import UsageError
-from shiftfix.cli._learners import layer_sizes
+from shiftfix.cli._learners import hidden_sizes
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.weights import check_clip
 
@@ -44,7 +44,7 @@ def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
     elif given["correction"] is None:
         given["correction"] = "adjust"
     if given["learner"] == "mlp":
-        given["hidden"] = layer_sizes(given["hidden"] or "256,256")
+        given["hidden"] = hidden_sizes(given["hidden"] or "256,256")
         given["epochs"] = 100 if given["epochs"] is None else given["epochs"]
     return given
 

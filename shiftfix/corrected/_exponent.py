@@ -78,7 +78,7 @@ def _folds(
     return new_folds(cv, labels, rows, groups, stratified=stratified, rng=rng)
 
 
-def _held_out_losses(
+def _losses_by_exponent(
     estimator: Any,
     X: ArrayLike,
     y: ArrayLike,
@@ -158,7 +158,7 @@ def choose_exponent(
     """
     rows = np.arange(len(weights)) if sample_weight is None else np.flatnonzero(sample_weight)
     folds = _folds(estimator, X, y, rows, cv, groups, rng)
-    held_out = _held_out_losses(estimator, X, y, weights, sample_weight, folds, fallback=fallback, rng=rng)
+    held_out = _losses_by_exponent(estimator, X, y, weights, sample_weight, folds, fallback=fallback, rng=rng)
     judged = np.unique(held_out.rows)
     # A row of memory for each exponent: how numbers lie there decides how their sums round.
     losses = np.ascontiguousarray(held_out.by_row(len(weights))[judged].T)

@@ -29,7 +29,7 @@ from shiftfix._verdict import Verdict, caller_warns
 from shiftfix.corrected._abstain import PRIOR, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
 from shiftfix.corrected._folds import check_groups
-from shiftfix.corrected._scores import Scores, Source, cross_fitted_scores, given_scores, score_folds
+from shiftfix.corrected._scores import Scores, SourceRows, cross_fitted_scores, given_scores, score_folds
 from shiftfix.corrected._target_sample import target_rows
 from shiftfix.exceptions import NotIdentifiedError, ShiftDataError
 from shiftfix.label import MLLS, adjust_proba, unadjusted_threshold
@@ -56,14 +56,14 @@ def check_estimator(estimator: Any, correction: Correction) -> None:
         )
 
 
-def check_source(X: Any, y: Any, sample_weight: ArrayLike | None, groups: ArrayLike | None) -> Source:
+def check_source(X: Any, y: Any, sample_weight: ArrayLike | None, groups: ArrayLike | None) -> SourceRows:
     """The labelled rows, checked as far as the classifier does not check them itself."""
     labels = check_labels(y if y is None else column_or_1d(y, warn=True), "y")
     check_classification_targets(labels)
     X, labels = indexable(X, labels)
     counts = None if sample_weight is None else check_repeat_counts(sample_weight, len(labels))
     rows = np.arange(len(labels)) if counts is None else np.flatnonzero(counts)
-    return Source(X, labels, counts, rows, check_groups(groups, len(labels)))
+    return SourceRows(X, labels, counts, rows, check_groups(groups, len(labels)))
 
 
 def check_target(X: Any, X_target: Any) -> Any:
@@ -75,7 +75,7 @@ def check_target(X: Any, X_target: Any) -> Any:
 
 
 def fit_prior(
-    prior: Any, source: Source, scores: Scores, classes: NDArray[Any], *, raise_as_found: bool
+    prior: Any, source: SourceRows, scores: Scores, classes: NDArray[Any], *, raise_as_found: bool
 ) -> tuple[Any, Verdict]:
     """Fit a prior estimator; returns it with the verdict on it, which is yet to be told.
 
@@ -83,7 +83,7 @@ def fit_prior(
     ----------
     prior : prior estimator
         Changed by the fit.
-    source : Source
+    source : SourceRows
     scores : Scores
     classes : ndarray of shape (n_classes,)
     raise_as_found : bool
@@ -268,7 +268,7 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
 
     def _fit_corrected(
         self,
-        source: Source,
+        source: SourceRows,
         classes: NDArray[Any],
         prior: Any,
         verdict: Verdict,

@@ -20,7 +20,7 @@ from shiftfix.corrected._folds import counted_folds, new_folds
 from shiftfix.exceptions import ShiftDataError
 
 
-class Source(NamedTuple):
+class SourceRows(NamedTuple):
     """The labelled rows, checked.
 
     Attributes
@@ -76,7 +76,7 @@ def given_scores(scores_source: Any, scores_target: Any, rows: Rows, n_rows: int
     return Scores(scores[rows], scores_target, rows)
 
 
-def score_folds(estimator: Any, source: Source, cv: Any, rng: np.random.Generator) -> list[Fold]:
+def score_folds(estimator: Any, source: SourceRows, cv: Any, rng: np.random.Generator) -> list[Fold]:
     """Folds of the rows that count; for a frozen classifier one that learns nothing and scores all of them.
 
     Raises
@@ -103,7 +103,7 @@ def score_folds(estimator: Any, source: Source, cv: Any, rng: np.random.Generato
 
 def cross_fitted_scores(
     estimator: Any,
-    source: Source,
+    source: SourceRows,
     classes: NDArray[Any],
     X_target: ArrayLike,
     folds: list[Fold],
@@ -117,7 +117,7 @@ def cross_fitted_scores(
     ----------
     estimator : classifier
         Cloned for every fold.
-    source : Source
+    source : SourceRows
     classes : ndarray of shape (n_classes,)
     X_target : array-like of n_target rows
     folds : list of Fold

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._blocks import ColumnSpread, column_spread
-from shiftfix._numerics import log_mean_exp
+from shiftfix._numerics import Floats, log_mean_exp
 from shiftfix._validation import (
     check_matrix,
     check_option,
@@ -30,8 +30,6 @@ from shiftfix.covariate._overlap import summarize_ratio
 from shiftfix.covariate._samples import Samples
 from shiftfix.exceptions import PoorOverlapWarning
 from shiftfix.weights import ClipRule, WeightSummary, check_clip
-
-Floats = NDArray[np.float64]
 
 
 class FittedRatio(NamedTuple):

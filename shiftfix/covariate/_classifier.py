@@ -23,6 +23,7 @@ from sklearn.linear_model._base import LinearClassifierMixin
 
 from shiftfix._crossfit import Fold, Rows, is_fold_count, out_of_fold
 from shiftfix._learner import fit_weighted, learner_of, weight_parameter
+from shiftfix._numerics import Floats
 from shiftfix._validation import check_count, check_generator, check_matrix, check_option
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
 from shiftfix.covariate._folds import folds_of_samples, stacked_groups
@@ -37,8 +38,6 @@ from shiftfix.covariate._odds import (
 )
 from shiftfix.exceptions import ShiftDataError, UncalibratedRatioWarning
 from shiftfix.weights import RAW_MEAN_HIGH, RAW_MEAN_LOW, WeightSummary
-
-Floats = NDArray[np.float64]
 
 AUTO_FOLDS = 5
 ISOTONIC = (

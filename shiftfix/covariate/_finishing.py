@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from shiftfix._numerics import Floats
 from shiftfix.weights import ClipRule, clip_threshold_of, smooth_weights_of
-
-Floats = NDArray[np.float64]
 
 # exp(500) is about 1e217: sums over any number of rows, and products with their root, stay finite.
 LOG_RATIO_BOUND = 500.0

@@ -19,7 +19,6 @@ equation 12.
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from shiftfix._blocks import row_blocks
@@ -32,11 +31,10 @@ from shiftfix._kernels import (
     prepare_kernels,
     squared_distances,
 )
+from shiftfix._numerics import Floats
 from shiftfix._validation import check_count, check_generator, check_number
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
 from shiftfix.covariate._kernel_mean_solver import SymmetricKernel, match_kernel_means
-
-Floats = NDArray[np.float64]
 
 
 def kernel_average(X: Floats, rows: Floats, counts: Floats, values: Floats, bandwidth: float) -> Floats:

@@ -15,8 +15,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from shiftfix._blocks import row_blocks
 from shiftfix._kernels import gaussian_kernel, kernel_times, squared_distances
-
-Floats = NDArray[np.float64]
+from shiftfix._numerics import Floats
 
 # What the stored triangle of K may take: float64 up to about 8,000 rows, float32 up to 11,000, nothing stored beyond.
 CACHE_BYTES = 2**28

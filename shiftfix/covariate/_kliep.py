@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.exceptions import ConvergenceWarning
 
@@ -43,10 +42,9 @@ from shiftfix._kernels import (
     prepare_kernels,
     squared_distances,
 )
+from shiftfix._numerics import Floats
 from shiftfix._validation import check_count, check_generator, check_number
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
-
-Floats = NDArray[np.float64]
 
 # Kernels that no source row is near would get infinite coefficients, and target rows that no kernel is near an
 # infinite loss; both underflow to 0 with narrow kernels.

@@ -29,11 +29,10 @@ from shiftfix._kernels import (
     kernel_times,
     prepare_kernels,
 )
+from shiftfix._numerics import Floats
 from shiftfix._validation import check_count, check_generator, check_matrix, check_number
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
 from shiftfix.covariate._leave_one_out import kernel_moments, leave_one_out_scores
-
-Floats = NDArray[np.float64]
 
 # Kernel values lie in [0, 1] and so do the entries of H: these penalties run from none that matters to all that does.
 PENALTIES = tuple(10.0**exponent for exponent in (-4, -3.5, -3, -2.5, -2, -1.5, -1, 0, 1))

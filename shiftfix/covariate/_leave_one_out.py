@@ -12,12 +12,10 @@ Source: Kanamori, Hido & Sugiyama (2009), JMLR 10:1391-1445, section 4. The mode
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shiftfix._blocks import row_blocks
 from shiftfix._kernels import gaussian_kernel, squared_distances
-
-Floats = NDArray[np.float64]
+from shiftfix._numerics import Floats
 
 
 def kernel_moments(

@@ -14,21 +14,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from shiftfix._blocks import ColumnSpread, column_spread
 from shiftfix._crossfit import Rows, content_order, folds_of_numbers
+from shiftfix._numerics import Floats
 from shiftfix._validation import check_count, check_matrix, check_number, check_option
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
 from shiftfix.covariate._logistic_columns import EXPANSIONS, Columns, make_columns, n_columns
 from shiftfix.covariate._logistic_solver import NEWTON_COLUMNS, Objective, solve
 from shiftfix.covariate._odds import odds_to_log_ratio, stack_rows
 from shiftfix.exceptions import ShiftDataError
-
-Floats = NDArray[np.float64]
 
 C_GRID = (100.0, 10.0, 1.0, 0.1, 0.01)
 N_FOLDS = 5

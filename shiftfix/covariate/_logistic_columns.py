@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from shiftfix._blocks import ColumnSpread, column_spread, matrix_blocks, pooled_moments
-from shiftfix._numerics import column_scale
-
-Floats = NDArray[np.float64]
+from shiftfix._numerics import Floats, column_scale
 
 EXPANSIONS = ("linear", "squares", "quadratic")
 

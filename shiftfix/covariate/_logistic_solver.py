@@ -24,15 +24,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.optimize import minimize
 
 from shiftfix._blocks import matrix_blocks
+from shiftfix._numerics import Floats
 from shiftfix.covariate._logistic_columns import Columns
 
-Floats = NDArray[np.float64]
 # A Cholesky factor, and whether it is the lower one.
 Factor = tuple[Floats, bool]
 # A step, and how the gradient changed along it.

@@ -19,7 +19,7 @@ from scipy import sparse
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-Floats = NDArray[np.float64]
+from shiftfix._numerics import Floats
 
 SOURCE, TARGET = -1, 1
 # Decision values are log odds when their sigmoid is the probability: up to single precision.

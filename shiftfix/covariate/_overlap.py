@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from shiftfix._blocks import ColumnSpread, column_range, matrix_blocks
+from shiftfix._numerics import Floats
 from shiftfix.covariate._finishing import Clip, finished_weights
 from shiftfix.weights import WeightSummary, balance_table_of, summary_of
-
-Floats = NDArray[np.float64]
 
 # Entries of both samples up to which the summary's balance looks at squares too: beyond, that pass over the rows would
 # take longer than the fit of a linear ratio.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing
 
-Floats = NDArray[np.float64]
+from shiftfix._numerics import Floats
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ NUMERIC_FEATURES = ("age", "blood_pressure", "cholesterol")
 FEATURE_NAMES = ("age", "sex", "blood_pressure", "cholesterol", "ward", "smoker")
 LABEL = "readmitted"
 
-Columns = dict[str, NDArray[Any]]
+ClinicColumns = dict[str, NDArray[Any]]
 Population = Literal["source", "target"]
 
 AGES = np.arange(20, 96)
@@ -62,7 +62,7 @@ def _pressure_law(age: NDArray[Any], population: Population) -> NDArray[np.float
     return _bell(PRESSURES, 102 + 0.5 * age + PRESSURE_RISE[population], 15.0)
 
 
-def readmission_probability(columns: Columns) -> NDArray[np.float64]:
+def readmission_probability(columns: ClinicColumns) -> NDArray[np.float64]:
     """P(readmitted given x), the same in both populations.
 
     Risk falls with age up to 50 and rises after it, so no straight line in age fits both populations.
@@ -93,7 +93,7 @@ def readmission_probability(columns: Columns) -> NDArray[np.float64]:
     return expit(log_odds)
 
 
-def clinic_ratio(columns: Columns) -> NDArray[np.float64]:
+def clinic_ratio(columns: ClinicColumns) -> NDArray[np.float64]:
     """The true ratio of the target to the source population at the rows, no unit.
 
     Parameters
@@ -120,7 +120,7 @@ def clinic_ratio(columns: Columns) -> NDArray[np.float64]:
 
 def _draw_population(
     n_rows: int, population: Population, state: np.random.RandomState
-) -> tuple[Columns, NDArray[np.str_]]:
+) -> tuple[ClinicColumns, NDArray[np.str_]]:
     uniforms = state.random_sample((8, n_rows))
     one = np.ones((n_rows, 1))
     age = AGES[_draw(uniforms[0], one * _bell(AGES, *AGE_LAW[population]))]
@@ -197,7 +197,7 @@ def make_clinic(
     )
 
 
-def _csv_text(columns: Columns, label: NDArray[np.str_] | None = None) -> str:
+def _csv_text(columns: ClinicColumns, label: NDArray[np.str_] | None = None) -> str:
     names = list(FEATURE_NAMES) + ([] if label is None else [LABEL])
     values = [
         ["" if np.isnan(v) else f"{v:.0f}" for v in columns[name]] if name in NUMERIC_FEATURES else columns[name]

@@ -13,7 +13,7 @@ from shiftfix.datasets._cards import cards_folder
 from shiftfix.exceptions import ChecksumError, DatasetNotFoundError
 
 DOWNLOAD_TIMEOUT = 60  # seconds without any byte
-CHUNK = 1 << 16  # bytes
+DOWNLOAD_BYTES = 1 << 16  # bytes
 
 
 def cache_folder() -> Path:
@@ -60,7 +60,7 @@ def _download(entry: dict[str, Any], folder: Path) -> Path:
             os.fdopen(handle, "wb") as partial,
             urllib.request.urlopen(entry["url"], timeout=DOWNLOAD_TIMEOUT) as response,
         ):
-            while chunk := response.read(CHUNK):
+            while chunk := response.read(DOWNLOAD_BYTES):
                 size += len(chunk)
                 if size > entry["bytes"]:
                     raise ChecksumError(

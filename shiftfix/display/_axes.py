@@ -12,6 +12,7 @@ from shiftfix._validation import import_optional
 # lightness; what is drawn in them also differs in shape or line.
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#666666"
 LONGEST_NAME = 28
+LOG_10 = np.log(10)
 
 
 def get_axes(ax: Any, size: tuple[float, float] = (6.4, 4.0)) -> Any:

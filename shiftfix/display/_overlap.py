@@ -7,10 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score
 
 from shiftfix._validation import check_count, check_repeat_counts, check_vector
-from shiftfix.display._axes import BLUE, GREY, VERMILION, bin_edges, get_axes, legend_above, ratio_ticks
+from shiftfix.display._axes import BLUE, GREY, LOG_10, VERMILION, bin_edges, get_axes, legend_above, ratio_ticks
 from shiftfix.weights import EQUAL_TO
-
-LOG_10 = np.log(10)
 
 
 class OverlapDisplay:

@@ -34,8 +34,8 @@ from shiftfix.mlp._saving import (
 )
 from shiftfix.mlp._settings import (
     Fitting,
+    LossSettings,
     Network,
-    Objective,
     Penalties,
     Steps,
     Stopping,
@@ -67,7 +67,7 @@ from shiftfix.mlp._training import (
 # What the state of an optimiser or a schedule belongs to: these may not change between calls of partial_fit.
 CONTINUED = ("optimizer", "learning_rate", "schedule")
 # X, codes and weight of some rows.
-Part = tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]
+Held = tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]
 
 
 def continued_settings(steps: Steps, before: list[str] | None) -> list[str]:
@@ -93,7 +93,7 @@ def check_same_shapes(new: torch.nn.Module, fitted: torch.nn.Module) -> None:
 
 # Of several concerns the last comes first in the constructor.
 @concern
-class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, Objective, Network):
+class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossSettings, Network):
     """Shared fit and forward pass of the two estimators."""
 
     _multi_output: ClassVar[bool]
@@ -259,7 +259,7 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, Objec
         eval_set: Any,
         targets: Targets,
         seed: int,
-    ) -> tuple[Part, Part | None]:
+    ) -> tuple[Held, Held | None]:
         """Training and validation rows, the latter None without early stopping, as (X, codes, weight).
 
         The training weights are tempered; the validation's are full, since its loss speaks of the target.

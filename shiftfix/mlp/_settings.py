@@ -131,14 +131,14 @@ class Network(Concern):
 
 
 @concern
-class Objective(Concern):
+class LossSettings(Concern):
     """The loss of a row; looked up at the door of ``fit``, in the table of the task."""
 
     loss: ClassLoss | NumberLoss | Callable[..., Any] = "squared_error"
 
 
 @concern
-class Classes(Objective):
+class Classes(LossSettings):
     """What a loss makes of classes."""
 
     label_smoothing: Annotated[float, rate] = 0.0

@@ -208,7 +208,17 @@ def _prior_row(prior: Record, corrected: bool) -> tuple[str, str]:
 
 
 def summary_rows(record: Record) -> list[tuple[str, str]]:
-    """Label and value of each line that a person wants first, of a record made by :func:`run_record`."""
+    """Label and value of each line that a person wants first.
+
+    Parameters
+    ----------
+    record : dict
+        Made by :func:`run_record`.
+
+    Returns
+    -------
+    list of (str, str)
+    """
     rows = [
         ("shift assumed", record["shift"]),
         ("task, learner", f"{record['task']}, {_learner(record['options'])}"),
@@ -228,7 +238,17 @@ def summary_rows(record: Record) -> list[tuple[str, str]]:
 
 
 def summary_text(record: Record) -> str:
-    """A record for people, as summary.txt holds it."""
+    """A record for people, as summary.txt holds it.
+
+    Parameters
+    ----------
+    record : dict
+        Made by :func:`run_record`.
+
+    Returns
+    -------
+    str
+    """
     columns = record["columns"]
     rows = [
         *summary_rows(record),

@@ -33,7 +33,17 @@ def log_losses(proba: NDArray[np.float64], y: ArrayLike, classes: ArrayLike) -> 
 
 
 def zero_one_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
-    """1 where the predicted label is wrong, else 0; shape (n_rows,)."""
+    """1 where the predicted label is wrong, else 0.
+
+    Parameters
+    ----------
+    predicted : array-like of shape (n_rows,)
+    y : array-like of the same shape
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+    """
     return (np.asarray(predicted) != np.asarray(y)).astype(np.float64)
 
 
@@ -44,20 +54,50 @@ def _residuals(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
 
 
 def squared_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
-    """Squared error, in squared units of y, shape (n_rows,)."""
+    """Squared error, in squared units of y.
+
+    Parameters
+    ----------
+    predicted : array-like of shape (n_rows,) or (n_rows, n_outputs)
+    y : array-like of the same shape
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+    """
     return (_residuals(predicted, y) ** 2).mean(axis=1)
 
 
 def absolute_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
-    """Absolute error, in units of y, shape (n_rows,)."""
+    """Absolute error, in units of y.
+
+    Parameters
+    ----------
+    predicted : array-like of shape (n_rows,) or (n_rows, n_outputs)
+    y : array-like of the same shape
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+    """
     return np.abs(_residuals(predicted, y)).mean(axis=1)
 
 
 def pinball_losses(predicted: ArrayLike, y: ArrayLike, quantile: float = 0.5) -> NDArray[np.float64]:
-    """Pinball loss of a predicted quantile, in units of y, shape (n_rows,); least in the mean at the true one.
+    """Pinball loss of a predicted quantile, in units of y; least in the mean at the true one.
 
-    quantile times the error where y lies above the prediction, 1 - quantile times it below (Koenker & Bassett 1978,
-    Econometrica 46(1):33-50, equation 3.1). Half the absolute error at 0.5.
+    ``quantile`` times the error where y lies above the prediction, 1 - ``quantile`` times it below (Koenker & Bassett
+    1978, Econometrica 46(1):33-50). Half the absolute error at 0.5.
+
+    Parameters
+    ----------
+    predicted : array-like of shape (n_rows,) or (n_rows, n_outputs)
+    y : array-like of the same shape
+    quantile : float in (0, 1), default=0.5
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
     """
     residual = _residuals(predicted, y)
     return np.maximum(quantile * residual, (quantile - 1) * residual).mean(axis=1)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from shiftfix._blocks import ColumnSpread, matrix_blocks
+from shiftfix._numerics import Floats
 
-Floats = NDArray[np.float64]
 Scale = Literal["target", "pooled"]
 
 # Beyond this many standard deviations rows are alike; the fourth power stays finite.

@@ -17,11 +17,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from shiftfix._numerics import Floats
 from shiftfix._validation import check_number, check_repeat_counts, check_weights
-
-Floats = NDArray[np.float64]
 
 # The prior worth ten tail rows at k = 1/2, which steadies the fit of a short tail (Vehtari et al. 2024).
 PRIOR_ROWS, PRIOR_K = 10, 0.5

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from shiftfix._numerics import Floats
 from shiftfix._validation import check_repeat_counts, check_weights
 from shiftfix._verdict import Verdict, judge
 from shiftfix.exceptions import ShiftDataError
@@ -14,8 +15,6 @@ from shiftfix.weights._balance_table import BalanceTable
 from shiftfix.weights._effective_size import effective_sample_size_of
 from shiftfix.weights._pareto import EQUAL_TO, pareto_k_of, pareto_k_threshold_of, smooth_weights_of
 from shiftfix.weights._transform import ClipRule, check_clip, clip_threshold_of
-
-Floats = NDArray[np.float64]
 
 # Engineering choices, not theorems: below 100 effective rows a mean is known to a tenth of its standard
 # deviation at best, below 30 its normal approximation fails too; a tenth (three tenths) of the target

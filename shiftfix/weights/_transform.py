@@ -7,15 +7,15 @@ is left out. Weights below 1 cannot be counts; they compare the rows and are res
 import re
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
+from shiftfix._numerics import Floats
 from shiftfix._validation import check_number, check_repeat_counts, check_weights
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.weights._effective_size import effective_sample_size_of
 from shiftfix.weights._pareto import smooth_weights_of
 
-Floats = NDArray[np.float64]
 ClipRule = str | float | None
 
 

@@ -31,7 +31,7 @@ def describe(module: nn.Module, input_shape: tuple[int, ...]) -> str:
     called = [_line(name, layers[name], _output_text(two[name], three[name])) for name in two]
     others = [_line(name, layer, "not called") for name, layer in layers.items() if name not in two and _n_own(layer)]
     total = sum(p.numel() for p in module.parameters())
-    return _table([HEAD, *called, *others], f"{total:,} parameters")
+    return _layer_table([HEAD, *called, *others], f"{total:,} parameters")
 
 
 def _described_layers(module: nn.Module) -> dict[str, nn.Module]:
@@ -62,7 +62,7 @@ def _output_text(of_two: tuple[int, ...], of_three: tuple[int, ...]) -> str:
     return f"({', '.join(texts)})"
 
 
-def _table(lines: list[Line], last: str) -> str:
+def _layer_table(lines: list[Line], last: str) -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(4)]
     rows = ["  ".join((*(line[i].ljust(widths[i]) for i in range(3)), line[3].rjust(widths[3]))) for line in lines]
     rule = "-" * len(rows[0])

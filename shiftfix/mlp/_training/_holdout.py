@@ -11,7 +11,7 @@ from shiftfix.mlp._settings import Stopping
 # With fewer validation rows the least validation loss is mostly luck, so "auto" trains to the end.
 MIN_AUTO_VALIDATION_ROWS = 10
 # Arrays or tensors with one entry per row.
-Columns = tuple[Any, ...]
+RowColumns = tuple[Any, ...]
 
 
 def random_split(
@@ -69,8 +69,8 @@ def n_held_out(n_rows: int, weighted: bool, stopping: Stopping) -> int:
 
 
 def hold_out(
-    rows: Columns, weighted: bool, eval_set: Columns | None, stopping: Stopping, seed: int, stratify: bool
-) -> tuple[Columns, Columns | None]:
+    rows: RowColumns, weighted: bool, eval_set: RowColumns | None, stopping: Stopping, seed: int, stratify: bool
+) -> tuple[RowColumns, RowColumns | None]:
     """Training and validation rows; the latter None without early stopping.
 
     Parameters

@@ -28,7 +28,7 @@ CHUNK = 8192
 CHUNK_NUMBERS = 2**23
 
 
-def row_losses(run: Run, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def losses_of_rows(run: Run, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Loss of each row, (n,) or (n_models, n)."""
     with nullcontext() if run.autocast is None else torch.autocast(X.device.type, dtype=run.autocast):
         outputs = run.module(X)
@@ -52,7 +52,7 @@ def train_step(run: Run, batch: Rows, gradients: Callable[[], Any] | None = None
     for layer in run.batch_norms:
         layer.row_weight = weight
     run.optimizer.zero_grad(set_to_none=True)
-    losses = row_losses(run, batch.X, batch.y)
+    losses = losses_of_rows(run, batch.X, batch.y)
     (torch.dot(losses.flatten(), weight.flatten().to(losses.dtype)) / run.batch_size).backward()
     if gradients is not None:
         gradients()
@@ -109,7 +109,7 @@ def mean_losses(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor, torch
     """Weighted mean, unweighted mean and pull of the losses without dropout; tensors of shape () or (n_models,)."""
     run.module.eval()
     size = chunk_size(rows.X)
-    parts = [row_losses(run, X, y) for X, y in zip(rows.X.split(size), rows.y.split(size), strict=True)]
+    parts = [losses_of_rows(run, X, y) for X, y in zip(rows.X.split(size), rows.y.split(size), strict=True)]
     losses = torch.cat(parts, dim=-1)
     return loss_summary(losses, rows.weight, run.floor, False)
 
