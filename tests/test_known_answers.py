@@ -11,6 +11,8 @@ from tests.registry import COVARIATE_PROBLEMS, LABEL_PROBLEMS, PRIORS, WEIGHTERS
 covariate = pytest.mark.parametrize("problem", COVARIATE_PROBLEMS.values(), ids=COVARIATE_PROBLEMS.keys())
 weighters = pytest.mark.parametrize("weighter", WEIGHTERS.values(), ids=WEIGHTERS.keys())
 label = pytest.mark.parametrize("problem", LABEL_PROBLEMS.values(), ids=LABEL_PROBLEMS.keys())
+# One seed is enough for a quick run.
+seeds = pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 priors = pytest.mark.parametrize("prior", PRIORS.values(), ids=PRIORS.keys())
 
 
@@ -35,7 +37,7 @@ def finished(weighter, problem, **settings):
 
 @covariate
 @weighters
-@pytest.mark.parametrize("seed", range(3))
+@seeds
 def test_log_ratio_is_the_true_one(weighter, problem, seed):
     """Regressed on the truth, the estimate has slope 1 and correlation 1.
 
@@ -94,7 +96,7 @@ def test_finished_weights_average_one(weighter, problem):
 
 @label
 @priors
-@pytest.mark.parametrize("seed", range(3))
+@seeds
 def test_target_prior_is_the_true_one(prior, problem, seed):
     """Within 4.5 of its own standard errors; over 200 seeds the largest miss was 3.7 of them."""
     source_prior, target_prior, n = problem
