@@ -1,5 +1,7 @@
 """Every method against every problem whose answer is known."""
 
+import functools
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -9,20 +11,42 @@ from tests.registry import COVARIATE_PROBLEMS, LABEL_PROBLEMS, PRIORS, WEIGHTERS
 covariate = pytest.mark.parametrize("problem", COVARIATE_PROBLEMS.values(), ids=COVARIATE_PROBLEMS.keys())
 weighters = pytest.mark.parametrize("weighter", WEIGHTERS.values(), ids=WEIGHTERS.keys())
 label = pytest.mark.parametrize("problem", LABEL_PROBLEMS.values(), ids=LABEL_PROBLEMS.keys())
+# One seed is enough for a quick run.
+seeds = pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 priors = pytest.mark.parametrize("prior", PRIORS.values(), ids=PRIORS.keys())
+
+
+@functools.cache
+def drawn(problem, seed):
+    return problem(seed)
+
+
+@functools.cache
+def fitted(weighter, problem, seed=0, **settings):
+    """A fit that several tests look at and none changes."""
+    sample = drawn(problem, seed)
+    return weighter(**settings).fit(sample.X_source, sample.X_target)
+
+
+@functools.cache
+def finished(weighter, problem, **settings):
+    """Weights of the source; of a cross-fitted weighter they are not those that ``transform`` gives."""
+    sample = drawn(problem, 0)
+    return weighter(**settings).fit_transform(sample.X_source, sample.X_target)
 
 
 @covariate
 @weighters
-@pytest.mark.parametrize("seed", range(3))
+@seeds
 def test_log_ratio_is_the_true_one(weighter, problem, seed):
     """Regressed on the truth, the estimate has slope 1 and correlation 1.
 
     Of a right program over 200 seeds the slope was within .21 of 1, the correlation at least .983 and the level
     within .07; an inverted ratio has both negative, forgotten sizes shift the level by log 2 = .69 or more.
     """
-    problem = problem(seed)
-    found = weighter(clip=None).fit(problem.X_source, problem.X_target).log_ratio(problem.X_source)
+    found = fitted(weighter, problem, seed, clip=None)
+    problem = drawn(problem, seed)
+    found = found.log_ratio(problem.X_source)
     truth = np.log(problem.source_weights)
     slope, _ = np.polyfit(truth, found, 1)
     assert slope == pytest.approx(1, abs=0.25)
@@ -35,8 +59,7 @@ def test_log_ratio_is_the_true_one(weighter, problem, seed):
 def test_weighted_source_moments_are_the_target_ones(weighter, problem):
     """Within .3 of the shift between the raw means, which an unweighted mean misses by all of it and
     inverted weights by twice that; over 200 seeds a right program missed by at most .24 of it."""
-    problem = problem(0)
-    w = weighter(clip=None).fit_transform(problem.X_source, problem.X_target)
+    w, problem = finished(weighter, problem, clip=None), drawn(problem, 0)
     raw = problem.X_target.mean(axis=0) - problem.X_source.mean(axis=0)
     moved = problem.X_target.mean(axis=0) - np.average(problem.X_source, axis=0, weights=w)
     assert np.linalg.norm(moved) < 0.3 * np.linalg.norm(raw)
@@ -46,35 +69,34 @@ def test_weighted_source_moments_are_the_target_ones(weighter, problem):
 @weighters
 def test_effective_size_is_near_that_of_the_true_weights(weighter, problem):
     """Over 200 seeds a right program was within .18 of the one and .04 of the other."""
-    problem = problem(0)
-    fitted = weighter(clip=None).fit(problem.X_source, problem.X_target)
+    summary, problem = fitted(weighter, problem, clip=None).summary_, drawn(problem, 0)
     truth = problem.source_weights.sum() ** 2 / (problem.source_weights**2).sum()
-    assert fitted.summary_.effective_size == pytest.approx(truth, rel=0.35)
-    assert fitted.summary_.raw_mean == pytest.approx(1, abs=0.2)
+    assert summary.effective_size == pytest.approx(truth, rel=0.35)
+    assert summary.raw_mean == pytest.approx(1, abs=0.2)
 
 
 @covariate
 @weighters
 def test_swapping_the_samples_inverts_the_ratio(weighter, problem):
-    problem = problem(0)
-    forth = weighter().fit(problem.X_source, problem.X_target).log_ratio(problem.X_source)
+    forth, problem = fitted(weighter, problem), drawn(problem, 0)
+    forth = forth.log_ratio(problem.X_source)
     back = weighter().fit(problem.X_target, problem.X_source).log_ratio(problem.X_source)
     assert_allclose(forth, -back, atol=1e-3)
 
 
+@pytest.mark.slow
 @covariate
 @weighters
 def test_finished_weights_average_one(weighter, problem):
-    problem = problem(0)
     for clip in ("sqrt", 3.0, None):
-        w = weighter(clip=clip).fit_transform(problem.X_source, problem.X_target)
+        w = finished(weighter, problem, clip=clip)
         assert w.mean() == pytest.approx(1, abs=1e-12)
         assert (w >= 0).all()
 
 
 @label
 @priors
-@pytest.mark.parametrize("seed", range(3))
+@seeds
 def test_target_prior_is_the_true_one(prior, problem, seed):
     """Within 4.5 of its own standard errors; over 200 seeds the largest miss was 3.7 of them."""
     source_prior, target_prior, n = problem

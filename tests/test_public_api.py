@@ -28,12 +28,14 @@ def test_import_is_light():
     assert run(f"import sys, shiftfix; print([m for m in {heavy} if m in sys.modules])") == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in SUBPACKAGES if n != "mlp"] + ["exceptions"])
 def test_only_mlp_loads_torch(name):
     heavy = "('torch', 'matplotlib', 'dask')"
     assert run(f"import sys, shiftfix; shiftfix.{name}; print([m for m in {heavy} if m in sys.modules])") == "[]"
 
 
+@pytest.mark.slow
 def test_importing_everything_changes_nothing_global():
     code = (
         "import numpy as np, sklearn, torch, warnings\n"

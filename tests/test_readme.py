@@ -16,6 +16,7 @@ def test_there_is_one_command_for_each_job(ending):
     assert len(re.findall(rf"^.*&& {ending}$", README, flags=re.MULTILINE)) == 1
 
 
+@pytest.mark.slow
 def test_the_example_prints_its_output():
     """The same words, and numbers within .03: another processor may round a row to another class."""
     code, printed = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, flags=re.DOTALL).groups()
@@ -26,6 +27,7 @@ def test_the_example_prints_its_output():
         assert float(now) == pytest.approx(float(then), abs=0.03)
 
 
+@pytest.mark.slow
 def test_the_snippets_run_as_they_stand():
     code = [
         block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "LogisticWeighter" in block

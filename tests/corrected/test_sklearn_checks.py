@@ -10,6 +10,7 @@ from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor
 
 # The checks use tiny samples, which rightly draw verdicts.
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorOverlapWarning"),
     pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorIdentificationWarning"),
     # Raised and expected inside scikit-learn's checks.

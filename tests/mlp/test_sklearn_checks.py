@@ -6,6 +6,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from shiftfix.mlp import MLPClassifier, MLPRegressor
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::shiftfix.exceptions.InactiveWeightsWarning"),
     # Raised and expected inside scikit-learn's checks.
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),
