@@ -17,8 +17,8 @@ from shiftfix.covariate import KLIEP, KMM, RULSIF, ULSIF, ClassifierWeighter, Lo
 from shiftfix.label import BBSE, GMM, MLLS, RLLS
 from shiftfix.mlp import MLPClassifier, MLPRegressor
 
-# name: factory that takes settings
-WEIGHTERS = {
+# name: factory that takes settings. Made of odds: exchanging the samples inverts these ratios exactly.
+ODDS_WEIGHTERS = {
     "logistic": LogisticWeighter,
     "logistic, everything chosen": partial(LogisticWeighter, "cv", features="auto"),
     "classifier": ClassifierWeighter,
@@ -26,6 +26,9 @@ WEIGHTERS = {
         ClassifierWeighter, LogisticRegression(), cv=5, calibration="sigmoid", random_state=0
     ),
 }
+
+# All methods for log ratios that are linear in the features; one that is not made of odds stands here by itself.
+WEIGHTERS = {**ODDS_WEIGHTERS}
 
 # Kernel methods: right in few dimensions, and only roughly; their own tests say how far off they may be.
 KERNEL_WEIGHTERS = {

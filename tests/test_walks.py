@@ -10,6 +10,7 @@ import pytest
 
 import shiftfix
 from shiftfix.corrected import CovariateShiftClassifier
+from shiftfix.covariate import LogisticWeighter
 from shiftfix.label import MLLS
 from shiftfix.mlp import MLPClassifier
 from tests.registry import overlapping_scores
@@ -21,7 +22,7 @@ GUIDE = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 def told_walks():
     """Title of each walk: its steps as (file, function)."""
-    section = GUIDE.split("## Three walks")[1].split("\n## ")[0]
+    section = GUIDE.split("## Three walks, and a short one")[1].split("\n## ")[0]
     parts = re.split(r"^### (.*)$", section, flags=re.MULTILINE)
     return {
         title: re.findall(r"^\d+\. `([\w/.]+): ([\w.]+)`", text, flags=re.MULTILINE)
@@ -81,7 +82,15 @@ def network_fit():
     MLPClassifier((4,), max_epochs=1, random_state=0).fit(X, (X[:, 0] > 0).astype(int), sample_weight=rng.random(40))
 
 
-@pytest.mark.parametrize(("title", "run"), list(zip(WALKS, [covariate_fit, prior_fit, network_fit], strict=True)))
+def weighter_fit():
+    rng = np.random.default_rng(0)
+    LogisticWeighter().fit(rng.normal(size=(200, 2)), rng.normal(0.3, 1, size=(200, 2)))
+
+
+RUNS = [covariate_fit, prior_fit, network_fit, weighter_fit]
+
+
+@pytest.mark.parametrize(("title", "run"), list(zip(WALKS, RUNS, strict=True)))
 def test_a_walk_is_as_told(title, run):
     steps = WALKS[title]
     assert 3 <= len(steps) - 1 <= MOST_CALLS  # the first is the door

@@ -28,7 +28,7 @@ from shiftfix._verdict import tell
 from shiftfix.covariate._finishing import bounded, finished_weights, learn_clip
 from shiftfix.covariate._overlap import summarize_ratio
 from shiftfix.covariate._samples import Samples
-from shiftfix.exceptions import PoorOverlapWarning
+from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
 from shiftfix.weights import ClipRule, WeightSummary, check_clip
 
 
@@ -57,6 +57,16 @@ class FittedRatio(NamedTuple):
     kept: bool = False
     spreads: Sequence[ColumnSpread] | None = None
     warnings: Sequence[Warning] = ()
+
+
+def refuse_no_number(fitted: FittedRatio) -> None:
+    """Raise ShiftDataError for log ratios that are NaN, as overflow makes them; infinite ones are bounded elsewhere."""
+    lost = sum(int(np.isnan(log_ratio).sum()) for log_ratio in (fitted.source, fitted.target))
+    if lost:
+        raise ShiftDataError(
+            f"The log ratio of {lost} rows is no number, most likely since values overflow when squared or multiplied: "
+            "rescale the columns, for example to thousands or logarithms."
+        )
 
 
 @contextmanager
@@ -167,6 +177,7 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
 
     def _keep(self, samples: Samples, matrices: tuple[Any, Any], fitted: FittedRatio) -> None:
         """Set what every weighter has learned."""
+        refuse_no_number(fitted)
         log_ratios = [bounded(fitted.source), bounded(fitted.target)]
         clip = learn_clip(log_ratios[0], samples.counts[0], self.clip, self.min_ess)
         log_mean = log_mean_exp(clip.apply(log_ratios[0]), samples.counts[0])
