@@ -16,6 +16,7 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, Str
 
 from shiftfix._blocks import column_spread, pooled_moments
 from shiftfix._numerics import column_scale
+from shiftfix._validation import check_labels
 from shiftfix.exceptions import ShiftDataError
 
 Rows = NDArray[np.intp]
@@ -34,7 +35,7 @@ class OutOfFold(NamedTuple):
     Attributes
     ----------
     models : list
-        The model of each fold.
+        The model of each fold, where they are kept.
     rows : ndarray of shape (n_scored,)
         Rows held out, fold by fold.
     scores : ndarray of shape (n_scored, ...)
@@ -63,6 +64,7 @@ def out_of_fold(
     *,
     score_target: Callable[[Any, Rows], NDArray[Any]] | None = None,
     n_target: int = 0,
+    keep_models: bool = False,
 ) -> OutOfFold:
     """Train a model on each fold and score the rows it did not see.
 
@@ -76,6 +78,8 @@ def out_of_fold(
     score_target : callable, default=None
         ``score_target(model, rows)``, the same for target rows.
     n_target : int, default=0
+    keep_models : bool, default=False
+        Whether the models outlive their fold.
 
     Returns
     -------
@@ -85,7 +89,8 @@ def out_of_fold(
     models, parts, dealt = [], [], []
     for number, fold in enumerate(folds):
         model = fit(fold.training)
-        models.append(model)
+        if keep_models:
+            models.append(model)
         parts.append(np.asarray(score(model, fold.held_out)))
         rows = np.arange(number, n_target, len(folds))
         if score_target is not None and rows.size:
@@ -96,6 +101,21 @@ def out_of_fold(
         for rows, values in dealt:
             target_scores[rows] = values
     return OutOfFold(models, np.concatenate([f.held_out for f in folds]), np.concatenate(parts), target_scores)
+
+
+def check_groups(groups: ArrayLike | None, n_rows: int, name: str = "groups", of: str = "rows") -> NDArray[Any] | None:
+    """Group of each row as an array of shape (n_rows,); None for none.
+
+    Raises
+    ------
+    ShiftDataError
+        For another length, missing labels, or labels of several kinds.
+    """
+    if groups is None:
+        return None
+    if np.shape(groups) != (n_rows,):
+        raise ShiftDataError(f"{name} has shape {np.shape(groups)} for {n_rows} {of}: pass one label per row.")
+    return check_labels(groups, name, whole=False)
 
 
 def is_fold_count(cv: Any) -> bool:
@@ -124,7 +144,7 @@ def shuffled_folds(
     Raises
     ------
     ShiftDataError
-        For fewer groups than folds.
+        For fewer groups than folds, and for groups that leave a fold one class to learn from.
     """
     y = np.asarray(y)
     if groups is None:
@@ -138,7 +158,20 @@ def shuffled_folds(
         # A class with fewer rows than folds is absent from some of them; who cannot have that checks it.
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         split = splitter(n_folds, shuffle=True, random_state=seed).split(np.zeros(len(y)), y, groups)
-        return [Fold(training, held_out) for training, held_out in split]
+        folds = [Fold(training, held_out) for training, held_out in split]
+    if stratified and groups is not None:
+        _refuse_lost_classes(folds, y)
+    return folds
+
+
+def _refuse_lost_classes(folds: Sequence[Fold], y: NDArray[Any]) -> None:
+    """Raise where a fold holds out all rows of all classes but one: there is nothing to tell apart then."""
+    for number, fold in enumerate(folds):
+        if len(np.unique(y[fold.training])) < min(2, len(np.unique(y))):
+            raise ShiftDataError(
+                f"Fold {number} holds out all rows of every class but {np.unique(y[fold.training]).tolist()}, since "
+                "their groups stay together: pass fewer folds, or groups that hold rows of several classes."
+            )
 
 
 def given_folds(cv: Any, X: Any, y: ArrayLike, *, groups: ArrayLike | None = None) -> list[Fold]:

@@ -1,5 +1,7 @@
 """Bring row weights to the learner, wherever in an estimator it sits."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from inspect import signature
 from typing import Any, Literal
 
@@ -147,3 +149,17 @@ def fit_weighted(
         _request_weights(estimator)
         parameter = "sample_weight"
     return estimator.fit(X, y, **{parameter: weights})
+
+
+@contextmanager
+def unchanged_on_error(estimator: object) -> Iterator[None]:
+    """Put an estimator's attributes back, fitted or not, when the block fails: half of a new fit beside half of an old
+    one predicts.
+    """
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

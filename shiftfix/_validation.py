@@ -229,8 +229,10 @@ def _is_missing(label: Any) -> bool:
         return True
 
 
-def check_labels(y: ArrayLike | None, name: str, n_rows: int | None = None, *, of: str = "rows") -> NDArray[Any]:
-    """Class labels as a one-dimensional array without missing values.
+def check_labels(
+    y: ArrayLike | None, name: str, n_rows: int | None = None, *, of: str = "rows", whole: bool = True
+) -> NDArray[Any]:
+    """Class labels as a one-dimensional array without missing values; with ``whole=False`` labels of any other use.
 
     Raises
     ------
@@ -250,7 +252,9 @@ def check_labels(y: ArrayLike | None, name: str, n_rows: int | None = None, *, o
     if n_rows is not None and array.size != n_rows:
         raise ShiftDataError(f"{name} has {array.size} labels for {n_rows} {of}: pass one per row.")
     _refuse_missing_labels(array, name)
-    _refuse_what_is_no_label(array, name)
+    _refuse_mixed_labels(array, name)
+    if whole:
+        _refuse_fractions(array, name)
     return array
 
 
@@ -266,9 +270,12 @@ def _refuse_missing_labels(array: NDArray[Any], name: str) -> None:
         )
 
 
-def _refuse_what_is_no_label(array: NDArray[Any], name: str) -> None:
+def _refuse_mixed_labels(array: NDArray[Any], name: str) -> None:
     if array.dtype.kind == "O" and len({isinstance(label, str) for label in array}) > 1:
         raise ShiftDataError(f"{name} mixes text and other labels: turn all of them into text or all into numbers.")
+
+
+def _refuse_fractions(array: NDArray[Any], name: str) -> None:
     if array.dtype.kind == "f" and np.isinf(array).any():
         raise ShiftDataError(f"{name} contains infinity: pass one class label per row.")
     if array.dtype.kind == "f" and (array != np.floor(array)).any():

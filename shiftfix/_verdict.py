@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Literal
+from typing import Any, Literal
 
 from shiftfix.exceptions import PoorIdentificationWarning, PoorOverlapWarning
 
@@ -51,8 +51,8 @@ class Verdict(str):
         """The level as plain text."""
         return str(self)
 
-    def __getnewargs__(self) -> tuple[str, tuple[str, ...], str]:  # type: ignore[override]  # for copies and pickles
-        return str(self), self.reasons, self.action
+    def __reduce__(self) -> tuple[Any, ...]:  # for copies and pickles of every protocol
+        return type(self), (str(self), self.reasons, self.action)
 
     def __repr__(self) -> str:
         return f"Verdict({str(self)!r}, {self.reasons!r}, {self.action!r})"

@@ -31,6 +31,7 @@ def remember(folds, n_target=0):
         score=lambda model, rows: np.array([row in model for row in rows]),
         score_target=lambda model, rows: np.array([[len(model), row] for row in rows]),
         n_target=n_target,
+        keep_models=True,
     )
 
 

@@ -55,6 +55,15 @@ def test_a_counted_row_is_as_many_rows():
     assert weighted == written_out
 
 
+def test_the_observed_split_counts_as_one():
+    """Samples far apart: no draw of 99 reaches the observed split, which is one of the hundred."""
+    rows = np.append(np.full(30, -1.0), np.ones(30))[:, np.newaxis]
+    found = permutation_p_value(
+        rows[:30], rows[30:], np.ones(30), np.ones(30), n_permutations=99, rng=np.random.default_rng(0)
+    )
+    assert found == 1 / 100
+
+
 def test_its_size_is_exact():
     """1000 pairs of one distribution, 19 permutations: p <= .05 in one of twenty, within .035 (five deviations)."""
     rng, rejected = np.random.default_rng(0), 0

@@ -223,8 +223,8 @@ def _demo_cifar10(data: Any, seed: int) -> Outcome:
             effective_sample_size(true_weights),
         ),
         (0.0, seconds, 0.0),
-        "ok" if prior.identified_ else "abstain",
-        () if prior.identified_ else ("the scores do not tell the target's class shares",),
+        prior.verdict_,
+        prior.verdict_.reasons,
         float(np.abs(prior.target_prior_ - truth).max()),
     )
 

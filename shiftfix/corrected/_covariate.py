@@ -11,22 +11,27 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin, clone
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted, has_fit_parameter
 
-from shiftfix._crossfit import is_fold_count
+from shiftfix._crossfit import check_groups, is_fold_count
 from shiftfix._learner import Fallback
 from shiftfix._validation import check_count, check_generator, check_number, check_option, check_repeat_counts
 from shiftfix._verdict import caller_warns
 from shiftfix.corrected._abstain import WEIGHTING, OnAbstain, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
 from shiftfix.corrected._exponent import Losses, choose_exponent, fit_tempered, tempered_weights
-from shiftfix.corrected._folds import check_groups
 from shiftfix.corrected._target_sample import target_rows
 from shiftfix.covariate import LogisticWeighter
 from shiftfix.exceptions import ShiftDataError
 
 
-def fit_weighter(weighter: Any, X: ArrayLike, X_target: ArrayLike, counts: NDArray[np.float64] | None) -> Any:
+def fit_weighter(
+    weighter: Any,
+    X: ArrayLike,
+    X_target: ArrayLike,
+    counts: NDArray[np.float64] | None,
+    groups: NDArray[Any] | None = None,
+) -> Any:
     """Fitted clone of a weighter, the verdict of whose summary is yet to be told.
 
     Parameters
@@ -36,14 +41,17 @@ def fit_weighter(weighter: Any, X: ArrayLike, X_target: ArrayLike, counts: NDArr
     X, X_target : array-like of shape (n_rows, n_features)
     counts : ndarray of shape (n_source,) or None
         Repeat counts of the source rows.
+    groups : ndarray of shape (n_source,) or None
+        For a weighter that is cross-fitted, and so takes ``groups_source``.
 
     Returns
     -------
     weighter
     """
     weighter = LogisticWeighter() if weighter is None else clone(weighter)
+    grouped = {} if groups is None or not has_fit_parameter(weighter, "groups_source") else {"groups_source": groups}
     with caller_warns():
-        weighter.fit(X, X_target, sample_weight_source=counts)
+        weighter.fit(X, X_target, sample_weight_source=counts, **grouped)
     return weighter
 
 
@@ -93,7 +101,7 @@ class BaseCovariateShift(BaseCorrected):
             Repeat counts of the source rows: they enter the ratio and multiply its weights. Weights below 1
             compare the rows and are rescaled to average 1.
         groups : array-like of shape (n_source,), default=None
-            Rows of one group (one person, say) stay in one fold of ``exponent="cv"``.
+            Rows of one group (one person, say) stay in one fold, of ``exponent="cv"`` and of a cross-fitted weighter.
 
         Returns
         -------
@@ -114,11 +122,15 @@ class BaseCovariateShift(BaseCorrected):
         """
         self._check_settings()
         X_target = target_rows(X_target)
+        if y is None:
+            raise ShiftDataError(
+                "One label or value per row is needed: this requires y to be passed, but the target y is None."
+            )
         check_consistent_length(X, y)
         n_rows = _num_samples(X)
         counts = None if sample_weight is None else check_repeat_counts(sample_weight, n_rows)
         groups = check_groups(groups, n_rows)
-        weighter = fit_weighter(self.weighter, X, X_target, counts)
+        weighter = fit_weighter(self.weighter, X, X_target, counts, groups)
         weights, summary = weighter.source_weights_, weighter.summary_
         corrected = decide(summary.verdict, self.on_abstain, WEIGHTING)
         rng = check_generator(self.random_state)
@@ -179,7 +191,7 @@ class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
     estimator : estimator
         Cloned before fitting. Its learner must take ``sample_weight``; in a Pipeline, the last step gets it.
     weighter : weighter, default=None
-        Fitted on both samples; None means ``LogisticWeighter()``.
+        Fitted on both samples; its ``source_weights_`` and ``summary_`` are used. None means ``LogisticWeighter()``.
     exponent : float in [0, 1] or "cv", default=1.0
         Training weights are those of the weighter at 1, and w ** exponent rescaled to mean 1 below; 0 does not weight
         at all. A model flexible enough for p(y given x) needs no weights, and they cost it precision; a misspecified
@@ -254,7 +266,7 @@ class CovariateShiftRegressor(RegressorMixin, BaseCovariateShift):
     estimator : estimator
         Cloned before fitting. Its learner must take ``sample_weight``; in a Pipeline, the last step gets it.
     weighter : weighter, default=None
-        Fitted on both samples; None means ``LogisticWeighter()``.
+        Fitted on both samples; its ``source_weights_`` and ``summary_`` are used. None means ``LogisticWeighter()``.
     exponent : float in [0, 1] or "cv", default=1.0
         Training weights are those of the weighter at 1, and w ** exponent rescaled to mean 1 below; 0 does not weight
         at all. A model flexible enough for p(y given x) needs no weights, and they cost it precision; a misspecified

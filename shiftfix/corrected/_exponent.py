@@ -20,7 +20,7 @@ from shiftfix._validation import check_count
 from shiftfix.corrected._folds import counted_folds, new_folds
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.risk import row_losses
-from shiftfix.weights import normalize_weights, temper_weights
+from shiftfix.weights import normalize_weights_of
 
 EXPONENTS = (0.0, 0.5, 1.0)
 Losses = dict[float, tuple[float, float]]
@@ -30,7 +30,9 @@ def tempered_weights(
     weights: NDArray[np.float64], exponent: float, counts: NDArray[np.float64] | None
 ) -> NDArray[np.float64]:
     """Shift weights to train with: the weights themselves at exponent 1, else tempered and rescaled to mean 1."""
-    return weights if exponent == 1 else normalize_weights(temper_weights(weights, exponent), sample_weight=counts)
+    if exponent == 1:
+        return weights
+    return normalize_weights_of(weights**exponent, np.ones(len(weights)) if counts is None else counts)
 
 
 def fit_tempered(

@@ -13,16 +13,6 @@ from shiftfix._crossfit import Fold, Rows, given_folds, shuffled_folds
 from shiftfix.exceptions import ShiftDataError
 
 
-def check_groups(groups: ArrayLike | None, n_rows: int) -> NDArray[Any] | None:
-    """Group of each row as an array of shape (n_rows,); None for none."""
-    if groups is None:
-        return None
-    found = np.asarray(groups)
-    if found.shape != (n_rows,):
-        raise ShiftDataError(f"groups has shape {found.shape} for {n_rows} rows: pass one group per row.")
-    return found
-
-
 def counted_folds(cv: Any, X: Any, y: ArrayLike, rows: Rows, groups: NDArray[Any] | None) -> list[Fold]:
     """Folds of the user's splitter or list, as far as their rows count.
 

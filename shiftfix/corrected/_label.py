@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from shiftfix._crossfit import check_groups
 from shiftfix._learner import Fallback, fit_weighted, learner_of
 from shiftfix._validation import (
     check_generator,
@@ -28,7 +29,6 @@ from shiftfix._validation import (
 from shiftfix._verdict import Verdict, caller_warns
 from shiftfix.corrected._abstain import PRIOR, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
-from shiftfix.corrected._folds import check_groups
 from shiftfix.corrected._scores import Scores, SourceRows, cross_fitted_scores, given_scores, score_folds
 from shiftfix.corrected._target_sample import target_rows
 from shiftfix.exceptions import NotIdentifiedError, ShiftDataError

@@ -5,8 +5,7 @@ order, stands in ``_finishing.py`` once: clip min(w, c) or smooth the tail, then
 """
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -16,6 +15,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._blocks import ColumnSpread, column_spread
+from shiftfix._learner import unchanged_on_error
 from shiftfix._numerics import Floats, log_mean_exp
 from shiftfix._validation import (
     check_matrix,
@@ -67,18 +67,6 @@ def refuse_no_number(fitted: FittedRatio) -> None:
             f"The log ratio of {lost} rows is no number, most likely since values overflow when squared or multiplied: "
             "rescale the columns, for example to thousands or logarithms."
         )
-
-
-@contextmanager
-def restored_on_error(estimator: object) -> Iterator[None]:
-    """Leave the estimator as it was, fitted before or not, when what is done inside fails."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
 
 
 class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
@@ -155,7 +143,7 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
 
     def _fit(self, samples: Samples, **folds: Any) -> Self:
         """``fit`` of checked samples; ``folds`` are handed to ``_fit_log_ratio``."""
-        with restored_on_error(self):
+        with unchanged_on_error(self):
             matrices = self._fit_features(*samples.rows)
             fitted = self._fit_log_ratio(*matrices, *samples.counts, **folds)
             self._keep(samples, matrices, fitted)
@@ -247,13 +235,8 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
         sample_weight_target: ArrayLike | None = None,
     ) -> Floats:
         """``fit``, then a copy of ``source_weights_``, shape (n_source,)."""
-        self.fit(
-            X_source,
-            X_target,
-            sample_weight_source=sample_weight_source,
-            sample_weight_target=sample_weight_target,
-        )
-        return self.source_weights_.copy()
+        samples = self._check_samples(X_source, X_target, sample_weight_source, sample_weight_target)
+        return self._fit(samples).source_weights_.copy()
 
     def log_ratio(self, X: Any) -> Floats:
         """Estimated log(target density / source density), neither clipped nor normalised.

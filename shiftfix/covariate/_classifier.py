@@ -26,7 +26,7 @@ from shiftfix._learner import fit_weighted, learner_of, weight_parameter
 from shiftfix._numerics import Floats
 from shiftfix._validation import check_count, check_generator, check_matrix, check_option
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
-from shiftfix.covariate._folds import folds_of_samples, stacked_groups
+from shiftfix.covariate._folds import new_folds_of_samples, own_folds, stacked_groups
 from shiftfix.covariate._odds import (
     SOURCE,
     TARGET,
@@ -36,6 +36,7 @@ from shiftfix.covariate._odds import (
     proba_to_log_odds,
     stack_rows,
 )
+from shiftfix.covariate._samples import Samples
 from shiftfix.exceptions import ShiftDataError, UncalibratedRatioWarning
 from shiftfix.weights import RAW_MEAN_HIGH, RAW_MEAN_LOW, WeightSummary
 
@@ -271,9 +272,16 @@ class ClassifierWeighter(BaseWeighter):
             When the verdict of ``summary_`` is "abstain".
         """
         samples = self._check_samples(X_source, X_target, sample_weight_source, sample_weight_target)
-        present = np.concatenate(samples.present)
+        return self._fit(samples, **self._fold_options(samples, groups_source, groups_target))
+
+    def _fold_options(self, samples: Samples, groups_source: Any, groups_target: Any) -> dict[str, Any]:
+        """What the folds are made of: groups of the rows that count, and the user's own folds of them."""
         groups = stacked_groups([groups_source, groups_target], [len(rows) for rows in samples.present])
-        return self._fit(samples, groups=None if groups is None else groups[present], present=present)
+        asked = self.cv is None or isinstance(self.cv, str) or is_fold_count(self.cv)
+        return {
+            "groups": None if groups is None else groups[np.concatenate(samples.present)],
+            "folds": None if asked else own_folds(self.cv, samples, groups),
+        }
 
     def fit_transform(
         self,
@@ -286,15 +294,8 @@ class ClassifierWeighter(BaseWeighter):
         groups_target: ArrayLike | None = None,
     ) -> Floats:
         """``fit``, then a copy of ``source_weights_``, shape (n_source,): out of fold when cross-fitted."""
-        self.fit(
-            X_source,
-            X_target,
-            sample_weight_source=sample_weight_source,
-            sample_weight_target=sample_weight_target,
-            groups_source=groups_source,
-            groups_target=groups_target,
-        )
-        return self.source_weights_.copy()
+        samples = self._check_samples(X_source, X_target, sample_weight_source, sample_weight_target)
+        return self._fit(samples, **self._fold_options(samples, groups_source, groups_target)).source_weights_.copy()
 
     def _check_rows(self, X: Any, name: str) -> Any:
         return check_matrix(X, name, accept_sparse=True)
@@ -339,7 +340,7 @@ class ClassifierWeighter(BaseWeighter):
         counts_target: Floats,
         *,
         groups: NDArray[np.intp] | None = None,
-        present: NDArray[np.bool_] | None = None,
+        folds: list[Fold] | None = None,
     ) -> FittedRatio:
         samples, n_rows = [X_source, X_target], [X_source.shape[0], X_target.shape[0]]
         counts, domain = np.concatenate([counts_source, counts_target]), np.repeat([SOURCE, TARGET], n_rows)
@@ -352,8 +353,8 @@ class ClassifierWeighter(BaseWeighter):
         if cv is None:
             # In-sample is one fold that is judged, and learned from, as a whole.
             folds = [Fold(np.arange(len(domain)), np.arange(len(domain)))]
-        else:
-            folds = folds_of_samples(cv, samples, domain, rng, groups=groups, present=present)
+        elif folds is None:
+            folds = new_folds_of_samples(cv, samples, domain, rng, groups)
 
         def fit(training: Rows) -> FoldModel:
             seen = [float(counts[training][domain[training] == side].sum()) for side in (SOURCE, TARGET)]
@@ -366,7 +367,7 @@ class ClassifierWeighter(BaseWeighter):
             model = fit_weighted(_with_seeds(classifier, rng), X[training], domain[training], weights)
             return FoldModel(model, score_kind(model, X[training], self.calibration is not None), *seen)
 
-        found = out_of_fold(folds, fit, lambda model, rows: model.log_ratio(X[rows]))
+        found = out_of_fold(folds, fit, lambda model, rows: model.log_ratio(X[rows]), keep_models=True)
         log_ratio, calibration = found.by_row(len(domain)), None
         if self.calibration == "sigmoid":
             slope, intercept = fit_sigmoid(log_ratio, domain, counts)

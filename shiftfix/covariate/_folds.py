@@ -9,13 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 from shiftfix._crossfit import (
     Fold,
     assign_folds,
+    check_groups,
     fold_of_each_row,
     folds_of_numbers,
     given_folds,
-    is_fold_count,
     shuffled_folds,
 )
-from shiftfix.covariate._odds import stack_rows
+from shiftfix.covariate._odds import SOURCE, TARGET, stack_rows
+from shiftfix.covariate._samples import Samples
 from shiftfix.exceptions import ShiftDataError
 
 Mask = NDArray[np.bool_]
@@ -36,26 +37,22 @@ def stacked_groups(groups: Sequence[ArrayLike | None], sizes: Sequence[int]) -> 
     Raises
     ------
     ShiftDataError
-        For groups of another length.
+        For groups of another length, missing or mixed labels, and text in one sample and numbers in the other.
     """
-    known = [_check_groups(groups[i], name, sizes[i]) for i, name in enumerate(["source", "target"])]
+    known = [
+        check_groups(labels, size, f"groups_{side}", f"rows of X_{side}")
+        for labels, size, side in zip(groups, sizes, ["source", "target"], strict=True)
+    ]
     given = [labels for labels in known if labels is not None]
     if not given:
         return None
+    if len({labels.dtype.kind in "OUST" for labels in given}) > 1:
+        raise ShiftDataError("groups_source and groups_target hold text and numbers: one label must be one group.")
     _, numbers = np.unique(np.concatenate(given), return_inverse=True)
     if len(given) == 2:
         return numbers
     alone = numbers.max() + 1 + np.arange(sum(sizes) - len(numbers))
     return np.concatenate([alone, numbers] if known[0] is None else [numbers, alone])
-
-
-def _check_groups(labels: ArrayLike | None, name: str, n_rows: int) -> NDArray[Any] | None:
-    if labels is None:
-        return None
-    found = np.asarray(labels)
-    if found.shape != (n_rows,):
-        raise ShiftDataError(f"groups_{name} has shape {found.shape}, and X_{name} {n_rows} rows: pass one per row.")
-    return found
 
 
 def folds_of_present_rows(folds: Sequence[Fold], present: Mask) -> list[Fold]:
@@ -71,30 +68,16 @@ def folds_of_present_rows(folds: Sequence[Fold], present: Mask) -> list[Fold]:
     return [fold for fold in kept if fold.held_out.size]
 
 
-def folds_of_samples(
-    cv: Any,
-    samples: Sequence[Any],
-    domain: NDArray[np.int_],
-    rng: np.random.Generator,
-    *,
-    groups: NDArray[np.intp] | None = None,
-    present: Mask | None = None,
-) -> list[Fold]:
-    """Folds of the stacked rows that hold every row out once.
+def own_folds(cv: Any, samples: Samples, groups: NDArray[np.intp] | None) -> list[Fold]:
+    """Folds of the user's splitter or list, among the rows that count.
 
     Parameters
     ----------
-    cv : int, splitter, or iterable of (training, held-out) positions
-    samples : sequence of two ndarray or csr_array of shape (n_rows, n_features)
-        The source and the target rows that count.
-    domain : ndarray of shape (n_source + n_target,)
-        Which sample the stacked rows come from.
-    rng : numpy.random.Generator
-        For a number of folds.
-    groups : ndarray of shape (n_source + n_target,), default=None
-        Rows of one group stay in one fold; a list of folds is taken as it is.
-    present : ndarray of bool, default=None
-        Which of the rows that the user passed count: the positions in a list of folds are among all these.
+    cv : splitter, or iterable of (training, held-out) positions
+        Of all the rows that the user passed, source rows first.
+    samples : Samples
+    groups : ndarray of shape (n_source + n_target,) or None
+        For the splitter; a list is taken as it is.
 
     Returns
     -------
@@ -103,16 +86,39 @@ def folds_of_samples(
     Raises
     ------
     ShiftDataError
-        For folds that do not hold every row out exactly once.
+        For folds that do not hold every row that counts out exactly once.
     """
-    if is_fold_count(cv):
-        if groups is None:
-            return folds_of_numbers(np.concatenate(assign_folds(samples, cv, int(rng.integers(2**63 - 1)))))
-        return shuffled_folds(cv, domain, stratified=True, seed=int(rng.integers(2**31 - 1)), groups=groups)
-    if hasattr(cv, "split"):
-        folds = given_folds(cv, stack_rows(*samples), domain, groups=groups)
-    else:
-        present = np.ones(len(domain), bool) if present is None else present
-        folds = folds_of_present_rows(given_folds(cv, None, present), present)
-    fold_of_each_row(folds, len(domain))
+    present = np.concatenate(samples.present)
+    domain = np.repeat([SOURCE, TARGET], [len(rows) for rows in samples.present])
+    folds = folds_of_present_rows(given_folds(cv, stack_rows(*samples.all_rows), domain, groups=groups), present)
+    fold_of_each_row(folds, int(present.sum()))
     return folds
+
+
+def new_folds_of_samples(
+    n_folds: int,
+    samples: Sequence[Any],
+    domain: NDArray[np.int_],
+    rng: np.random.Generator,
+    groups: NDArray[np.intp] | None,
+) -> list[Fold]:
+    """Folds of the stacked rows that count: by their values, or stratified by sample where rows come in groups.
+
+    Parameters
+    ----------
+    n_folds : int
+    samples : sequence of two ndarray or csr_array of shape (n_rows, n_features)
+        The source and the target rows that count.
+    domain : ndarray of shape (n_source + n_target,)
+        Which sample the stacked rows come from.
+    rng : numpy.random.Generator
+        One seed is drawn from it.
+    groups : ndarray of shape (n_source + n_target,) or None
+
+    Returns
+    -------
+    list of Fold
+    """
+    if groups is None:
+        return folds_of_numbers(np.concatenate(assign_folds(samples, n_folds, int(rng.integers(2**63 - 1)))))
+    return shuffled_folds(n_folds, domain, stratified=True, seed=int(rng.integers(2**31 - 1)), groups=groups)

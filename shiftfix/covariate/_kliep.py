@@ -54,7 +54,7 @@ LEAST_COMPONENT = 1e-100
 LEAST_BOWL_MEAN = 1e-2
 # For the comparison of bandwidths their log likelihoods need not be exact: they differ in the second digit.
 VALIDATION_TOL = 1e-4
-STEP_TO_BOUNDARY = 0.995
+SHARE_OF_LONGEST_STEP = 0.995
 
 
 def mixture_shares(A: Floats, shares: Floats, tol: float = 1e-9, max_iter: int = 200) -> tuple[Floats, float]:
@@ -110,7 +110,7 @@ def _inner_length(values: Floats, step: Floats) -> float:
     falling = step < 0
     if not falling.any():
         return 1.0
-    return min(1.0, STEP_TO_BOUNDARY * float((values[falling] / -step[falling]).min()))
+    return min(1.0, SHARE_OF_LONGEST_STEP * float((values[falling] / -step[falling]).min()))
 
 
 class Bowl(NamedTuple):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2
 
+from shiftfix._blocks import row_blocks
 from shiftfix._validation import check_count, check_generator, check_repeat_counts, check_scores
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label._gmm import (
@@ -93,9 +94,8 @@ def _bootstrap_statistics(
             target_draw = rng.multinomial(target_sizes[:, k], chance[k]).astype(np.float64)
             for draw, group in ((source_draw, k), (target_draw, n_classes)):
                 total[:, group] += draw.sum(axis=1)
-                for block in range(0, len(rows), ROW_BLOCK):
-                    values = moments[rows[block : block + ROW_BLOCK]]
-                    part = draw[:, block : block + ROW_BLOCK]
+                for block in row_blocks(len(rows), 1, entries=ROW_BLOCK):
+                    values, part = moments[rows[block]], draw[:, block]
                     first[:, group] += part @ values
                     upper[:, group] += part @ (values[:, first_index] * values[:, second_index])
         second = np.empty((n, n_classes + 1, n_moments, n_moments))

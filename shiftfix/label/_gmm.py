@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
+from shiftfix._blocks import row_blocks
 from shiftfix._numerics import simplex_least_squares
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label._base import BasePriorEstimator, Estimate, Learned
@@ -116,8 +117,8 @@ def group_moments(
     second = np.zeros((n_groups, n_moments, n_moments))
     for k in range(n_groups):
         rows = np.arange(len(scores)) if group is None else np.flatnonzero(group == k)
-        for start in range(0, len(rows), ROW_BLOCK):
-            block = rows[start : start + ROW_BLOCK]
+        for part in row_blocks(len(rows), 1, entries=ROW_BLOCK):
+            block = rows[part]
             moments = score_moments(scores[block], kind)
             weighted = moments * sample_weight[block, np.newaxis]
             total[k] += sample_weight[block].sum()

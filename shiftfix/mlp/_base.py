@@ -1,8 +1,7 @@
 """What the three trainers share: the door, the run with its checkpoint, and what a run leaves behind."""
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,18 +13,6 @@ from shiftfix.mlp._network import describe
 from shiftfix.mlp._saving import check_writable, checkpoint_writer, fingerprint, go_on, saved_run
 from shiftfix.mlp._settings import Running, Training, concern
 from shiftfix.mlp._training import Rows, Run, check_callbacks, draw_seeds, resolve_device
-
-
-@contextmanager
-def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Put an estimator's attributes back when the block fails: half of a new fit beside half of an old one predicts."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
 
 
 def callbacks_and_device(running: Running) -> tuple[tuple[Any, ...], torch.device]:

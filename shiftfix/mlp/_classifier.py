@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 
+from shiftfix._learner import unchanged_on_error
 from shiftfix._validation import check_labels
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._base import unchanged_on_error
 from shiftfix.mlp._mlp import BaseMLP
 from shiftfix.mlp._prediction import n_networks
 from shiftfix.mlp._settings import Classes, ClassLoss, RandomState, check_classes, concern, part_of

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from shiftfix._learner import unchanged_on_error
 from shiftfix._validation import check_count, check_generator, check_sample_weight
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._base import (
@@ -18,7 +19,6 @@ from shiftfix.mlp._base import (
     callbacks_and_device,
     can_interpolate,
     progress_bar,
-    unchanged_on_error,
     weights_may_rest,
 )
 from shiftfix.mlp._inputs import FLOATS, parts_of_eval_set, present, rows_on

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from shiftfix._blocks import row_blocks
 from shiftfix.mlp._inputs import scaled_rows
 from shiftfix.mlp._network import monte_carlo_outputs
 from shiftfix.mlp._training import CHUNK, forward, limited_threads
@@ -33,8 +34,8 @@ def network_outputs(
     axis = int(n_networks(module) > 1)
     with limited_threads(n_threads):
         parts = [
-            forward(module, scaled_rows(X[start : start + CHUNK], scaler).double(), axis)
-            for start in range(0, len(X), CHUNK)
+            forward(module, scaled_rows(X[part], scaler).double(), axis)
+            for part in row_blocks(len(X), 1, entries=CHUNK)
         ]
     outputs = torch.cat(parts, dim=axis).numpy()
     return outputs if axis else outputs[np.newaxis]
@@ -70,8 +71,8 @@ def sampled_outputs(
     n_models = n_networks(module)
     parts = []
     with limited_threads(n_threads):
-        for start in range(0, len(X), CHUNK):
-            rows = scaled_rows(X[start : start + CHUNK], scaler)
+        for part in row_blocks(len(X), 1, entries=CHUNK):
+            rows = scaled_rows(X[part], scaler)
             outputs = sample(rows if n_models == 1 else rows.expand(n_models, *rows.shape))
             flat = outputs.reshape(-1, *outputs.shape[-2:]).double().numpy()
             parts.append(transform(flat).astype(np.float32))

@@ -10,8 +10,8 @@ from sklearn.base import RegressorMixin
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Tags
 
+from shiftfix._learner import unchanged_on_error
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._base import unchanged_on_error
 from shiftfix.mlp._mlp import BaseMLP
 from shiftfix.mlp._settings import RandomState, concern
 from shiftfix.mlp._training import REGRESSION_LOSSES, Rows, check_loss

@@ -8,13 +8,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from shiftfix._learner import unchanged_on_error
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._base import (
     BaseTrainer,
     callbacks_and_device,
     can_interpolate,
     progress_bar,
-    unchanged_on_error,
     weights_may_rest,
 )
 from shiftfix.mlp._inputs import class_index_limit, module_inputs, module_rows, parts_of_eval_set, rows_on

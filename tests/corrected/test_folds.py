@@ -8,7 +8,8 @@ from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, Repeate
 
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
 from shiftfix.corrected._exponent import choose_exponent
-from shiftfix.corrected._folds import check_groups, counted_folds, new_folds
+from shiftfix.corrected._folds import counted_folds, new_folds
+from shiftfix.covariate import ClassifierWeighter
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.risk import row_losses
 
@@ -130,17 +131,38 @@ def test_new_folds_are_positions_among_all_rows():
 
 
 def test_groups_are_one_per_row_and_enough(rng):
-    assert check_groups(None, 3) is None
     X, y, X_target = samples(rng)
     for model in metas(5):
         with pytest.raises(ShiftDataError, match=r"groups has shape \(7,\) for 240 rows"):
             model.fit(X, y, X_target, groups=np.arange(7))
         with pytest.raises(ShiftDataError, match="groups holds 3 groups for 5 folds"):
             model.fit(X, y, X_target, groups=np.arange(240) % 3)
+        with pytest.raises(ShiftDataError, match="groups contains NaN or None"):
+            model.fit(X, y, X_target, groups=np.where(np.arange(240) < 9, np.nan, np.arange(240)))
+        one_group = np.where(y == 1, -1, np.arange(240))
+        with pytest.raises(ShiftDataError, match=r"holds out all rows of every class but \[0\], since their groups"):
+            model.fit(X, y, X_target, groups=one_group)
+
+
+def test_groups_reach_a_cross_fitted_weighter(rng):
+    """Every source row eight times: with groups, the copies have one weight."""
+    X, y, X_target = samples(rng, 60)
+    X, y, groups = np.repeat(X, 8, axis=0), np.repeat(y, 8), np.repeat(np.arange(60), 8)
+    model = CovariateShiftClassifier(
+        LogisticRegression(), ClassifierWeighter(LogisticRegression(), cv=5, random_state=0), on_abstain="correct"
+    )
+    with_groups = model.fit(X, y, X_target, groups=groups).weights_.reshape(60, 8)
+    assert np.ptp(with_groups, axis=1).max() < 1e-12
+    assert np.ptp(model.fit(X, y, X_target).weights_.reshape(60, 8), axis=1).max() > 1e-6
 
 
 def test_values_with_several_outputs_are_folded_too(rng):
     X, _, X_target = samples(rng)
     Y = np.hstack([X, X**2])
     model = CovariateShiftRegressor(LinearRegression(), exponent="cv", random_state=0)
-    assert model.fit(X, Y, X_target, groups=np.arange(240) // 10).exponent_ in (0, 0.5, 1)
+    model.fit(X, Y, X_target, groups=np.arange(240) // 10)
+    # The mean of the squared errors of both columns: the first is learned to rounding, the second is a parabola.
+    alone = CovariateShiftRegressor(LinearRegression(), exponent="cv", random_state=0)
+    alone.fit(X, Y[:, 1], X_target, groups=np.arange(240) // 10)
+    for exponent, (loss, _) in model.exponent_losses_.items():
+        assert loss == pytest.approx(alone.exponent_losses_[exponent][0] / 2, rel=1e-9)

@@ -160,5 +160,6 @@ def test_warnings_point_at_the_line_that_fits(make, category):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         make().fit(X_SOURCE, X_TARGET if category is ConvergenceWarning else far)
+        make().fit_transform(X_SOURCE, X_TARGET if category is ConvergenceWarning else far)
     found = [warning for warning in caught if warning.category is category]
-    assert [warning.filename for warning in found] == [__file__]
+    assert [warning.filename for warning in found] == [__file__] * 2

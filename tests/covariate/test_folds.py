@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold, PredefinedSplit, StratifiedKFold
 from sklearn.naive_bayes import GaussianNB
 
 from shiftfix._crossfit import Fold
 from shiftfix.covariate import ClassifierWeighter
-from shiftfix.covariate._folds import folds_of_present_rows, folds_of_samples, stacked_groups
+from shiftfix.covariate._folds import folds_of_present_rows, new_folds_of_samples, own_folds, stacked_groups
+from shiftfix.covariate._samples import Samples
 from shiftfix.exceptions import ShiftDataError
 
 SAMPLES = np.random.default_rng(0).normal(0, 1, (80, 2)), np.random.default_rng(1).normal(0.3, 1, (60, 2))
@@ -28,8 +29,22 @@ def test_one_label_is_one_group_in_both_samples_and_rows_without_are_alone():
 
 
 def test_groups_of_another_length_are_refused():
-    with pytest.raises(ShiftDataError, match=r"groups_target has shape \(2,\), and X_target 3 rows"):
+    with pytest.raises(ShiftDataError, match=r"groups_target has shape \(2,\) for 3 rows of X_target"):
         stacked_groups([None, [1, 2]], [2, 3])
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "words"),
+    [
+        ([np.nan, 1.0], None, "groups_source contains NaN or None"),
+        ([None, "a"], None, "groups_source contains NaN or None"),
+        (np.array([1, "a"], object), None, "groups_source mixes text"),
+        ([1, 2], ["1", "2", "3"], "hold text and numbers"),
+    ],
+)
+def test_labels_of_groups_that_cannot_be_compared_are_refused(source, target, words):
+    with pytest.raises(ShiftDataError, match=words):
+        stacked_groups([source, target], [2, 3])
 
 
 def test_folds_of_all_rows_become_folds_of_those_that_count():
@@ -42,7 +57,8 @@ def test_folds_of_all_rows_become_folds_of_those_that_count():
 @pytest.mark.parametrize("cv", [4, GroupKFold(4)])
 def test_groups_stay_in_one_fold(cv):
     groups = stacked_groups([np.arange(80) // 4, np.arange(60) // 3], [80, 60])
-    folds = folds_of_samples(cv, SAMPLES, DOMAIN, rng(), groups=groups)
+    given = Samples(SAMPLES, [np.ones(80), np.ones(60)], None)
+    folds = new_folds_of_samples(4, SAMPLES, DOMAIN, rng(), groups) if cv == 4 else own_folds(cv, given, groups)
     assert len(folds) == 4
     for fold in folds:
         assert not np.intersect1d(groups[fold.training], groups[fold.held_out]).size
@@ -51,16 +67,24 @@ def test_groups_stay_in_one_fold(cv):
             assert np.mean(DOMAIN[fold.held_out] == 1) == pytest.approx(60 / 140, abs=0.1)
 
 
+def test_folds_of_groups_are_stratified_by_sample():
+    """Forty groups of two source rows and two of thirty target rows: each of two folds gets one of the two."""
+    groups = stacked_groups([np.arange(80) // 2, np.arange(60) // 30], [80, 60])
+    for seed in range(10):
+        for fold in new_folds_of_samples(2, SAMPLES, DOMAIN, np.random.default_rng(seed), groups):
+            assert (DOMAIN[fold.held_out] == 1).sum() == 30
+
+
 def test_fewer_groups_than_folds_are_refused():
     groups = stacked_groups([np.arange(80) % 2, np.arange(60) % 2], [80, 60])
     with pytest.raises(ShiftDataError, match="2 groups for 3 folds"):
-        folds_of_samples(3, SAMPLES, DOMAIN, rng(), groups=groups)
+        new_folds_of_samples(3, SAMPLES, DOMAIN, rng(), groups)
 
 
 def test_a_row_held_out_twice_is_refused():
     folds = [(np.arange(10), np.arange(10, 140)), (np.arange(100, 140), np.arange(20))]
     with pytest.raises(ShiftDataError, match="not exactly once"):
-        folds_of_samples(folds, SAMPLES, DOMAIN, rng())
+        own_folds(folds, Samples(SAMPLES, [np.ones(80), np.ones(60)], None), None)
 
 
 @SMALL_SAMPLES
@@ -70,6 +94,18 @@ def test_a_list_of_folds_is_what_its_splitter_is():
     by_splitter, by_list = (ClassifierWeighter(GaussianNB(), cv=cv).fit(*SAMPLES) for cv in (splitter, folds))
     assert np.array_equal(by_splitter.source_weights_, by_list.source_weights_)
     assert by_list.cross_fitted_
+
+
+@SMALL_SAMPLES
+def test_a_splitter_of_all_rows_serves_where_some_do_not_count():
+    counts = np.ones(80)
+    counts[[3, 50, 79]] = 0
+    splitter = PredefinedSplit(np.arange(140) % 3)
+    by_splitter, by_list = (
+        ClassifierWeighter(GaussianNB(), cv=cv).fit(*SAMPLES, sample_weight_source=counts)
+        for cv in (splitter, list(splitter.split()))
+    )
+    assert np.array_equal(by_splitter.source_weights_, by_list.source_weights_)
 
 
 @SMALL_SAMPLES

@@ -17,10 +17,9 @@ from torch import nn
 
 import shiftfix
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp import MLPClassifier, MLPRegressor, WeightedTrainer, _settings, huber
+from shiftfix.mlp import MLPClassifier, MLPRegressor, WeightedTrainer, _settings
 from shiftfix.mlp._network._initializers import CONSTANTS, RANDOM
 from shiftfix.mlp._network._module import ACTIVATIONS
-from shiftfix.mlp._saving._resume import setting_text
 from shiftfix.mlp._settings import Concern, Network, Penalties, Steps, Stopping, Training, check_fields, part_of
 from shiftfix.mlp._training._losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
 from shiftfix.mlp._training._optimizers import OPTIMIZERS
@@ -273,9 +272,3 @@ def test_docstrings_are_written_out():
         # What the compiler and ``inspect`` clean may differ in is white space.
         squeezed = lambda text: re.sub(r"\s+", " ", text.replace("\\", ""))  # noqa: E731
         assert squeezed(kind.__doc__) in squeezed(inspect.getsource(kind))
-
-
-def test_the_text_of_a_setting_does_not_tell_the_room_of_its_file():
-    """A checkpoint can be resumed after a file of ours has moved."""
-    assert setting_text(huber) == "shiftfix.mlp._losses.huber"
-    assert setting_text(nn.ReLU) == "torch.nn.modules.activation.ReLU"

@@ -37,18 +37,12 @@ def setting_text(value: Any) -> str:
     if not callable(value):
         return repr(value)
     if hasattr(value, "__qualname__"):
-        return f"{_file(value.__module__)}.{value.__qualname__}"
+        return f"{value.__module__}.{value.__qualname__}"
     is_module = isinstance(value, torch.nn.Module)
     parts = [f"{setting_text(type(part))} {_numbers(part)}" for part in (value.modules() if is_module else [value])]
     if is_module:
         parts += [f"{name} {tuple(p.shape)} {p.dtype} {p.requires_grad}" for name, p in value.named_parameters()]
     return "; ".join(parts)
-
-
-def _file(module: str) -> str:
-    """Name of a module, less the rooms of this folder: a file of ours may move between them."""
-    parts = module.split(".")
-    return ".".join([*parts[:2], parts[-1]]) if parts[:2] == __name__.split(".")[:2] else module
 
 
 def _numbers(value: Any) -> list[tuple[str, Any]]:
