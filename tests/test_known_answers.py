@@ -10,7 +10,7 @@ from tests.registry import COVARIATE_PROBLEMS, LABEL_PROBLEMS, ODDS_WEIGHTERS, P
 
 covariate = pytest.mark.parametrize("problem", COVARIATE_PROBLEMS.values(), ids=COVARIATE_PROBLEMS.keys())
 weighters = pytest.mark.parametrize("weighter", WEIGHTERS.values(), ids=WEIGHTERS.keys())
-label = pytest.mark.parametrize("problem", LABEL_PROBLEMS.values(), ids=LABEL_PROBLEMS.keys())
+label = pytest.mark.parametrize("problem", LABEL_PROBLEMS)
 # One seed is enough for a quick run.
 seeds = pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 priors = pytest.mark.parametrize("prior", PRIORS.values(), ids=PRIORS.keys())
@@ -22,17 +22,10 @@ def drawn(problem, seed):
 
 
 @functools.cache
-def fitted(weighter, problem, seed=0, **settings):
+def fitted(weighter, problem, seed, clip):
     """A fit that several tests look at and none changes."""
     sample = drawn(problem, seed)
-    return weighter(**settings).fit(sample.X_source, sample.X_target)
-
-
-@functools.cache
-def finished(weighter, problem, **settings):
-    """Weights of the source; of a cross-fitted weighter they are not those that ``transform`` gives."""
-    sample = drawn(problem, 0)
-    return weighter(**settings).fit_transform(sample.X_source, sample.X_target)
+    return weighter(clip=clip).fit(sample.X_source, sample.X_target)
 
 
 @covariate
@@ -44,7 +37,7 @@ def test_log_ratio_is_the_true_one(weighter, problem, seed):
     Of a right program over 200 seeds the slope was within .21 of 1, the correlation at least .983 and the level
     within .07; an inverted ratio has both negative, forgotten sizes shift the level by log 2 = .69 or more.
     """
-    found = fitted(weighter, problem, seed, clip=None)
+    found = fitted(weighter, problem, seed, None)
     problem = drawn(problem, seed)
     found = found.log_ratio(problem.X_source)
     truth = np.log(problem.source_weights)
@@ -59,7 +52,7 @@ def test_log_ratio_is_the_true_one(weighter, problem, seed):
 def test_weighted_source_moments_are_the_target_ones(weighter, problem):
     """Within .3 of the shift between the raw means, which an unweighted mean misses by all of it and
     inverted weights by twice that; over 200 seeds a right program missed by at most .24 of it."""
-    w, problem = finished(weighter, problem, clip=None), drawn(problem, 0)
+    w, problem = fitted(weighter, problem, 0, None).source_weights_, drawn(problem, 0)
     raw = problem.X_target.mean(axis=0) - problem.X_source.mean(axis=0)
     moved = problem.X_target.mean(axis=0) - np.average(problem.X_source, axis=0, weights=w)
     assert np.linalg.norm(moved) < 0.3 * np.linalg.norm(raw)
@@ -69,7 +62,7 @@ def test_weighted_source_moments_are_the_target_ones(weighter, problem):
 @weighters
 def test_effective_size_is_near_that_of_the_true_weights(weighter, problem):
     """Over 200 seeds a right program was within .18 of the one and .04 of the other."""
-    summary, problem = fitted(weighter, problem, clip=None).summary_, drawn(problem, 0)
+    summary, problem = fitted(weighter, problem, 0, None).summary_, drawn(problem, 0)
     truth = problem.source_weights.sum() ** 2 / (problem.source_weights**2).sum()
     assert summary.effective_size == pytest.approx(truth, rel=0.35)
     assert summary.raw_mean == pytest.approx(1, abs=0.2)
@@ -78,7 +71,7 @@ def test_effective_size_is_near_that_of_the_true_weights(weighter, problem):
 @covariate
 @pytest.mark.parametrize("weighter", ODDS_WEIGHTERS.values(), ids=ODDS_WEIGHTERS.keys())
 def test_swapping_the_samples_inverts_the_ratio(weighter, problem):
-    forth, problem = fitted(weighter, problem), drawn(problem, 0)
+    forth, problem = fitted(weighter, problem, 0, "sqrt"), drawn(problem, 0)
     forth = forth.log_ratio(problem.X_source)
     back = weighter().fit(problem.X_target, problem.X_source).log_ratio(problem.X_source)
     assert_allclose(forth, -back, atol=1e-3)
@@ -89,9 +82,23 @@ def test_swapping_the_samples_inverts_the_ratio(weighter, problem):
 @weighters
 def test_finished_weights_average_one(weighter, problem):
     for clip in ("sqrt", 3.0, None):
-        w = finished(weighter, problem, clip=clip)
+        w = fitted(weighter, problem, 0, clip).source_weights_
         assert w.mean() == pytest.approx(1, abs=1e-12)
         assert (w >= 0).all()
+
+
+@functools.cache
+def scored(problem, seed):
+    """Scores and labels of the source and of the target."""
+    source_prior, target_prior, n = LABEL_PROBLEMS[problem]
+    return overlapping_scores(2 * seed, source_prior, n), overlapping_scores(2 * seed + 1, target_prior, n)
+
+
+@functools.cache
+def estimated(prior, problem, seed):
+    """As ``fitted``."""
+    source, (target, _) = scored(problem, seed)
+    return prior().fit(*source, target)
 
 
 @label
@@ -99,10 +106,8 @@ def test_finished_weights_average_one(weighter, problem):
 @seeds
 def test_target_prior_is_the_true_one(prior, problem, seed):
     """Within 4.5 of its own standard errors; over 200 seeds the largest miss was 3.7 of them."""
-    source_prior, target_prior, n = problem
-    scores, y = overlapping_scores(2 * seed, source_prior, n)
-    target, _ = overlapping_scores(2 * seed + 1, target_prior, n)
-    fitted = prior().fit(scores, y, target)
+    _, target_prior, _ = LABEL_PROBLEMS[problem]
+    fitted, ((_, y), _) = estimated(prior, problem, seed), scored(problem, seed)
     error = np.sqrt(np.diag(fitted.prior_covariance_))
     assert (np.abs(fitted.target_prior_ - target_prior) <= 4.5 * error).all()
     assert error.max() < 0.05
@@ -117,12 +122,11 @@ def test_target_prior_is_the_true_one(prior, problem, seed):
 def test_adjusted_scores_average_the_target_prior(prior, problem):
     """Posteriors adjusted to q and averaged over the target give q: calibration in the large. The scores here are
     exact under equal source priors only, so other sources are left out."""
-    source_prior, target_prior, n = problem
+    source_prior, target_prior, _ = LABEL_PROBLEMS[problem]
     if np.ptp(source_prior) > 0:
         pytest.skip("the scores are posteriors under equal priors")
-    scores, y = overlapping_scores(0, source_prior, n)
-    target, _ = overlapping_scores(1, target_prior, n)
-    adjusted = prior().fit(scores, y, target).adjust_proba(target)
+    _, (target, _) = scored(problem, 0)
+    adjusted = estimated(prior, problem, 0).adjust_proba(target)
     assert_allclose(adjusted.sum(axis=1), 1)
     assert_allclose(adjusted.mean(axis=0), target_prior, atol=0.05)
 
@@ -130,12 +134,11 @@ def test_adjusted_scores_average_the_target_prior(prior, problem):
 @label
 @priors
 def test_source_and_target_exchanged_exchange_the_priors(prior, problem):
-    source_prior, target_prior, n = problem
+    source_prior, target_prior, _ = LABEL_PROBLEMS[problem]
     if min(target_prior) == 0:
         pytest.skip("a source needs rows of every class")
-    scores, y = overlapping_scores(0, source_prior, n)
-    target, y_target = overlapping_scores(1, target_prior, n)
-    forth = prior().fit(scores, y, target).target_prior_
-    back = prior().fit(target, y_target, scores).target_prior_
+    (scores, _), target = scored(problem, 0)
+    forth = estimated(prior, problem, 0).target_prior_
+    back = prior().fit(*target, scores).target_prior_
     assert_allclose(forth, target_prior, atol=0.1)
     assert_allclose(back, source_prior, atol=0.2)

@@ -96,8 +96,7 @@ def test_covariate_weights_follow_the_true_ones(tmp_path, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("correction", ["adjust", "retrain"])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("seed", "correction"), [(0, "adjust"), (1, "retrain")])
 def test_predicted_classes_move_towards_the_true_shares(tmp_path, correction, seed):
     """The share of "b" is 0.9; standard error of its estimate about 0.015, allowed 0.06."""
     source, target = label_problem(seed=seed)

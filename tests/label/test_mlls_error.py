@@ -34,8 +34,8 @@ def scores_under(seed, prior, training_prior, n_rows, power):
 @kinds
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorIdentificationWarning")
 def test_the_source_part_is_the_response_to_each_row(calibration, training_prior):
-    """A row that counts a hundredth more moves q by its influence / (100 n): their scatter within the classes is the
-    covariance. Second order leaves 1e-4; a forgotten term (the calibration's, the implied prior's, or what the one
+    """A row that counts a thousandth more moves q by its influence / (1000 n): their scatter within the classes is the
+    covariance. Second order leaves 1e-3; a forgotten term (the calibration's, the implied prior's, or what the one
     does to the other) leaves tenths."""
     another, n = training_prior is not None, 60
     times = 1000.0 if another else 1.0  # another prior must show beyond four standard errors
@@ -54,8 +54,8 @@ def test_the_source_part_is_the_response_to_each_row(calibration, training_prior
     response = []
     for row in range(n):
         step = np.zeros(n)
-        step[row] = 0.01 * times
-        response.append((fit(base + step).target_prior_ - fit(base - step).target_prior_) / (0.02 * times))
+        step[row] = 0.001 * times
+        response.append((fit(base + step).target_prior_ - middle.target_prior_) / (0.001 * times))
     expected = np.zeros((3, 3))
     for k in range(3):
         own = np.array(response)[y == k]

@@ -31,7 +31,7 @@ def blobs(rng, n=300, d=5, gap=2.0):
 def test_without_hidden_layers_the_regressor_is_weighted_least_squares(rng):
     X, w = rng.normal(size=(80, 3)), rng.exponential(size=80)
     y = X @ [1.0, -2.0, 0.5] + 3 + rng.normal(size=80)
-    model = MLPRegressor((), optimizer="adam", learning_rate=0.02, max_epochs=1500, **DETERMINISTIC)
+    model = MLPRegressor((), optimizer="adam", learning_rate=0.05, batch_size=None, max_epochs=500, **DETERMINISTIC)
     model.fit(X, y, sample_weight=w)
     exact = LinearRegression().fit(X, y, sample_weight=w)
     assert_allclose(model.predict(X), exact.predict(X), atol=1e-3)
@@ -41,7 +41,7 @@ def test_without_hidden_layers_the_regressor_is_weighted_least_squares(rng):
 def test_without_hidden_layers_the_classifier_is_weighted_logistic_regression(rng):
     X, y = blobs(rng)
     w = rng.exponential(size=300)
-    model = MLPClassifier((), learning_rate=0.05, batch_size=300, max_epochs=1500, **DETERMINISTIC)
+    model = MLPClassifier((), learning_rate=0.05, batch_size=300, max_epochs=600, **DETERMINISTIC)
     model.fit(X, y, sample_weight=w)
     exact = LogisticRegression(C=np.inf, tol=1e-10).fit(X, y, sample_weight=w)
     assert_allclose(model.predict_proba(X), exact.predict_proba(X), atol=2e-3)
@@ -370,7 +370,7 @@ def test_a_loss_with_its_settings_bound(rng):
     """An outlier pulls the mean by 1000 / 200 = 5; Huber's estimate with delta -> 0 is the median, at 0."""
     X, y = rng.normal(size=(200, 1)), rng.normal(size=200)
     y[0] = 1000.0
-    settings = {"learning_rate": 0.05, "batch_size": None, "max_epochs": 400, "standardize": False, **DETERMINISTIC}
+    settings = {"learning_rate": 0.1, "batch_size": None, "max_epochs": 200, "standardize": False, **DETERMINISTIC}
     fit = lambda loss: MLPRegressor((), loss=loss, **settings).fit(X, y).predict([[X.mean()]])[0]  # noqa: E731
     assert fit("squared_error") == pytest.approx(y.mean(), abs=0.05)
     assert fit(partial(huber, delta=0.01)) == pytest.approx(np.median(y), abs=0.2)

@@ -175,7 +175,7 @@ KILLED = """
 
     def fit(**settings):
         model = MLPClassifier(
-            (64, 64), batch_size=16, max_epochs=20, patience=20, schedule="cosine",
+            (64, 64), batch_size=16, max_epochs=12, patience=12, schedule="cosine",
             n_models=2, dropconnect=0.1, **settings
         )
         return model.fit(X, y, sample_weight=w)
@@ -191,8 +191,9 @@ KILLED = """
             fit(checkpoint=path, resume=True, random_state=5)
             os._exit(0)
         # Some epochs, and then at any moment of the next.
-        last, left, done = written(), chance.randint(1, 4), 0
+        last, left, done = written(), chance.randint(1, 3), 0
         while left and not done:
+            time.sleep(0.001)
             if written() != last:
                 last, left = written(), left - 1
             done, status = os.waitpid(child, os.WNOHANG)
@@ -217,7 +218,7 @@ KILLED = """
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_run_killed_at_any_moment_again_and_again_ends_as_if_it_had_not_been(path):
-    """SIGKILL after one to four epochs, until a run gets to its end; the last fit is not seeded."""
+    """SIGKILL after one to three epochs, until a run gets to its end; the last fit is not seeded."""
     root = Path(shiftfix.__file__).parents[1]
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     script = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(KILLED), str(path)]

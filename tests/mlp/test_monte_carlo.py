@@ -1,6 +1,7 @@
 """Monte-Carlo dropout: moments against closed forms, what is shared and what is drawn, and what stays untouched."""
 
 import copy
+import functools
 
 import numpy as np
 import pytest
@@ -53,14 +54,14 @@ def moments(module, x):
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"dropout": 0.5}, {"dropout": 0.2}, {"input_dropout": 0.3}])
 def test_mean_and_variance_of_a_linear_network(settings):
-    """20000 samples: 5 standard errors of the mean, and of the variance by the fourth moment of the samples."""
+    """5000 samples: 5 standard errors of the mean, and of the variance by the fourth moment of the samples."""
     module, x = network(**settings), rows()
     mean, variance = moments(module, x)
-    samples = monte_carlo_outputs(module, 20_000, generator())(x).numpy()
-    assert samples.shape == (20_000, 4, 2)
+    samples = monte_carlo_outputs(module, 5_000, generator())(x).numpy()
+    assert samples.shape == (5_000, 4, 2)
     centred = samples - mean
-    assert (np.abs(centred.mean(axis=0)) <= 5 * np.sqrt(variance / 20_000)).all()
-    error = np.sqrt(((centred**2 - variance) ** 2).mean(axis=0) / 20_000)
+    assert (np.abs(centred.mean(axis=0)) <= 5 * np.sqrt(variance / 5_000)).all()
+    error = np.sqrt(((centred**2 - variance) ** 2).mean(axis=0) / 5_000)
     assert (np.abs((centred**2).mean(axis=0) - variance) <= 5 * error).all()
 
 
@@ -69,11 +70,11 @@ def test_mean_and_variance_of_dropconnect():
     module, x = network(sizes=(), dropconnect=0.25), rows()
     x[3] = x[0]
     W, b = module[0].weight.detach().numpy(), module[0].bias.detach().numpy()
-    samples = monte_carlo_outputs(module, 20_000, generator())(x).numpy()
+    samples = monte_carlo_outputs(module, 5_000, generator())(x).numpy()
     mean, variance = x.numpy() @ W.T + b, 0.25 / 0.75 * x.numpy() ** 2 @ (W**2).T
     centred = samples - mean
-    assert (np.abs(centred.mean(axis=0)) <= 5 * np.sqrt(variance / 20_000)).all()
-    error = np.sqrt(((centred**2 - variance) ** 2).mean(axis=0) / 20_000)
+    assert (np.abs(centred.mean(axis=0)) <= 5 * np.sqrt(variance / 5_000)).all()
+    error = np.sqrt(((centred**2 - variance) ** 2).mean(axis=0) / 5_000)
     assert (np.abs((centred**2).mean(axis=0) - variance) <= 5 * error).all()
     assert_allclose(samples[:, 3], samples[:, 0], rtol=1e-12)
     assert len(np.unique(samples[:, 0, 0])) > 15  # 2^5 masks
@@ -150,7 +151,9 @@ def blobs(n=120):
     return X, X @ [1.0, -1.0, 0.5, 0.0] * 30 + 200 + rng.normal(size=n)
 
 
+@functools.cache
 def regressor(y_columns=None, **settings):
+    """A fit that several tests sample from and none changes."""
     X, y = blobs()
     if y_columns:
         y = np.column_stack([y * (j + 1) for j in range(y_columns)])
@@ -165,7 +168,9 @@ def regressor(y_columns=None, **settings):
     return MLPRegressor((12,), **settings).fit(X, y)
 
 
+@functools.cache
 def classifier(n_classes=3, **settings):
+    """As ``regressor``."""
     X, y = blobs()
     labels = np.digitize(y, np.quantile(y, np.arange(1, n_classes) / n_classes))
     settings = {"max_epochs": 15, "batch_size": 32, "learning_rate": 0.02, "random_state": 0, **settings}
@@ -182,13 +187,13 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_linear_regressor_is_sampled_about_its_prediction_in_units_of_y(kind):
-    """An identity activation makes the mean over masks the prediction: 5 standard errors of 4000 samples."""
+    """An identity activation makes the mean over masks the prediction: 5 standard errors of 1000 samples."""
     model = regressor(activation="identity", **KINDS[kind])
     X, _ = blobs()
-    samples = model.predict_mc(X[:6], 4000)
-    assert samples.shape == (4000, 6)
+    samples = model.predict_mc(X[:6], 1000)
+    assert samples.shape == (1000, 6)
     assert samples.dtype == np.float32
-    error = samples.std(axis=0) / np.sqrt(4000)
+    error = samples.std(axis=0) / np.sqrt(1000)
     assert (error > 0).all()
     assert (np.abs(samples.astype(np.float64).mean(axis=0) - model.predict(X[:6])) <= 5 * error).all()
 
@@ -231,7 +236,7 @@ def test_more_rows_than_fit_one_pass(monkeypatch):
 
 @pytest.mark.parametrize("make", [regressor, classifier])
 def test_one_random_state_one_answer(make):
-    model, (X, _) = make(), blobs()
+    model, (X, _) = copy.deepcopy(make()), blobs()
     sample = model.predict_mc if make is regressor else model.predict_proba_mc
     assert np.array_equal(sample(X, 3, 5), sample(X, 3, 5))
     assert not np.array_equal(sample(X, 3, 5), sample(X, 3, 6))
@@ -260,11 +265,11 @@ def test_sampling_leaves_the_estimator_as_it_was(kind, n_models):
 
 def test_probabilities_are_sampled_from_the_same_network():
     """With an identity activation the log odds are linear in the masks: their means are those of predict_proba within
-    5 standard errors of 4000 samples."""
+    5 standard errors of 1000 samples."""
     model, (X, _) = classifier(dropout=0.2, activation="identity", max_epochs=3), blobs()
-    samples = np.log(model.predict_proba_mc(X[:6], 4000).astype(np.float64))
+    samples = np.log(model.predict_proba_mc(X[:6], 1000).astype(np.float64))
     odds, exact = samples[..., 1:] - samples[..., :1], np.log(model.predict_proba(X[:6]))
-    error = odds.std(axis=0) / np.sqrt(4000)
+    error = odds.std(axis=0) / np.sqrt(1000)
     assert (error > 0).all()
     assert (np.abs(odds.mean(axis=0) - (exact[:, 1:] - exact[:, :1])) <= 5 * error).all()
 

@@ -17,7 +17,7 @@ from tests.statistical.coverage import METHODS, PRIORS, coverage
         pytest.param(METHODS["BBSE soft"], 150, 0.91, id="BBSE soft"),
         pytest.param(METHODS["BBSE hard"], 150, 0.91, id="BBSE hard"),
         pytest.param(METHODS["MLLS bcts, covariance"], 100, 0.89, id="MLLS, covariance"),
-        pytest.param(lambda seed: MLLS("bcts", n_bootstrap=60, random_state=seed), 20, 0.83, id="MLLS, bootstrap"),
+        pytest.param(lambda seed: MLLS("bcts", n_bootstrap=40, random_state=seed), 20, 0.83, id="MLLS, bootstrap"),
     ],
 )
 def test_intervals_hold_the_truth_as_often_as_they_say(make, n_problems, least):
