@@ -63,7 +63,7 @@ def fit_record(model: Corrected, y: ArrayLike, *, sample_weight: ArrayLike | Non
     Returns
     -------
     dict
-        "shift" ("covariate" or "label"), "verdict" and its "reasons", "corrected", "weights" (a dict of the numbers of
+        "shift" ("covariate" or "label"), "verdict", its "reasons" and "action", "corrected", "weights" (a dict of the numbers of
         a WeightSummary) and "priors" (of label shift a list of dicts by class; else None). Values are what JSON has;
         None stands for a number that is not finite.
     """
@@ -77,6 +77,7 @@ def fit_record(model: Corrected, y: ArrayLike, *, sample_weight: ArrayLike | Non
         "shift": shift,
         "verdict": verdict.level,
         "reasons": list(verdict.reasons),
+        "action": verdict.action,
         "corrected": model.corrected_,
         "weights": weight_record(summary),
         "priors": priors,

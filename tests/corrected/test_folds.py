@@ -144,6 +144,14 @@ def test_groups_are_one_per_row_and_enough(rng):
             model.fit(X, y, X_target, groups=one_group)
 
 
+def test_there_are_at_most_as_many_folds_as_the_rarest_class_has_rows(rng):
+    X, y, X_target = samples(rng)
+    kept = np.append(np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:3])
+    Recorder.seen = []
+    LabelShiftClassifier(Recorder(), cv=5, random_state=0).fit(X[kept], y[kept], X_target)
+    assert len(Recorder.seen) == 3 + 1
+
+
 def test_groups_reach_a_cross_fitted_weighter(rng):
     """Every source row eight times: with groups, the copies have one weight."""
     X, y, X_target = samples(rng, 60)

@@ -38,7 +38,7 @@ def test_covariate_shift(rng):
     counts = rng.integers(1, 4, 500).astype(float)
     model = CovariateShiftClassifier(LogisticRegression()).fit(X, y, X[:300] + 0.3, sample_weight=counts)
     record = fit_record(model, y, sample_weight=counts)
-    assert list(record) == ["shift", "verdict", "reasons", "corrected", "weights", "priors"]
+    assert list(record) == ["shift", "verdict", "reasons", "action", "corrected", "weights", "priors"]
     assert [record["shift"], record["corrected"], record["priors"]] == ["covariate", True, None]
     assert [record["verdict"], tuple(record["reasons"])] == [model.summary_.verdict, model.summary_.reasons]
     assert type(record["verdict"]) is str
