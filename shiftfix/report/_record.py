@@ -63,9 +63,9 @@ def fit_record(model: Corrected, y: ArrayLike, *, sample_weight: ArrayLike | Non
     Returns
     -------
     dict
-        "shift" ("covariate" or "label"), "verdict", its "reasons" and "action", "corrected", "weights" (a dict of the numbers of
-        a WeightSummary) and "priors" (of label shift a list of dicts by class; else None). Values are what JSON has;
-        None stands for a number that is not finite.
+        "shift" ("covariate" or "label"), "verdict", its "reasons" and "action", "corrected", "weights" (a dict of the
+        numbers of a WeightSummary) and "priors" (of label shift a list of dicts by class; else None). Values are what
+        JSON has; None stands for a number that is not finite.
     """
     if isinstance(model, LabelShiftClassifier):
         summary = summarize_weights(source_weights(model, y), sample_weight=sample_weight)
