@@ -54,9 +54,6 @@ class Verdict(str):
     def __reduce__(self) -> tuple[Any, ...]:  # for copies and pickles of every protocol
         return type(self), (str(self), self.reasons, self.action)
 
-    def __repr__(self) -> str:
-        return f"Verdict({str(self)!r}, {self.reasons!r}, {self.action!r})"
-
     def __str__(self) -> str:
         return str.__str__(self)
 
