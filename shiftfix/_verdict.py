@@ -54,9 +54,6 @@ class Verdict(str):
     def __reduce__(self) -> tuple[Any, ...]:  # for copies and pickles of every protocol
         return type(self), (str(self), self.reasons, self.action)
 
-    def __str__(self) -> str:
-        return str.__str__(self)
-
 
 def judge(abstain: Iterable[str], caution: Iterable[str], action: str = "") -> Verdict:
     """Verdict of the gravest findings: "abstain" when any speak against a correction, "caution" when any ask for care.
