@@ -239,8 +239,11 @@ def test_a_learned_attribute_has_one_writer():
 
 def described(doc, section):
     """Names under a heading of a numpydoc docstring, with what follows their colon."""
-    lines = re.search(rf"    {section}\n    -+\n(.*?)(?:\n\n|\Z)", doc, re.DOTALL)[1].split("\n")
-    entries = [line.strip() for line in lines if re.match(r"    \S", line)]
+    # Cleaned, as Python 3.13 does by itself.
+    lines = re.search(rf"^{section}\n-+\n(.*?)(?:\n\n|\Z)", inspect.cleandoc(doc), re.DOTALL | re.MULTILINE)[1].split(
+        "\n"
+    )
+    entries = [line.strip() for line in lines if re.match(r"\S", line)]
     return {
         name: kind for names, _, kind in (entry.partition(" : ") for entry in entries) for name in names.split(", ")
     }
