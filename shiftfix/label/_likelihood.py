@@ -94,6 +94,13 @@ class Likelihood:
         own = z[np.arange(len(z)), class_index] - self.centre[class_index]
         self.own_scores = class_totals(class_index, share * own, n_classes)
         self.P = np.empty_like(z)
+        self.blocks = row_blocks(*z.shape, least=LEAST_BLOCK_ROWS)
+        # Taken off once where that makes no second table of many blocks: products with the Hessian are many.
+        self.only_block = z - self.centre if len(self.blocks) == 1 else None
+
+    def centred(self, rows: slice) -> NDArray[np.float64]:
+        """Log scores of a block of rows less their centre; not to be changed."""
+        return self.z[rows] - self.centre if self.only_block is None else self.only_block
 
     def split(self, point: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Scale and centred bias, each of shape (n_classes,), from a vector of parameters."""
@@ -114,8 +121,8 @@ class Likelihood:
         scale_curvature: Any = 0.0
         bias_curvature: Any = 0.0
         shared = 0.0
-        for rows in row_blocks(*self.z.shape, least=LEAST_BLOCK_ROWS):
-            z, share = self.z[rows] - self.centre, self.share[rows]
+        for rows in self.blocks:
+            z, share = self.centred(rows), self.share[rows]
             P, normalizer = softmax_block(z, scale, bias)
             self.P[rows] = P
             value += share @ normalizer
@@ -134,13 +141,14 @@ class Likelihood:
 
     def hessian_product(self, direction: NDArray[np.float64]) -> NDArray[np.float64]:
         """Hessian at the last point evaluated, times a direction."""
-        scale, bias = self.split(direction)
+        scale, bias = direction[: self.n_scales], direction[self.n_scales :]
         scales: Any = 0.0
         biases: Any = 0.0
-        for rows in row_blocks(*self.z.shape, least=LEAST_BLOCK_ROWS):
-            z, P = self.z[rows] - self.centre, self.P[rows]
+        for rows in self.blocks:
+            z, P = self.centred(rows), self.P[rows]
             change = z * scale
-            change += bias
+            if self.has_bias:
+                change += bias
             change -= np.einsum("ij,ij->i", P, change)[:, np.newaxis]
             change *= P
             biases = biases + self.share[rows] @ change
