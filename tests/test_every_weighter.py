@@ -138,6 +138,7 @@ def test_classifier_weights_average_one_whatever_the_sizes_and_the_clip_acts_on_
     assert np.mean(w >= 2) == pytest.approx(np.mean(shift.source_weights >= 2), abs=0.06)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.UncalibratedRatioWarning")
 @given(samples=two_samples(), scale=st.floats(1e-2, 1e2), offset=st.floats(-100, 100))

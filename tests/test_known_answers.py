@@ -68,6 +68,7 @@ def test_effective_size_is_near_that_of_the_true_weights(weighter, problem):
     assert summary.raw_mean == pytest.approx(1, abs=0.2)
 
 
+@pytest.mark.slow
 @covariate
 @pytest.mark.parametrize("weighter", ODDS_WEIGHTERS.values(), ids=ODDS_WEIGHTERS.keys())
 def test_swapping_the_samples_inverts_the_ratio(weighter, problem):

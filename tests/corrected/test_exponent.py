@@ -33,6 +33,7 @@ def test_target_losses_of_a_line_through_a_parabola(rng):
         assert abs(loss - truth) < 5 * error
 
 
+@pytest.mark.slow
 def test_a_right_model_is_rarely_weighted_fully(rng):
     """y = x + e: the model is right and weights only add variance (factors 1, 1.64, 3.40 without an intercept).
     Of 40 times 30 runs a right program chose 0 in 64%, .5 in 18% and 1 in 19%; 0 at least 15 times, 1 at most 11."""

@@ -93,6 +93,7 @@ def test_of_a_row_judged_twice_the_mean_loss_counts_and_one_never_judged_does_no
         assert_allclose(found, [mean, error], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_repeated_folds_serve_both(rng):
     X, y, X_target = samples(rng)
     once, twice = (

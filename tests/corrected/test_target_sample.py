@@ -40,6 +40,7 @@ def test_bare_target_of_the_same_length_would_be_cut(rng):
     assert SeesTarget.seen == [60] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("meta", [CovariateShiftClassifier, LabelShiftClassifier])
 def test_grid_search_runs_with_a_target_as_long_as_the_source(rng, meta):
     X = rng.normal(size=(300, 2))

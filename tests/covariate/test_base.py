@@ -75,6 +75,7 @@ def repeated_rows(counts, **samples):
     }
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @pytest.mark.parametrize("side", ["source", "target"])
 @pytest.mark.parametrize("name", WEIGHTERS | KERNEL_WEIGHTERS)

@@ -111,6 +111,7 @@ def test_objective_equals_that_of_a_general_solver(bound, slack, ridge):
     assert abs(shares @ beta - 1) <= slack + 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache_bytes", [2**28, 4 * 700 * 700, 0])
 def test_the_conditions_hold_in_double_precision_however_kernels_are_stored(cache_bytes, rng):
     rows, target = rng.normal(size=(600, 4)), rng.normal(0.4, 1, (500, 4))
@@ -184,6 +185,7 @@ def test_repeat_counts_equal_repeated_rows(data):
     assert_allclose(by_counts.transform(X_source), repeated.transform(X_source), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @settings(max_examples=20)
 @given(samples=two_samples(), seed=st.integers(0, 99), scale=st.floats(1e-3, 1e3), offset=st.floats(-100, 100))

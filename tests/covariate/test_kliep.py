@@ -144,6 +144,7 @@ def test_swapping_the_samples_inverts_the_correlation(name):
     assert np.corrcoef(np.log(problem.source_weights), back)[0, 1] < -0.4
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @settings(max_examples=20)
 @given(data=st.data())

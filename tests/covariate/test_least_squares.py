@@ -160,6 +160,7 @@ def test_alpha_zero_is_ulsif(rng):
     assert_allclose(relative.relative_ratio(source), np.exp(relative.log_ratio(source)), atol=1 / 300)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @pytest.mark.parametrize("alpha", [0.1, 0.5, 0.9])
 def test_relative_ratio_is_bounded_and_averages_one_over_the_mixture(alpha, rng):
@@ -174,6 +175,7 @@ def test_relative_ratio_is_bounded_and_averages_one_over_the_mixture(alpha, rng)
     assert np.sqrt(np.mean((r_source - truth) ** 2)) < 0.25
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("seed", range(3))
 def test_two_gaussians(weighter, seed):
@@ -247,6 +249,7 @@ def test_repeat_counts_equal_repeated_rows(weighter, data):
     assert_allclose(by_counts.transform(X_source), repeated.transform(X_source), rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @BOTH
 @settings(max_examples=20)
@@ -259,6 +262,7 @@ def test_row_order_does_not_matter(weighter, samples, seed):
     assert_allclose(shuffled.transform(X_source), plain.transform(X_source), rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @BOTH
 @settings(max_examples=20)

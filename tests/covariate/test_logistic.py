@@ -283,6 +283,7 @@ def test_products_see_a_correlation_that_squares_do_not():
     assert np.corrcoef(squares.log_ratio(X_source), truth)[0, 1] < 0.8
 
 
+@pytest.mark.slow
 def test_auto_keeps_linear_log_odds_where_nothing_else_helps():
     chosen = [
         LogisticWeighter(features="auto").fit(rng.normal(size=(3000, 6)), rng.normal(0.3, 1, (3000, 6))).features_
@@ -347,6 +348,7 @@ def test_choices_depend_neither_on_row_order_nor_on_units_nor_on_the_direction(s
     assert_allclose(back.log_ratio(X_source), -one.log_ratio(X_source), atol=1e-4)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @given(samples=two_samples())
 def test_sparse_rows_are_those_of_the_array(samples):

@@ -156,6 +156,7 @@ def gaussian_scores(rng, prior, n):
     return density / density.sum(axis=1, keepdims=True), y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["soft", "hard"])
 def test_intervals_cover_and_the_error_is_the_promised_one(kind):
     """400 repetitions, n_s = 600, n_t = 300: coverage of 95% intervals has standard error 1.1%, so .91 to .985
@@ -177,6 +178,7 @@ def test_intervals_cover_and_the_error_is_the_promised_one(kind):
     assert (np.mean(covered, axis=0) < 0.985).all()
 
 
+@pytest.mark.slow
 def test_soft_is_more_precise_than_hard():
     """200 repetitions: root mean squared errors differ by a quarter (.045 against .057 in the literature's setting)."""
     rng, truth, errors = np.random.default_rng(1), np.array([0.2, 0.3, 0.5]), {"soft": [], "hard": []}
@@ -242,6 +244,7 @@ def test_a_handful_of_target_rows_tells_nothing(kind, n_target, says, rng):
     assert np.diff(prior.interval()[1])[0] > (0.3 if n_target < 10 else 0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.01, 0.03])
 @pytest.mark.parametrize("kind", ["soft", "hard"])
 def test_intervals_cover_rare_classes(kind, share):
@@ -364,6 +367,7 @@ class TestFromCounts:
             BBSE("hard").fit_confusion([[3, 6], [2, 4]], [2, 2], classes=["a", "b"])
 
 
+@pytest.mark.slow
 def test_calibrated_soft_scores_are_more_precise(rng):
     """Sharpened scores are far from posteriors; 60 problems, and the squared error falls by a tenth or more."""
     truth, errors = np.array([0.2, 0.3, 0.5]), {"none": [], "temperature": []}

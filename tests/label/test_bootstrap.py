@@ -46,6 +46,7 @@ def test_each_draw_is_a_fit_of_the_resampled_rows(make, settings):
     assert np.std(found, axis=0).min() > 0.005
 
 
+@pytest.mark.slow
 def test_counts_and_repeated_rows_have_the_same_distribution(samples):
     """150 draws each: means agree within 4 of their errors, deviations (each off by 6%) within 30%."""
     scores, y, target = samples

@@ -199,6 +199,7 @@ def test_held_out_losses_are_those_of_folds_written_out():
         assert losses[kind] == pytest.approx(total / len(y), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("expected", "sharpness", "bias", "n_rows"),
     [("none", 1, 0, 400), ("temperature", 3, 0, 400), ("bcts", 3, 1, 1000), ("temperature", 3, 0.2, 60)],
@@ -211,6 +212,7 @@ def test_auto_takes_what_the_labels_support(expected, sharpness, bias, n_rows):
     assert chosen.count(expected) == max(chosen.count(kind) for kind in CALIBRATIONS)
 
 
+@pytest.mark.slow
 def test_auto_leaves_out_biases_that_clearly_cost():
     """Right scores and exactly three labels of each of 20 classes, frequencies that any bias can only miss: in none of
     10 samples."""

@@ -119,6 +119,7 @@ class TestPrior:
             assert found.prior.min() >= 0
             assert found.prior.sum() == pytest.approx(1)
 
+    @pytest.mark.slow
     def test_covariance_matches_the_spread_and_beats_the_confusion_matrix(self):
         """200 repetitions: a standard deviation is off by 5%. Error 0.037 against 0.060 for n = 500."""
         found, promised, plain = [], [], []

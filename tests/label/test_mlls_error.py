@@ -142,6 +142,7 @@ class TestCovariance:
         expected = inverse @ (np.diag(mu) - np.outer(mu, mu)) @ inverse.T / 1000
         assert_allclose(likelihood_covariance(binned(THREE, p), p, q, 1000 * mu), expected, rtol=1e-9, atol=1e-15)
 
+    @pytest.mark.slow
     def test_is_the_spread_of_estimates(self):
         """Unit Gaussians two apart, exact posteriors, 300 repetitions: the spread has a relative error of 4%, so 15%
         is allowed. Forgetting the simplex (the plain inverse) gives about 1.5 times as much."""

@@ -210,6 +210,7 @@ def test_a_score_prior_with_a_zero_is_refused():
         mlls_prior(np.full((2, 2), 0.5), np.array([1.0, 0.0]))
 
 
+@pytest.mark.slow
 def test_float32_scores_give_the_same_and_are_not_copied(rng):
     """80 MB of scores; the blocks take 8 MB each in float32 and 1 MB in float64. A copy in float64 is 160 MB."""
     scores = rng.dirichlet(np.full(200, 0.1), 5000)

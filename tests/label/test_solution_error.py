@@ -142,6 +142,7 @@ def test_confusion_matrices_against_the_dense_definition(problem):
     assert_allclose(conditional, joint / joint.sum(axis=0), atol=1e-14)
 
 
+@pytest.mark.slow
 def test_many_rows_in_float32_take_little_memory(rng):
     """60 MB of scores in 200 classes; a float64 copy is 120 MB, a dense one-hot truth or a copy in float32 60 MB. The
     blocks take a few times 8 to 16 MB."""

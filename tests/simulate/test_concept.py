@@ -10,6 +10,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate import concept_shift, rotated_accuracy
 
 
+@pytest.mark.slow
 @given(noise=st.floats(0.05, 5))
 def test_accuracy_at_home_against_numerical_integration(noise):
     """E max(p, 1 - p) with p = Phi(z / noise); quad misses by less than 1e-8."""

@@ -79,6 +79,7 @@ def test_the_largest_source_with_a_prior_takes_all_there_is():
     assert np.bincount(p.y_source).tolist() == [40, 40]
 
 
+@pytest.mark.slow
 @given(
     counts=st.lists(st.integers(0, 25), min_size=2, max_size=4),
     n_source=st.none() | st.integers(1, 20),
@@ -130,6 +131,7 @@ def test_priors():
     assert_allclose(knock_out_prior(3, 1, 0.0), 1 / 3)
 
 
+@pytest.mark.slow
 def test_dirichlet_moments():
     """alpha = 0.5, 3 classes, 20000 draws: mean 1/3, variance (2/9) / 2.5 = 0.0889. Largest misses in 100
     runs 0.008 and 0.002; allowed 0.011 and 0.004. alpha + 1 in its place gives the variance 0.040."""

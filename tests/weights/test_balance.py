@@ -61,6 +61,7 @@ def test_true_weights_balance_to_within_the_standard_errors():
     assert not table.out_of_balance.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["target", "pooled"])
 def test_standard_errors_are_the_spread_over_samples(scale):
     """N(0, 1) to N(.5, .5^2) with known weights: 600 samples; the standard deviation of (after - mean) / s.e. is 1 to

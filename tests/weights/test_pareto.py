@@ -154,6 +154,7 @@ def test_quantiles_of_an_exact_tail_are_left_where_they_are():
     assert_allclose(np.sort(smooth_weights(w))[:-5], np.sort(w)[:-5], rtol=0.02)
 
 
+@pytest.mark.slow
 def test_smoothing_lessens_the_error_of_a_weighted_mean():
     """N(0, 1) to N(2, 1), n = 5000, mean of (x + 1)^2 / 2 (METHODS 1.2); Exp(1) to Exp(.4), n = 1000, mean of x.
     Relative root mean squared error over the seeds 0 to 2999: raw .131 and .272, smoothed .095 and .157, ratios .72 and
