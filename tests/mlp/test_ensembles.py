@@ -116,6 +116,7 @@ def test_each_member_has_its_own_best_epoch():
         assert losses[best - 1, k] == losses[: best + 2, k].min()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_classes", "settings"),
     [

@@ -28,6 +28,7 @@ def filled(initializer, seed=0):
     return weight.numpy().ravel().astype(float)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RANDOM)
 def test_weights_follow_their_law(name):
     """150,000 draws against the distribution function: a spread wrong by 1% is rejected, a wrong law at once."""

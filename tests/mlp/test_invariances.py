@@ -107,6 +107,7 @@ class TestIntegerWeightsEqualRepeatedRows:
     def test_class_weights(self, class_weight, batch_norm):
         assert_counts_equal_copies(MLPClassifier, class_weight=class_weight, batch_norm=batch_norm, optimizer="sgd")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "penalty",
         [
@@ -174,6 +175,7 @@ def scaled_fit(estimator, changes, scale):
     return answer(model.fit(X, target, scale * w), X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -396,6 +396,7 @@ def test_calls_on_the_same_rows_are_the_epochs_of_a_fit(model, weighted, data):
     assert_same_model(found, expected, X, but=SCALE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("between", ["pickle", "copy", "file"])
 @pytest.mark.parametrize("model", CALLS)
 def test_what_lies_between_two_calls_leaves_no_trace(model, between, data, path):
@@ -495,6 +496,7 @@ def test_an_optimiser_that_changes_between_calls_is_an_error(setting, data):
     assert same(learned(model), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [classifier, regressor, partial(classifier, n_models=3, batch_norm=True)])
 def test_a_call_that_fails_leaves_the_estimator_as_it_was(make, data):
     X, y, w = data

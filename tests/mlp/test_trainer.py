@@ -100,7 +100,7 @@ def test_a_linear_module_is_weighted_least_squares(rng):
     exact = np.sum(w * x * y) / np.sum(w * x * x)
     module = built(partial(nn.Linear, 1, 1, bias=False)).double()
     for loss in ("squared_error", lambda z, y: (z - y[:, None]).square().sum(dim=1)):
-        model = WeightedTrainer(module, loss, optimizer="sgd", **FULL_BATCH | {"max_epochs": 400})
+        model = WeightedTrainer(module, loss, optimizer="sgd", **FULL_BATCH | {"learning_rate": 0.2, "max_epochs": 100})
         model.fit(x[:, None], y, sample_weight=w)
         assert model.predict([[1.0]]).item() == pytest.approx(exact, abs=1e-8)
 
