@@ -84,6 +84,7 @@ class TestWeightEffect:
             model = MLPClassifier((16,), learning_rate=1e-9, max_epochs=2, **PLAIN, **more).fit(X, y, w)
             assert_allclose(model.history_["weight_effect"], 1, atol=1e-5)
 
+    @pytest.mark.slow
     @inactive
     @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.4])
     @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])

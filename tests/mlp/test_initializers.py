@@ -105,6 +105,7 @@ def test_weights_of_zero_get_no_gradient(rows):
     assert (first_layer(model) == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("initializer", [*RANDOM, lambda weight, generator: weight.normal_(generator=generator)])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_start_trains_under_every_activation(initializer, activation, rows):

@@ -205,6 +205,7 @@ def test_rows_of_weight_zero_leave_no_trace(estimator, changes):
     assert history == without.history_
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constant", [1.0, 0.1, 3e7])
 @pytest.mark.parametrize("changes", [{}, {"weighting": "resample"}, {"clip": "sqrt", "exponent": 0.5}], ids=str)
 def test_equal_weights_are_no_weights(changes, constant):

@@ -383,6 +383,7 @@ def part(model, X, y, w=None):
     return model.partial_fit(X, y, **{"classes": [0, 1]} if first else {}, sample_weight=w)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.InactiveWeightsWarning")
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("model", CALLS)
@@ -676,6 +677,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("kind", ["classifier", "regressor", "trainer"])
 def test_a_fit_that_fails_leaves_the_old_model_or_none(kind, failure, rng, data, tmp_path):

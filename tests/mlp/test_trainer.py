@@ -52,6 +52,7 @@ NETS = {"plain": (plain, rows), "conv": (conv, images)}
 FULL_BATCH = {"batch_size": None, "early_stopping": False, "learning_rate": 0.05, "max_epochs": 20, "random_state": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.InactiveWeightsWarning")
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("kind", NETS)
@@ -72,6 +73,7 @@ def test_integer_weights_are_repeated_rows(kind, optimizer, seed):
     assert np.abs(weighted - model.fit(X, y).predict(X)).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NETS)
 @pytest.mark.parametrize("scale", [1e-300, 1e-3, 7.0, 1e300])
 def test_only_ratios_of_weights_matter(kind, scale, rng):
