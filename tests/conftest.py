@@ -1,17 +1,15 @@
 """Shared fixtures: one thread per worker, where the real data lie, and which tests are slow."""
 
+import gc
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import settings
 
-from shiftfix import datasets
-from shiftfix.exceptions import DatasetNotFoundError
+# torch and the package take seconds to import: later, so that the process which hands out the tests of -n does without.
 
-torch.set_num_threads(1)
 settings.register_profile("shiftfix", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("shiftfix")
 
@@ -26,12 +24,23 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
+def pytest_collection_finish():
+    """What the imports and the collection made is there to stay: the garbage collector need not look at it again."""
+    import torch
+
+    torch.set_num_threads(1)
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def load_real():
     """Load a data set that is not bundled; the test is skipped with a reason when its files are absent.
 
     $SHIFTFIX_DATA wins; otherwise ../shared/data beside the project is looked at.
     """
+    from shiftfix import datasets
+    from shiftfix.exceptions import DatasetNotFoundError
 
     def load(name, **options):
         home = None if os.environ.get("SHIFTFIX_DATA") else SHARED_DATA
@@ -54,6 +63,8 @@ def global_generators_untouched(request):
     if "sklearn_checks" in request.node.nodeid:  # scikit-learn's checks seed numpy's themselves
         yield
         return
+    import torch
+
     before_numpy, before_torch = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
     yield
     assert np.array_equal(np.random.get_state()[1], before_numpy)  # noqa: NPY002

@@ -7,8 +7,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -31,7 +29,7 @@ def blobs(rng, n=300, d=5, gap=2.0):
 def test_without_hidden_layers_the_regressor_is_weighted_least_squares(rng):
     X, w = rng.normal(size=(80, 3)), rng.exponential(size=80)
     y = X @ [1.0, -2.0, 0.5] + 3 + rng.normal(size=80)
-    model = MLPRegressor((), optimizer="adam", learning_rate=0.05, batch_size=None, max_epochs=500, **DETERMINISTIC)
+    model = MLPRegressor((), optimizer="adam", learning_rate=0.1, batch_size=None, max_epochs=200, **DETERMINISTIC)
     model.fit(X, y, sample_weight=w)
     exact = LinearRegression().fit(X, y, sample_weight=w)
     assert_allclose(model.predict(X), exact.predict(X), atol=1e-3)
@@ -41,63 +39,10 @@ def test_without_hidden_layers_the_regressor_is_weighted_least_squares(rng):
 def test_without_hidden_layers_the_classifier_is_weighted_logistic_regression(rng):
     X, y = blobs(rng)
     w = rng.exponential(size=300)
-    model = MLPClassifier((), learning_rate=0.05, batch_size=300, max_epochs=600, **DETERMINISTIC)
+    model = MLPClassifier((), learning_rate=0.1, batch_size=300, max_epochs=200, **DETERMINISTIC)
     model.fit(X, y, sample_weight=w)
     exact = LogisticRegression(C=np.inf, tol=1e-10).fit(X, y, sample_weight=w)
     assert_allclose(model.predict_proba(X), exact.predict_proba(X), atol=2e-3)
-
-
-@pytest.mark.slow
-@settings(max_examples=8)
-@given(seed=st.integers(0, 99))
-def test_integer_weights_equal_repeated_rows(seed):
-    """Full batch, no dropout; float32 rounding over 30 epochs moves a probability by less than 1e-5."""
-    rng = np.random.default_rng(seed)
-    X, y = blobs(rng, 40)
-    counts = rng.integers(0, 4, 40)
-    counts[:2], y[:2] = 1, [0, 1]
-    model = MLPClassifier((16,), batch_size=1000, max_epochs=30, **DETERMINISTIC)
-    weighted = model.fit(X, y, sample_weight=counts).predict_proba(X)
-    repeated = model.fit(np.repeat(X, counts, axis=0), np.repeat(y, counts)).predict_proba(X)
-    assert_allclose(weighted, repeated, atol=1e-5)
-    target = X[:, 1] ** 2
-    regressor = MLPRegressor((16,), batch_size=1000, max_epochs=30, **DETERMINISTIC)
-    weighted = regressor.fit(X, target, sample_weight=counts).predict(X)
-    repeated = regressor.fit(np.repeat(X, counts, axis=0), np.repeat(target, counts)).predict(X)
-    assert_allclose(weighted, repeated, atol=1e-4)
-
-
-@settings(max_examples=8)
-@given(scale=st.floats(1e-6, 1e6))
-def test_only_ratios_of_weights_matter(scale):
-    rng = np.random.default_rng(0)
-    X, y = blobs(rng, 120)
-    w = rng.exponential(size=120)
-    model = MLPClassifier((16,), max_epochs=15, random_state=0)
-    assert_allclose(
-        model.fit(X, y, sample_weight=w * scale).predict_proba(X),
-        model.fit(X, y, sample_weight=w).predict_proba(X),
-        atol=1e-4,
-    )
-
-
-def test_equal_weights_are_no_weights_but_for_early_stopping(rng):
-    X, y = blobs(rng)
-    model = MLPClassifier((16,), max_epochs=5, early_stopping=False, random_state=0)
-    assert_allclose(
-        model.fit(X, y, sample_weight=np.full(300, 7.0)).predict_proba(X),
-        model.fit(X, y).predict_proba(X),
-        atol=1e-6,
-    )
-
-
-def test_rows_of_weight_zero_leave_no_trace(rng):
-    X, y = blobs(rng, 100)
-    far, labels = np.vstack([X, np.full((5, 5), 1e6)]), np.append(y, np.zeros(5, int))
-    model = MLPClassifier((16,), max_epochs=10, random_state=0)
-    w = rng.exponential(size=100)
-    with_zeros = model.fit(far, labels, sample_weight=np.append(w, np.zeros(5))).predict_proba(X)
-    assert_allclose(with_zeros, model.fit(X, y, sample_weight=w).predict_proba(X), atol=1e-7)
 
 
 @pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
@@ -123,7 +68,10 @@ def test_learns_a_curve_that_no_line_can(rng):
     """y = x^2 with noise .1: R^2 of the truth is .99; a straight line has 0."""
     X = rng.uniform(-2, 2, (500, 1))
     y = X[:, 0] ** 2 + 0.1 * rng.normal(size=500)
-    assert MLPRegressor((64, 64), batch_size=32, random_state=0).fit(X, y).score(X, y) > 0.97
+    assert (
+        MLPRegressor((64, 64), learning_rate=0.01, batch_size=32, max_epochs=30, random_state=0).fit(X, y).score(X, y)
+        > 0.97
+    )
 
 
 def test_units_of_y_and_x_do_not_matter(rng):
@@ -211,11 +159,10 @@ def test_progress_shows_a_bar(rng, capfd):
     assert "2/2" in capfd.readouterr().err
 
 
-@pytest.mark.slow
 def test_interpolating_with_weights_warns(rng):
     X, y = blobs(rng, 60, 60, gap=0.5)
     w = np.where(y == 1, 10.0, 1.0)
-    model = MLPClassifier((64,), max_epochs=300, **DETERMINISTIC)
+    model = MLPClassifier((64,), learning_rate=0.01, max_epochs=50, **DETERMINISTIC)
     with pytest.warns(InactiveWeightsWarning, match="hardly act"):
         model.fit(X, y, sample_weight=w)
     with warnings.catch_warnings():
@@ -370,7 +317,7 @@ def test_a_loss_with_its_settings_bound(rng):
     """An outlier pulls the mean by 1000 / 200 = 5; Huber's estimate with delta -> 0 is the median, at 0."""
     X, y = rng.normal(size=(200, 1)), rng.normal(size=200)
     y[0] = 1000.0
-    settings = {"learning_rate": 0.1, "batch_size": None, "max_epochs": 200, "standardize": False, **DETERMINISTIC}
+    settings = {"learning_rate": 0.1, "batch_size": None, "max_epochs": 120, "standardize": False, **DETERMINISTIC}
     fit = lambda loss: MLPRegressor((), loss=loss, **settings).fit(X, y).predict([[X.mean()]])[0]  # noqa: E731
     assert fit("squared_error") == pytest.approx(y.mean(), abs=0.05)
     assert fit(partial(huber, delta=0.01)) == pytest.approx(np.median(y), abs=0.2)

@@ -51,6 +51,8 @@ BENDS = {
     "polynomial_tail": 1.0,
     "polynomial_tail, smoothed": 0.0,
 }
+# A network passes on whatever gradient its loss hands it: one activation with all losses, one loss with the others.
+PAIRS = [(a, loss) for a in ACTIVATIONS for loss in LOSSES if a == "tanh" or loss == "cross_entropy"]
 BENT_ACTIVATIONS = (nn.ReLU, nn.LeakyReLU)
 
 
@@ -167,8 +169,7 @@ def smooth_case(layers, activation, loss_name):
 # Of the running averages, which are mapped entry by entry.
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
-@pytest.mark.parametrize("loss_name", LOSSES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("activation", "loss_name"), PAIRS)
 @pytest.mark.parametrize("layers", LAYERS)
 def test_every_entry_of_the_gradient(layers, activation, loss_name):
     module, X, y, w = smooth_case(layers, activation, loss_name)

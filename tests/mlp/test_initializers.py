@@ -28,6 +28,7 @@ def filled(initializer, seed=0):
     return weight.numpy().ravel().astype(float)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RANDOM)
 def test_weights_follow_their_law(name):
     """150,000 draws against the distribution function: a spread wrong by 1% is rejected, a wrong law at once."""
@@ -104,6 +105,7 @@ def test_weights_of_zero_get_no_gradient(rows):
     assert (first_layer(model) == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("initializer", [*RANDOM, lambda weight, generator: weight.normal_(generator=generator)])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_start_trains_under_every_activation(initializer, activation, rows):

@@ -174,6 +174,7 @@ def test_lars_takes_the_lengths_of_each_stacked_model(rng):
             assert np.abs(mixed[i] - expected).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, torch.optim.Adamax])
 def test_every_optimizer_trains_a_network(optimizer, rng):
     X = rng.normal(size=(120, 2))

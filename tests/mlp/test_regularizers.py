@@ -88,10 +88,10 @@ def test_the_proximal_step_finds_the_lasso_and_the_elastic_net(l2, rng):
     X, _ = np.linalg.qr(rng.normal(size=(20, 4)))
     y = X @ np.array([3.0, -0.2, 0.4, -2.0])
     expected = soft(X.T @ y, 0.5) / (1 + l2)
-    found = minimise(least_squares(X, y), rng.normal(size=(1, 4)), Regularizers(0.5, l2, decoupled=True), 500)[-1, 0]
+    found = minimise(least_squares(X, y), rng.normal(size=(1, 4)), Regularizers(0.5, l2, decoupled=True), 300)[-1, 0]
     assert_allclose(found, expected, atol=1e-12)
     assert (found == 0).tolist() == [False, True, True, False]
-    coupled = minimise(least_squares(X, y), rng.normal(size=(1, 4)), Regularizers(0.5, l2), 500)[-1, 0]
+    coupled = minimise(least_squares(X, y), rng.normal(size=(1, 4)), Regularizers(0.5, l2), 300)[-1, 0]
     assert_allclose(coupled, expected, atol=2 * LR * 0.5)
     assert (coupled != 0).all()
 
@@ -100,7 +100,7 @@ def test_the_proximal_step_finds_the_lasso_and_the_elastic_net(l2, rng):
 def test_gradient_descent_finds_ridge_both_ways(decoupled, rng):
     """w = (X'X + l2)^-1 X'y to 1e-10; without l2 the answer is 0.05 away."""
     X, y = rng.normal(size=(30, 4)), rng.normal(size=30)
-    found = minimise(least_squares(X, y), np.zeros((1, 4)), Regularizers(l2=5.0, decoupled=decoupled), 2000, lr=0.01)
+    found = minimise(least_squares(X, y), np.zeros((1, 4)), Regularizers(l2=5.0, decoupled=decoupled), 400, lr=0.01)
     ridge = np.linalg.solve(X.T @ X + 5.0 * np.eye(4), X.T @ y)
     assert_allclose(found[-1, 0], ridge, atol=1e-10)
     assert np.abs(ridge - np.linalg.solve(X.T @ X, X.T @ y)).max() > 0.01
@@ -291,7 +291,7 @@ def test_the_penalty_is_that_of_the_objective_whatever_the_last_batch(n_rows, ba
     """min mean (r x - w x)^2 + l2 / 2 w^2 on standardised columns: w = 2 r / (2 + l2), and r = 1 here. Plain descent
     that counts the penalty of the short last batch whole ends at 0.50 for 257 rows in batches of 256."""
     X = np.random.default_rng(0).normal(size=(n_rows, 1))
-    steps = {"learning_rate": 0.02, "max_epochs": 150} if batch_size > 4 else {"learning_rate": 1e-3, "max_epochs": 50}
+    steps = {"learning_rate": 0.02, "max_epochs": 150} if batch_size > 4 else {"learning_rate": 2e-3, "max_epochs": 25}
     model = MLPRegressor(
         (), optimizer="sgd", l2=1.0, batch_size=batch_size, decoupled=decoupled, random_state=0, **steps
     )

@@ -25,6 +25,7 @@ EXPECTED_FAILURES = {
 SMALL = {"hidden_layer_sizes": (16,), "learning_rate": 0.02, "max_epochs": 20}
 
 
+@pytest.mark.slow
 @parametrize_with_checks(
     [MLPClassifier(**SMALL), MLPRegressor(**SMALL)],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES[type(estimator)],

@@ -52,6 +52,7 @@ NETS = {"plain": (plain, rows), "conv": (conv, images)}
 FULL_BATCH = {"batch_size": None, "early_stopping": False, "learning_rate": 0.05, "max_epochs": 20, "random_state": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.InactiveWeightsWarning")
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("kind", NETS)
@@ -72,6 +73,7 @@ def test_integer_weights_are_repeated_rows(kind, optimizer, seed):
     assert np.abs(weighted - model.fit(X, y).predict(X)).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NETS)
 @pytest.mark.parametrize("scale", [1e-300, 1e-3, 7.0, 1e300])
 def test_only_ratios_of_weights_matter(kind, scale, rng):
@@ -100,7 +102,7 @@ def test_a_linear_module_is_weighted_least_squares(rng):
     exact = np.sum(w * x * y) / np.sum(w * x * x)
     module = built(partial(nn.Linear, 1, 1, bias=False)).double()
     for loss in ("squared_error", lambda z, y: (z - y[:, None]).square().sum(dim=1)):
-        model = WeightedTrainer(module, loss, optimizer="sgd", **FULL_BATCH | {"max_epochs": 400})
+        model = WeightedTrainer(module, loss, optimizer="sgd", **FULL_BATCH | {"learning_rate": 0.2, "max_epochs": 100})
         model.fit(x[:, None], y, sample_weight=w)
         assert model.predict([[1.0]]).item() == pytest.approx(exact, abs=1e-8)
 
