@@ -2,8 +2,9 @@
 
     k(x, c) = exp(-|x - c|^2 / (2 bandwidth^2))
 
-What is drawn here (centres, rows for the median distance, folds) is drawn from the sorted distinct rows and their
-counts, so neither the order of the rows nor the way a repeated row is written changes it.
+What is drawn here (centres, rows for the median distance, folds) is drawn from the distinct rows and their counts, in
+an order that follows from what they hold, so neither the order of the rows or the columns nor the way a repeated row is
+written changes it.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from shiftfix._blocks import row_blocks
 from shiftfix._numerics import Floats
+from shiftfix._row_order import content_order
 from shiftfix._validation import check_number, check_vector
 from shiftfix.exceptions import ShiftDataError
 
@@ -126,6 +128,12 @@ def candidates(setting: Any, name: str, default: ArrayLike) -> Floats:
     return values
 
 
+def _ordered_rows(samples: list[tuple[Floats, Floats]]) -> list[tuple[Floats, Floats]]:
+    """Rows and counts of every sample in the order of what they hold."""
+    orders = content_order([rows for rows, _ in samples])
+    return [(rows[order], counts[order]) for (rows, counts), order in zip(samples, orders, strict=True)]
+
+
 @dataclass(frozen=True)
 class KernelSetup:
     """Two samples made ready for kernels.
@@ -135,7 +143,7 @@ class KernelSetup:
     scaler : StandardScaler
         Of both samples together.
     source, target : ndarray
-        Standardised rows; the target's distinct rows in sorted order.
+        Standardised rows; of the target the distinct ones, in an order by what they hold.
     counts_source, counts_target : ndarray
         Their repeat counts.
     centers : ndarray of shape (n_centers, n_features)
@@ -163,9 +171,10 @@ def prepare_kernels(
 ) -> KernelSetup:
     """Standardise, draw centres from the target and measure the median distance; a KernelSetup."""
     scaler = pooled_scaler(X_source, X_target, counts_source, counts_target)
-    target, counts_target = distinct_rows(X_target, counts_target)
+    (distinct, distinct_counts), (target, counts_target) = _ordered_rows(
+        [distinct_rows(X_source, counts_source), distinct_rows(X_target, counts_target)]
+    )
     target = scaler.transform(target)
-    distinct, distinct_counts = distinct_rows(X_source, counts_source)
     centers = draw_rows(target, counts_target, n_centers, generator)
     # As many rows of one sample as of the other: the median must see the gap between them at any ratio of sizes.
     sampled = [

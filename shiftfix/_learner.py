@@ -153,13 +153,14 @@ def fit_weighted(
 
 @contextmanager
 def unchanged_on_error(estimator: object) -> Iterator[None]:
-    """Put an estimator's attributes back, fitted or not, when the block fails: half of a new fit beside half of an old
-    one predicts.
+    """Put an estimator's attributes back, fitted or not, when the block fails or is interrupted: half of a new fit
+    beside half of an old one predicts.
+
+    A block is the whole of a public ``fit`` or ``update``, its warnings included, which a filter may turn into errors.
     """
     before = dict(vars(estimator))
     try:
         yield
     except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
+        estimator.__dict__ = before  # in one step: a second interruption finds all of it, or nothing done
         raise

@@ -221,7 +221,7 @@ def check_repeat_counts(
     return counts
 
 
-def _is_missing(label: Any) -> bool:
+def is_missing(label: Any) -> bool:
     """Whether a label is None, NaN, NaT or pandas.NA, without loading pandas."""
     try:
         return label is None or bool(label != label)
@@ -261,7 +261,7 @@ def check_labels(
 def _refuse_missing_labels(array: NDArray[Any], name: str) -> None:
     missing = array != array if array.dtype.kind in "fc" else np.zeros(array.size, bool)
     if array.dtype.kind == "O":
-        missing = np.array([_is_missing(label) for label in array], bool)
+        missing = np.array([is_missing(label) for label in array], bool)
     if missing.any():
         row = int(np.flatnonzero(missing)[0])
         raise ShiftDataError(

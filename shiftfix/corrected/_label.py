@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._crossfit import check_groups
-from shiftfix._learner import Fallback, fit_weighted, learner_of
+from shiftfix._learner import Fallback, fit_weighted, learner_of, unchanged_on_error
 from shiftfix._validation import (
     check_generator,
     check_labels,
@@ -104,7 +104,9 @@ def fit_prior(
     except NotIdentifiedError as error:
         if raise_as_found:
             raise
-        return prior, Verdict("abstain", [str(error).rstrip(".")])
+        # Without an estimate, so that it refuses to adjust; but it says why.
+        prior.identified_, prior.reason_ = False, str(error).rstrip(".")
+        prior.verdict_ = Verdict("abstain", [prior.reason_])
     return prior, prior.verdict_
 
 
@@ -140,7 +142,8 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
     estimator_ : classifier
         Fitted on all source rows.
     prior_ : prior estimator
-        Holds the interval, the confusion matrices and the condition number.
+        Holds the interval, the confusion matrices and the condition number. Where the scores do not tell some classes
+        apart at all, it has no estimate, and only ``identified_``, ``reason_`` and ``verdict_``.
     classes_ : ndarray of shape (n_classes,)
     source_prior_, target_prior_ : ndarray of shape (n_classes,)
         p, the class frequencies of the source, and q; equal when not corrected.
@@ -263,8 +266,9 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         # An identified prior is used, or says that nothing moved: neither needs a warning or an error.
         if not getattr(prior, "identified_", False):
             decide(verdict, self.on_abstain, PRIOR)
-        self._fit_corrected(source, classes, prior, verdict, len(scores.target), rng)
-        return self
+        with unchanged_on_error(self):
+            self._fit_corrected(source, classes, prior, verdict, len(scores.target), rng)
+            return self
 
     def _fit_corrected(
         self,

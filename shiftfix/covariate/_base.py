@@ -147,9 +147,9 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
             matrices = self._fit_features(*samples.rows)
             fitted = self._fit_log_ratio(*matrices, *samples.counts, **folds)
             self._keep(samples, matrices, fitted)
-        for warning in (*fitted.warnings, *self._doubts(self.summary_)):
-            tell(warning, stacklevel=3)
-        return self
+            for warning in (*fitted.warnings, *self._doubts(self.summary_)):
+                tell(warning, stacklevel=3)
+            return self
 
     def _check_rows(self, X: Any, name: str) -> Any:
         """Checked rows of one sample: a matrix, or what ``_features`` turns into one."""
@@ -169,11 +169,12 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
         log_ratios = [bounded(fitted.source), bounded(fitted.target)]
         clip = learn_clip(log_ratios[0], samples.counts[0], self.clip, self.min_ess)
         log_mean = log_mean_exp(clip.apply(log_ratios[0]), samples.counts[0])
-        spreads = fitted.spreads or [column_spread(X, c) for X, c in zip(matrices, samples.counts, strict=True)]
         n_features = samples.all_rows[0].shape[1]
+        numbers, names = self._described(matrices, samples.names)
+        spreads = fitted.spreads or [column_spread(X, c) for X, c in zip(numbers, samples.counts, strict=True)]
         # A transformer makes columns of its own.
-        names = samples.names if matrices[0].shape[1] == n_features else None
-        self.summary_ = summarize_ratio(matrices, samples.counts, log_ratios, spreads, clip, log_mean, names)
+        names = names if names is not None and numbers[0].shape[1] == len(names) else None
+        self.summary_ = summarize_ratio(numbers, samples.counts, log_ratios, spreads, clip, log_mean, names)
         self.n_source_, self.n_target_ = fitted.n_source, fitted.n_target
         self.log_clip_, self.log_mean_, self._clip = clip.log_threshold, log_mean, clip
         self.n_features_in_, self._column_names = n_features, samples.names
@@ -183,6 +184,12 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
             del self.feature_names_in_
         kept = log_ratios[0] if fitted.kept else None
         self.source_weights_ = self._finish(self._log_ratio_of_source(samples, matrices[0], kept))
+
+    def _described(
+        self, matrices: tuple[Any, Any], names: list[str] | None
+    ) -> tuple[tuple[Any, Any], list[str] | None]:
+        """Numbers that both samples are compared by, and the names of their columns."""
+        return matrices, names
 
     def _log_ratio_of_source(self, samples: Samples, source: Any, kept: Floats | None) -> Floats:
         """Bounded log ratios of all source rows: those kept, and what ``log_ratio`` says of the others."""

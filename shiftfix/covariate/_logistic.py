@@ -19,8 +19,9 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from shiftfix._blocks import ColumnSpread, column_spread
-from shiftfix._crossfit import Rows, content_order, folds_of_numbers
+from shiftfix._crossfit import Rows, folds_of_numbers
 from shiftfix._numerics import Floats
+from shiftfix._row_order import content_order
 from shiftfix._validation import check_count, check_matrix, check_number, check_option
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
 from shiftfix.covariate._logistic_columns import EXPANSIONS, Columns, make_columns, n_columns

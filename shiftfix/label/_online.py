@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from shiftfix._learner import unchanged_on_error
 from shiftfix._numerics import simplex_least_squares
 from shiftfix._validation import check_number, check_option
 from shiftfix._verdict import Verdict
@@ -201,10 +202,11 @@ class OnlinePrior(BaseEstimator):
         covariances = solution_covariances(
             self.prior._source_error, MeanScatter(n_rows, mean, sums.covariance() * n_rows), prior
         )
-        self._position, self._total, self._faded, self._blocks, self._marks, self.restarts_ = stream
-        self.n_rows_, self.target_prior_, self.class_weight_ = n_rows, prior, prior / source.prior
-        self.prior_covariance_, self._cautious_covariance = covariances
-        return self
+        with unchanged_on_error(self):
+            self._position, self._total, self._faded, self._blocks, self._marks, self.restarts_ = stream
+            self.n_rows_, self.target_prior_, self.class_weight_ = n_rows, prior, prior / source.prior
+            self.prior_covariance_, self._cautious_covariance = covariances
+            return self
 
     @property
     def verdict_(self) -> Verdict:
