@@ -66,12 +66,17 @@ TASKS = {
 def shared_task(kind, make):
     """First fit, refit and answer of an estimator of the registry."""
     positional, keywords = arguments(kind)
-    other = [array[: len(array) // 2 * 2 : 2] for array in positional]
-    other_keywords = {name: array[: len(array) // 2 * 2 : 2] for name, array in keywords.items()}
+
+    def fit_every(estimator, step, start):
+        rows = slice(start, None, step)
+        return estimator.fit(
+            *(X[rows] for X in positional), **{name: values[rows] for name, values in keywords.items()}
+        )
+
     return (
         make,
-        lambda estimator: estimator.fit(*positional, **keywords),
-        lambda estimator: estimator.fit(*other, **other_keywords),
+        lambda estimator: fit_every(estimator, 3, 0),
+        lambda estimator: fit_every(estimator, 3, 1),
         lambda estimator: answer(kind, estimator),
     )
 
@@ -147,7 +152,7 @@ def test_an_interrupted_first_fit_leaves_an_unfitted_estimator(task):
         _, interrupted = run_to_line(lambda estimator=estimator: fit(estimator), moment)
         assert interrupted
         assert unchanged(before, estimator)
-        with pytest.raises(Exception, match="not fitted yet|has seen no rows"):
+        with pytest.raises(Exception, match=r"not fitted yet|has seen no rows"):
             ask(estimator)
 
 
@@ -155,10 +160,11 @@ def test_an_interrupted_first_fit_leaves_an_unfitted_estimator(task):
 def test_a_warning_that_is_an_error_leaves_the_weighter_as_it_was(make):
     weighter = make().fit(X_SOURCE, X_SOURCE[:100])
     before = dict(vars(weighter))
-    with warnings.catch_warnings(), pytest.raises(PoorOverlapWarning):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", PoorOverlapWarning)
-        weighter.fit(X_SOURCE, X_SOURCE[:40] + 9)
+        with pytest.raises(PoorOverlapWarning):
+            weighter.fit(X_SOURCE, X_SOURCE[:40] + 9)
     assert unchanged(before, weighter)
 
 
@@ -169,9 +175,10 @@ def test_a_prior_refitted_in_vain_is_that_of_before(make):
     before, said = dict(vars(prior)), prior.adjust_proba(SCORES_TARGET)
     rng = np.random.default_rng(0)
     blind = rng.dirichlet([5, 5, 5], 12)
-    with warnings.catch_warnings(), pytest.raises((PoorIdentificationWarning, ValueError)):
+    with warnings.catch_warnings():
         warnings.simplefilter("error", PoorIdentificationWarning)
-        prior.fit(blind, np.arange(12) % 3, blind[:5])
+        with pytest.raises((PoorIdentificationWarning, ValueError)):
+            prior.fit(blind, np.arange(12) % 3, blind[:5])
     assert unchanged(before, prior)
     assert_array_equal(prior.adjust_proba(SCORES_TARGET), said)
 
