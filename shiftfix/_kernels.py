@@ -28,6 +28,8 @@ RATIO_FLOOR = 1e-6
 # equal, narrower kernels see no neighbour and wider ones act like low polynomials.
 BANDWIDTH_FACTORS = (0.2, 0.3, 0.45, 0.65, 1.0, 1.5, 2.2, 3.3)
 MEDIAN_ROWS = 200
+# Squares and inverses of settings within these are numbers.
+LEAST_SETTING, LARGEST_SETTING = 1e-100, 1e100
 
 
 def squared_distances(X: Floats, centers: Floats) -> Floats:
@@ -120,12 +122,16 @@ def candidates(setting: Any, name: str, default: ArrayLike) -> Floats:
         if setting != "auto":
             raise ShiftDataError(f"{name}={setting!r}: 'auto', a number > 0 or a sequence of such numbers is needed.")
         return np.asarray(default, dtype=np.float64)
-    if np.ndim(setting) == 0:
-        return np.array([check_number(setting, name, above=0)], dtype=np.float64)
-    values = check_vector(setting, name)
+    values = np.array([check_number(setting, name, above=0)]) if np.ndim(setting) == 0 else check_vector(setting, name)
     if (values <= 0).any():
         raise ShiftDataError(f"{name} holds {values.min():g}: numbers > 0 are needed.")
-    return values
+    beyond = (values < LEAST_SETTING) | (values > LARGEST_SETTING)
+    if beyond.any():
+        raise ShiftDataError(
+            f"{name}={values[beyond][0]:g}: a number >= {LEAST_SETTING:g} and <= {LARGEST_SETTING:g} is needed, for others "
+            "overflow when squared or inverted."
+        )
+    return values.astype(np.float64)
 
 
 def _ordered_rows(samples: list[tuple[Floats, Floats]]) -> list[tuple[Floats, Floats]]:

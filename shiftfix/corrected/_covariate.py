@@ -15,7 +15,9 @@ from sklearn.utils.validation import _num_samples, check_consistent_length, chec
 
 from shiftfix._crossfit import check_groups, is_fold_count
 from shiftfix._learner import Fallback, unchanged_on_error
+from shiftfix._numerics import log_proba
 from shiftfix._validation import check_count, check_generator, check_number, check_option, check_repeat_counts
+from shiftfix._values import refuse_masked
 from shiftfix._verdict import caller_warns
 from shiftfix.corrected._abstain import WEIGHTING, OnAbstain, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
@@ -133,6 +135,8 @@ class BaseCovariateShift(BaseCorrected):
             raise ShiftDataError(
                 "One label or value per row is needed: this requires y to be passed, but the target y is None."
             )
+        for values, name in ((X, "X"), (y, "y"), (X_target, "X_target")):
+            refuse_masked(values, name)
         check_consistent_length(X, y)
         n_rows = _num_samples(X)
         counts = None if sample_weight is None else check_repeat_counts(sample_weight, n_rows)
@@ -260,6 +264,13 @@ class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
         """Class probabilities, shape (n_rows, n_classes)."""
         check_is_fitted(self)
         return self.estimator_.predict_proba(X)
+
+    @available_if(estimator_has("predict_proba"))  # type: ignore[untyped-decorator]
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Logarithm of the class probabilities, shape (n_rows, n_classes); as the estimator gives it, if it does."""
+        check_is_fitted(self)
+        own = getattr(self.estimator_, "predict_log_proba", None)
+        return log_proba(self.predict_proba(X)) if own is None else own(X)
 
     @available_if(estimator_has("decision_function"))  # type: ignore[untyped-decorator]
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:

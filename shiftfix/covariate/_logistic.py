@@ -30,6 +30,8 @@ from shiftfix.covariate._odds import odds_to_log_ratio, stack_rows
 from shiftfix.exceptions import ShiftDataError
 
 C_GRID = (100.0, 10.0, 1.0, 0.1, 0.01)
+# Penalties beyond these are all there is, and none.
+LEAST_C, MOST_C = 1e-100, 1e100
 N_FOLDS = 5
 # Held-out losses of a choice between a few models are told apart well before this many rows.
 CHOICE_ROWS = 50_000
@@ -332,6 +334,7 @@ class LogisticWeighter(BaseWeighter):
             check_option(self.C, "C", ["cv"])
         else:
             check_number(self.C, "C", above=0)
+            check_number(self.C, "C", least=LEAST_C)
         check_count(self.max_iter, "max_iter")
         check_number(self.tol, "tol", above=0)
 
@@ -342,7 +345,7 @@ class LogisticWeighter(BaseWeighter):
         names = features_to_compare("linear" if self._uses_transformer() else self.features, samples)
         spreads = [column_spread(X, c) for X, c in zip(samples, counts, strict=True)]
         columns = linear_columns(samples, counts, spreads)
-        penalties = C_GRID if isinstance(self.C, str) else (float(self.C),)
+        penalties = C_GRID if isinstance(self.C, str) else (float(min(self.C, MOST_C)),)
         choice = choose_model(samples, counts, names, penalties, max_iter=self.max_iter)
         if choice.features != "linear":
             columns, _ = make_columns(samples, counts, choice.features, spreads)

@@ -16,7 +16,8 @@ from sklearn.utils import get_tags
 
 from shiftfix._learner import FORWARDERS
 from shiftfix._numerics import Floats
-from shiftfix._validation import check_matrix, column_names, is_missing
+from shiftfix._validation import check_matrix, column_names
+from shiftfix._values import is_missing
 from shiftfix.covariate._odds import stack_rows
 from shiftfix.exceptions import ShiftDataError
 
