@@ -128,8 +128,8 @@ def candidates(setting: Any, name: str, default: ArrayLike) -> Floats:
     beyond = (values < LEAST_SETTING) | (values > LARGEST_SETTING)
     if beyond.any():
         raise ShiftDataError(
-            f"{name}={values[beyond][0]:g}: a number >= {LEAST_SETTING:g} and <= {LARGEST_SETTING:g} is needed, for others "
-            "overflow when squared or inverted."
+            f"{name}={values[beyond][0]:g}: a number >= {LEAST_SETTING:g} and <= {LARGEST_SETTING:g} is needed, for "
+            "others overflow when squared or inverted."
         )
     return values.astype(np.float64)
 

@@ -15,7 +15,6 @@ from shiftfix._blocks import row_blocks
 from shiftfix._values import LARGEST_WHOLE, refuse_masked, refuse_no_numbers, refuse_unusable_labels
 from shiftfix.exceptions import MissingDependencyError, ShiftDataError
 
-
 # A row that counts less than this share of an average one moves no sum.
 LEAST_COUNT = 1e-100
 

@@ -16,8 +16,8 @@ def refuse_masked(values: Any, name: str) -> None:
     if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
         n_masked = int(np.ma.getmaskarray(values).sum())
         raise ShiftDataError(
-            f"{name} is a masked array with {n_masked} masked entries, which are missing: impute them, drop their rows, "
-            f"or pass {name}.filled(np.nan) to a learner that takes NaN."
+            f"{name} is a masked array with {n_masked} masked entries, which are missing: impute them, drop their "
+            f"rows, or pass {name}.filled(np.nan) to a learner that takes NaN."
         )
 
 
@@ -61,8 +61,8 @@ def _refuse_merged(array: NDArray[Any], name: str) -> None:
     large = np.isfinite(floats) & (np.abs(floats) >= LARGEST_WHOLE)
     if large.any():
         raise ShiftDataError(
-            f"{name} holds the label {floats[large][0]:g} as a float, and floats from {LARGEST_WHOLE:.0f} on do not tell "
-            "neighbouring whole numbers apart: pass int64, or text."
+            f"{name} holds the label {floats[large][0]:g} as a float, and floats from {LARGEST_WHOLE:.0f} on do not "
+            "tell neighbouring whole numbers apart: pass int64, or text."
         )
 
 

@@ -31,7 +31,6 @@ from shiftfix.covariate._samples import Samples
 from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
 from shiftfix.weights import ClipRule, WeightSummary, check_clip
 
-
 # Overflow and what comes of it is found in the results, and told in words.
 QUIET: Any = {"over": "ignore", "under": "ignore", "invalid": "ignore", "divide": "ignore"}
 LEAST_REACH = 1e-150
@@ -80,8 +79,8 @@ def refuse_vanishing(spreads: Sequence[ColumnSpread]) -> None:
     lost = np.flatnonzero((reach > 0) & (reach < LEAST_REACH))
     if lost.size:
         raise ShiftDataError(
-            f"The values of column {lost[0]} differ by {reach[lost[0]]:.3g} at most, which vanishes when squared: rescale "
-            "the column, for example to its standard deviation."
+            f"The values of column {lost[0]} differ by {reach[lost[0]]:.3g} at most, which vanishes when squared: "
+            "rescale the column, for example to its standard deviation."
         )
 
 

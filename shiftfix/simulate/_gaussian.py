@@ -49,8 +49,8 @@ def _bounded_shift(mu: NDArray[np.float64]) -> NDArray[np.float64]:
     """The shift; raises for one whose square overflows."""
     if (np.abs(mu) > MOST_SHIFT).any():
         raise ShiftDataError(
-            f"mean_shift holds {mu[np.abs(mu) > MOST_SHIFT][0]:g}: at most {MOST_SHIFT:g} standard deviations are needed, "
-            "for the log ratio has the square."
+            f"mean_shift holds {mu[np.abs(mu) > MOST_SHIFT][0]:g}: at most {MOST_SHIFT:g} standard deviations are "
+            "needed, for the log ratio has the square."
         )
     return mu
 

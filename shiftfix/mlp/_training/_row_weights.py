@@ -151,7 +151,8 @@ def class_weights(
     Raises
     ------
     ShiftDataError
-        For names that are no classes beside classes without a name, weights that are not positive numbers, and "balanced" for a class without rows.
+        For names that are no classes beside classes without a name, weights that are not positive numbers, and
+        "balanced" for a class without rows.
     """
     if class_weight is None:
         return np.ones(len(classes))
@@ -176,8 +177,8 @@ def _weights_by_name(class_weight: dict[Any, Any], classes: NDArray[Any]) -> NDA
     unknown = [label for label in class_weight if label not in known]
     if absent and unknown:
         raise ShiftDataError(
-            f"class_weight names {unknown}, and the classes of y are {known}: it has no weight for {absent}. Name every "
-            "class."
+            f"class_weight names {unknown}, and the classes of y are {known}: it has no weight for {absent}. Name "
+            "every class."
         )
     for label, value in class_weight.items():
         check_number(value, f"class_weight[{label!r}]", above=0, below=np.inf)
