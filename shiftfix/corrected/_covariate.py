@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin, RegressorMixin, clone
+from sklearn.base import ClassifierMixin, RegressorMixin, clone, is_classifier
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted, has_fit_parameter
@@ -16,7 +16,14 @@ from sklearn.utils.validation import _num_samples, check_consistent_length, chec
 from shiftfix._crossfit import check_groups, is_fold_count
 from shiftfix._learner import Fallback, unchanged_on_error
 from shiftfix._numerics import log_proba
-from shiftfix._validation import check_count, check_generator, check_number, check_option, check_repeat_counts
+from shiftfix._validation import (
+    check_count,
+    check_generator,
+    check_labels,
+    check_number,
+    check_option,
+    check_repeat_counts,
+)
 from shiftfix._values import refuse_masked
 from shiftfix._verdict import caller_warns
 from shiftfix.corrected._abstain import WEIGHTING, OnAbstain, decide
@@ -137,6 +144,8 @@ class BaseCovariateShift(BaseCorrected):
             )
         for values, name in ((X, "X"), (y, "y"), (X_target, "X_target")):
             refuse_masked(values, name)
+        if is_classifier(self) and np.ndim(y) == 1:
+            check_labels(y, "y")
         check_consistent_length(X, y)
         n_rows = _num_samples(X)
         counts = None if sample_weight is None else check_repeat_counts(sample_weight, n_rows)

@@ -32,6 +32,8 @@ LOOK_ROWS = 200
 LOOK_ROWS_PER_CLASS = 20
 # Level of the jump test for restart=True.
 RESTART_LEVEL = 0.05
+# Rows; shorter ones let go of every row at once, as this does, and overflow.
+LEAST_HALF_LIFE = 1e-100
 
 
 class Stream(NamedTuple):
@@ -237,6 +239,7 @@ class OnlinePrior(BaseEstimator):
         check_option(self.method, "method", ["history", "window", "forgetting"])
         check_number(self.window, "window", least=1)
         check_number(self.half_life, "half_life", above=0)
+        check_number(self.half_life, "half_life", least=LEAST_HALF_LIFE)
         if isinstance(self.restart, (bool, np.bool_)):
             return RESTART_LEVEL if self.restart else None
         return check_number(self.restart, "restart", above=0, below=1)

@@ -86,8 +86,9 @@ class ClassTargets:
 
 def learn_classes(y: Any, loss: Any, class_weight: Any) -> ClassTargets:
     """The classes of labels; raise for numbers, and for fewer than two of them."""
-    check_classification_targets(y)
-    classes = np.unique(check_labels(y, "y"))
+    labels = check_labels(y, "y")
+    check_classification_targets(labels)
+    classes = np.unique(labels)
     if len(classes) < 2:
         raise ShiftDataError(
             f"y holds one class only ({classes.tolist()[0]!r}, counting rows of positive weight): at least "

@@ -143,7 +143,8 @@ def gaussian_clipped_square(clip: float, mean_shift: ArrayLike = 1.0) -> float:
     float
     """
     d, a = _distance_and_cut(mean_shift, clip)
-    return float(np.exp(d**2 + norm.logcdf(a - 2 * d)) + clip**2 * norm.sf(a))
+    with np.errstate(over="ignore"):
+        return float(np.exp(d**2 + norm.logcdf(a - 2 * d)) + np.exp(2 * np.log(clip) + norm.logsf(a)))
 
 
 def gaussian_share_above_clip(clip: float, mean_shift: ArrayLike = 1.0) -> float:
