@@ -14,12 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
-from shiftfix._blocks import column_spread, pooled_moments
-from shiftfix._numerics import column_scale
+from shiftfix._row_order import Rows, content_order
 from shiftfix._validation import check_labels
 from shiftfix.exceptions import ShiftDataError
-
-Rows = NDArray[np.intp]
 
 
 class Fold(NamedTuple):
@@ -259,32 +256,10 @@ def fold_of_each_row(folds: Sequence[Fold], n_rows: int) -> Rows:
     return numbers
 
 
-def content_order(samples: Sequence[Any]) -> list[Rows]:
-    """Order of the rows of each sample that depends on their values alone.
-
-    Rows are ranked by one fixed combination of their columns standardised over all samples, so that neither the
-    order of the rows nor the unit of a column matters; equal rows are exchangeable.
-
-    Parameters
-    ----------
-    samples : sequence of ndarray or csr_array of shape (n_rows, n_features)
-
-    Returns
-    -------
-    list of ndarray of int, shape (n_rows,)
-    """
-    mean, variance = pooled_moments([column_spread(X, np.ones(X.shape[0])) for X in samples])
-    scale = column_scale(mean, variance, sum(X.shape[0] for X in samples))
-    # Steps of the golden ratio: no two columns share a weight.
-    direction = (0.5 + np.arange(1, len(mean) + 1) * 0.6180339887498949 % 1) / scale
-    # Rounded, so that equal rows tie wherever they lie in memory.
-    return [np.argsort(np.round(X @ direction - mean @ direction, 9), kind="stable") for X in samples]
-
-
 def assign_folds(samples: Sequence[Any], n_folds: int, seed: int) -> list[Rows]:
     """Fold number of each row, as equal in size as can be within every sample.
 
-    The folds depend on the values of the rows, the sizes and the seed, not on the order of rows or samples.
+    The folds depend on the values of the rows, the sizes and the seed, not on the order of rows, columns or samples.
 
     Parameters
     ----------

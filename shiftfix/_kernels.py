@@ -2,8 +2,9 @@
 
     k(x, c) = exp(-|x - c|^2 / (2 bandwidth^2))
 
-What is drawn here (centres, rows for the median distance, folds) is drawn from the sorted distinct rows and their
-counts, so neither the order of the rows nor the way a repeated row is written changes it.
+What is drawn here (centres, rows for the median distance, folds) is drawn from the distinct rows and their counts, in
+an order that follows from what they hold, so neither the order of the rows or the columns nor the way a repeated row is
+written changes it.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from shiftfix._blocks import row_blocks
 from shiftfix._numerics import Floats
+from shiftfix._row_order import content_order
 from shiftfix._validation import check_number, check_vector
 from shiftfix.exceptions import ShiftDataError
 
@@ -26,6 +28,8 @@ RATIO_FLOOR = 1e-6
 # equal, narrower kernels see no neighbour and wider ones act like low polynomials.
 BANDWIDTH_FACTORS = (0.2, 0.3, 0.45, 0.65, 1.0, 1.5, 2.2, 3.3)
 MEDIAN_ROWS = 200
+# Squares and inverses of settings within these are numbers.
+LEAST_SETTING, LARGEST_SETTING = 1e-100, 1e100
 
 
 def squared_distances(X: Floats, centers: Floats) -> Floats:
@@ -118,12 +122,22 @@ def candidates(setting: Any, name: str, default: ArrayLike) -> Floats:
         if setting != "auto":
             raise ShiftDataError(f"{name}={setting!r}: 'auto', a number > 0 or a sequence of such numbers is needed.")
         return np.asarray(default, dtype=np.float64)
-    if np.ndim(setting) == 0:
-        return np.array([check_number(setting, name, above=0)], dtype=np.float64)
-    values = check_vector(setting, name)
+    values = np.array([check_number(setting, name, above=0)]) if np.ndim(setting) == 0 else check_vector(setting, name)
     if (values <= 0).any():
         raise ShiftDataError(f"{name} holds {values.min():g}: numbers > 0 are needed.")
-    return values
+    beyond = (values < LEAST_SETTING) | (values > LARGEST_SETTING)
+    if beyond.any():
+        raise ShiftDataError(
+            f"{name}={values[beyond][0]:g}: a number >= {LEAST_SETTING:g} and <= {LARGEST_SETTING:g} is needed, for "
+            "others overflow when squared or inverted."
+        )
+    return values.astype(np.float64)
+
+
+def _ordered_rows(samples: list[tuple[Floats, Floats]]) -> list[tuple[Floats, Floats]]:
+    """Rows and counts of every sample in the order of what they hold."""
+    orders = content_order([rows for rows, _ in samples])
+    return [(rows[order], counts[order]) for (rows, counts), order in zip(samples, orders, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -135,7 +149,7 @@ class KernelSetup:
     scaler : StandardScaler
         Of both samples together.
     source, target : ndarray
-        Standardised rows; the target's distinct rows in sorted order.
+        Standardised rows; of the target the distinct ones, in an order by what they hold.
     counts_source, counts_target : ndarray
         Their repeat counts.
     centers : ndarray of shape (n_centers, n_features)
@@ -163,9 +177,10 @@ def prepare_kernels(
 ) -> KernelSetup:
     """Standardise, draw centres from the target and measure the median distance; a KernelSetup."""
     scaler = pooled_scaler(X_source, X_target, counts_source, counts_target)
-    target, counts_target = distinct_rows(X_target, counts_target)
+    (distinct, distinct_counts), (target, counts_target) = _ordered_rows(
+        [distinct_rows(X_source, counts_source), distinct_rows(X_target, counts_target)]
+    )
     target = scaler.transform(target)
-    distinct, distinct_counts = distinct_rows(X_source, counts_source)
     centers = draw_rows(target, counts_target, n_centers, generator)
     # As many rows of one sample as of the other: the median must see the gap between them at any ratio of sizes.
     sampled = [

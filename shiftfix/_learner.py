@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import sklearn
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
@@ -18,9 +18,9 @@ from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClas
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import has_fit_parameter
+from sklearn.utils.validation import _num_samples, has_fit_parameter
 
-from shiftfix._validation import check_generator
+from shiftfix._validation import check_generator, check_weights
 from shiftfix.exceptions import ShiftDataError
 
 Fallback = Literal["resample"] | None
@@ -98,7 +98,7 @@ def fit_weighted(
     estimator: Any,
     X: ArrayLike,
     y: ArrayLike,
-    weights: NDArray[np.float64] | None,
+    weights: ArrayLike | None,
     *,
     fallback: Fallback = None,
     rng: np.random.Generator | None = None,
@@ -111,8 +111,8 @@ def fit_weighted(
         Not changed.
     X : array-like of shape (n_rows, n_features)
     y : array-like of shape (n_rows,)
-    weights : ndarray of shape (n_rows,) or None
-        None fits without weights. Rows of weight 0 are left out.
+    weights : array-like of shape (n_rows,) or None
+        Non-negative. None fits without weights. Rows of weight 0 are left out.
     fallback : {None, "resample"}, default=None
         What to do with a learner that takes no weights: an error, or as many rows drawn with
         replacement with probability proportional to the weights.
@@ -127,11 +127,13 @@ def fit_weighted(
     Raises
     ------
     ShiftDataError
-        When the learner takes no weights and ``fallback`` is None.
+        When the learner takes no weights and ``fallback`` is None, and for weights that are negative, all zero or not
+        one per row.
     """
     estimator = clone(estimator)
     if weights is None:
         return estimator.fit(X, y)
+    weights = check_weights(weights, "weights", _num_samples(X))
     if (weights == 0).any():
         kept = np.flatnonzero(weights)
         X, y, weights = _safe_indexing(X, kept), _safe_indexing(y, kept), weights[kept]
@@ -153,13 +155,14 @@ def fit_weighted(
 
 @contextmanager
 def unchanged_on_error(estimator: object) -> Iterator[None]:
-    """Put an estimator's attributes back, fitted or not, when the block fails: half of a new fit beside half of an old
-    one predicts.
+    """Put an estimator's attributes back, fitted or not, when the block fails or is interrupted: half of a new fit
+    beside half of an old one predicts.
+
+    A block is the whole of a public ``fit`` or ``update``, its warnings included, which a filter may turn into errors.
     """
     before = dict(vars(estimator))
     try:
         yield
     except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
+        estimator.__dict__ = before  # in one step: a second interruption finds all of it, or nothing done
         raise

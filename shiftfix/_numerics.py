@@ -13,6 +13,12 @@ def log_mean_exp(log_values: NDArray[np.float64], sample_weight: NDArray[np.floa
     return float(logsumexp(log_values, b=sample_weight) - np.log(np.sum(sample_weight)))
 
 
+def log_proba(proba: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithm of probabilities, same shape; -inf for 0, without a warning."""
+    with np.errstate(divide="ignore"):
+        return np.log(proba)
+
+
 def column_scale(mean: NDArray[np.float64], variance: NDArray[np.float64], n_rows: int) -> NDArray[np.float64]:
     """Standard deviations, and 1 for columns that are constant up to rounding."""
     bound = n_rows * np.finfo(float).eps

@@ -12,7 +12,11 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from shiftfix._blocks import row_blocks
+from shiftfix._values import LARGEST_WHOLE, refuse_masked, refuse_no_numbers, refuse_unusable_labels
 from shiftfix.exceptions import MissingDependencyError, ShiftDataError
+
+# A row that counts less than this share of an average one moves no sum.
+LEAST_COUNT = 1e-100
 
 
 def column_names(X: Any) -> list[str] | None:
@@ -57,6 +61,9 @@ def check_matrix(X: Any, name: str, *, dtype: Any = np.float64, accept_sparse: b
         raise ShiftDataError(
             f"{name} is a sparse matrix, and sparse input is not supported here: pass {name}.toarray()."
         )
+    refuse_masked(X, name)
+    for found in [getattr(X, "dtype", None), *getattr(X, "dtypes", [])]:
+        refuse_no_numbers(found, name, "pass real numbers, such as days since a date")
     array = _as_numbers(X, name, dtype)
     if array.ndim != 2:
         raise ShiftDataError(
@@ -161,9 +168,13 @@ def check_two_samples(
 
 def check_vector(values: ArrayLike, name: str, n_rows: int | None = None, *, of: str = "rows") -> NDArray[np.float64]:
     """One-dimensional finite float64 array, of length n_rows when that is given."""
+    refuse_masked(values, name)
     try:
+        refuse_no_numbers(np.asarray(values).dtype, name, "pass real numbers")
         array = np.asarray(values, dtype=np.float64)
-    except (ValueError, TypeError) as error:
+    except ShiftDataError:
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
         raise ShiftDataError(f"{name} cannot be read as numbers ({error}).") from error
     if array.ndim != 1:
         raise ShiftDataError(f"{name} has shape {array.shape}, and one number per row is needed: pass a 1D array.")
@@ -218,15 +229,16 @@ def check_repeat_counts(
     if counts[present].min() < 1:
         counts = counts / counts.max()
         counts = counts / counts[present].mean()
+        counts[counts < LEAST_COUNT] = 0.0
+    # In units of the largest: the sum itself may overflow.
+    largest = counts.max()
+    if (counts / largest).sum() > LARGEST_WHOLE / largest:
+        raise ShiftDataError(
+            f"{name} holds {largest:g} and adds up to more than {LARGEST_WHOLE:.2g}: it counts how often each row "
+            f"stands for itself, and that many rows cannot be counted. Pass {name} / {name}.max() if only the ratios "
+            "matter."
+        )
     return counts
-
-
-def _is_missing(label: Any) -> bool:
-    """Whether a label is None, NaN, NaT or pandas.NA, without loading pandas."""
-    try:
-        return label is None or bool(label != label)
-    except TypeError:  # pandas.NA: neither equal to itself nor not
-        return True
 
 
 def check_labels(
@@ -244,6 +256,7 @@ def check_labels(
         raise ShiftDataError(
             f"One class label per row is needed: this requires y to be passed, but the target {name} is None."
         )
+    refuse_masked(y, name)
     array = np.asarray(y)
     if array.ndim != 1:
         raise ShiftDataError(f"{name} has shape {array.shape}: pass a 1D array with one label per row.")
@@ -251,38 +264,8 @@ def check_labels(
         raise ShiftDataError(f"{name} is empty: pass at least one label.")
     if n_rows is not None and array.size != n_rows:
         raise ShiftDataError(f"{name} has {array.size} labels for {n_rows} {of}: pass one per row.")
-    _refuse_missing_labels(array, name)
-    _refuse_mixed_labels(array, name)
-    if whole:
-        _refuse_fractions(array, name)
+    refuse_unusable_labels(array, name, whole=whole)
     return array
-
-
-def _refuse_missing_labels(array: NDArray[Any], name: str) -> None:
-    missing = array != array if array.dtype.kind in "fc" else np.zeros(array.size, bool)
-    if array.dtype.kind == "O":
-        missing = np.array([_is_missing(label) for label in array], bool)
-    if missing.any():
-        row = int(np.flatnonzero(missing)[0])
-        raise ShiftDataError(
-            f"{name} contains NaN or None ({missing.sum()} missing labels, the first at position {row}): "
-            "drop those rows; they belong to no class."
-        )
-
-
-def _refuse_mixed_labels(array: NDArray[Any], name: str) -> None:
-    if array.dtype.kind == "O" and len({isinstance(label, str) for label in array}) > 1:
-        raise ShiftDataError(f"{name} mixes text and other labels: turn all of them into text or all into numbers.")
-
-
-def _refuse_fractions(array: NDArray[Any], name: str) -> None:
-    if array.dtype.kind == "f" and np.isinf(array).any():
-        raise ShiftDataError(f"{name} contains infinity: pass one class label per row.")
-    if array.dtype.kind == "f" and (array != np.floor(array)).any():
-        raise ShiftDataError(
-            f"Unknown label type: {name} holds continuous numbers, and class labels are needed; label shift is about "
-            "classes."
-        )
 
 
 def check_scores(

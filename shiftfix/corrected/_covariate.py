@@ -8,20 +8,29 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin, RegressorMixin, clone
+from sklearn.base import ClassifierMixin, RegressorMixin, clone, is_classifier
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted, has_fit_parameter
 
 from shiftfix._crossfit import check_groups, is_fold_count
-from shiftfix._learner import Fallback
-from shiftfix._validation import check_count, check_generator, check_number, check_option, check_repeat_counts
+from shiftfix._learner import Fallback, unchanged_on_error
+from shiftfix._numerics import log_proba
+from shiftfix._validation import (
+    check_count,
+    check_generator,
+    check_labels,
+    check_number,
+    check_option,
+    check_repeat_counts,
+)
+from shiftfix._values import refuse_masked
 from shiftfix._verdict import caller_warns
 from shiftfix.corrected._abstain import WEIGHTING, OnAbstain, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
 from shiftfix.corrected._exponent import Losses, choose_exponent, fit_tempered, tempered_weights
 from shiftfix.corrected._target_sample import target_rows
-from shiftfix.covariate import LogisticWeighter
+from shiftfix.covariate import LogisticWeighter, TableColumns, are_numbers, reads_raw_rows
 from shiftfix.exceptions import ShiftDataError
 
 
@@ -36,8 +45,7 @@ def fit_weighter(
 
     Parameters
     ----------
-    weighter : weighter or None
-        None means ``LogisticWeighter()``.
+    weighter : weighter
     X, X_target : array-like of shape (n_rows, n_features)
     counts : ndarray of shape (n_source,) or None
         Repeat counts of the source rows.
@@ -48,11 +56,18 @@ def fit_weighter(
     -------
     weighter
     """
-    weighter = LogisticWeighter() if weighter is None else clone(weighter)
+    weighter = clone(weighter)
     grouped = {} if groups is None or not has_fit_parameter(weighter, "groups_source") else {"groups_source": groups}
     with caller_warns():
         weighter.fit(X, X_target, sample_weight_source=counts, **grouped)
     return weighter
+
+
+def default_weighter(estimator: Any, X: Any, X_target: Any) -> LogisticWeighter:
+    """``LogisticWeighter()``; of categories, gaps filled and both told apart, where the estimator reads such rows."""
+    if reads_raw_rows(estimator) and not (are_numbers(X) and are_numbers(X_target)):
+        return LogisticWeighter(features=TableColumns())
+    return LogisticWeighter()
 
 
 class BaseCovariateShift(BaseCorrected):
@@ -91,8 +106,9 @@ class BaseCovariateShift(BaseCorrected):
         Parameters
         ----------
         X : array-like of shape (n_source, n_features)
-            Source rows. The weighter reads them too, and a Pipeline in ``estimator`` does not reach it: for categories
-            or missing values pass ``weighter=LogisticWeighter(features=transformer)``.
+            Source rows. The weighter reads them too, and a Pipeline in ``estimator`` does not reach it: with categories
+            or missing values the default weighter makes numbers of its own, a ``ClassifierWeighter`` takes a learner
+            that reads them, and others need ``LogisticWeighter(features=transformer)``.
         y : array-like of shape (n_source,)
             Their labels or values.
         X_target : array-like of shape (n_target, n_features) or TargetSample
@@ -126,22 +142,28 @@ class BaseCovariateShift(BaseCorrected):
             raise ShiftDataError(
                 "One label or value per row is needed: this requires y to be passed, but the target y is None."
             )
+        for values, name in ((X, "X"), (y, "y"), (X_target, "X_target")):
+            refuse_masked(values, name)
+        if is_classifier(self) and np.ndim(y) == 1:
+            check_labels(y, "y")
         check_consistent_length(X, y)
         n_rows = _num_samples(X)
         counts = None if sample_weight is None else check_repeat_counts(sample_weight, n_rows)
         groups = check_groups(groups, n_rows)
-        weighter = fit_weighter(self.weighter, X, X_target, counts, groups)
+        weighter = default_weighter(self.estimator, X, X_target) if self.weighter is None else self.weighter
+        weighter = fit_weighter(weighter, X, X_target, counts, groups)
         weights, summary = weighter.source_weights_, weighter.summary_
         corrected = decide(summary.verdict, self.on_abstain, WEIGHTING)
         rng = check_generator(self.random_state)
         exponent, losses = self._exponent(X, y, weights, counts, groups, rng) if corrected else (0.0, None)
         estimator = fit_tempered(self.estimator, X, y, weights, exponent, counts, fallback=self.fallback, rng=rng)
-        self.weighter_, self.summary_, self.corrected_ = weighter, summary, corrected
-        self.exponent_, self.exponent_losses_ = exponent, losses
-        self.weights_ = tempered_weights(weights, exponent, counts)
-        self.estimator_ = estimator
-        self._copy_input_attributes()
-        return self
+        with unchanged_on_error(self):
+            self.weighter_, self.summary_, self.corrected_ = weighter, summary, corrected
+            self.exponent_, self.exponent_losses_ = exponent, losses
+            self.weights_ = tempered_weights(weights, exponent, counts)
+            self.estimator_ = estimator
+            self._copy_input_attributes()
+            return self
 
     def _check_settings(self) -> None:
         """Raise for settings that are not known."""
@@ -191,7 +213,8 @@ class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
     estimator : estimator
         Cloned before fitting. Its learner must take ``sample_weight``; in a Pipeline, the last step gets it.
     weighter : weighter, default=None
-        Fitted on both samples; its ``source_weights_`` and ``summary_`` are used. None means ``LogisticWeighter()``.
+        Fitted on both samples; its ``source_weights_`` and ``summary_`` are used. None means ``LogisticWeighter()``,
+        of the columns that ``TableColumns`` makes where the estimator takes categories or missing values.
     exponent : float in [0, 1] or "cv", default=1.0
         Training weights are those of the weighter at 1, and w ** exponent rescaled to mean 1 below; 0 does not weight
         at all. A model flexible enough for p(y given x) needs no weights, and they cost it precision; a misspecified
@@ -251,6 +274,13 @@ class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
         check_is_fitted(self)
         return self.estimator_.predict_proba(X)
 
+    @available_if(estimator_has("predict_proba"))  # type: ignore[untyped-decorator]
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Logarithm of the class probabilities, shape (n_rows, n_classes); as the estimator gives it, if it does."""
+        check_is_fitted(self)
+        own = getattr(self.estimator_, "predict_log_proba", None)
+        return log_proba(self.predict_proba(X)) if own is None else own(X)
+
     @available_if(estimator_has("decision_function"))  # type: ignore[untyped-decorator]
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Decision values, as the estimator gives them."""
@@ -266,7 +296,8 @@ class CovariateShiftRegressor(RegressorMixin, BaseCovariateShift):
     estimator : estimator
         Cloned before fitting. Its learner must take ``sample_weight``; in a Pipeline, the last step gets it.
     weighter : weighter, default=None
-        Fitted on both samples; its ``source_weights_`` and ``summary_`` are used. None means ``LogisticWeighter()``.
+        Fitted on both samples; its ``source_weights_`` and ``summary_`` are used. None means ``LogisticWeighter()``,
+        of the columns that ``TableColumns`` makes where the estimator takes categories or missing values.
     exponent : float in [0, 1] or "cv", default=1.0
         Training weights are those of the weighter at 1, and w ** exponent rescaled to mean 1 below; 0 does not weight
         at all. A model flexible enough for p(y given x) needs no weights, and they cost it precision; a misspecified

@@ -16,7 +16,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._crossfit import check_groups
-from shiftfix._learner import Fallback, fit_weighted, learner_of
+from shiftfix._learner import Fallback, fit_weighted, learner_of, unchanged_on_error
+from shiftfix._numerics import log_proba
 from shiftfix._validation import (
     check_generator,
     check_labels,
@@ -26,6 +27,7 @@ from shiftfix._validation import (
     check_same_columns,
     column_names,
 )
+from shiftfix._values import refuse_masked
 from shiftfix._verdict import Verdict, caller_warns
 from shiftfix.corrected._abstain import PRIOR, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
@@ -58,6 +60,8 @@ def check_estimator(estimator: Any, correction: Correction) -> None:
 
 def check_source(X: Any, y: Any, sample_weight: ArrayLike | None, groups: ArrayLike | None) -> SourceRows:
     """The labelled rows, checked as far as the classifier does not check them itself."""
+    refuse_masked(X, "X")
+    refuse_masked(y, "y")
     labels = check_labels(y if y is None else column_or_1d(y, warn=True), "y")
     check_classification_targets(labels)
     X, labels = indexable(X, labels)
@@ -68,6 +72,7 @@ def check_source(X: Any, y: Any, sample_weight: ArrayLike | None, groups: ArrayL
 
 def check_target(X: Any, X_target: Any) -> Any:
     """The target rows, with the columns of the source rows."""
+    refuse_masked(X_target, "X_target")
     X_target = indexable(X_target)[0]
     if len(np.shape(X)) == len(np.shape(X_target)) == 2:
         check_same_columns(column_names(X), X_target, "X", "X_target", np.shape(X)[1])
@@ -104,7 +109,9 @@ def fit_prior(
     except NotIdentifiedError as error:
         if raise_as_found:
             raise
-        return prior, Verdict("abstain", [str(error).rstrip(".")])
+        # Without an estimate, so that it refuses to adjust; but it says why.
+        prior.identified_, prior.reason_ = False, str(error).rstrip(".")
+        prior.verdict_ = Verdict("abstain", [prior.reason_])
     return prior, prior.verdict_
 
 
@@ -140,7 +147,8 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
     estimator_ : classifier
         Fitted on all source rows.
     prior_ : prior estimator
-        Holds the interval, the confusion matrices and the condition number.
+        Holds the interval, the confusion matrices and the condition number. Where the scores do not tell some classes
+        apart at all, it has no estimate, and only ``identified_``, ``reason_`` and ``verdict_``.
     classes_ : ndarray of shape (n_classes,)
     source_prior_, target_prior_ : ndarray of shape (n_classes,)
         p, the class frequencies of the source, and q; equal when not corrected.
@@ -263,8 +271,9 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         # An identified prior is used, or says that nothing moved: neither needs a warning or an error.
         if not getattr(prior, "identified_", False):
             decide(verdict, self.on_abstain, PRIOR)
-        self._fit_corrected(source, classes, prior, verdict, len(scores.target), rng)
-        return self
+        with unchanged_on_error(self):
+            self._fit_corrected(source, classes, prior, verdict, len(scores.target), rng)
+            return self
 
     def _fit_corrected(
         self,
@@ -355,6 +364,11 @@ class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
         """Class probabilities under the target prior, shape (n_rows, n_classes)."""
         check_is_fitted(self)
         return self.adjust_proba(self.estimator_.predict_proba(X))
+
+    @available_if(estimator_has("predict_proba"))  # type: ignore[untyped-decorator]
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Logarithm of the class probabilities under the target prior, shape (n_rows, n_classes)."""
+        return log_proba(self.predict_proba(X))
 
     def adjust_proba(self, scores: Any) -> Any:
         """Class probabilities under the target prior from those of ``estimator_``, as ``predict_proba`` makes them.

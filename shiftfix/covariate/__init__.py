@@ -15,5 +15,16 @@ from shiftfix.covariate._kernel_mean import KMM
 from shiftfix.covariate._kliep import KLIEP
 from shiftfix.covariate._least_squares import RULSIF, ULSIF
 from shiftfix.covariate._logistic import LogisticWeighter
+from shiftfix.covariate._table_columns import TableColumns, are_numbers, reads_raw_rows
 
-__all__ = ["KLIEP", "KMM", "RULSIF", "ULSIF", "ClassifierWeighter", "LogisticWeighter"]
+__all__ = [
+    "KLIEP",
+    "KMM",
+    "RULSIF",
+    "ULSIF",
+    "ClassifierWeighter",
+    "LogisticWeighter",
+    "TableColumns",
+    "are_numbers",
+    "reads_raw_rows",
+]

@@ -31,6 +31,10 @@ from shiftfix.covariate._samples import Samples
 from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
 from shiftfix.weights import ClipRule, WeightSummary, check_clip
 
+# Overflow and what comes of it is found in the results, and told in words.
+QUIET: Any = {"over": "ignore", "under": "ignore", "invalid": "ignore", "divide": "ignore"}
+LEAST_REACH = 1e-150
+
 
 class FittedRatio(NamedTuple):
     """What a fit gives.
@@ -59,13 +63,24 @@ class FittedRatio(NamedTuple):
     warnings: Sequence[Warning] = ()
 
 
-def refuse_no_number(fitted: FittedRatio) -> None:
+def refuse_no_number(*log_ratios: Floats) -> None:
     """Raise ShiftDataError for log ratios that are NaN, as overflow makes them; infinite ones are bounded elsewhere."""
-    lost = sum(int(np.isnan(log_ratio).sum()) for log_ratio in (fitted.source, fitted.target))
+    lost = sum(int(np.isnan(log_ratio).sum()) for log_ratio in log_ratios)
     if lost:
         raise ShiftDataError(
             f"The log ratio of {lost} rows is no number, most likely since values overflow when squared or multiplied: "
             "rescale the columns, for example to thousands or logarithms."
+        )
+
+
+def refuse_vanishing(spreads: Sequence[ColumnSpread]) -> None:
+    """Raise ShiftDataError for columns whose values differ, but by so little that the squares of it are 0."""
+    reach = np.maximum(*(spread.high for spread in spreads)) - np.minimum(*(spread.low for spread in spreads))
+    lost = np.flatnonzero((reach > 0) & (reach < LEAST_REACH))
+    if lost.size:
+        raise ShiftDataError(
+            f"The values of column {lost[0]} differ by {reach[lost[0]]:.3g} at most, which vanishes when squared: "
+            "rescale the column, for example to its standard deviation."
         )
 
 
@@ -143,13 +158,13 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
 
     def _fit(self, samples: Samples, **folds: Any) -> Self:
         """``fit`` of checked samples; ``folds`` are handed to ``_fit_log_ratio``."""
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), np.errstate(**QUIET):
             matrices = self._fit_features(*samples.rows)
             fitted = self._fit_log_ratio(*matrices, *samples.counts, **folds)
             self._keep(samples, matrices, fitted)
-        for warning in (*fitted.warnings, *self._doubts(self.summary_)):
-            tell(warning, stacklevel=3)
-        return self
+            for warning in (*fitted.warnings, *self._doubts(self.summary_)):
+                tell(warning, stacklevel=3)
+            return self
 
     def _check_rows(self, X: Any, name: str) -> Any:
         """Checked rows of one sample: a matrix, or what ``_features`` turns into one."""
@@ -165,15 +180,17 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
 
     def _keep(self, samples: Samples, matrices: tuple[Any, Any], fitted: FittedRatio) -> None:
         """Set what every weighter has learned."""
-        refuse_no_number(fitted)
+        refuse_no_number(fitted.source, fitted.target)
         log_ratios = [bounded(fitted.source), bounded(fitted.target)]
         clip = learn_clip(log_ratios[0], samples.counts[0], self.clip, self.min_ess)
         log_mean = log_mean_exp(clip.apply(log_ratios[0]), samples.counts[0])
-        spreads = fitted.spreads or [column_spread(X, c) for X, c in zip(matrices, samples.counts, strict=True)]
         n_features = samples.all_rows[0].shape[1]
+        numbers, names = self._described(matrices, samples.names)
+        spreads = fitted.spreads or [column_spread(X, c) for X, c in zip(numbers, samples.counts, strict=True)]
+        refuse_vanishing(spreads)
         # A transformer makes columns of its own.
-        names = samples.names if matrices[0].shape[1] == n_features else None
-        self.summary_ = summarize_ratio(matrices, samples.counts, log_ratios, spreads, clip, log_mean, names)
+        names = names if names is not None and numbers[0].shape[1] == len(names) else None
+        self.summary_ = summarize_ratio(numbers, samples.counts, log_ratios, spreads, clip, log_mean, names)
         self.n_source_, self.n_target_ = fitted.n_source, fitted.n_target
         self.log_clip_, self.log_mean_, self._clip = clip.log_threshold, log_mean, clip
         self.n_features_in_, self._column_names = n_features, samples.names
@@ -183,6 +200,12 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
             del self.feature_names_in_
         kept = log_ratios[0] if fitted.kept else None
         self.source_weights_ = self._finish(self._log_ratio_of_source(samples, matrices[0], kept))
+
+    def _described(
+        self, matrices: tuple[Any, Any], names: list[str] | None
+    ) -> tuple[tuple[Any, Any], list[str] | None]:
+        """Numbers that both samples are compared by, and the names of their columns."""
+        return matrices, names
 
     def _log_ratio_of_source(self, samples: Samples, source: Any, kept: Floats | None) -> Floats:
         """Bounded log ratios of all source rows: those kept, and what ``log_ratio`` says of the others."""
@@ -260,4 +283,7 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
         check_same_columns(
             self._column_names, X if hasattr(X, "columns") else rows, "X_source", "X", self.n_features_in_
         )
-        return bounded(self._log_ratio(self._features(rows)))
+        with np.errstate(**QUIET):
+            log_ratio = self._log_ratio(self._features(rows))
+        refuse_no_number(log_ratio)
+        return bounded(log_ratio)

@@ -20,6 +20,7 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.utils import _safe_indexing
 
 from shiftfix._crossfit import Fold, Rows, is_fold_count, out_of_fold
 from shiftfix._learner import fit_weighted, learner_of, weight_parameter
@@ -37,6 +38,7 @@ from shiftfix.covariate._odds import (
     stack_rows,
 )
 from shiftfix.covariate._samples import Samples
+from shiftfix.covariate._table_columns import check_raw_rows, comparable_rows, frame_like, reads_raw_rows
 from shiftfix.exceptions import ShiftDataError, UncalibratedRatioWarning
 from shiftfix.weights import RAW_MEAN_HIGH, RAW_MEAN_LOW, WeightSummary
 
@@ -135,7 +137,9 @@ class ClassifierWeighter(BaseWeighter):
     ----------
     classifier : classifier, default=None
         With ``predict_proba``, or (when calibrated here) ``decision_function``. Cloned; an unset ``random_state`` of
-        it is seeded from ours. None means ``LogisticRegression()``.
+        it is seeded from ours. None means ``LogisticRegression()``. To one that takes gaps or categories itself
+        (``HistGradientBoostingClassifier``), and to a Pipeline, which may have an imputer or an encoder, frames and
+        missing values go as they are.
     cv : "auto", int, None, splitter or list of (training, held-out), default="auto"
         Number of folds, at least 2; None fits once and judges the rows in-sample; a splitter, whose
         ``split(X, domain, groups)`` sees the source rows first, or a list of folds, whose positions count the source
@@ -298,7 +302,17 @@ class ClassifierWeighter(BaseWeighter):
         return self._fit(samples, **self._fold_options(samples, groups_source, groups_target)).source_weights_.copy()
 
     def _check_rows(self, X: Any, name: str) -> Any:
-        return check_matrix(X, name, accept_sparse=True)
+        if not reads_raw_rows(self.classifier):
+            return check_matrix(X, name, accept_sparse=True)
+        return check_raw_rows(X, name)
+
+    def _features(self, X: Any) -> Any:
+        return frame_like(X, self._library, self._column_names)
+
+    def _described(
+        self, matrices: tuple[Any, Any], names: list[str] | None
+    ) -> tuple[tuple[Any, Any], list[str] | None]:
+        return comparable_rows(matrices, names)
 
     def _folds_asked(self, classifier: Any, n_least: int) -> Any:
         """Number of folds, None for in-sample, or the user's own; ``n_least`` are the rows of the smaller sample."""
@@ -342,7 +356,7 @@ class ClassifierWeighter(BaseWeighter):
         groups: NDArray[np.intp] | None = None,
         folds: list[Fold] | None = None,
     ) -> FittedRatio:
-        samples, n_rows = [X_source, X_target], [X_source.shape[0], X_target.shape[0]]
+        n_rows = [X_source.shape[0], X_target.shape[0]]
         counts, domain = np.concatenate([counts_source, counts_target]), np.repeat([SOURCE, TARGET], n_rows)
         n_source, n_target = float(counts_source.sum()), float(counts_target.sum())
         weighted = bool((counts != 1).any())
@@ -354,6 +368,7 @@ class ClassifierWeighter(BaseWeighter):
             # In-sample is one fold that is judged, and learned from, as a whole.
             folds = [Fold(np.arange(len(domain)), np.arange(len(domain)))]
         elif folds is None:
+            samples, _ = comparable_rows((X_source, X_target), None)
             folds = new_folds_of_samples(cv, samples, domain, rng, groups)
 
         def fit(training: Rows) -> FoldModel:
@@ -364,16 +379,18 @@ class ClassifierWeighter(BaseWeighter):
                     "folds by sample, as StratifiedKFold(shuffle=True) does."
                 )
             weights = counts[training] if weighted else None
-            model = fit_weighted(_with_seeds(classifier, rng), X[training], domain[training], weights)
-            return FoldModel(model, score_kind(model, X[training], self.calibration is not None), *seen)
+            rows = _safe_indexing(X, training)
+            model = fit_weighted(_with_seeds(classifier, rng), rows, domain[training], weights)
+            return FoldModel(model, score_kind(model, rows, self.calibration is not None), *seen)
 
-        found = out_of_fold(folds, fit, lambda model, rows: model.log_ratio(X[rows]), keep_models=True)
+        found = out_of_fold(folds, fit, lambda model, rows: model.log_ratio(_safe_indexing(X, rows)), keep_models=True)
         log_ratio, calibration = found.by_row(len(domain)), None
         if self.calibration == "sigmoid":
             slope, intercept = fit_sigmoid(log_ratio, domain, counts)
             calibration = (slope, odds_to_log_ratio(intercept, n_source, n_target))
             log_ratio = slope * log_ratio + calibration[1]
         self.cross_fitted_, self.calibration_ = cv is not None, calibration
+        self._library = type(X).__module__.partition(".")[0] if hasattr(X, "columns") else None
         self.classifiers_, self._models = [model.classifier for model in found.models], found.models
         return FittedRatio(log_ratio[: n_rows[0]], log_ratio[n_rows[0] :], n_source, n_target, kept=True)
 

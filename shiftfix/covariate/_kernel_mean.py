@@ -23,6 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from shiftfix._blocks import row_blocks
 from shiftfix._kernels import (
+    LARGEST_SETTING,
     RATIO_FLOOR,
     candidates,
     distinct_rows,
@@ -166,7 +167,7 @@ class KMM(BaseWeighter):
 
     def _check_settings(self, n_source: float) -> tuple[float, float]:
         """Slack and ridge, as numbers; the other settings are only checked."""
-        check_number(self.bound, "bound", least=1)
+        check_number(self.bound, "bound", least=1, most=LARGEST_SETTING)
         check_number(self.tol, "tol", above=0)
         check_count(self.max_iter, "max_iter")
         if not isinstance(self.bandwidth, str):
@@ -175,7 +176,7 @@ class KMM(BaseWeighter):
         slack = 1 - 1 / np.sqrt(n_source) if isinstance(self.slack, str) and self.slack == "auto" else self.slack
         check_number(slack, "slack", least=0)
         ridge = 1 / n_source if isinstance(self.ridge, str) and self.ridge == "auto" else self.ridge
-        return slack, check_number(ridge, "ridge", least=0)
+        return slack, check_number(ridge, "ridge", least=0, most=LARGEST_SETTING)
 
     def _fit_log_ratio(self, X_source: Any, X_target: Any, counts_source: Floats, counts_target: Floats) -> FittedRatio:
         n_source, n_target = counts_source.sum(), counts_target.sum()

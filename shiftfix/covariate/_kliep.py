@@ -210,7 +210,7 @@ def cross_validated(
     scores = np.full((len(components.bandwidths), 2), np.nan)
     if n_folds < 2:
         return scores, int(components.bandwidths.argmax()), 0
-    # The rows are sorted: deal them out in another order, or the last fold gets the largest values.
+    # The rows have an order by what they hold: deal them out in another, or the last fold gets the largest values.
     order = generator.permutation(len(counts))
     folds = np.empty((len(order), n_folds))
     folds[order] = fold_counts(counts[order], n_folds)

@@ -19,8 +19,9 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from shiftfix._blocks import ColumnSpread, column_spread
-from shiftfix._crossfit import Rows, content_order, folds_of_numbers
+from shiftfix._crossfit import Rows, folds_of_numbers
 from shiftfix._numerics import Floats
+from shiftfix._row_order import content_order
 from shiftfix._validation import check_count, check_matrix, check_number, check_option
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
 from shiftfix.covariate._logistic_columns import EXPANSIONS, Columns, make_columns, n_columns
@@ -29,6 +30,10 @@ from shiftfix.covariate._odds import odds_to_log_ratio, stack_rows
 from shiftfix.exceptions import ShiftDataError
 
 C_GRID = (100.0, 10.0, 1.0, 0.1, 0.01)
+# Penalties beyond these are all there is, and none.
+LEAST_C, MOST_C = 1e-100, 1e100
+# Of squares the spread is taken, which squares them again.
+LARGEST_SQUARED = 1e75
 N_FOLDS = 5
 # Held-out losses of a choice between a few models are told apart well before this many rows.
 CHOICE_ROWS = 50_000
@@ -113,6 +118,17 @@ def _losses_along(
     for penalty in penalties:
         point, _, _ = solve(Objective(*learned, columns, penalty), point, max_iter, CHOICE_TOLERANCE)
         yield domain_log_loss([columns.log_odds(X, point[1:], point[0]) for X in judged[0]], judged[1])
+
+
+def refuse_large_squares(spreads: Sequence[ColumnSpread]) -> None:
+    """Raise for columns whose products overflow."""
+    reach = np.max([np.maximum(np.abs(spread.low), np.abs(spread.high)) for spread in spreads], axis=0)
+    if (reach > LARGEST_SQUARED).any():
+        column = int(np.flatnonzero(reach > LARGEST_SQUARED)[0])
+        raise ShiftDataError(
+            f"The values of column {column} overflow when squared (largest {reach[column]:.3g}): rescale the column, "
+            'for example to thousands or logarithms, or pass features="linear".'
+        )
 
 
 class ModelChoice(NamedTuple):
@@ -331,6 +347,7 @@ class LogisticWeighter(BaseWeighter):
             check_option(self.C, "C", ["cv"])
         else:
             check_number(self.C, "C", above=0)
+            check_number(self.C, "C", least=LEAST_C)
         check_count(self.max_iter, "max_iter")
         check_number(self.tol, "tol", above=0)
 
@@ -340,8 +357,10 @@ class LogisticWeighter(BaseWeighter):
         n_source, n_target = (float(c.sum()) for c in counts)
         names = features_to_compare("linear" if self._uses_transformer() else self.features, samples)
         spreads = [column_spread(X, c) for X, c in zip(samples, counts, strict=True)]
+        if tuple(names) != ("linear",):
+            refuse_large_squares(spreads)
         columns = linear_columns(samples, counts, spreads)
-        penalties = C_GRID if isinstance(self.C, str) else (float(self.C),)
+        penalties = C_GRID if isinstance(self.C, str) else (float(min(self.C, MOST_C)),)
         choice = choose_model(samples, counts, names, penalties, max_iter=self.max_iter)
         if choice.features != "linear":
             columns, _ = make_columns(samples, counts, choice.features, spreads)

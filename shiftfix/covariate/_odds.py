@@ -104,8 +104,22 @@ def stack_rows(source: Any, target: Any) -> Any:
     """Both samples one below the other: arrays, sparse matrices, or data frames of one library."""
     if hasattr(source, "columns"):
         library = import_module(type(source).__module__.partition(".")[0])
+        if library.__name__ == "pandas":
+            source, target = _with_common_categories(source, target)
         options = {"how": "vertical_relaxed"} if library.__name__ == "polars" else {"ignore_index": True}
         return library.concat([source, target], **options)
     if sparse.issparse(source):
         return sparse.vstack([source, target], format="csr")
     return np.concatenate([source, target])
+
+
+def _with_common_categories(source: Any, target: Any) -> tuple[Any, Any]:
+    """Two pandas frames whose categorical columns have the categories of both, so that they stay categorical."""
+    for place, name in enumerate(source.columns):
+        ours, theirs = (getattr(frame.dtypes.iloc[place], "categories", None) for frame in (source, target))
+        if ours is not None and theirs is not None and not ours.equals(theirs):
+            both = ours.union(theirs)
+            source, target = (
+                frame.assign(**{name: frame[name].cat.set_categories(both)}) for frame in (source, target)
+            )
+    return source, target

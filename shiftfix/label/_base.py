@@ -13,6 +13,7 @@ from scipy.stats import norm
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from shiftfix._learner import unchanged_on_error
 from shiftfix._validation import check_class_order, check_number, check_option, check_scores
 from shiftfix._verdict import Verdict, tell
 from shiftfix.exceptions import PoorIdentificationWarning, ShiftDataError
@@ -213,10 +214,11 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         learned = self._fit_source(source, sample, given.scores)
         gate = TargetScores(sample.scores, sample.counts) if self.shrink == "significance" else None
         outcome = self._outcome(source, learned.own, gate, given_target)
-        self._set_source(source, learned, gate, given)
-        self._set_outcome(outcome, given_target)
-        _warn_unless_identified(outcome.identification)
-        return self
+        with unchanged_on_error(self):
+            self._set_source(source, learned, gate, given)
+            self._set_outcome(outcome, given_target)
+            _warn_unless_identified(outcome.identification)
+            return self
 
     def update(self, scores_target: ArrayLike, *, sample_weight_target: ArrayLike | None = None) -> Self:
         """Estimate the prior of a new target batch, with what was learned from the source kept.
@@ -243,9 +245,10 @@ class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
         check_is_fitted(self, "_source")
         given = read_target(scores_target, self._source.classes, sample_weight_target, self._source.kind)
         outcome = self._outcome(self._source, self._learned, self._gate_sample, given)
-        self._set_outcome(outcome, given)
-        _warn_unless_identified(outcome.identification)
-        return self
+        with unchanged_on_error(self):
+            self._set_outcome(outcome, given)
+            _warn_unless_identified(outcome.identification)
+            return self
 
     def _outcome(self, source: Source, learned: Any, gate: TargetScores | None, given: TargetScores) -> JudgedEstimate:
         """The estimate of a target batch, and what it is worth; sets nothing."""

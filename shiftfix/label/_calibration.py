@@ -31,6 +31,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._blocks import row_blocks
+from shiftfix._learner import unchanged_on_error
 from shiftfix._validation import check_class_order, check_option, check_scores
 from shiftfix.label._labels import check_as_many, class_positions, count_rows
 from shiftfix.label._likelihood import (
@@ -333,9 +334,11 @@ class ScoreCalibrator(BaseEstimator):
             kind, losses = choose_calibration(checked, class_index, counts)
         else:
             kind, losses = self.kind, {}
-        self.scale_, self.bias_ = fit_calibration(checked, class_index, counts, kind)
-        self.classes_, self.kind_, self.losses_ = labels, kind, losses
-        return self
+        scale, bias = fit_calibration(checked, class_index, counts, kind)
+        with unchanged_on_error(self):
+            self.scale_, self.bias_ = scale, bias
+            self.classes_, self.kind_, self.losses_ = labels, kind, losses
+            return self
 
     def transform(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Calibrated scores.

@@ -48,6 +48,9 @@ def positions_among(y: ArrayLike, name: str, classes: NDArray[Any]) -> NDArray[n
 
 def _match_labels(labels: NDArray[Any], name: str, classes: NDArray[Any]) -> NDArray[np.intp]:
     found, position = np.unique(labels, return_inverse=True)
+    if {found.dtype.kind, classes.dtype.kind} == {"i", "u"}:
+        # numpy would compare them as floats, in which neighbours from 2**53 on are one.
+        found, classes = found.astype(object), classes.astype(object)
     match = found[:, np.newaxis] == classes
     unknown = found[~match.any(axis=1)].tolist()
     if unknown:

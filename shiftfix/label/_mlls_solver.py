@@ -251,7 +251,7 @@ def _without_absent_classes(
 ) -> _Point:
     """The point without what is left of classes that are clearly absent, where the certificate allows it."""
     candidate = np.where(here.gradient < 1 - np.sqrt(tol), 0.0, here.prior)
-    if here.gap > tol or not (candidate < here.prior).any():
+    if here.gap > tol or not (candidate < here.prior).any() or not candidate.any():
         return here
     candidate = candidate / candidate.sum()
     found = _Point(candidate, *log_likelihood(scores, share, candidate, score_prior))

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from shiftfix._learner import unchanged_on_error
 from shiftfix._numerics import simplex_least_squares
 from shiftfix._validation import check_number, check_option
 from shiftfix._verdict import Verdict
@@ -31,6 +32,8 @@ LOOK_ROWS = 200
 LOOK_ROWS_PER_CLASS = 20
 # Level of the jump test for restart=True.
 RESTART_LEVEL = 0.05
+# Rows; shorter ones let go of every row at once, as this does, and overflow.
+LEAST_HALF_LIFE = 1e-100
 
 
 class Stream(NamedTuple):
@@ -201,10 +204,11 @@ class OnlinePrior(BaseEstimator):
         covariances = solution_covariances(
             self.prior._source_error, MeanScatter(n_rows, mean, sums.covariance() * n_rows), prior
         )
-        self._position, self._total, self._faded, self._blocks, self._marks, self.restarts_ = stream
-        self.n_rows_, self.target_prior_, self.class_weight_ = n_rows, prior, prior / source.prior
-        self.prior_covariance_, self._cautious_covariance = covariances
-        return self
+        with unchanged_on_error(self):
+            self._position, self._total, self._faded, self._blocks, self._marks, self.restarts_ = stream
+            self.n_rows_, self.target_prior_, self.class_weight_ = n_rows, prior, prior / source.prior
+            self.prior_covariance_, self._cautious_covariance = covariances
+            return self
 
     @property
     def verdict_(self) -> Verdict:
@@ -235,6 +239,7 @@ class OnlinePrior(BaseEstimator):
         check_option(self.method, "method", ["history", "window", "forgetting"])
         check_number(self.window, "window", least=1)
         check_number(self.half_life, "half_life", above=0)
+        check_number(self.half_life, "half_life", least=LEAST_HALF_LIFE)
         if isinstance(self.restart, (bool, np.bool_)):
             return RESTART_LEVEL if self.restart else None
         return check_number(self.restart, "restart", above=0, below=1)

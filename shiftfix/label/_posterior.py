@@ -52,11 +52,18 @@ def adjust_proba(scores: ArrayLike, source_prior: ArrayLike, target_prior: Array
     return proba_at_prior(checked, p, q)
 
 
+def _prior_ratio(source_prior: NDArray[np.float64], target_prior: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ratios q / p; in units of the largest 1 / p where they overflow."""
+    with np.errstate(over="ignore"):
+        ratio = target_prior / source_prior
+        return ratio if np.isfinite(ratio).all() else target_prior / (source_prior / source_prior.min())
+
+
 def proba_at_prior(
     scores: NDArray[Any], source_prior: NDArray[np.float64], target_prior: NDArray[np.float64]
 ) -> NDArray[Any]:
     """As :func:`adjust_proba`, from checked arrays; float32 scores give float32."""
-    adjusted = scores * (target_prior / source_prior).astype(scores.dtype)
+    adjusted = scores * _prior_ratio(source_prior, target_prior).astype(scores.dtype)
     total = adjusted.sum(axis=1, keepdims=True)
     impossible = total[:, 0] == 0
     if impossible.any():

@@ -11,6 +11,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 
 from shiftfix._learner import unchanged_on_error
+from shiftfix._numerics import log_proba
 from shiftfix._validation import check_labels
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._mlp import BaseMLP
@@ -85,8 +86,9 @@ class ClassTargets:
 
 def learn_classes(y: Any, loss: Any, class_weight: Any) -> ClassTargets:
     """The classes of labels; raise for numbers, and for fewer than two of them."""
-    check_classification_targets(y)
-    classes = np.unique(y)
+    labels = check_labels(y, "y")
+    check_classification_targets(labels)
+    classes = np.unique(labels)
     if len(classes) < 2:
         raise ShiftDataError(
             f"y holds one class only ({classes.tolist()[0]!r}, counting rows of positive weight): at least "
@@ -354,6 +356,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         an ensemble.
         """
         return self.predict_proba_members(X).mean(axis=0)
+
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Logarithm of :meth:`predict_proba`, shape (n_rows, n_classes)."""
+        return log_proba(self.predict_proba(X))
 
     def predict_proba_members(self, X: ArrayLike) -> NDArray[np.float64]:
         """Probabilities of each of the ``n_models`` networks, float64 of shape (n_models, n_rows, n_classes)."""

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from shiftfix._learner import unchanged_on_error
 from shiftfix._validation import check_count, check_generator, check_sample_weight
+from shiftfix._values import refuse_masked
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._base import (
     BaseTrainer,
@@ -246,6 +247,8 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossS
         return self
 
     def _validate(self, X: Any, y: Any, reset: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+        refuse_masked(X, "X")
+        refuse_masked(y, "y")
         return validate_data(
             self, X, y, dtype=FLOATS, multi_output=self._multi_output, y_numeric=self._y_numeric, reset=reset
         )
@@ -279,6 +282,7 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossS
     ) -> tuple[NDArray[Any], NDArray[Any], None, NDArray[np.float64]]:
         """The rows of an eval_set as (X, codes, None, full weight)."""
         X, y, weight = parts_of_eval_set(eval_set)
+        refuse_masked(X, "the eval_set's X")
         X = validate_data(self, X, reset=False, dtype=FLOATS)
         weight = check_row_weights(weight, len(X), "the eval_set's sample_weight")
         y = np.asarray(y)
@@ -372,6 +376,7 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossS
     def _outputs(self, X: ArrayLike) -> NDArray[np.float64]:
         """Network outputs, shape (n_models, n_rows, n_outputs)."""
         check_is_fitted(self, "module_")
+        refuse_masked(X, "X")
         rows = validate_data(self, X, reset=False, dtype=FLOATS)
         return network_outputs(self.module_, rows, self.scaler_, self.n_threads)
 
@@ -380,6 +385,7 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossS
     ) -> NDArray[np.float32]:
         """``transform`` of Monte-Carlo outputs, shape (n_samples * n_models, n_rows, ...)."""
         check_is_fitted(self, "module_")
+        refuse_masked(X, "X")
         rows = validate_data(self, X, reset=False, dtype=FLOATS)
         check_count(n_samples, "n_samples")
         if not any(is_random(layer) for layer in self.module_):

@@ -187,8 +187,9 @@ class Weighting(Concern):
 class Penalties(Concern):
     """Penalties and bounds on weights and gradients."""
 
-    l1: Annotated[float, number(least=0, below=math.inf)] = 0.0
-    l2: Annotated[float, number(least=0, below=math.inf)] = 0.0
+    # The gradient of a float32 network must not overflow.
+    l1: Annotated[float, number(least=0, most=1e30)] = 0.0
+    l2: Annotated[float, number(least=0, most=1e30)] = 0.0
     decoupled: Annotated[bool, yes_or_no] = False
     max_norm: Annotated[float | None, unless_none(number(above=0))] = None
     clip_norm: Annotated[float | None, unless_none(number(above=0))] = None

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 
+from shiftfix.exceptions import ShiftDataError
+
 # Probabilities below this count as this: one row judged impossible shall not decide alone.
 LEAST_PROBABILITY = 1e-6
 
@@ -53,6 +55,17 @@ def _residuals(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
     return np.reshape(residual, (len(residual), -1))
 
 
+def _finite_losses(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The losses; raises where one overflows."""
+    if not np.isfinite(losses).all():
+        row = int(np.flatnonzero(~np.isfinite(losses))[0])
+        raise ShiftDataError(
+            f"The loss of row {row} is no finite number: predictions or values of y are missing, or so large that they "
+            "overflow when squared. Rescale y."
+        )
+    return losses
+
+
 def squared_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
     """Squared error, in squared units of y.
 
@@ -65,7 +78,8 @@ def squared_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
     -------
     ndarray of shape (n_rows,)
     """
-    return (_residuals(predicted, y) ** 2).mean(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _finite_losses((_residuals(predicted, y) ** 2).mean(axis=1))
 
 
 def absolute_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
@@ -80,7 +94,8 @@ def absolute_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
     -------
     ndarray of shape (n_rows,)
     """
-    return np.abs(_residuals(predicted, y)).mean(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _finite_losses(np.abs(_residuals(predicted, y)).mean(axis=1))
 
 
 def pinball_losses(predicted: ArrayLike, y: ArrayLike, quantile: float = 0.5) -> NDArray[np.float64]:
@@ -100,7 +115,8 @@ def pinball_losses(predicted: ArrayLike, y: ArrayLike, quantile: float = 0.5) ->
     ndarray of shape (n_rows,)
     """
     residual = _residuals(predicted, y)
-    return np.maximum(quantile * residual, (quantile - 1) * residual).mean(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _finite_losses(np.maximum(quantile * residual, (quantile - 1) * residual).mean(axis=1))
 
 
 def row_losses(model: Any, X: Any, y: ArrayLike) -> NDArray[np.float64]:

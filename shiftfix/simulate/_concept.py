@@ -37,7 +37,7 @@ def rotated_accuracy(angle: float, noise: float = 0.0) -> float:
     (0.5, 1.0)
     """
     check_number(angle, "angle", above=-np.inf, below=np.inf)
-    check_number(noise, "noise", least=0, below=np.inf)
+    check_number(noise, "noise", least=0, most=1e100)
     return float(1 - np.arccos(np.cos(angle) / np.hypot(1, noise)) / np.pi)
 
 

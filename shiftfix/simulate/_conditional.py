@@ -40,7 +40,7 @@ def draw_outcome(
     ShiftDataError
         For an unknown name, a negative noise, or a callable that does not return one value per row.
     """
-    check_number(noise, "noise", least=0, below=np.inf)
+    check_number(noise, "noise", least=0, most=1e100)
     if callable(conditional):
         y = np.asarray(conditional(X, generator))
         if y.shape != (len(X),):

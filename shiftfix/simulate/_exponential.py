@@ -13,6 +13,9 @@ from shiftfix._validation import check_count, check_generator, check_number
 from shiftfix.simulate._conditional import Conditional, draw_outcome
 from shiftfix.simulate._problem import ShiftProblem
 
+# Rates of which squares and inverses are numbers.
+LEAST_RATE, MOST_RATE = 1e-100, 1e100
+
 
 def exponential_chi2(rate: float) -> float:
     """Chi-squared divergence of Exp(rate) from Exp(1), E_S[w^2] - 1 = rate^2 / (2 rate - 1) - 1.
@@ -32,7 +35,7 @@ def exponential_chi2(rate: float) -> float:
     >>> exponential_chi2(0.75)
     0.125
     """
-    check_number(rate, "rate", above=0, below=np.inf)
+    check_number(rate, "rate", least=LEAST_RATE, most=MOST_RATE)
     return rate**2 / (2 * rate - 1) - 1 if rate > 0.5 else np.inf
 
 
@@ -78,7 +81,7 @@ def exponential_covariate_shift(
     (50, 1)
     """
     n_source, n_target = check_count(n_source, "n_source"), check_count(n_target, "n_target")
-    check_number(rate, "rate", above=0, below=np.inf)
+    check_number(rate, "rate", least=LEAST_RATE, most=MOST_RATE)
     generator = check_generator(random_state)
     X_source = generator.standard_exponential((n_source, 1))
     X_target = generator.standard_exponential((n_target, 1)) / rate

@@ -20,6 +20,9 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._conditional import Conditional, draw_outcome
 from shiftfix.simulate._problem import ShiftProblem, exp_weights
 
+# In standard deviations of the source; squares of it are numbers.
+MOST_SHIFT = 1e100
+
 
 def _parameters(
     mean_shift: ArrayLike, scale: ArrayLike, n_features: int
@@ -34,7 +37,22 @@ def _parameters(
     s = check_vector(np.full(n_features, s) if s.ndim == 0 else s, "scale", n_features, of="features")
     if (s <= 0).any():
         raise ShiftDataError(f"scale holds {s.min():g}: standard deviations must be > 0.")
-    return mu, s
+    if (s < 1 / MOST_SHIFT).any() or (s > MOST_SHIFT).any():
+        raise ShiftDataError(
+            f"scale holds {s[(s < 1 / MOST_SHIFT) | (s > MOST_SHIFT)][0]:g}: standard deviations from "
+            f"{1 / MOST_SHIFT:g} to {MOST_SHIFT:g} are needed, for the log ratio has their squares."
+        )
+    return _bounded_shift(mu), s
+
+
+def _bounded_shift(mu: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The shift; raises for one whose square overflows."""
+    if (np.abs(mu) > MOST_SHIFT).any():
+        raise ShiftDataError(
+            f"mean_shift holds {mu[np.abs(mu) > MOST_SHIFT][0]:g}: at most {MOST_SHIFT:g} standard deviations are "
+            "needed, for the log ratio has the square."
+        )
+    return mu
 
 
 def gaussian_log_ratio(X: ArrayLike, mean_shift: ArrayLike = 1.0, scale: ArrayLike = 1.0) -> NDArray[np.float64]:
@@ -70,7 +88,7 @@ def gaussian_log_ratio(X: ArrayLike, mean_shift: ArrayLike = 1.0, scale: ArrayLi
 
 def _distance(mean_shift: ArrayLike) -> float:
     mu = np.atleast_1d(np.asarray(mean_shift, dtype=np.float64))
-    return float(np.linalg.norm(check_vector(mu, "mean_shift")))
+    return float(np.linalg.norm(_bounded_shift(check_vector(mu, "mean_shift"))))
 
 
 def _distance_and_cut(mean_shift: ArrayLike, clip: float) -> tuple[float, float]:
@@ -125,7 +143,8 @@ def gaussian_clipped_square(clip: float, mean_shift: ArrayLike = 1.0) -> float:
     float
     """
     d, a = _distance_and_cut(mean_shift, clip)
-    return float(np.exp(d**2 + norm.logcdf(a - 2 * d)) + clip**2 * norm.sf(a))
+    with np.errstate(over="ignore"):
+        return float(np.exp(d**2 + norm.logcdf(a - 2 * d)) + np.exp(2 * np.log(clip) + norm.logsf(a)))
 
 
 def gaussian_share_above_clip(clip: float, mean_shift: ArrayLike = 1.0) -> float:

@@ -34,6 +34,10 @@ class _Wanted(NamedTuple):
     n_source: int | None
 
 
+# Concentrations that numpy's gamma deviates can be drawn for.
+LEAST_ALPHA, MOST_ALPHA = 1e-300, 1e300
+
+
 def _check_class_index(index: int, n_classes: int) -> int:
     if check_count(index, "index", least=0) >= n_classes:
         raise ShiftDataError(
@@ -148,6 +152,7 @@ def dirichlet_prior(
     """
     n_classes = check_count(n_classes, "n_classes", least=2)
     check_number(alpha, "alpha", above=0, below=np.inf)
+    check_number(alpha, "alpha", least=LEAST_ALPHA, most=MOST_ALPHA)
     generator = check_generator(random_state)
     # log Gamma(alpha) = log Gamma(alpha + 1) + log(U) / alpha: gamma draws of a tiny alpha underflow to 0,
     # all of them at once, and 0 / 0 is no prior.

@@ -48,7 +48,8 @@ def power_sums(
     for rows in matrix_blocks(X):
         z = X[rows] - center
         if not is_tame:
-            z /= scale
+            with np.errstate(over="ignore"):
+                z /= scale
             np.clip(z, -FAR, FAR, out=z)
         for power in range(n_powers):
             sums[power] += row_weights[:, rows] @ z

@@ -31,6 +31,8 @@ MIN_TAIL_ROWS = 5
 GRID_POINTS = 30
 # Weights in the tail that agree to this share of the largest are equal: what differs is rounding.
 EQUAL_TO = 1e-10
+# Its inverse is still a number.
+LEAST_QUARTILE = 1e-300
 
 
 class _Tail(NamedTuple):
@@ -64,6 +66,7 @@ def fit_generalized_pareto(excess: Floats, counts: Floats) -> tuple[float, float
     largest = excess[-1]
     x, n_rows = excess / largest, counts.sum()
     quartile = x[np.searchsorted(np.cumsum(counts), np.floor(n_rows / 4 + 0.5) * (1 - 1e-12))]
+    quartile = max(quartile, LEAST_QUARTILE)
     n_points = GRID_POINTS + math.isqrt(int(n_rows))
     steps = np.arange(1, n_points + 1) - 0.5
     b = 1 + (1 - np.sqrt(n_points / steps)) / (3 * quartile)

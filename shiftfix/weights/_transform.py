@@ -101,7 +101,9 @@ def clip_threshold_of(w: Floats, counts: Floats, clip: ClipRule, min_ess: float)
     if clip == "pareto":
         return np.inf
     if clip == "sqrt":
-        return float(np.average(w, weights=counts) * np.sqrt(counts.sum()))
+        # In units of the largest: the sum may overflow.
+        largest = float(w.max()) or 1.0
+        return largest * float(np.average(w / largest, weights=counts) * np.sqrt(counts.sum()))
     if clip == "ess":
         return clip_for_effective_size(w, counts, min_ess)
     # 99.9 / 100 is rounded up, and 999 rows of 1000 would not make 99.9%.

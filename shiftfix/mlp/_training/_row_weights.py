@@ -151,7 +151,8 @@ def class_weights(
     Raises
     ------
     ShiftDataError
-        For names that are no classes, weights that are not positive numbers, and "balanced" for a class without rows.
+        For names that are no classes beside classes without a name, weights that are not positive numbers, and
+        "balanced" for a class without rows.
     """
     if class_weight is None:
         return np.ones(len(classes))
@@ -169,15 +170,19 @@ def class_weights(
 
 
 def _weights_by_name(class_weight: dict[Any, Any], classes: NDArray[Any]) -> NDArray[np.float64]:
-    """Weight of each class, 1 for those that are not named."""
+    """Weight of each class; 1 for those that are not named, where all that are named are classes."""
     known = classes.tolist()
+    absent = [label for label in known if label not in class_weight]
+    # As scikit-learn reads it: a label too many may be that of another fold, unless it stands where one is missing.
     unknown = [label for label in class_weight if label not in known]
-    if unknown:
-        raise ShiftDataError(f"class_weight names {unknown}, and the classes of y are {known}.")
-    found = np.ones(len(classes))
+    if absent and unknown:
+        raise ShiftDataError(
+            f"class_weight names {unknown}, and the classes of y are {known}: it has no weight for {absent}. Name "
+            "every class."
+        )
     for label, value in class_weight.items():
-        found[known.index(label)] = check_number(value, f"class_weight[{label!r}]", above=0, below=np.inf)
-    return found
+        check_number(value, f"class_weight[{label!r}]", above=0, below=np.inf)
+    return np.array([class_weight.get(label, 1.0) for label in known], dtype=np.float64)
 
 
 def effective_size(weight: NDArray[np.float64]) -> float:

@@ -1,0 +1,93 @@
+"""Values that would be read as others in silence: masked, complex, dates, labels that a float cannot tell apart."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shiftfix.exceptions import ShiftDataError
+
+# From here on neighbouring whole numbers are one and the same float.
+LARGEST_WHOLE = 2.0**53
+
+
+def refuse_masked(values: Any, name: str) -> None:
+    """Raise for a masked array in which anything is masked: what lies under the mask is no value."""
+    if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
+        n_masked = int(np.ma.getmaskarray(values).sum())
+        raise ShiftDataError(
+            f"{name} is a masked array with {n_masked} masked entries, which are missing: impute them, drop their "
+            f"rows, or pass {name}.filled(np.nan) to a learner that takes NaN."
+        )
+
+
+def refuse_no_numbers(dtype: Any, name: str, advice: str) -> None:
+    """Raise for complex numbers, dates and durations, which would be read as other numbers in silence."""
+    kinds = {"c": "complex numbers", "M": "dates", "m": "durations"}
+    if getattr(dtype, "kind", "") in kinds:
+        raise ShiftDataError(f"{name} holds {kinds[dtype.kind]}: {advice}.")
+
+
+def is_missing(label: Any) -> bool:
+    """Whether a label is None, NaN, NaT or pandas.NA, without loading pandas."""
+    try:
+        return label is None or bool(label != label)
+    except TypeError:  # pandas.NA: neither equal to itself nor not
+        return True
+
+
+def refuse_unusable_labels(array: NDArray[Any], name: str, *, whole: bool) -> None:
+    """Raise for missing, mixed or merged labels; with ``whole`` also for dates, complex numbers and fractions."""
+    _refuse_missing_labels(array, name)
+    _refuse_mixed_labels(array, name)
+    _refuse_merged(array, name)
+    if whole:
+        refuse_no_numbers(array.dtype, name, "class labels are text or whole numbers; turn them into text, if meant so")
+        _refuse_fractions(_floats_among(array), name)
+
+
+def _floats_among(array: NDArray[Any]) -> NDArray[Any]:
+    """The floats in an array of objects; any other array as it is."""
+    if array.dtype.kind != "O":
+        return array
+    return np.array([label for label in array if isinstance(label, float | np.floating)], dtype=np.float64)
+
+
+def _refuse_merged(array: NDArray[Any], name: str) -> None:
+    """Raise for floats so large that different whole numbers are the same float."""
+    floats = _floats_among(array)
+    if floats.dtype.kind != "f":
+        return
+    large = np.isfinite(floats) & (np.abs(floats) >= LARGEST_WHOLE)
+    if large.any():
+        raise ShiftDataError(
+            f"{name} holds the label {floats[large][0]:g} as a float, and floats from {LARGEST_WHOLE:.0f} on do not "
+            "tell neighbouring whole numbers apart: pass int64, or text."
+        )
+
+
+def _refuse_missing_labels(array: NDArray[Any], name: str) -> None:
+    missing = array != array if array.dtype.kind in "fcmM" else np.zeros(array.size, bool)
+    if array.dtype.kind == "O":
+        missing = np.array([is_missing(label) for label in array], bool)
+    if missing.any():
+        row = int(np.flatnonzero(missing)[0])
+        raise ShiftDataError(
+            f"{name} contains NaN or None ({missing.sum()} missing labels, the first at position {row}): "
+            "drop those rows; they belong to no class."
+        )
+
+
+def _refuse_mixed_labels(array: NDArray[Any], name: str) -> None:
+    if array.dtype.kind == "O" and len({isinstance(label, str) for label in array}) > 1:
+        raise ShiftDataError(f"{name} mixes text and other labels: turn all of them into text or all into numbers.")
+
+
+def _refuse_fractions(array: NDArray[Any], name: str) -> None:
+    if array.dtype.kind == "f" and np.isinf(array).any():
+        raise ShiftDataError(f"{name} contains infinity: pass one class label per row.")
+    if array.dtype.kind == "f" and (array != np.floor(array)).any():
+        raise ShiftDataError(
+            f"Unknown label type: {name} holds continuous numbers, and class labels are needed; label shift is about "
+            "classes."
+        )
