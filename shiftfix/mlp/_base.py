@@ -12,7 +12,7 @@ from shiftfix._validation import import_optional
 from shiftfix.mlp._network import describe
 from shiftfix.mlp._saving import check_writable, checkpoint_writer, fingerprint, go_on, saved_run
 from shiftfix.mlp._settings import Running, Training, concern
-from shiftfix.mlp._training import Rows, Run, check_callbacks, draw_seeds, resolve_device
+from shiftfix.mlp._training import Rows, Run, SparseRows, check_callbacks, draw_seeds, resolve_device
 
 
 def callbacks_and_device(running: Running) -> tuple[tuple[Any, ...], torch.device]:
@@ -36,6 +36,11 @@ def weights_may_rest(run: Run) -> bool:
 def can_interpolate(run: Run, rows: Rows) -> bool:
     """Whether a model has as many parameters as there are numbers to reproduce."""
     return sum(p.numel() for p in run.parameters) / run.n_models >= rows.y.numel()
+
+
+def x_parts(rows: Rows) -> list[torch.Tensor]:
+    """X as tensors, which tell it from any other."""
+    return rows.X.parts() if isinstance(rows.X, SparseRows) else [rows.X]
 
 
 @concern
@@ -75,7 +80,7 @@ class BaseTrainer(Running, BaseEstimator, metaclass=ABCMeta):
         """
         if self.checkpoint is None:
             return None
-        tensors = [tensor for part in rows if part is not None for tensor in (part.X, part.y, part.weight)]
+        tensors = [tensor for part in rows if part is not None for tensor in (*x_parts(part), part.y, part.weight)]
         mark = fingerprint(self.get_params(deep=False), loss, tensors)
         if saved is not None:
             go_on(run, saved, mark, self.checkpoint)

@@ -291,7 +291,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
 
         Parameters
         ----------
-        X : array-like of shape (n_rows, n_features)
+        X : array-like or sparse matrix of shape (n_rows, n_features)
         y : array-like of shape (n_rows,)
         classes : array-like of shape (n_classes,), default=None
             All classes there will be; needed in the first call.
@@ -368,7 +368,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
 
         Parameters
         ----------
-        X : array-like of shape (n_rows, n_features)
+        X : array-like or sparse matrix of shape (n_rows, n_features)
         n_samples : int, default=50
             Passes per network.
         random_state : int, numpy Generator or RandomState, default=None
