@@ -204,6 +204,8 @@ class ClassifierWeighter(BaseWeighter):
     True
     """
 
+    _own_output = False
+
     def __init__(
         self,
         classifier: Any = None,

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from shiftfix._door import PublicCalls
 from shiftfix._numerics import simplex_least_squares
 from shiftfix._validation import check_number, check_option
 from shiftfix._verdict import Verdict
@@ -86,7 +87,7 @@ def after_look(stream: Stream, level: float, size: float, half_life: float) -> S
     return Stream(position, total, faded, blocks, marks, restarts)
 
 
-class OnlinePrior(BaseEstimator):
+class OnlinePrior(PublicCalls, BaseEstimator):
     """Target prior that follows a stream of batches.
 
     Parameters

@@ -2,17 +2,19 @@
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from shiftfix._door import PublicCalls
 from shiftfix._validation import import_optional
 from shiftfix.mlp._network import describe
 from shiftfix.mlp._saving import check_writable, checkpoint_writer, fingerprint, go_on, saved_run
 from shiftfix.mlp._settings import Running, Training, concern
-from shiftfix.mlp._training import Rows, Run, SparseRows, check_callbacks, draw_seeds, resolve_device
+from shiftfix.mlp._training import Rows, Run, SparseRows, check_callbacks, draw_seeds, own_torch_options, resolve_device
 
 
 def callbacks_and_device(running: Running) -> tuple[tuple[Any, ...], torch.device]:
@@ -44,13 +46,16 @@ def x_parts(rows: Rows) -> list[torch.Tensor]:
 
 
 @concern
-class BaseTrainer(Running, BaseEstimator, metaclass=ABCMeta):
+class BaseTrainer(PublicCalls, Running, BaseEstimator, metaclass=ABCMeta):
     """Seeds, checkpoints, and what a run leaves behind; see :class:`WeightedTrainer` for the settings."""
 
     @property
     @abstractmethod
     def _row_shape(self) -> tuple[int, ...]:
         """Shape of one row."""
+
+    def _surroundings(self) -> AbstractContextManager[None]:
+        return own_torch_options()
 
     def _seeds(self, n_models: int) -> dict[str, Any]:
         return draw_seeds(self.random_state, n_models)

@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_ar
 import numpy as np
 import torch
 
+from shiftfix._door import plain
 from shiftfix._validation import check_count, check_number, check_option
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.weights import check_clip
@@ -211,10 +212,10 @@ class Running(Concern):
     precision: Precision = "float32"
     device: str | torch.device = "cpu"
     n_threads: Annotated[int | None, unless_none(count())] = 1
-    progress: bool = False
+    progress: Annotated[bool, yes_or_no] = False
     callbacks: Any = None
     checkpoint: str | os.PathLike[str] | None = None
-    resume: bool = False
+    resume: Annotated[bool, yes_or_no] = False
     random_state: RandomState = None
 
 
@@ -233,10 +234,10 @@ def layer_sizes(network: Network) -> Sequence[Any]:
     """
     sizes = network.hidden_layer_sizes
     if isinstance(sizes, numbers.Integral):
-        return (sizes,)
+        return (plain(sizes),)
     if not isinstance(sizes, tuple | list | np.ndarray):
         raise ShiftDataError(f"hidden_layer_sizes={sizes!r}: a tuple of whole numbers is needed, such as (256, 256).")
-    return sizes
+    return [plain(size) for size in sizes]
 
 
 def check_dropout(rates: Any, n_layers: int) -> None:

@@ -104,7 +104,7 @@ def build_mlp(
     def linear(n_in: int, n_out: int, gain: float) -> nn.Module:
         if len(generators) == 1 and dropconnect == 0:
             return linear_layer(n_in, n_out, gain, generators[0], initializer)
-        weights = torch.empty(len(generators), n_out, n_in)
+        weights = torch.empty(len(generators), n_out, n_in, dtype=torch.float32)
         for weight, generator in zip(weights, generators, strict=True):
             initialize(weight, initializer, gain, generator)
         return Linear(weights if len(generators) > 1 else weights[0], dropconnect, dropout_generator)
@@ -129,7 +129,7 @@ def build_mlp(
 
 def rates_of(dropout: Any, n_layers: int) -> list[float]:
     """One dropout rate per hidden layer, from a rate or from as many as there are."""
-    return [float(dropout)] * n_layers if isinstance(dropout, numbers.Real) else list(dropout)
+    return [float(dropout)] * n_layers if isinstance(dropout, numbers.Real) else [float(rate) for rate in dropout]
 
 
 def normalize_after(linear: nn.Module, width: int, n_models: int) -> BatchNorm:

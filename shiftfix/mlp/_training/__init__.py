@@ -15,7 +15,7 @@
 
 from shiftfix.mlp._training._batches import Rows
 from shiftfix.mlp._training._callbacks import check_callbacks
-from shiftfix.mlp._training._devices import borrowed_generators, limited_threads, resolve_device
+from shiftfix.mlp._training._devices import borrowed_generators, limited_threads, own_torch_options, resolve_device
 from shiftfix.mlp._training._diagnostics import warn_of_gradients, warn_of_inactive_weights
 from shiftfix.mlp._training._holdout import hold_out
 from shiftfix.mlp._training._loop import CHUNK, fit_loop, forward, rows_at_once
@@ -65,6 +65,7 @@ __all__ = [
     "limited_threads",
     "loss_floor",
     "make_run",
+    "own_torch_options",
     "polynomial_tail",
     "resolve_device",
     "rows_at_once",

@@ -6,7 +6,6 @@ batch's own weight sum instead would be a ratio estimate with a biased gradient.
 batch is divided by the same batch_size, so that each row counts once an epoch; penalties are scaled down with it.
 """
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from shiftfix._verdict import tell
 from shiftfix.exceptions import NonFiniteLossWarning
 from shiftfix.mlp._network import forget_masks
 from shiftfix.mlp._training._batches import Rows, batches, epoch_order, resampled_order
@@ -285,9 +285,9 @@ def _back_to_finite(run: Run) -> None:
     if not (started and run.best_epoch.any()):
         raise FloatingPointError(f"The loss or a parameter became infinite or NaN in epoch {run.epoch}: {advice}")
     kept = ", ".join(map(str, run.best_epoch.unique().tolist()))
-    warnings.warn(
-        f"The loss or a parameter became infinite or NaN in epoch {run.epoch}: training stopped, and the network of "
-        f"epoch {kept} is kept, the best finite one; {advice}",
-        NonFiniteLossWarning,
-        stacklevel=5,
+    tell(
+        NonFiniteLossWarning(
+            f"The loss or a parameter became infinite or NaN in epoch {run.epoch}: training stopped, and the network "
+            f"of epoch {kept} is kept, the best finite one; {advice}"
+        )
     )
