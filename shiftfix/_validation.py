@@ -378,7 +378,7 @@ def check_count(value: Any, name: str, least: int = 1) -> int:
     value = plain(value)
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
         raise ShiftDataError(f"{name}={value!r}: a whole number >= {least} is needed.")
-    if value > LARGEST_COUNT:
+    if int(value) > LARGEST_COUNT:
         raise ShiftDataError(f"{name}={value!r}: a whole number <= {LARGEST_COUNT} is needed.")
     return int(value)
 

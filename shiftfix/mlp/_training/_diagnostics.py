@@ -147,7 +147,8 @@ def warn_of_gradients(names: list[str], norms: Sequence[Sequence[float]] | None)
         tell(
             GradientWarning(
                 f"The gradient of layer {names[worst]!r} reached a norm of {float(peak[worst]):.3g}: lower "
-                'learning_rate, scale the inputs, take the initializer "kaiming_normal" or batch_norm=True, or set clip_norm.'
+                'learning_rate, scale the inputs, take the initializer "kaiming_normal" or batch_norm=True, or set '
+                "clip_norm."
             )
         )
     largest = table.amax(dim=1, keepdim=True)
