@@ -100,8 +100,8 @@ def linear_layer(
     n_in: int, n_out: int, gain: float, generator: torch.Generator, initializer: Any = "kaiming_normal"
 ) -> nn.Linear:
     """Linear layer with bias 0 and weights drawn from ``generator``; see :func:`initialize`."""
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out, dtype=torch.float32)
+    layer = nn.Linear(n_in, n_out, device="meta")  # draws nothing
+    layer.weight = nn.Parameter(torch.empty(n_out, n_in, dtype=torch.float32))
+    layer.bias = nn.Parameter(torch.zeros(n_out, dtype=torch.float32))
     initialize(layer.weight, initializer, gain, generator)
-    with torch.no_grad():
-        layer.bias.zero_()
     return layer
