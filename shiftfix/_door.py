@@ -60,7 +60,7 @@ def plain(value: Any) -> Any:
     if is_array and value.dtype.kind == "O":
         return value.item()
     make = PYTHON_TYPES.get(value.dtype.kind)
-    return value if make is None else make(value[()])
+    return value if make is None else make(value[()] if is_array else value)
 
 
 def public(call: Callable[Parameters, Result]) -> Callable[Parameters, Result]:

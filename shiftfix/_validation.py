@@ -373,13 +373,13 @@ def check_number(
     return value
 
 
-def check_count(value: Any, name: str, least: int = 1) -> int:
-    """A whole number of at least ``least``."""
+def check_count(value: Any, name: str, least: int = 1, most: int = LARGEST_COUNT) -> int:
+    """A whole number of at least ``least`` and at most ``most``."""
     value = plain(value)
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
         raise ShiftDataError(f"{name}={value!r}: a whole number >= {least} is needed.")
-    if int(value) > LARGEST_COUNT:
-        raise ShiftDataError(f"{name}={value!r}: a whole number <= {LARGEST_COUNT} is needed.")
+    if int(value) > most:
+        raise ShiftDataError(f"{name}={value!r}: a whole number <= {most} is needed.")
     return int(value)
 
 

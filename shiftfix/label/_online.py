@@ -236,7 +236,7 @@ class OnlinePrior(PublicCalls, BaseEstimator):
         check_option(self.method, "method", ["history", "window", "forgetting"])
         check_number(self.window, "window", least=1)
         check_number(self.half_life, "half_life", above=0)
-        if isinstance(self.restart, (bool, np.bool_)):
+        if isinstance(self.restart, bool):
             return RESTART_LEVEL if self.restart else None
         return check_number(self.restart, "restart", above=0, below=1)
 

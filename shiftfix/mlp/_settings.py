@@ -36,6 +36,8 @@ ClassLoss = Literal["cross_entropy", "binary_cross_entropy", "polynomial_tail"]
 NumberLoss = Literal["squared_error", "absolute_error", "huber", "smooth_l1"]
 RandomState = int | np.random.Generator | np.random.RandomState | None
 Precision = Literal["float32", "bfloat16"]
+# Each has generators of its own, made before the first of its weights.
+MOST_MODELS = 10_000
 
 Class = TypeVar("Class", bound=type)
 Part = TypeVar("Part", bound="Concern")
@@ -75,9 +77,9 @@ def number(**bounds: float) -> Callable[..., Any]:
     return lambda value, name: check_number(value, name, **bounds)
 
 
-def count(least: int = 1) -> Callable[..., Any]:
-    """Check of a whole number."""
-    return partial(check_count, least=least)
+def count(**bounds: int) -> Callable[..., Any]:
+    """Check of a whole number within the bounds of ``check_count``."""
+    return partial(check_count, **bounds)
 
 
 def unless_none(check: Callable[..., Any]) -> Callable[..., Any]:
@@ -200,7 +202,7 @@ class Penalties(Concern):
 class Fitting(Concern):
     """How many networks, from which start, on which scale."""
 
-    n_models: Annotated[int, count()] = 1
+    n_models: Annotated[int, count(most=MOST_MODELS)] = 1
     standardize: Annotated[bool, yes_or_no] = True
     warm_start: Annotated[bool, yes_or_no] = False
 
