@@ -48,6 +48,13 @@ class ThreadNumbers:
         self.asked: list[int] = []
         self.outside = 1
         self.mine = threading.local()
+        self.process_of_many: int | None = None
+
+    def allowed(self, n_threads: int) -> int:
+        """No more than the processors; and one in a child forked after several, which would wait for them for ever."""
+        if self.process_of_many not in (None, os.getpid()):
+            return 1
+        return min(n_threads, os.cpu_count() or 1)
 
     def borrow(self, n_threads: int) -> int:
         """Set the number of this thread; returns the one to give back."""
@@ -57,6 +64,8 @@ class ThreadNumbers:
                 self.outside = own
             before = self.outside if self.mine.depth == 1 and own in self.asked else own
             self.asked.append(n_threads)
+            if n_threads > 1:
+                self.process_of_many = os.getpid()
             torch.set_num_threads(n_threads)
         return before
 
@@ -100,7 +109,7 @@ def limited_threads(n_threads: int | None) -> Iterator[None]:
     if n_threads is None:
         yield
         return
-    wanted = min(check_count(n_threads, "n_threads"), os.cpu_count() or 1)
+    wanted = THREAD_NUMBERS.allowed(check_count(n_threads, "n_threads"))
     before = THREAD_NUMBERS.borrow(wanted)
     try:
         yield
