@@ -20,6 +20,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
+from shiftfix._door import public
 from shiftfix._validation import check_generator, check_weights
 from shiftfix.exceptions import ShiftDataError
 
@@ -94,6 +95,7 @@ def _request_weights(estimator: Any) -> None:
             component.set_score_request(sample_weight=learns)
 
 
+@public
 def fit_weighted(
     estimator: Any,
     X: ArrayLike,

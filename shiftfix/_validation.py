@@ -12,11 +12,14 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from shiftfix._blocks import row_blocks
+from shiftfix._door import plain
 from shiftfix._values import LARGEST_WHOLE, refuse_masked, refuse_no_numbers, refuse_unusable_labels
 from shiftfix.exceptions import MissingDependencyError, ShiftDataError
 
 # A row that counts less than this share of an average one moves no sum.
 LEAST_COUNT = 1e-100
+# Counts end in the 32-bit numbers of solvers and of operating systems.
+LARGEST_COUNT = 2**31 - 1
 
 
 def column_names(X: Any) -> list[str] | None:
@@ -345,24 +348,30 @@ def check_number(
         (most, "<= {}", operator.le),
     ]
     needed = " and ".join(text.format(bound) for bound, text, _ in bounds if bound is not None)
+    value = plain(value)
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not is_number or not all(holds(value, bound) for bound, _, holds in bounds if bound is not None):
         raise ShiftDataError(f"{name}={value!r}: a number {needed} is needed.")
     return value
 
 
-def check_count(value: Any, name: str, least: int = 1) -> int:
-    """A whole number of at least ``least``."""
+def check_count(value: Any, name: str, least: int = 1, most: int = LARGEST_COUNT) -> int:
+    """A whole number of at least ``least`` and at most ``most``."""
+    value = plain(value)
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
         raise ShiftDataError(f"{name}={value!r}: a whole number >= {least} is needed.")
+    if int(value) > most:
+        raise ShiftDataError(f"{name}={value!r}: a whole number <= {most} is needed.")
     return int(value)
 
 
 def check_option(value: Any, name: str, options: Iterable[Any]) -> Any:
-    """One of the options, compared without ever comparing an array to a string."""
-    if not any(value is option or (type(value) is type(option) and value == option) for option in options):
-        raise ShiftDataError(f"{name}={value!r}: one of {', '.join(map(repr, options))} is needed.")
-    return value
+    """The option that a value is, compared without ever comparing an array to a string."""
+    value, options = plain(value), list(options)
+    for option in options:
+        if value is option or (type(value) is type(option) and value == option):
+            return option
+    raise ShiftDataError(f"{name}={value!r}: one of {', '.join(map(repr, options))} is needed.")
 
 
 def import_optional(module: str, extra: str) -> Any:
@@ -380,6 +389,7 @@ def check_generator(random_state: Any) -> np.random.Generator:
 
     scikit-learn's ``check_random_state(None)`` would read numpy's global generator.
     """
+    random_state = plain(random_state)
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31 - 1))
     if random_state is None or isinstance(random_state, np.random.Generator):

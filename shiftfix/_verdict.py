@@ -1,5 +1,7 @@
 """What the evidence allows: one type for weights, priors, diagnoses and the command line."""
 
+import os
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from shiftfix.exceptions import PoorIdentificationWarning, PoorOverlapWarning
 Level = Literal["ok", "caution", "abstain"]
 LEVELS: tuple[Level, ...] = ("ok", "caution", "abstain")
 VERDICT_WARNINGS = (PoorOverlapWarning, PoorIdentificationWarning)
+PACKAGE = os.path.dirname(__file__) + os.sep
 _caller_warns: ContextVar[bool] = ContextVar("caller_warns", default=False)
 
 
@@ -84,7 +87,11 @@ def caller_warns() -> Iterator[None]:
         _caller_warns.reset(token)
 
 
-def tell(warning: Warning, *, stacklevel: int = 2) -> None:
-    """Warn, unless it is of a verdict and the caller does so; ``stacklevel`` as of ``warnings.warn`` in its place."""
-    if not (_caller_warns.get() and isinstance(warning, VERDICT_WARNINGS)):
-        warnings.warn(warning, stacklevel=stacklevel + 1)
+def tell(warning: Warning) -> None:
+    """Warn at the line outside the package that led here, unless it is of a verdict and the caller does so."""
+    if _caller_warns.get() and isinstance(warning, VERDICT_WARNINGS):
+        return
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(warning, stacklevel=level)

@@ -76,5 +76,5 @@ def decide(verdict: Verdict, on_abstain: OnAbstain, words: Words) -> bool:
     if on_abstain == "error":
         raise NotIdentifiedError(f"{finding} {words.remedy}".rstrip())
     use = on_abstain == "correct"
-    tell(words.category(f"{finding} {words.corrected if use else words.uncorrected}"), stacklevel=3)
+    tell(words.category(f"{finding} {words.corrected if use else words.uncorrected}"))
     return use

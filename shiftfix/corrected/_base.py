@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from shiftfix._door import PublicCalls
+
 
 def estimator_has(method: str) -> Callable[[Any], bool]:
     """Check for ``available_if``: the fitted inner estimator, or the one given, has the method."""
@@ -18,8 +20,10 @@ def estimator_has(method: str) -> Callable[[Any], bool]:
     return check
 
 
-class BaseCorrected(MetaEstimatorMixin, BaseEstimator):
+class BaseCorrected(PublicCalls, MetaEstimatorMixin, BaseEstimator):
     """Meta-estimator whose predictions are those of ``estimator_``."""
+
+    _own_output = False
 
     estimator: Any
     estimator_: Any

@@ -15,6 +15,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._blocks import ColumnSpread, column_spread
+from shiftfix._door import PublicCalls
 from shiftfix._learner import unchanged_on_error
 from shiftfix._numerics import Floats, log_mean_exp
 from shiftfix._validation import (
@@ -84,7 +85,7 @@ def refuse_vanishing(spreads: Sequence[ColumnSpread]) -> None:
         )
 
 
-class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
+class BaseWeighter(PublicCalls, BaseEstimator, metaclass=ABCMeta):
     """Two-sample estimator of importance weights; see the subclasses for methods.
 
     A method is a subclass with the settings ``clip``, ``min_ess`` and ``normalize`` beside its own, and two functions:
@@ -163,7 +164,7 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
             fitted = self._fit_log_ratio(*matrices, *samples.counts, **folds)
             self._keep(samples, matrices, fitted)
             for warning in (*fitted.warnings, *self._doubts(self.summary_)):
-                tell(warning, stacklevel=3)
+                tell(warning)
             return self
 
     def _check_rows(self, X: Any, name: str) -> Any:

@@ -208,6 +208,8 @@ class ClassifierWeighter(BaseWeighter):
     True
     """
 
+    _own_output = False
+
     def __init__(
         self,
         classifier: Any = None,

@@ -287,6 +287,8 @@ class LogisticWeighter(BaseWeighter):
     0.5
     """
 
+    _own_output = False
+
     def __init__(
         self,
         C: float | Literal["cv"] = 1.0,

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from shiftfix._door import public
 from shiftfix._validation import check_option
 
 REQUIRED_KEYS = {"name", "title", "licence", "source", "shift", "assumption", "rows", "features", "traps"}
@@ -21,6 +22,7 @@ def cards_folder() -> Path:
     return installed if installed.is_dir() else here.parents[1] / "datasets"
 
 
+@public
 def list_datasets() -> list[str]:
     """Names of the data sets that have a card, sorted.
 
@@ -36,6 +38,7 @@ def list_datasets() -> list[str]:
     return sorted(path.stem for path in cards_folder().glob("*.toml"))
 
 
+@public
 def load_card(name: str) -> dict[str, Any]:
     """The card of a data set: origin, licence, shift, traps, files with checksums, recipe.
 

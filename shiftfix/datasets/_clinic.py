@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.utils import Bunch
 
+from shiftfix._door import public
 from shiftfix._validation import check_count, check_generator
 
 NUMERIC_FEATURES = ("age", "blood_pressure", "cholesterol")
@@ -139,6 +140,7 @@ def _draw_population(
     return columns, label
 
 
+@public
 def make_clinic(
     n_source: int = 600,
     n_target: int = 400,
@@ -212,6 +214,7 @@ def _csv_text(columns: ClinicColumns, label: NDArray[np.str_] | None = None) -> 
     return text.getvalue()
 
 
+@public
 def write_clinic(
     folder: str | os.PathLike[str],
     n_source: int = 600,

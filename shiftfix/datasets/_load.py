@@ -10,6 +10,7 @@ import sklearn.datasets
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
+from shiftfix._door import public
 from shiftfix._validation import check_option, import_optional
 from shiftfix.datasets._cards import load_card
 from shiftfix.datasets._clinic import FEATURE_NAMES, LABEL, NUMERIC_FEATURES
@@ -162,6 +163,7 @@ LOADERS: dict[str, Callable[..., Bunch]] = {
 }
 
 
+@public
 def load(
     name: str, *, data_home: str | os.PathLike[str] | None = None, download: bool = False, **options: bool
 ) -> Bunch:

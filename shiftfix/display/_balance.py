@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import _num_samples
 
+from shiftfix._door import PublicCalls
 from shiftfix._validation import check_count
 from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, name_ticks
 from shiftfix.weights import BALANCED, BalanceTable, balance_table
 
 
-class BalanceDisplay:
+class BalanceDisplay(PublicCalls):
     """Which features the weights bring into balance, and which not.
 
     A row per entry of a BalanceTable, the worst after weighting on top; bars are two standard errors long on

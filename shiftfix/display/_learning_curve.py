@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from shiftfix._door import PublicCalls
 from shiftfix._validation import import_optional
 from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, legend_above
 from shiftfix.exceptions import ShiftDataError
@@ -22,7 +23,7 @@ MARKERS = 12
 PAIRS = (("training", "train_loss", BLUE, None), ("validation", "validation_loss", VERMILION, "o"))
 
 
-class LearningCurveDisplay:
+class LearningCurveDisplay(PublicCalls):
     """How the losses fell, where the fit stopped, and whether the weights still act.
 
     Validation losses have markers, training losses none; unweighted losses are dashed, their markers open. Where

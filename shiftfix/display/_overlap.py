@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score
 
+from shiftfix._door import PublicCalls
 from shiftfix._validation import check_count, check_repeat_counts, check_vector
 from shiftfix.display._axes import BLUE, GREY, LOG_10, VERMILION, bin_edges, get_axes, legend_above, ratio_ticks
 from shiftfix.weights import EQUAL_TO
 
 
-class OverlapDisplay:
+class OverlapDisplay(PublicCalls):
     """Whether there are source rows where the target is.
 
     Two histograms of the log ratio, each of area 1. Where the target's lies to the right of every source row,

@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from shiftfix._door import PublicCalls
 from shiftfix._validation import check_class_order, check_count, check_labels, check_matrix, check_number, check_prior
 from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, legend_above, name_ticks
 from shiftfix.exceptions import ShiftDataError
@@ -14,7 +15,7 @@ from shiftfix.exceptions import ShiftDataError
 NOTE_WIDTH = 84
 
 
-class PriorDisplay:
+class PriorDisplay(PublicCalls):
     """How the class shares moved, and how well the estimate knows it.
 
     A row per class, the largest change on top: source prior p, estimated target prior q with its interval, and the

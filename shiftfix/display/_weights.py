@@ -5,12 +5,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from shiftfix._door import PublicCalls
 from shiftfix._validation import check_count, check_repeat_counts, check_weights
 from shiftfix.display._axes import BLUE, LOG_10, VERMILION, bin_edges, get_axes, legend_above, ratio_ticks
 from shiftfix.weights import clip_threshold, clip_weights, effective_sample_size, exceeds
 
 
-class WeightDisplay:
+class WeightDisplay(PublicCalls):
     """How the weights of the source rows are spread, where they are clipped, what they are worth.
 
     Make one with :meth:`from_estimator` or :meth:`from_weights`.

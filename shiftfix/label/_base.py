@@ -13,6 +13,7 @@ from scipy.stats import norm
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from shiftfix._door import PublicCalls
 from shiftfix._learner import unchanged_on_error
 from shiftfix._validation import check_class_order, check_number, check_option, check_scores
 from shiftfix._verdict import Verdict, tell
@@ -106,10 +107,10 @@ def _warn_unless_identified(identification: Identification) -> None:
     """Warn, at the line that called ``fit`` or ``update``, unless the estimate is worth using."""
     if not identification.identified:
         warning = PoorIdentificationWarning(f"The scores do not tell the target prior: {identification.reason}.")
-        tell(warning, stacklevel=3)
+        tell(warning)
 
 
-class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
+class BasePriorEstimator(PublicCalls, BaseEstimator, metaclass=ABCMeta):
     """Estimator of the target prior from black-box scores; see the subclasses for methods.
 
     A method learns from the source in ``_fit_source`` and estimates in ``_estimate``. Both return what they find;

@@ -21,7 +21,6 @@ hard-to-beat at label shift adaptation", ICML (BCTS, and the prior to divide by)
 "Fast splittable pseudorandom number generators", OOPSLA (the mixing function that orders the folds).
 """
 
-import warnings
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -31,8 +30,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._blocks import row_blocks
+from shiftfix._door import PublicCalls
 from shiftfix._learner import unchanged_on_error
 from shiftfix._validation import check_class_order, check_option, check_scores
+from shiftfix._verdict import tell
 from shiftfix.label._labels import check_as_many, class_positions, count_rows
 from shiftfix.label._likelihood import (
     CALIBRATIONS,
@@ -90,11 +91,11 @@ def fit_calibration(
         return np.ones(scores.shape[1]), np.zeros(scores.shape[1])
     scale, bias, gradient_norm = fit_log_scores(log_scores(scores), class_index, sample_weight, kind)
     if gradient_norm > POOR_TOLERANCE:
-        warnings.warn(
-            f"The calibration {kind!r} stopped at a gradient of {gradient_norm:.1g} instead of {TOLERANCE:.0e}: the "
-            "scores nearly separate the labels. Take a simpler kind.",
-            ConvergenceWarning,
-            stacklevel=2,
+        tell(
+            ConvergenceWarning(
+                f"The calibration {kind!r} stopped at a gradient of {gradient_norm:.1g} instead of {TOLERANCE:.0e}: "
+                "the scores nearly separate the labels. Take a simpler kind."
+            )
         )
     return scale, bias
 
@@ -238,7 +239,7 @@ def _held_out_losses(
     return losses, start
 
 
-class ScoreCalibrator(BaseEstimator):
+class ScoreCalibrator(PublicCalls, BaseEstimator):
     """Class probabilities made to fit labelled rows: temperature, bias-corrected temperature or vector scaling.
 
     Maximum likelihood of the target prior and posterior adjustment take the scores for P(class given x) of the source;

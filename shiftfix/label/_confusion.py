@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from shiftfix._blocks import PRODUCT_ENTRIES, row_blocks
+from shiftfix._door import public
 from shiftfix._validation import check_class_order, check_option, check_scores
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label._labels import check_as_many, class_positions, count_rows, positions_among
@@ -38,6 +39,7 @@ def joint_and_conditional(
     return joint, joint / joint.sum(axis=0)
 
 
+@public
 def confusion_matrices(
     scores: ArrayLike,
     y: ArrayLike,

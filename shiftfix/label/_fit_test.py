@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2
 
 from shiftfix._blocks import row_blocks
+from shiftfix._door import public
 from shiftfix._validation import check_count, check_generator, check_repeat_counts, check_scores
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label._gmm import (
@@ -108,6 +109,7 @@ def _bootstrap_statistics(
     return np.concatenate(found)
 
 
+@public
 def label_shift_test(
     scores_source: ArrayLike,
     y_source: ArrayLike,

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
 from shiftfix._blocks import row_blocks, weighted_sum
+from shiftfix._door import public
 from shiftfix._validation import check_scores
 from shiftfix.label._labels import check_as_many, class_positions, class_totals, count_rows
 
@@ -110,6 +111,7 @@ def score_prior_from(
     return weighted_sum(scores, share)
 
 
+@public
 def prior_of_scores(
     scores: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> NDArray[np.float64] | None:

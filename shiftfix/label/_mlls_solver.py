@@ -13,7 +13,6 @@ quadratic model over q >= 0 finishes, as in Kim, Carbonetto, Stephens & Anitescu
 29(2):261-273: maximising L(q) - sum_k q_k over q >= 0 has the same solution, and needs no equality constraint.
 """
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +22,7 @@ from scipy.optimize import nnls
 from sklearn.exceptions import ConvergenceWarning
 
 from shiftfix._blocks import row_blocks, weighted_gram
+from shiftfix._verdict import tell
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label._likelihood import ARMIJO
 
@@ -179,11 +179,11 @@ def mlls_prior(
     here = _without_absent_classes(scores, share, score_prior, here, tol)
     gap = float(max(here.gap, 0.0))
     if gap > tol:
-        warnings.warn(
-            f"The likelihood of the target prior is certified to {gap:.2g} per row only, and tol={tol:g} was asked "
-            f"for, after {n_iter} steps (max_iter={max_iter}): raise max_iter, or tol if that is near enough.",
-            ConvergenceWarning,
-            stacklevel=2,
+        tell(
+            ConvergenceWarning(
+                f"The likelihood of the target prior is certified to {gap:.2g} per row only, and tol={tol:g} was asked "
+                f"for, after {n_iter} steps (max_iter={max_iter}): raise max_iter, or tol if that is near enough."
+            )
         )
     return PriorLikelihood(here.prior, gap, n_iter, here.value)
 

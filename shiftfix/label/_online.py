@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from shiftfix._door import PublicCalls
 from shiftfix._learner import unchanged_on_error
 from shiftfix._numerics import simplex_least_squares
 from shiftfix._validation import check_number, check_option
@@ -89,7 +90,7 @@ def after_look(stream: Stream, level: float, size: float, half_life: float) -> S
     return Stream(position, total, faded, blocks, marks, restarts)
 
 
-class OnlinePrior(BaseEstimator):
+class OnlinePrior(PublicCalls, BaseEstimator):
     """Target prior that follows a stream of batches.
 
     Parameters
@@ -238,9 +239,8 @@ class OnlinePrior(BaseEstimator):
             raise ShiftDataError(f"prior={self.prior!r} is not a fitted BBSE: pass BBSE().fit(...) of the source rows.")
         check_option(self.method, "method", ["history", "window", "forgetting"])
         check_number(self.window, "window", least=1)
-        check_number(self.half_life, "half_life", above=0)
         check_number(self.half_life, "half_life", least=LEAST_HALF_LIFE)
-        if isinstance(self.restart, (bool, np.bool_)):
+        if isinstance(self.restart, bool):
             return RESTART_LEVEL if self.restart else None
         return check_number(self.restart, "restart", above=0, below=1)
 

@@ -11,10 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
+from shiftfix._door import public
 from shiftfix._validation import check_prior, check_scores
 from shiftfix.exceptions import ShiftDataError
 
 
+@public
 def adjust_proba(scores: ArrayLike, source_prior: ArrayLike, target_prior: ArrayLike) -> NDArray[np.float64]:
     """Class probabilities under the target prior: P_k q_k / p_k, rescaled to sum to 1.
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2
 
+from shiftfix._door import public
 from shiftfix._permutation import permutation_p_value
 from shiftfix._validation import check_count, check_generator, check_repeat_counts, check_scores
 
@@ -61,6 +62,7 @@ def mean_score_p_value(
     return permutation_p_value(small, large, counts, large_counts, n_permutations=n_permutations, rng=rng)
 
 
+@public
 def mean_score_test(
     scores_source: ArrayLike,
     scores_target: ArrayLike,

@@ -2,17 +2,19 @@
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from shiftfix._door import PublicCalls
 from shiftfix._validation import import_optional
 from shiftfix.mlp._network import describe
 from shiftfix.mlp._saving import check_writable, checkpoint_writer, fingerprint, go_on, saved_run
 from shiftfix.mlp._settings import Running, Training, concern
-from shiftfix.mlp._training import Rows, Run, check_callbacks, draw_seeds, resolve_device
+from shiftfix.mlp._training import Rows, Run, SparseRows, check_callbacks, draw_seeds, own_torch_options, resolve_device
 
 
 def callbacks_and_device(running: Running) -> tuple[tuple[Any, ...], torch.device]:
@@ -38,14 +40,22 @@ def can_interpolate(run: Run, rows: Rows) -> bool:
     return sum(p.numel() for p in run.parameters) / run.n_models >= rows.y.numel()
 
 
+def x_parts(rows: Rows) -> list[torch.Tensor]:
+    """X as tensors, which tell it from any other."""
+    return rows.X.parts() if isinstance(rows.X, SparseRows) else [rows.X]
+
+
 @concern
-class BaseTrainer(Running, BaseEstimator, metaclass=ABCMeta):
+class BaseTrainer(PublicCalls, Running, BaseEstimator, metaclass=ABCMeta):
     """Seeds, checkpoints, and what a run leaves behind; see :class:`WeightedTrainer` for the settings."""
 
     @property
     @abstractmethod
     def _row_shape(self) -> tuple[int, ...]:
         """Shape of one row."""
+
+    def _surroundings(self) -> AbstractContextManager[None]:
+        return own_torch_options()
 
     def _seeds(self, n_models: int) -> dict[str, Any]:
         return draw_seeds(self.random_state, n_models)
@@ -75,7 +85,7 @@ class BaseTrainer(Running, BaseEstimator, metaclass=ABCMeta):
         """
         if self.checkpoint is None:
             return None
-        tensors = [tensor for part in rows if part is not None for tensor in (part.X, part.y, part.weight)]
+        tensors = [tensor for part in rows if part is not None for tensor in (*x_parts(part), part.y, part.weight)]
         mark = fingerprint(self.get_params(deep=False), loss, tensors)
         if saved is not None:
             go_on(run, saved, mark, self.checkpoint)

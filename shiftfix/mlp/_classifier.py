@@ -211,8 +211,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     device : str or torch.device, default="cpu"
         "auto" takes a GPU when there is one. Prediction runs on the CPU.
     n_threads : int or None, default=1
-        CPU threads while fitting and predicting; torch's own number is put back afterwards. More than one
-        pays for wide layers on an idle machine only. None leaves torch's number alone.
+        CPU threads while fitting and predicting, no more than there are processors; torch's own number is put back
+        afterwards. More than one pays for wide layers on an idle machine only. A child process that is forked after a
+        fit with several works with one: more would wait for threads that it does not have, as they do with None, which
+        leaves torch's number alone. Children that are spawned may use several.
     progress : bool, default=False
         Show a bar over the epochs; needs tqdm.
     callbacks : callable, object or list of them, default=None
@@ -293,7 +295,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
 
         Parameters
         ----------
-        X : array-like of shape (n_rows, n_features)
+        X : array-like or sparse matrix of shape (n_rows, n_features)
         y : array-like of shape (n_rows,)
         classes : array-like of shape (n_classes,), default=None
             All classes there will be; needed in the first call.
@@ -374,7 +376,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
 
         Parameters
         ----------
-        X : array-like of shape (n_rows, n_features)
+        X : array-like or sparse matrix of shape (n_rows, n_features)
         n_samples : int, default=50
             Passes per network.
         random_state : int, numpy Generator or RandomState, default=None

@@ -1,19 +1,43 @@
 """What the estimators make of X, y, weights and an eval_set: checked arrays, scaled rows, tensors on their device."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.sparsefuncs import min_max_axis
+from sklearn.utils.validation import validate_data
 
+from shiftfix._values import refuse_masked
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._training import Rows, check_row_weights
+from shiftfix.mlp._training import Rows, SparseRows, check_row_weights
 
 # Types that X keeps. Others become the first: whole numbers, such as seconds since 1970, may have more digits than
 # float32 holds.
 FLOATS = [np.float64, np.float32]
+
+
+def read_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool = False, **how: Any) -> Any:
+    """X, and y where there is one, as scikit-learn's ``validate_data`` checks them; X an array or a ``csr_array``."""
+    refuse_masked(X, "X")
+    refuse_masked(y, "y")
+    found = validate_data(estimator, X, y, reset=reset, dtype=FLOATS, accept_sparse="csr", **how)
+    return (canonical(found[0]), found[1]) if isinstance(found, tuple) else canonical(found)
+
+
+def canonical(X: Any) -> Any:
+    """A sparse X with one stored number per place at most, in memory of its own if it had more; others as they are."""
+    if not sparse.issparse(X):
+        return X
+    X = sparse.csr_array(X)
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
 
 
 def present(weight: NDArray[np.float64], *columns: Any) -> tuple[Any, ...]:
@@ -32,14 +56,40 @@ def parts_of_eval_set(eval_set: Any) -> tuple[Any, Any, Any]:
     return X, y, weight[0] if weight else None
 
 
-def scaled_rows(X: NDArray[Any], scaler: StandardScaler | None) -> torch.Tensor:
-    """Standardised float32 rows; the scaling runs in the precision of X.
+def feature_scaler(X: Any, weight: NDArray[np.float64]) -> StandardScaler:
+    """Weighted means and deviations of the columns; those of a sparse X are taken without making it dense."""
+    is_sparse = sparse.issparse(X)
+    rows = X.astype(np.float64) if is_sparse else X
+    # The variance of a constant column may round to less than 0; its scale is 1 in any case.
+    with np.errstate(invalid="ignore"):
+        scaler = StandardScaler(with_mean=not is_sparse).fit(rows, sample_weight=weight)
+    return scaler.set_params(with_mean=True)  # it will meet dense batches, whose means can be taken off
+
+
+def network_rows(X: Any, scaler: StandardScaler | None) -> torch.Tensor | SparseRows:
+    """Standardised float32 rows, those of a sparse X when a batch asks for them.
 
     Raises
     ------
     ShiftDataError
         For values that float32 does not hold.
     """
+    if not sparse.issparse(X):
+        return scaled_rows(X, scaler)
+    scaled_rows(np.stack(min_max_axis(X, axis=0)), scaler)  # no value of a column is outside these two
+    return SparseRows(X, partial(scaled_rows, scaler=scaler))
+
+
+def scaled_rows(X: Any, scaler: StandardScaler | None) -> torch.Tensor:
+    """Standardised float32 rows, from an array or a ``csr_array``; the scaling runs in the precision of X.
+
+    Raises
+    ------
+    ShiftDataError
+        For values that float32 does not hold.
+    """
+    if sparse.issparse(X):
+        X = X.toarray()
     if scaler is not None:
         X = scaler.transform(X)
     with np.errstate(over="ignore"):
@@ -56,7 +106,7 @@ def scaled_rows(X: NDArray[Any], scaler: StandardScaler | None) -> torch.Tensor:
 
 def rows_on(
     device: torch.device,
-    X: torch.Tensor,
+    X: torch.Tensor | SparseRows,
     y: torch.Tensor,
     weight: NDArray[np.float64],
     *,

@@ -8,12 +8,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from shiftfix._learner import unchanged_on_error
 from shiftfix._validation import check_count, check_generator, check_sample_weight
-from shiftfix._values import refuse_masked
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._base import (
     BaseTrainer,
@@ -22,7 +21,7 @@ from shiftfix.mlp._base import (
     progress_bar,
     weights_may_rest,
 )
-from shiftfix.mlp._inputs import FLOATS, parts_of_eval_set, present, rows_on
+from shiftfix.mlp._inputs import feature_scaler, parts_of_eval_set, present, read_rows, rows_on
 from shiftfix.mlp._network import build_network, is_random, remove_generators, warn_of_symmetry
 from shiftfix.mlp._prediction import network_outputs, sampled_outputs
 from shiftfix.mlp._saving import (
@@ -68,7 +67,7 @@ from shiftfix.mlp._training import (
 # What the state of an optimiser or a schedule belongs to: these may not change between calls of partial_fit.
 CONTINUED = ("optimizer", "learning_rate", "schedule")
 # X, codes and weight of some rows.
-Held = tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]
+Held = tuple[Any, NDArray[Any], NDArray[np.float64]]
 
 
 def continued_settings(steps: Steps, before: list[str] | None) -> list[str]:
@@ -133,7 +132,8 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossS
 
         Parameters
         ----------
-        X : array-like of shape (n_rows, n_features)
+        X : array-like or sparse matrix of shape (n_rows, n_features)
+            Sparse rows are made dense a batch at a time, here and when predicting.
         y : array-like of shape (n_rows,)
             Class labels, or numbers (the regressor also takes (n_rows, n_outputs)).
         sample_weight : array-like of shape (n_rows,), default=None
@@ -173,7 +173,7 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossS
         callbacks, device = callbacks_and_device(training)
         goes_on = self.warm_start and hasattr(self, "module_")
         X, y = self._validate(X, y, reset=not goes_on)
-        weight, X, y = present(check_row_weights(sample_weight, len(X)), X, y)
+        weight, X, y = present(check_row_weights(sample_weight, len(y)), X, y)
         targets = self._fitted_targets() if goes_on else self._learn_targets(y)
         objective = self._loss_function(targets)
         seeds, saved = self._start(training, self.n_models)
@@ -217,7 +217,7 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossS
         training = part_of(self, Training)
         callbacks, device = callbacks_and_device(training)
         X, y = self._validate(X, y, reset=first)
-        weight, X, y = present(check_sample_weight(sample_weight, len(X)), X, y)
+        weight, X, y = present(check_sample_weight(sample_weight, len(y)), X, y)
         objective = self._loss_function(targets)
         state = getattr(self, "_training_state", None)
 
@@ -246,16 +246,12 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossS
         self._keep(run, device, (effective_size(weight), None), scales, kept)
         return self
 
-    def _validate(self, X: Any, y: Any, reset: bool) -> tuple[NDArray[Any], NDArray[Any]]:
-        refuse_masked(X, "X")
-        refuse_masked(y, "y")
-        return validate_data(
-            self, X, y, dtype=FLOATS, multi_output=self._multi_output, y_numeric=self._y_numeric, reset=reset
-        )
+    def _validate(self, X: Any, y: Any, reset: bool) -> tuple[Any, NDArray[Any]]:
+        return read_rows(self, X, y, reset=reset, multi_output=self._multi_output, y_numeric=self._y_numeric)
 
     def _split(
         self,
-        X: NDArray[Any],
+        X: Any,
         y: NDArray[Any],
         weight: NDArray[np.float64],
         weighted: bool,
@@ -279,16 +275,15 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossS
 
     def _eval_rows(
         self, eval_set: Any, targets: Targets, factors: Callable[[NDArray[Any]], NDArray[np.float64]]
-    ) -> tuple[NDArray[Any], NDArray[Any], None, NDArray[np.float64]]:
+    ) -> tuple[Any, NDArray[Any], None, NDArray[np.float64]]:
         """The rows of an eval_set as (X, codes, None, full weight)."""
         X, y, weight = parts_of_eval_set(eval_set)
-        refuse_masked(X, "the eval_set's X")
-        X = validate_data(self, X, reset=False, dtype=FLOATS)
-        weight = check_row_weights(weight, len(X), "the eval_set's sample_weight")
+        X = read_rows(self, X)
+        weight = check_row_weights(weight, X.shape[0], "the eval_set's sample_weight")
         y = np.asarray(y)
-        if y.ndim == 0 or len(y) != len(X):
+        if y.ndim == 0 or len(y) != X.shape[0]:
             raise ShiftDataError(
-                f"eval_set has {len(X)} rows of X and {len(y) if y.ndim else 'none'} of y: pass one y per row."
+                f"eval_set has {X.shape[0]} rows of X and {len(y) if y.ndim else 'none'} of y: pass one y per row."
             )
         if not self._multi_output and y.shape[1:] == (1,):
             y = column_or_1d(y, warn=True)  # as for the training rows
@@ -296,13 +291,11 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossS
         codes = targets.codes(y, "the eval_set's y")
         return X, codes, None, weight * factors(codes)
 
-    def _learn_scales(
-        self, targets: Targets, X: NDArray[Any], codes: NDArray[Any], weight: NDArray[np.float64]
-    ) -> Scales:
+    def _learn_scales(self, targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[np.float64]) -> Scales:
         """Scaling of the features, and of targets that are numbers, from the training rows alone."""
         if not self.standardize:
             return Scales(None, targets)
-        return Scales(StandardScaler().fit(X, sample_weight=weight), targets.scaled(codes, weight))
+        return Scales(feature_scaler(X, weight), targets.scaled(codes, weight))
 
     def _build_module(self) -> torch.nn.Sequential:
         """An untrained network of the shapes of the fitted one."""
@@ -376,17 +369,14 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossS
     def _outputs(self, X: ArrayLike) -> NDArray[np.float64]:
         """Network outputs, shape (n_models, n_rows, n_outputs)."""
         check_is_fitted(self, "module_")
-        refuse_masked(X, "X")
-        rows = validate_data(self, X, reset=False, dtype=FLOATS)
-        return network_outputs(self.module_, rows, self.scaler_, self.n_threads)
+        return network_outputs(self.module_, read_rows(self, X), self.scaler_, self.n_threads)
 
     def _sampled(
         self, X: ArrayLike, n_samples: int, random_state: Any, transform: Callable[[NDArray[np.float64]], NDArray[Any]]
     ) -> NDArray[np.float32]:
         """``transform`` of Monte-Carlo outputs, shape (n_samples * n_models, n_rows, ...)."""
         check_is_fitted(self, "module_")
-        refuse_masked(X, "X")
-        rows = validate_data(self, X, reset=False, dtype=FLOATS)
+        rows = read_rows(self, X)
         check_count(n_samples, "n_samples")
         if not any(is_random(layer) for layer in self.module_):
             raise ShiftDataError("The network has no dropout, so that all samples would be equal: fit it with dropout.")
@@ -400,6 +390,11 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossS
             seed=int(rng.integers(2**31 - 1)),
             transform=transform,
         )
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted estimator to a file that runs no code when it is read; replaced whole or not at all.

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from shiftfix._blocks import row_blocks
 from shiftfix.mlp._inputs import scaled_rows
 from shiftfix.mlp._network import monte_carlo_outputs
-from shiftfix.mlp._training import CHUNK, forward, limited_threads
+from shiftfix.mlp._training import CHUNK, forward, limited_threads, rows_at_once
 
 
 def n_networks(module: nn.Sequential) -> int:
@@ -23,8 +24,14 @@ def n_networks(module: nn.Sequential) -> int:
     return len(last) if last.ndim == 3 else 1
 
 
+def prediction_blocks(X: Any) -> list[slice]:
+    """Rows that go through the network at once; of a sparse X no more than fit the memory when they are dense."""
+    entries = rows_at_once(X.shape[1]) if sparse.issparse(X) else CHUNK
+    return list(row_blocks(X.shape[0], 1, entries=entries))
+
+
 def network_outputs(
-    module: nn.Sequential, X: NDArray[Any], scaler: StandardScaler | None, n_threads: int | None
+    module: nn.Sequential, X: Any, scaler: StandardScaler | None, n_threads: int | None
 ) -> NDArray[np.float64]:
     """Outputs without dropout, of shape (n_models, n_rows, n_outputs).
 
@@ -33,17 +40,14 @@ def network_outputs(
     module = copy.deepcopy(module).double()
     axis = int(n_networks(module) > 1)
     with limited_threads(n_threads):
-        parts = [
-            forward(module, scaled_rows(X[part], scaler).double(), axis)
-            for part in row_blocks(len(X), 1, entries=CHUNK)
-        ]
+        parts = [forward(module, scaled_rows(X[part], scaler).double(), axis) for part in prediction_blocks(X)]
     outputs = torch.cat(parts, dim=axis).numpy()
     return outputs if axis else outputs[np.newaxis]
 
 
 def sampled_outputs(
     module: nn.Sequential,
-    X: NDArray[Any],
+    X: Any,
     scaler: StandardScaler | None,
     n_threads: int | None,
     *,
@@ -57,7 +61,7 @@ def sampled_outputs(
     ----------
     module : torch.nn.Sequential
         With at least one random layer.
-    X : ndarray of shape (n_rows, n_features)
+    X : ndarray or csr_array of shape (n_rows, n_features)
     scaler : StandardScaler or None
     n_threads : int or None
     n_samples : int
@@ -71,7 +75,7 @@ def sampled_outputs(
     n_models = n_networks(module)
     parts = []
     with limited_threads(n_threads):
-        for part in row_blocks(len(X), 1, entries=CHUNK):
+        for part in prediction_blocks(X):
             rows = scaled_rows(X[part], scaler)
             outputs = sample(rows if n_models == 1 else rows.expand(n_models, *rows.shape))
             flat = outputs.reshape(-1, *outputs.shape[-2:]).double().numpy()

@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_ar
 import numpy as np
 import torch
 
+from shiftfix._door import plain
 from shiftfix._validation import check_count, check_number, check_option
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.weights import check_clip
@@ -35,6 +36,8 @@ ClassLoss = Literal["cross_entropy", "binary_cross_entropy", "polynomial_tail"]
 NumberLoss = Literal["squared_error", "absolute_error", "huber", "smooth_l1"]
 RandomState = int | np.random.Generator | np.random.RandomState | None
 Precision = Literal["float32", "bfloat16"]
+# Each has generators of its own, made before the first of its weights.
+MOST_MODELS = 10_000
 
 Class = TypeVar("Class", bound=type)
 Part = TypeVar("Part", bound="Concern")
@@ -74,9 +77,9 @@ def number(**bounds: float) -> Callable[..., Any]:
     return lambda value, name: check_number(value, name, **bounds)
 
 
-def count(least: int = 1) -> Callable[..., Any]:
-    """Check of a whole number."""
-    return partial(check_count, least=least)
+def count(**bounds: int) -> Callable[..., Any]:
+    """Check of a whole number within the bounds of ``check_count``."""
+    return partial(check_count, **bounds)
 
 
 def unless_none(check: Callable[..., Any]) -> Callable[..., Any]:
@@ -200,7 +203,7 @@ class Penalties(Concern):
 class Fitting(Concern):
     """How many networks, from which start, on which scale."""
 
-    n_models: Annotated[int, count()] = 1
+    n_models: Annotated[int, count(most=MOST_MODELS)] = 1
     standardize: Annotated[bool, yes_or_no] = True
     warm_start: Annotated[bool, yes_or_no] = False
 
@@ -212,10 +215,10 @@ class Running(Concern):
     precision: Precision = "float32"
     device: str | torch.device = "cpu"
     n_threads: Annotated[int | None, unless_none(count())] = 1
-    progress: bool = False
+    progress: Annotated[bool, yes_or_no] = False
     callbacks: Any = None
     checkpoint: str | os.PathLike[str] | None = None
-    resume: bool = False
+    resume: Annotated[bool, yes_or_no] = False
     random_state: RandomState = None
 
 
@@ -234,10 +237,10 @@ def layer_sizes(network: Network) -> Sequence[Any]:
     """
     sizes = network.hidden_layer_sizes
     if isinstance(sizes, numbers.Integral):
-        return (sizes,)
+        return (plain(sizes),)
     if not isinstance(sizes, tuple | list | np.ndarray):
         raise ShiftDataError(f"hidden_layer_sizes={sizes!r}: a tuple of whole numbers is needed, such as (256, 256).")
-    return sizes
+    return [plain(size) for size in sizes]
 
 
 def check_dropout(rates: Any, n_layers: int) -> None:

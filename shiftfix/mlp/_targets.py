@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
-from shiftfix.mlp._inputs import scaled_rows
-from shiftfix.mlp._training import Rows
+from shiftfix.mlp._inputs import network_rows
+from shiftfix.mlp._training import Rows, SparseRows
 
 
 class Targets(Protocol):
@@ -51,6 +51,6 @@ class Scales:
     features: StandardScaler | None
     targets: Targets
 
-    def tensors(self, X: NDArray[Any], codes: NDArray[Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    def tensors(self, X: Any, codes: NDArray[Any]) -> tuple[torch.Tensor | SparseRows, torch.Tensor]:
         """What the network takes, and what the loss takes."""
-        return scaled_rows(X, self.features), torch.as_tensor(self.targets.encode(codes))
+        return network_rows(X, self.features), torch.as_tensor(self.targets.encode(codes))

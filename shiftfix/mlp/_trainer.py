@@ -97,7 +97,8 @@ class WeightedTrainer(BaseTrainer, Penalties, Weighting, Stopping, Steps, OwnMod
     ----------
     module : torch.nn.Module
         Maps a batch of rows to outputs. It is copied: training starts from its parameters and leaves them alone. Its
-        own dropout layers draw from torch's global generator, which is seeded for the training and put back.
+        own dropout layers draw from torch's global generator, which is seeded for the training and put back; threads
+        that train modules take turns, and others of yours should not draw from it meanwhile.
     loss : str or callable, default="cross_entropy"
         A name ("cross_entropy", "binary_cross_entropy", "polynomial_tail" for classes 0 to K - 1; "squared_error",
         "absolute_error", "huber", "smooth_l1" for numbers), or a function of outputs and targets that returns ONE
@@ -150,8 +151,10 @@ class WeightedTrainer(BaseTrainer, Penalties, Weighting, Stopping, Steps, OwnMod
     device : str or torch.device, default="cpu"
         "auto" takes a GPU when there is one. Prediction runs on the CPU.
     n_threads : int or None, default=1
-        CPU threads while fitting and predicting; torch's own number is put back afterwards. More than one
-        pays for wide layers on an idle machine only. None leaves torch's number alone.
+        CPU threads while fitting and predicting, no more than there are processors; torch's own number is put back
+        afterwards. More than one pays for wide layers on an idle machine only. A child process that is forked after a
+        fit with several works with one: more would wait for threads that it does not have, as they do with None, which
+        leaves torch's number alone. Children that are spawned may use several.
     progress : bool, default=False
         Show a bar over the epochs; needs tqdm.
     callbacks : callable, object or list of them, default=None

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from shiftfix._door import public
 from shiftfix._verdict import Verdict, judge
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
 from shiftfix.weights import WeightSummary, summarize_weights
@@ -28,6 +29,7 @@ model.joblib     joblib.load(...).predict(data_frame) takes the raw columns. Loa
 """
 
 
+@public
 def source_weights(model: Corrected, y: ArrayLike) -> NDArray[np.float64]:
     """Shift weight of each source row, mean 1; ones when the model is not corrected.
 
@@ -48,6 +50,7 @@ def source_weights(model: Corrected, y: ArrayLike) -> NDArray[np.float64]:
     return model.prior_.transform(y) if model.corrected_ else np.ones(len(np.asarray(y)))
 
 
+@public
 def fit_record(model: Corrected, y: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Record:
     """What a fitted meta-estimator did and why.
 
@@ -125,6 +128,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
 
 
+@public
 def run_record(
     fit: Record,
     *,
@@ -208,6 +212,7 @@ def _prior_row(prior: Record, corrected: bool) -> tuple[str, str]:
     return f"share of {prior['class']}", f"{prior['source']:.3f} -> {prior['target']:.3f} ({interval})"
 
 
+@public
 def summary_rows(record: Record) -> list[tuple[str, str]]:
     """Label and value of each line that a person wants first.
 
@@ -238,6 +243,7 @@ def summary_rows(record: Record) -> list[tuple[str, str]]:
     return rows
 
 
+@public
 def summary_text(record: Record) -> str:
     """A record for people, as summary.txt holds it.
 

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 
+from shiftfix._door import public
 from shiftfix.exceptions import ShiftDataError
 
 # Probabilities below this count as this: one row judged impossible shall not decide alone.
 LEAST_PROBABILITY = 1e-6
 
 
+@public
 def log_losses(proba: NDArray[np.float64], y: ArrayLike, classes: ArrayLike) -> NDArray[np.float64]:
     """Negative log of the probability of each row's label, in nats, at most 13.8.
 
@@ -34,6 +36,7 @@ def log_losses(proba: NDArray[np.float64], y: ArrayLike, classes: ArrayLike) -> 
     return -np.log(np.maximum((proba * match).sum(axis=1), LEAST_PROBABILITY))
 
 
+@public
 def zero_one_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
     """1 where the predicted label is wrong, else 0.
 
@@ -66,6 +69,7 @@ def _finite_losses(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     return losses
 
 
+@public
 def squared_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
     """Squared error, in squared units of y.
 
@@ -82,6 +86,7 @@ def squared_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
         return _finite_losses((_residuals(predicted, y) ** 2).mean(axis=1))
 
 
+@public
 def absolute_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
     """Absolute error, in units of y.
 
@@ -98,6 +103,7 @@ def absolute_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
         return _finite_losses(np.abs(_residuals(predicted, y)).mean(axis=1))
 
 
+@public
 def pinball_losses(predicted: ArrayLike, y: ArrayLike, quantile: float = 0.5) -> NDArray[np.float64]:
     """Pinball loss of a predicted quantile, in units of y; least in the mean at the true one.
 
@@ -119,6 +125,7 @@ def pinball_losses(predicted: ArrayLike, y: ArrayLike, quantile: float = 0.5) ->
         return _finite_losses(np.maximum(quantile * residual, (quantile - 1) * residual).mean(axis=1))
 
 
+@public
 def row_losses(model: Any, X: Any, y: ArrayLike) -> NDArray[np.float64]:
     """Loss of a fitted model at each row: log loss, 0-1 loss without ``predict_proba``, squared error of regressors.
 

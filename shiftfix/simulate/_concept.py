@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from shiftfix._door import public
 from shiftfix._validation import check_count, check_generator, check_number
 from shiftfix.simulate._problem import ShiftProblem
 
 
+@public
 def rotated_accuracy(angle: float, noise: float = 0.0) -> float:
     """Target accuracy of the best source rule when the boundary turns by ``angle``.
 
@@ -41,6 +43,7 @@ def rotated_accuracy(angle: float, noise: float = 0.0) -> float:
     return float(1 - np.arccos(np.cos(angle) / np.hypot(1, noise)) / np.pi)
 
 
+@public
 def concept_shift(
     n_source: int,
     n_target: int,

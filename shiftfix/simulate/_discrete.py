@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from shiftfix._door import public
 from shiftfix._validation import check_count, check_generator, check_option, check_prior, check_vector
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._problem import ShiftProblem
@@ -24,6 +25,7 @@ def _level_counts(
     return counts
 
 
+@public
 def discrete_covariate_shift(
     p: ArrayLike,
     q: ArrayLike,

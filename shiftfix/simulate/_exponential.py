@@ -9,6 +9,7 @@ distributed for X ~ Exp(1), the weights are Pareto with tail index k = 1 - lam w
 
 import numpy as np
 
+from shiftfix._door import public
 from shiftfix._validation import check_count, check_generator, check_number
 from shiftfix.simulate._conditional import Conditional, draw_outcome
 from shiftfix.simulate._problem import ShiftProblem
@@ -17,6 +18,7 @@ from shiftfix.simulate._problem import ShiftProblem
 LEAST_RATE, MOST_RATE = 1e-100, 1e100
 
 
+@public
 def exponential_chi2(rate: float) -> float:
     """Chi-squared divergence of Exp(rate) from Exp(1), E_S[w^2] - 1 = rate^2 / (2 rate - 1) - 1.
 
@@ -39,6 +41,7 @@ def exponential_chi2(rate: float) -> float:
     return rate**2 / (2 * rate - 1) - 1 if rate > 0.5 else np.inf
 
 
+@public
 def exponential_covariate_shift(
     n_source: int,
     n_target: int,

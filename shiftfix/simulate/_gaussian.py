@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
+from shiftfix._door import public
 from shiftfix._validation import check_count, check_generator, check_matrix, check_number, check_vector
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._conditional import Conditional, draw_outcome
@@ -55,6 +56,7 @@ def _bounded_shift(mu: NDArray[np.float64]) -> NDArray[np.float64]:
     return mu
 
 
+@public
 def gaussian_log_ratio(X: ArrayLike, mean_shift: ArrayLike = 1.0, scale: ArrayLike = 1.0) -> NDArray[np.float64]:
     """Logarithm of the true ratio of N(mean_shift, diag(scale^2)) to N(0, I).
 
@@ -101,6 +103,7 @@ def _distance_and_cut(mean_shift: ArrayLike, clip: float) -> tuple[float, float]
     return d, (log_clip + d**2 / 2) / d
 
 
+@public
 def gaussian_clipped_mean(clip: float, mean_shift: ArrayLike = 1.0) -> float:
     """Expectation of min(w, clip) over the source, for scale 1.
 
@@ -127,6 +130,7 @@ def gaussian_clipped_mean(clip: float, mean_shift: ArrayLike = 1.0) -> float:
     return float(norm.cdf(a - d) + clip * norm.sf(a))
 
 
+@public
 def gaussian_clipped_square(clip: float, mean_shift: ArrayLike = 1.0) -> float:
     """Expectation of min(w, clip)^2 over the source, for scale 1.
 
@@ -147,6 +151,7 @@ def gaussian_clipped_square(clip: float, mean_shift: ArrayLike = 1.0) -> float:
         return float(np.exp(d**2 + norm.logcdf(a - 2 * d)) + np.exp(2 * np.log(clip) + norm.logsf(a)))
 
 
+@public
 def gaussian_share_above_clip(clip: float, mean_shift: ArrayLike = 1.0) -> float:
     """Share of the target whose weight is above the clip, P_T(w > clip) = Phi(d - a), for scale 1.
 
@@ -170,6 +175,7 @@ def gaussian_share_above_clip(clip: float, mean_shift: ArrayLike = 1.0) -> float
     return float(norm.cdf(d - a))
 
 
+@public
 def gaussian_chi2(mean_shift: ArrayLike = 1.0, scale: ArrayLike = 1.0) -> float:
     """Chi-squared divergence of the target from the source, E_S[w^2] - 1.
 
@@ -200,6 +206,7 @@ def gaussian_chi2(mean_shift: ArrayLike = 1.0, scale: ArrayLike = 1.0) -> float:
         return float(np.expm1((mu**2 / (2 - s**2) - np.log(s) - np.log(2 - s**2) / 2).sum()))
 
 
+@public
 def gaussian_ess_share(mean_shift: ArrayLike = 1.0, scale: ArrayLike = 1.0) -> float:
     """Limit of the effective sample size divided by n_source, 1 / (1 + chi2).
 
@@ -221,6 +228,7 @@ def gaussian_ess_share(mean_shift: ArrayLike = 1.0, scale: ArrayLike = 1.0) -> f
     return 1 / (1 + gaussian_chi2(mean_shift, scale))
 
 
+@public
 def gaussian_domain_auc(mean_shift: ArrayLike = 1.0) -> float:
     """Area under the curve of the best source-versus-target classifier, for scale 1.
 
@@ -243,6 +251,7 @@ def gaussian_domain_auc(mean_shift: ArrayLike = 1.0) -> float:
     return float(norm.cdf(_distance(mean_shift) / np.sqrt(2)))
 
 
+@public
 def gaussian_covariate_shift(
     n_source: int,
     n_target: int,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from shiftfix._door import public
 from shiftfix._validation import (
     check_count,
     check_generator,
@@ -46,6 +47,7 @@ def _check_class_index(index: int, n_classes: int) -> int:
     return index
 
 
+@public
 def tweak_one_prior(n_classes: int, index: int, probability: float) -> NDArray[np.float64]:
     """Prior with one class at ``probability`` and the rest spread evenly over the others.
 
@@ -80,6 +82,7 @@ def tweak_one_prior(n_classes: int, index: int, probability: float) -> NDArray[n
     return prior
 
 
+@public
 def knock_out_prior(
     n_classes: int, index: int, fraction_removed: float, prior: ArrayLike | None = None
 ) -> NDArray[np.float64]:
@@ -123,6 +126,7 @@ def knock_out_prior(
     return kept / kept.sum()
 
 
+@public
 def dirichlet_prior(
     n_classes: int, alpha: float, random_state: int | np.random.Generator | np.random.RandomState | None = None
 ) -> NDArray[np.float64]:
@@ -206,6 +210,7 @@ def _largest_target(available: NDArray[np.int64], wanted: _Wanted) -> int:
     return 0
 
 
+@public
 def label_shift(
     X: ArrayLike,
     y: ArrayLike,

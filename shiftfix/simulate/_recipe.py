@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from shiftfix._door import public
 from shiftfix._validation import check_generator, check_option
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._label import dirichlet_prior, knock_out_prior, label_shift, tweak_one_prior
@@ -47,6 +48,7 @@ def _positions(features: Sequence[Any], n_features: int, feature_names: Sequence
     return list(features)
 
 
+@public
 def from_recipe(
     X: ArrayLike,
     y: ArrayLike,

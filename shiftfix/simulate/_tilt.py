@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
+from shiftfix._door import public
 from shiftfix._validation import (
     check_count,
     check_generator,
@@ -24,6 +25,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._problem import ShiftProblem
 
 
+@public
 def tilt_log_weights(X: ArrayLike, beta: ArrayLike, *, standardize: bool = False) -> NDArray[np.float64]:
     """Logarithm of exp(x'beta) divided by its mean over the rows.
 
@@ -74,6 +76,7 @@ def _check_one_target_size(n_target: int | None, target_fraction: float | None, 
         )
 
 
+@public
 def exponential_tilt(
     X: ArrayLike,
     y: ArrayLike,

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from shiftfix._blocks import ColumnSpread, column_spread
+from shiftfix._door import public
 from shiftfix._validation import (
     check_matrix,
     check_option,
@@ -149,6 +150,7 @@ def _present_rows(arrays: Sequence[Any], present: Sequence[NDArray[np.bool_]]) -
     return [array[rows] for array, rows in zip(arrays, present, strict=True)]
 
 
+@public
 def balance_table(
     X_source: Any,
     X_target: Any,

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from shiftfix._door import public
 from shiftfix._validation import check_repeat_counts, check_weights
 
 
@@ -17,6 +18,7 @@ def effective_sample_size_of(w: NDArray[np.float64], counts: NDArray[np.float64]
     return float(total * total / np.dot(counts, w * w))
 
 
+@public
 def effective_sample_size(weights: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Kish effective sample size, (sum w)^2 / sum w^2.
 

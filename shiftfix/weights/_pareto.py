@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from shiftfix._door import public
 from shiftfix._numerics import Floats
 from shiftfix._validation import check_number, check_repeat_counts, check_weights
 
@@ -114,6 +115,7 @@ def pareto_k_of(w: Floats, counts: Floats) -> float:
     return float(_fit_tail(_relative(w, largest), counts).k) if largest > 0 else -np.inf
 
 
+@public
 def pareto_k(weights: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Shape of the generalised Pareto distribution fitted to the largest weights.
 
@@ -167,6 +169,7 @@ def pareto_k_threshold_of(n_rows: float) -> float:
     return float(min(1 - 1 / math.log10(n_rows), 0.7)) if n_rows > 1 else -np.inf
 
 
+@public
 def pareto_k_threshold(n_rows: float) -> float:
     """Largest k at which n_rows weights can be relied on: min(1 - 1 / log10(n), 0.7).
 
@@ -219,6 +222,7 @@ def smooth_weights_of(w: Floats, counts: Floats) -> Floats:
     return smoothed
 
 
+@public
 def smooth_weights(weights: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Floats:
     """Pareto-smoothed importance weights: the largest weights become order statistics of the fitted tail.
 

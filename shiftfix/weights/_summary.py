@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from shiftfix._door import public
 from shiftfix._numerics import Floats
 from shiftfix._validation import check_repeat_counts, check_weights
 from shiftfix._verdict import Verdict, judge
@@ -352,6 +353,7 @@ def summary_of(
     )
 
 
+@public
 def summarize_weights(
     weights: ArrayLike,
     *,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
+from shiftfix._door import public
 from shiftfix._numerics import Floats
 from shiftfix._validation import check_number, check_repeat_counts, check_weights
 from shiftfix.exceptions import ShiftDataError
@@ -121,6 +122,7 @@ def clip_weights_of(w: Floats, counts: Floats, clip: ClipRule, min_ess: float) -
     return np.minimum(w, clip_threshold_of(w, counts, clip, min_ess))
 
 
+@public
 def clip_threshold(
     weights: ArrayLike, clip: ClipRule = "sqrt", *, sample_weight: ArrayLike | None = None, min_ess: float = 100
 ) -> float:
@@ -163,6 +165,7 @@ def clip_threshold(
     return clip_threshold_of(w, check_repeat_counts(sample_weight, w.size), clip, min_ess)
 
 
+@public
 def clip_weights(
     weights: ArrayLike, clip: ClipRule = "sqrt", *, sample_weight: ArrayLike | None = None, min_ess: float = 100
 ) -> Floats:
@@ -200,6 +203,7 @@ def normalize_weights_of(w: Floats, counts: Floats) -> Floats:
     return w / mean
 
 
+@public
 def normalize_weights(weights: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Floats:
     """W / mean(w): mean 1 over the rows.
 
@@ -223,6 +227,7 @@ def normalize_weights(weights: ArrayLike, *, sample_weight: ArrayLike | None = N
     return normalize_weights_of(w, check_repeat_counts(sample_weight, w.size))
 
 
+@public
 def temper_weights(weights: ArrayLike, exponent: float) -> Floats:
     """W ** exponent: 0 gives no weighting, 1 the weights themselves.
 

@@ -16,7 +16,6 @@ equal units get equal gradients, so that a layer of many is worth one, unless dr
 
 import math
 import numbers
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from shiftfix._verdict import tell
 from shiftfix.exceptions import SymmetricUnitsWarning
 from shiftfix.mlp._settings import Network, layer_sizes
 
@@ -61,11 +61,11 @@ def warn_of_symmetry(network: Network) -> None:
     dead = network.initializer in ("zeros", 0) and network.activation != "sigmoid"
     if dead or not (np.any(network.dropout) or network.dropconnect):
         stay = "get no gradient" if dead else "stay equal for ever, so that a layer of many is worth one"
-        warnings.warn(
-            f"initializer={network.initializer!r} starts all units of a hidden layer alike, and they {stay}: take a "
-            'random one, such as "kaiming_normal".',
-            SymmetricUnitsWarning,
-            stacklevel=4,
+        tell(
+            SymmetricUnitsWarning(
+                f"initializer={network.initializer!r} starts all units of a hidden layer alike, and they {stay}: take "
+                'a random one, such as "kaiming_normal".'
+            )
         )
 
 
@@ -100,8 +100,8 @@ def linear_layer(
     n_in: int, n_out: int, gain: float, generator: torch.Generator, initializer: Any = "kaiming_normal"
 ) -> nn.Linear:
     """Linear layer with bias 0 and weights drawn from ``generator``; see :func:`initialize`."""
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    layer = nn.Linear(n_in, n_out, device="meta")  # draws nothing
+    layer.weight = nn.Parameter(torch.empty(n_out, n_in, dtype=torch.float32))
+    layer.bias = nn.Parameter(torch.zeros(n_out, dtype=torch.float32))
     initialize(layer.weight, initializer, gain, generator)
-    with torch.no_grad():
-        layer.bias.zero_()
     return layer

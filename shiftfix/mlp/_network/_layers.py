@@ -40,7 +40,7 @@ class Linear(nn.Module):
     def __init__(self, weight: torch.Tensor, drop_rate: float = 0.0, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight)
-        self.bias = nn.Parameter(torch.zeros(weight.shape[:-1]))
+        self.bias = nn.Parameter(torch.zeros(weight.shape[:-1], dtype=weight.dtype))
         mark_stacked((self.weight, self.bias), weight.ndim == 3)
         self.drop_rate = drop_rate
         self.generator = generator
@@ -103,12 +103,13 @@ class BatchNorm(nn.Module):
     def __init__(self, width: int, n_models: int = 1, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
         shape = (width,) if n_models == 1 else (n_models, 1, width)
-        self.gain = nn.Parameter(torch.ones(width) if n_models == 1 else torch.ones(n_models, width))
+        self.gain = nn.Parameter(torch.ones((width,) if n_models == 1 else (n_models, width), dtype=torch.float32))
         self.shift = nn.Parameter(torch.zeros_like(self.gain))
         mark_stacked((self.gain, self.shift), n_models > 1)
-        self.register_buffer("running_mean", torch.zeros(shape))
-        self.register_buffer("running_variance", torch.ones(shape))
-        self.register_buffer("running_total", torch.zeros(1 if n_models == 1 else (n_models, 1, 1)))
+        self.register_buffer("running_mean", torch.zeros(shape, dtype=torch.float32))
+        self.register_buffer("running_variance", torch.ones(shape, dtype=torch.float32))
+        total = torch.zeros((1,) if n_models == 1 else (n_models, 1, 1), dtype=torch.float32)
+        self.register_buffer("running_total", total)
         self.momentum = momentum
         self.eps = eps
         self.row_weight: torch.Tensor | None = None

@@ -1,12 +1,18 @@
 """The network: noise and dropout on the input, then linear, batch norm, activation and dropout per hidden layer."""
 
+import contextlib
+import math
 import numbers
+import os
 from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._network._dropout import Dropout
 from shiftfix.mlp._network._initializers import GAINS, initialize, linear_layer
 from shiftfix.mlp._network._layers import BatchNorm, GaussianNoise, Linear
@@ -36,9 +42,11 @@ def build_network(
     ``generator`` is that of dropout, DropConnect and noise, on the device the network will live on; None is for a
     network that is not trained.
     """
+    sizes = layer_sizes(network)
+    check_memory([n_features, *sizes, n_outputs], len(start_seeds))
     return build_mlp(
         n_features,
-        layer_sizes(network),
+        sizes,
         n_outputs,
         network.activation,
         network.dropout,
@@ -50,6 +58,26 @@ def build_network(
         input_noise=network.input_noise,
         batch_norm=network.batch_norm,
     )
+
+
+def memory_limit() -> float:
+    """Bytes of this machine, or of the container it is; infinity where the system does not tell."""
+    limits = [math.inf]
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
+        limits.append(float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES"))
+    with contextlib.suppress(ValueError, OSError):  # "max" is no limit
+        limits.append(float(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return min(limits)
+
+
+def check_memory(widths: Sequence[int], n_models: int) -> None:
+    """Raise ShiftDataError for weights that this machine cannot hold: the system would end the process instead."""
+    size = 4 * n_models * sum(n_in * n_out for n_in, n_out in pairwise(widths))
+    if size > memory_limit():
+        raise ShiftDataError(
+            f"hidden_layer_sizes={tuple(widths[1:-1])} for {widths[0]} features and n_models={n_models} make "
+            f"{size / 1e9:.3g} GB of weights, more than the memory of this machine: take fewer units or models."
+        )
 
 
 def build_mlp(
@@ -104,7 +132,7 @@ def build_mlp(
     def linear(n_in: int, n_out: int, gain: float) -> nn.Module:
         if len(generators) == 1 and dropconnect == 0:
             return linear_layer(n_in, n_out, gain, generators[0], initializer)
-        weights = torch.empty(len(generators), n_out, n_in)
+        weights = torch.empty(len(generators), n_out, n_in, dtype=torch.float32)
         for weight, generator in zip(weights, generators, strict=True):
             initialize(weight, initializer, gain, generator)
         return Linear(weights if len(generators) > 1 else weights[0], dropconnect, dropout_generator)
@@ -129,7 +157,7 @@ def build_mlp(
 
 def rates_of(dropout: Any, n_layers: int) -> list[float]:
     """One dropout rate per hidden layer, from a rate or from as many as there are."""
-    return [float(dropout)] * n_layers if isinstance(dropout, numbers.Real) else list(dropout)
+    return [float(dropout)] * n_layers if isinstance(dropout, numbers.Real) else [float(rate) for rate in dropout]
 
 
 def normalize_after(linear: nn.Module, width: int, n_models: int) -> BatchNorm:

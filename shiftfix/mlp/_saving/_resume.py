@@ -35,7 +35,7 @@ def setting_text(value: Any) -> str:
     if isinstance(value, functools.partial):
         return f"partial({setting_text(value.func)}, {value.args!r}, {sorted(value.keywords.items())!r})"
     if not callable(value):
-        return repr(value)
+        return repr(value.tolist() if isinstance(value, np.ndarray) else value)
     if hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
     is_module = isinstance(value, torch.nn.Module)

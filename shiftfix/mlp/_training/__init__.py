@@ -2,8 +2,8 @@
 
 ============================  ===============================================================================
 ``make_run``, ``draw_seeds``  a training under way, ``Run``, and the seeds it starts from
-``fit_loop``                  train it to the end; ``forward``: outputs of all rows, in chunks of ``CHUNK``
-``Rows``                      rows on their device
+``fit_loop``                  train it to the end; ``forward``: outputs of all rows, in chunks of ``rows_at_once``
+``Rows``, ``SparseRows``      rows on their device
 ``hold_out``                  which rows judge when to stop
 ``check_row_weights`` ...     row weights on their way into the loss
 ``check_loss`` ...            losses by name, and the probabilities that belong to them
@@ -15,10 +15,10 @@
 
 from shiftfix.mlp._training._batches import Rows
 from shiftfix.mlp._training._callbacks import check_callbacks
-from shiftfix.mlp._training._devices import borrowed_generators, limited_threads, resolve_device
+from shiftfix.mlp._training._devices import borrowed_generators, limited_threads, own_torch_options, resolve_device
 from shiftfix.mlp._training._diagnostics import warn_of_gradients, warn_of_inactive_weights
 from shiftfix.mlp._training._holdout import hold_out
-from shiftfix.mlp._training._loop import CHUNK, fit_loop, forward
+from shiftfix.mlp._training._loop import CHUNK, fit_loop, forward, rows_at_once
 from shiftfix.mlp._training._losses import (
     CLASSIFICATION_LOSSES,
     REGRESSION_LOSSES,
@@ -40,6 +40,7 @@ from shiftfix.mlp._training._row_weights import (
 )
 from shiftfix.mlp._training._run import Run, draw_seeds, make_run
 from shiftfix.mlp._training._schedules import check_schedule
+from shiftfix.mlp._training._sparse_rows import SparseRows
 
 __all__ = [
     "CHUNK",
@@ -47,6 +48,7 @@ __all__ = [
     "REGRESSION_LOSSES",
     "Rows",
     "Run",
+    "SparseRows",
     "borrowed_generators",
     "check_callbacks",
     "check_loss",
@@ -63,8 +65,10 @@ __all__ = [
     "limited_threads",
     "loss_floor",
     "make_run",
+    "own_torch_options",
     "polynomial_tail",
     "resolve_device",
+    "rows_at_once",
     "smooth_l1",
     "training_weights",
     "warn_of_few_rows",

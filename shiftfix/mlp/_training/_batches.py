@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -12,9 +13,9 @@ GATHERED_AT_ONCE = 2**18
 
 @dataclass
 class Rows:
-    """Rows on their device: X (n_rows, ...), y (n_rows, ...), and weight (n_rows,)."""
+    """Rows on their device: X (n_rows, ...), y (n_rows, ...), and weight (n_rows,); X may be ``SparseRows``."""
 
-    X: torch.Tensor
+    X: Any
     y: torch.Tensor
     weight: torch.Tensor
 

@@ -11,7 +11,6 @@ interpolates (Byrd & Lipton 2019, ICML, "What is the effect of importance weight
 the user's own is taken to have 0 as its least value.
 """
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from shiftfix._verdict import tell
 from shiftfix.exceptions import GradientWarning, InactiveWeightsWarning
 from shiftfix.mlp._network import Dropout, GaussianNoise
 
@@ -144,19 +144,20 @@ def warn_of_gradients(names: list[str], norms: Sequence[Sequence[float]] | None)
     peak = table.amax(dim=0)
     if peak.max() > EXPLODING:
         worst = int(peak.argmax())
-        warnings.warn(
-            f"The gradient of layer {names[worst]!r} reached a norm of {float(peak[worst]):.3g}: lower learning_rate, "
-            'scale the inputs, take the initializer "kaiming_normal" or batch_norm=True, or set clip_norm.',
-            GradientWarning,
-            stacklevel=4,
+        tell(
+            GradientWarning(
+                f"The gradient of layer {names[worst]!r} reached a norm of {float(peak[worst]):.3g}: lower "
+                'learning_rate, scale the inputs, take the initializer "kaiming_normal" or batch_norm=True, or set '
+                "clip_norm."
+            )
         )
     largest = table.amax(dim=1, keepdim=True)
     if largest[0] == 0:
-        warnings.warn(
-            "No gradient reached any weight in the first epoch, so that the network hardly learns: take another "
-            'initializer, such as "kaiming_normal", activation="leaky_relu", or fewer layers.',
-            GradientWarning,
-            stacklevel=4,
+        tell(
+            GradientWarning(
+                "No gradient reached any weight in the first epoch, so that the network hardly learns: take another "
+                'initializer, such as "kaiming_normal", activation="leaky_relu", or fewer layers.'
+            )
         )
         return
     # Epochs without a gradient tell nothing about the layers: the loss may have reached its least value.
@@ -166,11 +167,11 @@ def warn_of_gradients(names: list[str], norms: Sequence[Sequence[float]] | None)
     if small.any():
         first = int(small.double().argmax())
         share = float((table[:, first] / largest[:, 0]).median())
-        warnings.warn(
-            f"The gradient of layer {names[first]!r} is {share:.1g} of the largest layer's, so that it hardly learns: "
-            'take activation="relu", the initializer "kaiming_normal", batch_norm=True or fewer layers.',
-            GradientWarning,
-            stacklevel=4,
+        tell(
+            GradientWarning(
+                f"The gradient of layer {names[first]!r} is {share:.1g} of the largest layer's, so that it hardly "
+                'learns: take activation="relu", the initializer "kaiming_normal", batch_norm=True or fewer layers.'
+            )
         )
 
 
@@ -199,9 +200,9 @@ def warn_of_inactive_weights(
         found = f"The network predicts {accuracy:.1%} of the training weight right"
     else:
         return
-    warnings.warn(
-        f"{found}, so that the weights hardly act any more: use early_stopping=True, a smaller network, fewer "
-        "epochs, or more regularisation.",
-        InactiveWeightsWarning,
-        stacklevel=4,
+    tell(
+        InactiveWeightsWarning(
+            f"{found}, so that the weights hardly act any more: use early_stopping=True, a smaller network, fewer "
+            "epochs, or more regularisation."
+        )
     )

@@ -75,7 +75,7 @@ def hold_out(
 
     Parameters
     ----------
-    rows : tuple of ndarray or torch.Tensor
+    rows : tuple of ndarray, csr_array or torch.Tensor
         X, y and weights, with one entry per row each.
     weighted : bool
         Whether the user gave weights: then ``early_stopping="auto"`` holds rows out.
@@ -95,7 +95,7 @@ def hold_out(
         if stopping.early_stopping is False:
             raise ShiftDataError("eval_set is given with early_stopping=False: drop one of them.")
         return rows, eval_set
-    n_rows = len(rows[0])
+    n_rows = len(rows[-1])  # a sparse X has no length
     n_validation = n_held_out(n_rows, weighted, stopping)
     if n_validation == 0:
         return rows, None

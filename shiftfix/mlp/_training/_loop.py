@@ -6,7 +6,6 @@ batch's own weight sum instead would be a ratio estimate with a biased gradient.
 batch is divided by the same batch_size, so that each row counts once an epoch; penalties are scaled down with it.
 """
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from shiftfix._verdict import tell
 from shiftfix.exceptions import NonFiniteLossWarning
 from shiftfix.mlp._network import forget_masks
 from shiftfix.mlp._training._batches import Rows, batches, epoch_order, resampled_order
@@ -21,6 +21,7 @@ from shiftfix.mlp._training._callbacks import notify
 from shiftfix.mlp._training._diagnostics import interpolated_share, loss_summary
 from shiftfix.mlp._training._losses import check_row_losses
 from shiftfix.mlp._training._run import Run
+from shiftfix.mlp._training._sparse_rows import SparseRows
 
 # Rows per forward pass outside training: enough to keep the cores busy, 8 MB at 256 units. Rows of many numbers,
 # such as images, go through in smaller parts, for the activations of a convolution are many times its input.
@@ -92,13 +93,18 @@ def run_epoch(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat(losses, dim=-1), torch.cat(weights, dim=-1)
 
 
-def chunk_size(X: torch.Tensor) -> int:
+def chunk_size(X: torch.Tensor | SparseRows) -> int:
     """Rows of X for one forward pass."""
-    return max(1, min(CHUNK, CHUNK_NUMBERS // max(1, X[:1].numel())))
+    return rows_at_once(X[:1].numel())
+
+
+def rows_at_once(numbers_per_row: int) -> int:
+    """Rows of so many numbers for one forward pass."""
+    return max(1, min(CHUNK, CHUNK_NUMBERS // max(1, numbers_per_row)))
 
 
 @torch.no_grad()
-def forward(module: nn.Module, X: torch.Tensor, axis: int = 0) -> torch.Tensor:
+def forward(module: nn.Module, X: torch.Tensor | SparseRows, axis: int = 0) -> torch.Tensor:
     """Outputs for all rows, without dropout, in chunks that bound the memory; ``axis`` is that of the rows."""
     module.eval()
     return torch.cat([module(part) for part in X.split(chunk_size(X))], dim=axis)
@@ -125,7 +131,7 @@ def strided(rows: Rows, n_rows: int) -> Rows:
     """About ``n_rows`` rows, evenly spread."""
     if len(rows) <= n_rows:
         return rows
-    return rows.take(torch.linspace(0, len(rows) - 1, n_rows, device=rows.X.device).round().long())
+    return rows.take(torch.linspace(0, len(rows) - 1, n_rows, device=rows.X.device, dtype=torch.float32).round().long())
 
 
 def _copy_of(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -279,9 +285,9 @@ def _back_to_finite(run: Run) -> None:
     if not (started and run.best_epoch.any()):
         raise FloatingPointError(f"The loss or a parameter became infinite or NaN in epoch {run.epoch}: {advice}")
     kept = ", ".join(map(str, run.best_epoch.unique().tolist()))
-    warnings.warn(
-        f"The loss or a parameter became infinite or NaN in epoch {run.epoch}: training stopped, and the network of "
-        f"epoch {kept} is kept, the best finite one; {advice}",
-        NonFiniteLossWarning,
-        stacklevel=5,
+    tell(
+        NonFiniteLossWarning(
+            f"The loss or a parameter became infinite or NaN in epoch {run.epoch}: training stopped, and the network "
+            f"of epoch {kept} is kept, the best finite one; {advice}"
+        )
     )

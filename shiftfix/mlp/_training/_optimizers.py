@@ -16,6 +16,13 @@ parameter, in a third of the time for small layers. It reads gradients in the or
 must have the strides of its parameter, as autograd's have.
 """
 
+import contextlib
+import importlib
+import os
+import sys
+import tempfile
+import threading
+import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -103,6 +110,8 @@ OPTIMIZERS: dict[OptimizerName, Callable[..., Any]] = {
     "adamw": optim.AdamW,
     "lars": LARS,
 }
+COMPILER_FOLDER = "TORCHINDUCTOR_CACHE_DIR"
+LOADING = threading.Lock()
 FUSED = ("sgd", "momentum", "nesterov", "adagrad", "adam", "adamw")
 
 
@@ -121,6 +130,23 @@ def has_fused(make: Callable[..., Any], parameters: Iterable[torch.Tensor]) -> b
     return True
 
 
+def load_compiler() -> None:
+    """Load torch's compiler, as every optimiser of torch does, without what that leaves outside.
+
+    These are an environment variable, a filter of warnings, and an empty folder among the temporary files.
+    """
+    if "torch._dynamo" in sys.modules:
+        return
+    place, given = tempfile.gettempdir(), os.environ.get(COMPILER_FOLDER)
+    before = set(os.listdir(place))
+    with LOADING, warnings.catch_warnings():
+        importlib.import_module("torch._dynamo")
+        made = os.environ.pop(COMPILER_FOLDER, None) if given is None else None
+    if made is not None and os.path.dirname(made) == place and os.path.basename(made) not in before:
+        with contextlib.suppress(OSError):  # it is in use
+            os.rmdir(made)
+
+
 def make_optimizer(
     optimizer: OptimizerName | Callable[..., Any], parameters: Iterable[torch.Tensor], learning_rate: float
 ) -> optim.Optimizer:
@@ -131,6 +157,7 @@ def make_optimizer(
     ShiftDataError
         When the class makes no torch optimiser.
     """
+    load_compiler()
     if isinstance(optimizer, str):
         parameters = list(parameters)
         found = OPTIMIZERS[optimizer]

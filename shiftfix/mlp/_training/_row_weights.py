@@ -1,6 +1,5 @@
 """Row weights on their way into the loss: exponent, clip, class weights, mean 1; and the public weighted mean."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._validation import check_number, check_sample_weight
+from shiftfix._verdict import tell
 from shiftfix.exceptions import LowEffectiveSizeWarning, ShiftDataError
 from shiftfix.mlp._settings import Weighting
 from shiftfix.weights import clip_weights_of, effective_sample_size_of, normalize_weights_of
@@ -196,21 +196,21 @@ def warn_of_few_rows(
     """Effective sizes of both sets in rows, the second None without one; warns where the weights leave too little."""
     size = effective_size(weight)
     if size < LEAST_TRAINING and size < len(weight) / 3:
-        warnings.warn(
-            f"The weights make {len(weight)} training rows worth {size:.1f}: a few rows lead the fit. Set "
-            'exponent=0.5, clip="sqrt" or clip="ess", or a milder class_weight, or collect source rows where the '
-            "target lies.",
-            LowEffectiveSizeWarning,
-            stacklevel=4,
+        tell(
+            LowEffectiveSizeWarning(
+                f"The weights make {len(weight)} training rows worth {size:.1f}: a few rows lead the fit. Set "
+                'exponent=0.5, clip="sqrt" or clip="ess", or a milder class_weight, or collect source rows where the '
+                "target lies."
+            )
         )
     if validation_weight is None:
         return size, None
     held_out = effective_size(validation_weight)
     if held_out < LEAST_VALIDATION and held_out < len(validation_weight) / 3:
-        warnings.warn(
-            f"The weights make {len(validation_weight)} validation rows worth {held_out:.1f}, so that the best epoch "
-            "is mostly luck: raise validation_fraction, pass an eval_set, or set clip.",
-            LowEffectiveSizeWarning,
-            stacklevel=4,
+        tell(
+            LowEffectiveSizeWarning(
+                f"The weights make {len(validation_weight)} validation rows worth {held_out:.1f}, so that the best "
+                "epoch is mostly luck: raise validation_fraction, pass an eval_set, or set clip."
+            )
         )
     return size, held_out
