@@ -12,7 +12,7 @@ from shiftfix._validation import import_optional
 from shiftfix.mlp._network import describe
 from shiftfix.mlp._saving import check_writable, checkpoint_writer, fingerprint, go_on, saved_run
 from shiftfix.mlp._settings import Running, Training, concern
-from shiftfix.mlp._training import Rows, Run, check_callbacks, draw_seeds, resolve_device
+from shiftfix.mlp._training import Rows, Run, check_callbacks, draw_seeds, resolve_device, tensors_of
 
 
 def callbacks_and_device(running: Running) -> tuple[tuple[Any, ...], torch.device]:
@@ -44,8 +44,8 @@ class BaseTrainer(Running, BaseEstimator, metaclass=ABCMeta):
 
     @property
     @abstractmethod
-    def _row_shape(self) -> tuple[int, ...]:
-        """Shape of one row."""
+    def _row_shape(self) -> tuple[int, ...] | Callable[[int], Any]:
+        """Shape of one row, or a function that runs the fitted module on so many rows."""
 
     def _seeds(self, n_models: int) -> dict[str, Any]:
         return draw_seeds(self.random_state, n_models)
@@ -75,7 +75,7 @@ class BaseTrainer(Running, BaseEstimator, metaclass=ABCMeta):
         """
         if self.checkpoint is None:
             return None
-        tensors = [tensor for part in rows if part is not None for tensor in (part.X, part.y, part.weight)]
+        tensors = [tensor for part in rows if part is not None for tensor in (*tensors_of(part.X), part.y, part.weight)]
         mark = fingerprint(self.get_params(deep=False), loss, tensors)
         if saved is not None:
             go_on(run, saved, mark, self.checkpoint)

@@ -3,7 +3,8 @@
 ============================  ===============================================================================
 ``make_run``, ``draw_seeds``  a training under way, ``Run``, and the seeds it starts from
 ``fit_loop``                  train it to the end; ``forward``: outputs of all rows, in chunks of ``CHUNK``
-``Rows``                      rows on their device
+``Rows``                      rows on their device; ``Inputs``: several inputs of one module
+``try_steps``                 whether a module of the user's can be trained, and on how few rows
 ``hold_out``                  which rows judge when to stop
 ``check_row_weights`` ...     row weights on their way into the loss
 ``check_loss`` ...            losses by name, and the probabilities that belong to them
@@ -40,22 +41,28 @@ from shiftfix.mlp._training._row_weights import (
 )
 from shiftfix.mlp._training._run import Run, draw_seeds, make_run
 from shiftfix.mlp._training._schedules import check_schedule
+from shiftfix.mlp._training._several import Inputs, call_module, tensors_of
+from shiftfix.mlp._training._trial import check_one_tensor, explained, shapes_text, try_steps
 
 __all__ = [
     "CHUNK",
     "CLASSIFICATION_LOSSES",
     "REGRESSION_LOSSES",
+    "Inputs",
     "Rows",
     "Run",
     "borrowed_generators",
+    "call_module",
     "check_callbacks",
     "check_loss",
+    "check_one_tensor",
     "check_row_weights",
     "check_schedule",
     "class_probabilities",
     "class_weights",
     "draw_seeds",
     "effective_size",
+    "explained",
     "fit_loop",
     "forward",
     "hold_out",
@@ -65,8 +72,11 @@ __all__ = [
     "make_run",
     "polynomial_tail",
     "resolve_device",
+    "shapes_text",
     "smooth_l1",
+    "tensors_of",
     "training_weights",
+    "try_steps",
     "warn_of_few_rows",
     "warn_of_gradients",
     "warn_of_inactive_weights",

@@ -1,0 +1,195 @@
+"""A trained module of the user's as a file without code, and back into an untrained one of the same architecture.
+
+A file holds no class and no function: those come from the user when it is read, and the names, shapes and types of the
+module's parameters are compared before any of them is set.
+"""
+
+import copy
+import reprlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.parameter import is_lazy
+
+from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._module_inputs import InputForm, InputsForm
+from shiftfix.mlp._saving._encoding import NotStorableError, decode, encode
+
+# Of one training; the next one is not to write where the file says, nor to run what it names.
+NOT_KEPT = ("module", "callbacks", "checkpoint", "resume", "progress")
+# What a fit learns, with the type of each; only these are read from a file.
+LEARNED: dict[str, Any] = {
+    "history_": dict,
+    "layer_names_": list,
+    "best_epoch_": int,
+    "n_epochs_": int,
+    "n_parameters_": int,
+    "effective_sample_size_": float,
+    "validation_effective_sample_size_": float | None,
+    "device_": str,
+    "classes_": np.ndarray,
+    "n_features_in_": int,
+    "feature_names_in_": np.ndarray,
+    "_single_output": bool,
+}
+OPTIONAL = ("classes_", "n_features_in_", "feature_names_in_")
+CONTENT = {"class", "settings", "needed", "fitted", "form", "module"}
+
+
+def pack_module(settings: Mapping[str, Any], fitted: Mapping[str, Any], module: torch.nn.Module) -> dict[str, Any]:
+    """Content for a file.
+
+    Parameters
+    ----------
+    settings : dict
+        Of the trainer; those that are functions, classes or other objects are left out and named under "needed".
+    fitted : dict
+        Attributes of the fitted trainer.
+    module : torch.nn.Module
+        Trained.
+
+    Raises
+    ------
+    ShiftDataError
+        For an attribute that takes pickle to store.
+    """
+    stored, needed = {}, []
+    for name, value in settings.items():
+        if name in NOT_KEPT:
+            continue
+        try:
+            stored[name] = encode(str(value) if isinstance(value, torch.device) else value, name)
+        except NotStorableError:
+            needed.append(name)
+    learned = {name: _encoded(fitted[name], name) for name in LEARNED if name in fitted}
+    form: InputsForm = fitted["_form"]
+    parts = [[part.columns, list(part.shape), part.whole] for part in form.parts]
+    return {
+        "class": "WeightedTrainer",
+        "settings": stored,
+        "needed": needed,
+        "fitted": learned,
+        "form": {"parts": parts, "names": form.names, "alone": form.alone},
+        "module": dict(module.state_dict()),
+    }
+
+
+def _encoded(value: Any, name: str) -> Any:
+    try:
+        return encode(value, name)
+    except NotStorableError as error:
+        where, found = error.args
+        raise ShiftDataError(
+            f"The fitted attribute {where} holds {reprlib.repr(found)}, a {type(found).__name__}, and cannot be stored "
+            "without pickle: use joblib."
+        ) from None
+
+
+def unpack_settings(content: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the trainer in a file, with those that the user gives because no file can hold them.
+
+    Raises
+    ------
+    ShiftDataError
+        For content that is no trainer, and for settings that are missing, or given though the file has them.
+    """
+    if type(content) is not dict or content.get("class") != "WeightedTrainer" or set(content) != CONTENT:
+        found = content.get("class") if type(content) is dict else None
+        raise ShiftDataError(
+            f"The file holds a {found}, and a WeightedTrainer is needed: use {found}.load."
+            if type(found) is str and found != "WeightedTrainer"
+            else "The file holds no WeightedTrainer that this version of shiftfix can read."
+        )
+    settings, needed = content["settings"], content["needed"]
+    if type(settings) is not dict or type(needed) is not list or not all(type(name) is str for name in needed):
+        raise _unreadable("its settings")
+    missing = [name for name in needed if name not in given]
+    if missing:
+        raise ShiftDataError(
+            f"The file holds no functions, classes or objects, and {', '.join(missing)} was one: pass what it was, as "
+            f"load(path, module, {missing[0]}=...)."
+        )
+    extra = [name for name in given if name not in (*needed, *NOT_KEPT[1:])]
+    if extra:
+        raise ShiftDataError(f"{', '.join(extra)} is in the file: set it after load, with set_params.")
+    return {name: _decoded(value, name) for name, value in settings.items() if name not in needed} | dict(given)
+
+
+def _unreadable(what: str) -> ShiftDataError:
+    return ShiftDataError(f"The file holds no WeightedTrainer that this version of shiftfix can read ({what}).")
+
+
+def _decoded(value: Any, name: str) -> Any:
+    try:
+        return decode(value)
+    except Exception as error:  # forged content can fail in any way
+        raise _unreadable(name) from error
+
+
+def unpack_fitted(content: dict[str, Any]) -> dict[str, Any]:
+    """Attributes of the fitted trainer, each of its type; raise ShiftDataError for others."""
+    fitted = content["fitted"]
+    if type(fitted) is not dict or not set(LEARNED) - set(OPTIONAL) <= set(fitted) <= set(LEARNED):
+        raise _unreadable("its fitted attributes")
+    found = {name: _decoded(value, name) for name, value in fitted.items()}
+    for name, value in found.items():
+        if not isinstance(value, LEARNED[name]) or (isinstance(value, np.ndarray) and value.ndim != 1):
+            raise _unreadable(name)
+    return found | {"_form": _unpack_form(content["form"])}
+
+
+def _unpack_form(form: Any) -> InputsForm:
+    try:
+        names, alone = form["names"], form["alone"]
+        parts = [InputForm(columns, tuple(shape), whole) for columns, shape, whole in form["parts"]]
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise _unreadable("the form of its inputs") from error
+    sized = all(type(size) is int and size >= 0 for part in parts for size in part.shape)
+    labelled = all(_is_text(part.columns) and type(part.whole) is bool for part in parts)
+    fits = type(alone) is bool and _is_text(names) and len(parts) > 0 and (not alone or len(parts) == 1)
+    if not (sized and labelled and fits and (names is None or len(names) == len(parts))):
+        raise _unreadable("the form of its inputs")
+    return InputsForm(parts, names, alone)
+
+
+def _is_text(values: Any) -> bool:
+    return values is None or (type(values) is list and all(type(value) is str for value in values))
+
+
+def filled_module(module: torch.nn.Module, state: Any) -> torch.nn.Module:
+    """A copy of a module with the parameters of a file, in evaluation mode.
+
+    Raises
+    ------
+    ShiftDataError
+        Unless names, shapes and types of its parameters and buffers are those of the file; none is set before.
+    """
+    if type(state) is not dict or not all(type(name) is str for name in state):
+        raise _unreadable("its parameters")
+    own = module.state_dict()
+    lacking, unknown = sorted(set(state) - set(own)), sorted(set(own) - set(state))
+    if lacking or unknown:
+        raise ShiftDataError(
+            f"The module is another than the one in the file: it lacks {lacking} and adds {unknown}; pass an untrained "
+            "module of the same architecture."
+        )
+    for name, value in own.items():
+        if is_lazy(value):
+            continue  # a lazy layer takes the shapes of the file
+        if _described(value) != _described(state[name]):
+            raise ShiftDataError(
+                f"The module's {name} is {_described(value)}, and in the file it is {_described(state[name])}: pass an "
+                "untrained module of the same architecture and type."
+            )
+    module = copy.deepcopy(module)
+    try:
+        module.load_state_dict(state)
+    except Exception as error:  # the module may have a way of its own to load
+        raise ShiftDataError(f"The module does not take the parameters of the file ({error}).") from error
+    return module.cpu().eval()
+
+
+def _described(value: Any) -> str:
+    return f"{tuple(value.shape)} of {value.dtype}" if torch.is_tensor(value) else f"a {type(value).__name__}"
