@@ -4,9 +4,8 @@ A file holds no class and no function: those come from the user when it is read,
 module's parameters are compared before any of them is set.
 """
 
-import copy
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._module_inputs import InputForm, InputsForm
+from shiftfix.mlp._module_outputs import copy_of_module
 from shiftfix.mlp._saving._encoding import NotStorableError, decode, encode
 
 # Of one training; the next one is not to write where the file says, nor to run what it names.
@@ -35,7 +35,9 @@ LEARNED: dict[str, Any] = {
     "_single_output": bool,
 }
 OPTIONAL = ("classes_", "n_features_in_", "feature_names_in_")
-CONTENT = {"class", "settings", "needed", "fitted", "form", "module"}
+# Beside them: the form of the rows, and the settings that the file lacks.
+BESIDE = ("_form", "_needed")
+CONTENT = {"class", "settings", "fitted", "module"}
 
 
 def pack_module(settings: Mapping[str, Any], fitted: Mapping[str, Any], module: torch.nn.Module) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def pack_module(settings: Mapping[str, Any], fitted: Mapping[str, Any], module: 
     Parameters
     ----------
     settings : dict
-        Of the trainer; those that are functions, classes or other objects are left out and named under "needed".
+        Of the trainer; those that are functions, classes or other objects are left out and named.
     fitted : dict
         Attributes of the fitted trainer.
     module : torch.nn.Module
@@ -69,9 +71,7 @@ def pack_module(settings: Mapping[str, Any], fitted: Mapping[str, Any], module: 
     return {
         "class": "WeightedTrainer",
         "settings": stored,
-        "needed": needed,
-        "fitted": learned,
-        "form": {"parts": parts, "names": form.names, "alone": form.alone},
+        "fitted": learned | {"_form": {"parts": parts, "names": form.names, "alone": form.alone}, "_needed": needed},
         "module": dict(module.state_dict()),
     }
 
@@ -87,23 +87,27 @@ def _encoded(value: Any, name: str) -> Any:
         ) from None
 
 
-def unpack_settings(content: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+def unpack_settings(content: Any, known: Collection[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of the trainer in a file, with those that the user gives because no file can hold them.
+
+    Parameters
+    ----------
+    content : object
+        Of the file.
+    known : collection of str
+        Settings that a trainer has.
+    given : dict
+        By the user.
 
     Raises
     ------
     ShiftDataError
         For content that is no trainer, and for settings that are missing, or given though the file has them.
     """
-    if type(content) is not dict or content.get("class") != "WeightedTrainer" or set(content) != CONTENT:
-        found = content.get("class") if type(content) is dict else None
-        raise ShiftDataError(
-            f"The file holds a {found}, and a WeightedTrainer is needed: use {found}.load."
-            if type(found) is str and found != "WeightedTrainer"
-            else "The file holds no WeightedTrainer that this version of shiftfix can read."
-        )
-    settings, needed = content["settings"], content["needed"]
-    if type(settings) is not dict or type(needed) is not list or not all(type(name) is str for name in needed):
+    _check_class(content)
+    settings, needed = content["settings"], content["fitted"].get("_needed")
+    possible = set(known) - set(NOT_KEPT)
+    if type(settings) is not dict or type(needed) is not list or not {*settings, *needed} <= possible:
         raise _unreadable("its settings")
     missing = [name for name in needed if name not in given]
     if missing:
@@ -111,10 +115,18 @@ def unpack_settings(content: Any, given: Mapping[str, Any]) -> dict[str, Any]:
             f"The file holds no functions, classes or objects, and {', '.join(missing)} was one: pass what it was, as "
             f"load(path, module, {missing[0]}=...)."
         )
-    extra = [name for name in given if name not in (*needed, *NOT_KEPT[1:])]
+    extra = [name for name in given if name not in (*needed, *NOT_KEPT)]
     if extra:
         raise ShiftDataError(f"{', '.join(extra)} is in the file: set it after load, with set_params.")
     return {name: _decoded(value, name) for name, value in settings.items() if name not in needed} | dict(given)
+
+
+def _check_class(content: Any) -> None:
+    if type(content) is not dict or set(content) != CONTENT or type(content["fitted"]) is not dict:
+        raise _unreadable("its parts")
+    found = content["class"]
+    if found != "WeightedTrainer":
+        raise ShiftDataError(f"The file holds a {found}, and a WeightedTrainer is needed: use {found}.load.")
 
 
 def _unreadable(what: str) -> ShiftDataError:
@@ -130,14 +142,14 @@ def _decoded(value: Any, name: str) -> Any:
 
 def unpack_fitted(content: dict[str, Any]) -> dict[str, Any]:
     """Attributes of the fitted trainer, each of its type; raise ShiftDataError for others."""
-    fitted = content["fitted"]
-    if type(fitted) is not dict or not set(LEARNED) - set(OPTIONAL) <= set(fitted) <= set(LEARNED):
+    fitted = {name: value for name, value in content["fitted"].items() if name not in BESIDE}
+    if not set(LEARNED) - set(OPTIONAL) <= set(fitted) <= set(LEARNED):
         raise _unreadable("its fitted attributes")
     found = {name: _decoded(value, name) for name, value in fitted.items()}
     for name, value in found.items():
         if not isinstance(value, LEARNED[name]) or (isinstance(value, np.ndarray) and value.ndim != 1):
             raise _unreadable(name)
-    return found | {"_form": _unpack_form(content["form"])}
+    return found | {"_form": _unpack_form(content["fitted"].get("_form"))}
 
 
 def _unpack_form(form: Any) -> InputsForm:
@@ -183,11 +195,14 @@ def filled_module(module: torch.nn.Module, state: Any) -> torch.nn.Module:
                 f"The module's {name} is {_described(value)}, and in the file it is {_described(state[name])}: pass an "
                 "untrained module of the same architecture and type."
             )
-    module = copy.deepcopy(module)
+    module = copy_of_module(module)
     try:
         module.load_state_dict(state)
     except Exception as error:  # the module may have a way of its own to load
         raise ShiftDataError(f"The module does not take the parameters of the file ({error}).") from error
+    wrong = [name for name, value in module.named_parameters() if not bool(value.isfinite().all())]
+    if wrong:
+        raise ShiftDataError(f"The parameters {wrong} in the file hold NaN or infinity: take another file.")
     return module.cpu().eval()
 
 

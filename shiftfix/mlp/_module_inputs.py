@@ -42,6 +42,11 @@ class InputForm:
     whole: bool
 
 
+def shape_text(form: InputForm) -> str:
+    """Shape of any number of rows."""
+    return f"(n, {', '.join(map(str, form.shape))})" if form.shape else "(n,)"
+
+
 @dataclass(frozen=True)
 class InputsForm:
     """What a fit has seen of all inputs; ``names`` are those of a dict, None for a tuple and for one input alone."""
@@ -80,19 +85,20 @@ def numbers_of(values: Any, name: str) -> torch.Tensor:
         raise ShiftDataError(f"{name} has masked values: fill them in, or drop their rows.")
     try:
         array = np.asarray(values)
-        if array.dtype == object and column_names(values) is not None:
-            array = _frame_numbers(values, name)
     except (ValueError, TypeError, RuntimeError) as error:
         said = (str(error).splitlines() or [""])[0]
         raise ShiftDataError(f"{name} cannot be read as an array of numbers ({said}).") from error
+    if array.dtype == object and column_names(values) is not None:
+        array = _frame_numbers(values, name)
     return torch.as_tensor(native(array, name))
 
 
 def _plain_tensor(values: torch.Tensor, name: str) -> torch.Tensor:
-    if values.layout != torch.strided or values.is_quantized or values.device.type == "meta":
+    dense = values.layout == torch.strided and not (values.is_quantized or values.is_nested)
+    if not dense or values.device.type == "meta":
         raise ShiftDataError(
             f"{name} is a tensor of layout {values.layout} on {values.device}, and a dense one with numbers in it is "
-            "needed: pass X.to_dense(), or X.dequantize()."
+            "needed: pass X.to_dense(), X.dequantize(), or one padded to one shape."
         )
     values = values.detach().cpu().resolve_conj().resolve_neg()
     return torch.as_tensor(native(values.numpy(), name)) if values.dtype in UNSIGNED else values
@@ -176,6 +182,11 @@ def _read_input(values: Any, name: str, dtype: torch.dtype, form: InputForm | No
     given, columns = numbers_of(values, name), column_names(values)
     if given.ndim == 0 or len(given) == 0:
         raise ShiftDataError(f"{name} has shape {tuple(given.shape)}: pass at least one row.")
+    if form is not None and given.ndim != 1 + len(form.shape):
+        raise ShiftDataError(
+            f"{name} has shape {tuple(given.shape)}, and the training rows had {shape_text(form)}: pass as many axes, "
+            f"a single row as {name}[None]."
+        )
     if form is not None and given.ndim == 2 and len(form.shape) == 1 and columns and form.columns:
         check_same_columns(form.columns, values, "the training X", name, form.shape[0])
     whole = not (given.is_floating_point() or given.is_complex())

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.parameter import UninitializedBuffer, is_lazy
 
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._module_inputs import InputsForm
+from shiftfix.mlp._module_inputs import InputsForm, shape_text
 from shiftfix.mlp._training import (
     Inputs,
     call_module,
@@ -30,8 +31,17 @@ def check_module(module: Any) -> None:
 
 def copy_of_module(module: torch.nn.Module) -> torch.nn.Module:
     """A copy of a module of the user's, to train."""
+    make: Any = UninitializedBuffer
+    # torch copies the parameters of lazy layers, and not their buffers.
+    memo = {id(part): make(device=part.device, dtype=part.dtype) for part in module.buffers() if is_lazy(part)}
     with explained("module cannot be copied", "training leaves it alone and works on a copy: make copy.deepcopy work."):
-        return copy.deepcopy(module)
+        copied = copy.deepcopy(module, memo)
+    if not all(parameter.is_leaf for parameter in copied.parameters()):
+        raise ShiftDataError(
+            f"A copy of module, a {type(module).__name__}, has no parameters of its own to train: pass the module that "
+            "it was scripted or traced from."
+        )
+    return copied
 
 
 def module_dtype(module: torch.nn.Module) -> torch.dtype:
@@ -41,12 +51,12 @@ def module_dtype(module: torch.nn.Module) -> torch.dtype:
 
 
 @torch.no_grad()
-def shape_of_outputs(module: torch.nn.Module, X: torch.Tensor | Inputs) -> torch.Size:
+def shape_of_outputs(module: torch.nn.Module, X: torch.Tensor | Inputs, name: str) -> torch.Size:
     """Shape of the outputs for the first two rows; raise ShiftDataError unless the module takes them."""
     rows = X[:2]
     module.eval()
     with explained(
-        f"The module fails on rows of shape {shapes_text(rows)}",
+        f"The module fails on rows of {name}, of shape {shapes_text(rows)}",
         "pass X as its first layer takes it, several inputs as a tuple or a dict. Whole numbers go in as int64: make "
         "pixels floats.",
     ):
@@ -57,7 +67,7 @@ def shape_of_outputs(module: torch.nn.Module, X: torch.Tensor | Inputs) -> torch
 
 def outputs_of(module: torch.nn.Module, X: torch.Tensor | Inputs, form: InputsForm) -> NDArray[Any]:
     """Outputs of a fitted module for all rows; raise ShiftDataError where it fails on them."""
-    trained = ", ".join(f"(n, {', '.join(map(str, part.shape))})" if part.shape else "(n,)" for part in form.parts)
+    trained = ", ".join(map(shape_text, form.parts))
     with explained(
         f"The module fails on rows of shape {shapes_text(X)}",
         f"pass X as for fit, which was given shape {trained}, and more than one row where batch norm compares them.",

@@ -10,6 +10,7 @@ from sklearn.utils import ClassifierTags, RegressorTags, Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._module_datasets import inputs_of
 from shiftfix.mlp._module_inputs import InputsForm, ModuleInput, read_inputs
 from shiftfix.mlp._module_outputs import module_dtype, outputs_of, proba_of_outputs
@@ -52,6 +53,15 @@ class ModulePredictor(BaseEstimator):
         with limited_threads(self.n_threads):
             return outputs_of(self.module_, rows, self._form)
 
+    def _probabilities(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
+        found = proba_of_outputs(self._trained_loss, outputs)
+        if found.shape[1] != len(self.classes_):
+            raise ShiftDataError(
+                f"The module's outputs are for {found.shape[1]} classes, and the trainer knows {len(self.classes_)}: "
+                "load it with the module that it was trained with."
+            )
+        return found
+
     def predict(self, X: ModuleInput) -> NDArray[Any]:
         """Labels for the named losses of classes, numbers in the shape of y for those of numbers.
 
@@ -59,7 +69,7 @@ class ModulePredictor(BaseEstimator):
         """
         outputs = self.predict_outputs(X)
         if self._kind == "classes":
-            return self.classes_[proba_of_outputs(self._trained_loss, outputs).argmax(axis=1)]
+            return self.classes_[self._probabilities(outputs).argmax(axis=1)]
         return outputs.reshape(len(outputs)) if self._single_output else outputs
 
     @available_if(lambda self: self._kind == "classes")  # type: ignore[untyped-decorator]
@@ -69,7 +79,7 @@ class ModulePredictor(BaseEstimator):
         Those that make the expected loss least: the softmax of the outputs, the logistic function of one, and for
         "polynomial_tail" what belongs to its margins. Not there with a loss that is not of classes.
         """
-        return proba_of_outputs(self._trained_loss, self.predict_outputs(X))
+        return self._probabilities(self.predict_outputs(X))
 
     @available_if(lambda self: self._kind == "classes")  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: ModuleInput) -> NDArray[np.float64]:
@@ -94,7 +104,7 @@ class ModulePredictor(BaseEstimator):
         rows = read_module_rows(X, y, sample_weight, "", self._trained_loss, module_dtype(self.module_), self._form)
         outputs = outputs_of(self.module_, rows.X, self._form)
         if self._kind == "classes":
-            found = self.classes_[proba_of_outputs(self._trained_loss, outputs).argmax(axis=1)]
+            found = self.classes_[self._probabilities(outputs).argmax(axis=1)]
             return float(np.average(found == rows.y, weights=rows.weight))
         flat = len(outputs), -1
         return float(r2_score(rows.y.reshape(flat), outputs.reshape(flat), sample_weight=rows.weight))

@@ -103,6 +103,6 @@ def learn_module_classes(
         When the module fails on two rows of one of the sets, the training rows first, or its outputs do not fit the
         loss or the classes of the training rows.
     """
-    rows = [part for part in sets if part is not None]
-    shapes = [shape_of_outputs(module, part.X[:2].to(device)) for part in rows]
-    return learn_label_classes(rows[0].y, n_classes_of(shapes[0], loss), "y") if of_classes else None
+    named = [(name, rows) for name, rows in zip(("X", "the eval_set's X"), sets, strict=False) if rows is not None]
+    shapes = [shape_of_outputs(module, rows.X[:2].to(device), name) for name, rows in named]
+    return learn_label_classes(named[0][1].y, n_classes_of(shapes[0], loss), "y") if of_classes else None

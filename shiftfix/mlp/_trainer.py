@@ -357,7 +357,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         """
         content = read(path, "model")
         check_module(module)
-        trainer = cls(module, **unpack_settings(content, settings))
+        trainer = cls(module, **unpack_settings(content, cls(module).get_params(deep=False), settings))
         check_training(part_of(trainer, Training))
         check_loss(trainer.loss, CLASSIFICATION_LOSSES | REGRESSION_LOSSES)
         fitted = unpack_fitted(content)

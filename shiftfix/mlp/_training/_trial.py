@@ -54,10 +54,12 @@ def _try_step(module: nn.Module, loss: Callable[..., Any], rows: Rows, training:
     """One gradient step of a copy; raise ShiftDataError where the module, the loss or the optimiser fails."""
     trial = copy.deepcopy(module).train()
     trained = [parameter for parameter in trial.parameters() if parameter.requires_grad]
+    with explained("The optimizer cannot be made", "it is called with the parameters of the module and lr."):
+        optimizer = make_optimizer(training.optimizer, trained, training.learning_rate)
     run = Run(
         trial,
         loss,
-        make_optimizer(training.optimizer, trained, training.learning_rate),
+        optimizer,
         generators={},
         batch_size=len(rows),
         max_epochs=1,
