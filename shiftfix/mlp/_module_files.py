@@ -107,7 +107,8 @@ def unpack_settings(content: Any, known: Collection[str], given: Mapping[str, An
     _check_class(content)
     settings, needed = content["settings"], content["fitted"].get("_needed")
     possible = set(known) - set(NOT_KEPT)
-    if type(settings) is not dict or type(needed) is not list or not {*settings, *needed} <= possible:
+    texts = type(settings) is dict and _is_text(needed) and needed is not None
+    if not (texts and {*settings, *needed} <= possible):
         raise _unreadable("its settings")
     missing = [name for name in needed if name not in given]
     if missing:

@@ -100,7 +100,8 @@ def _plain_tensor(values: torch.Tensor, name: str) -> torch.Tensor:
             f"{name} is a tensor of layout {values.layout} on {values.device}, and a dense one with numbers in it is "
             "needed: pass X.to_dense(), X.dequantize(), or one padded to one shape."
         )
-    values = values.detach().cpu().resolve_conj().resolve_neg()
+    # In the order of memory, for the products of another one round otherwise.
+    values = values.detach().cpu().resolve_conj().resolve_neg().contiguous()
     return torch.as_tensor(native(values.numpy(), name)) if values.dtype in UNSIGNED else values
 
 

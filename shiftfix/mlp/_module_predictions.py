@@ -102,7 +102,8 @@ class ModulePredictor(BaseEstimator):
         """
         check_is_fitted(self, "module_")
         rows = read_module_rows(X, y, sample_weight, "", self._trained_loss, module_dtype(self.module_), self._form)
-        outputs = outputs_of(self.module_, rows.X, self._form)
+        with limited_threads(self.n_threads):
+            outputs = outputs_of(self.module_, rows.X, self._form)
         if self._kind == "classes":
             found = self.classes_[self._probabilities(outputs).argmax(axis=1)]
             return float(np.average(found == rows.y, weights=rows.weight))
