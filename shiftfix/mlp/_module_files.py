@@ -32,7 +32,7 @@ LEARNED: dict[str, Any] = {
     "classes_": np.ndarray,
     "n_features_in_": int,
     "feature_names_in_": np.ndarray,
-    "_single_output": bool,
+    "_flat_targets": bool,
 }
 OPTIONAL = ("classes_", "n_features_in_", "feature_names_in_")
 # Beside them: the form of the rows, and the settings that the file lacks.

@@ -27,13 +27,13 @@ class ModulePredictor(BaseEstimator):
     n_threads: int | None
     classes_: NDArray[Any]
     _form: InputsForm
-    _single_output: bool
-    _trained_loss: Any
+    _flat_targets: bool
+    _loss_of_fit: Any
 
     @property
     def _kind(self) -> str | None:
         """Of the loss that the module was trained with, or that it will be."""
-        return loss_kind(getattr(self, "_trained_loss", self.loss))
+        return loss_kind(getattr(self, "_loss_of_fit", self.loss))
 
     def predict_outputs(self, X: ModuleInput) -> NDArray[Any]:
         """Outputs of the module as they are, an array of shape (n_rows, ...), without dropout: logits for classes.
@@ -54,7 +54,7 @@ class ModulePredictor(BaseEstimator):
             return outputs_of(self.module_, rows, self._form)
 
     def _probabilities(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
-        found = proba_of_outputs(self._trained_loss, outputs)
+        found = proba_of_outputs(self._loss_of_fit, outputs)
         if found.shape[1] != len(self.classes_):
             raise ShiftDataError(
                 f"The module's outputs are for {found.shape[1]} classes, and the trainer knows {len(self.classes_)}: "
@@ -70,7 +70,7 @@ class ModulePredictor(BaseEstimator):
         outputs = self.predict_outputs(X)
         if self._kind == "classes":
             return self.classes_[self._probabilities(outputs).argmax(axis=1)]
-        return outputs.reshape(len(outputs)) if self._single_output else outputs
+        return outputs.reshape(len(outputs)) if self._flat_targets else outputs
 
     @available_if(lambda self: self._kind == "classes")  # type: ignore[untyped-decorator]
     def predict_proba(self, X: ModuleInput) -> NDArray[np.float64]:
@@ -101,7 +101,7 @@ class ModulePredictor(BaseEstimator):
         X, y, sample_weight : as for :meth:`fit`
         """
         check_is_fitted(self, "module_")
-        rows = read_module_rows(X, y, sample_weight, "", self._trained_loss, module_dtype(self.module_), self._form)
+        rows = read_module_rows(X, y, sample_weight, "", self._loss_of_fit, module_dtype(self.module_), self._form)
         with limited_threads(self.n_threads):
             outputs = outputs_of(self.module_, rows.X, self._form)
         if self._kind == "classes":

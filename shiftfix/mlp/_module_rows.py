@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from shiftfix.mlp._inputs import parts_of_eval_set, present
 from shiftfix.mlp._module_datasets import is_dataset, unpacked
-from shiftfix.mlp._module_inputs import InputsForm, numbers_of, read_inputs
+from shiftfix.mlp._module_inputs import InputsForm, read_inputs
+from shiftfix.mlp._module_numbers import numbers_of
 from shiftfix.mlp._module_outputs import shape_of_outputs
 from shiftfix.mlp._module_targets import class_columns, learn_label_classes, loss_kind, n_classes_of, read_targets
 from shiftfix.mlp._training import Inputs, check_row_weights

@@ -1,7 +1,8 @@
 """What y is to a module of the user's: class labels, numbers as its outputs, or what a loss of the user's takes."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, cast
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -9,42 +10,45 @@ from numpy.typing import NDArray
 
 from shiftfix._validation import check_labels, column_names
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._module_inputs import numbers_of, refuse_non_finite
-from shiftfix.mlp._training import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
+from shiftfix.mlp._module_numbers import numbers_of, refuse_masked, refuse_non_finite
+from shiftfix.mlp._training import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, explained
 
+Kind = Literal["classes", "numbers"]
 # Classes that a message lists.
 MOST_LISTED = 10
 
 
-def loss_kind(loss: Any) -> Literal["classes", "numbers"] | None:
+BINARY = ("binary_cross_entropy", CLASSIFICATION_LOSSES["binary_cross_entropy"])
+# Our losses, by name and as functions.
+KINDS: dict[Any, Kind] = {key: "classes" for pair in CLASSIFICATION_LOSSES.items() for key in pair}
+KINDS |= {key: "numbers" for pair in REGRESSION_LOSSES.items() for key in pair}
+
+
+def loss_kind(loss: Any) -> Kind | None:
     """What a loss of ours takes, by name, as a function, or with its settings bound; None for the user's own."""
     inner = getattr(loss, "func", loss)
-    for kind, losses in (("classes", CLASSIFICATION_LOSSES), ("numbers", REGRESSION_LOSSES)):
-        if any(inner is function or (isinstance(loss, str) and loss == name) for name, function in losses.items()):
-            return cast(Literal["classes", "numbers"], kind)
-    return None
+    return KINDS.get(inner) if isinstance(inner, Hashable) else None
 
 
-def outputs_as_columns(loss: Callable[..., Any], kind: str | None) -> Callable[..., Any]:
+def of_columns(loss: Callable[..., Any], outputs: torch.Tensor, y: torch.Tensor) -> Any:
+    """A loss of columns for outputs and y of any axes; one of them may be flat."""
+    if outputs.ndim == 1:
+        outputs = outputs[:, None]
+    flat = outputs.flatten(1), y.flatten(min(1, y.ndim - 1))
+    # Two shapes of as many numbers would be paired at random; a row of numbers is the flat form of any.
+    paired = (outputs.shape == y.shape or 2 in (outputs.ndim, y.ndim)) and flat[0].shape == flat[1].shape
+    return loss(*flat) if paired else loss(outputs, y)
+
+
+def outputs_as_columns(loss: Callable[..., Any], kind: Kind | None) -> Callable[..., Any]:
     """A loss of ours that takes the outputs of any module: (n,) as one column, and more axes than two as columns."""
-    if kind is None:
-        return loss
-
-    def of_columns(outputs: torch.Tensor, y: torch.Tensor) -> Any:
-        if outputs.ndim == 1:
-            outputs = outputs[:, None]
-        flat = outputs.flatten(1), y.flatten(1) if y.ndim > 1 else y
-        # Two shapes of as many numbers would be paired at random; a row of numbers is the flat form of any.
-        paired = outputs.shape == y.shape or 2 in (outputs.ndim, y.ndim)
-        return loss(*flat) if kind == "numbers" and paired and flat[0].shape == flat[1].shape else loss(outputs, y)
-
-    return of_columns
+    return loss if kind is None else partial(of_columns, loss)
 
 
 def n_classes_of(outputs_shape: Sequence[int], loss: Any) -> int:
     """Number of classes that outputs of this shape are for; raise ShiftDataError when the loss cannot take them."""
     shape = tuple(outputs_shape[1:])
-    binary = getattr(loss, "func", loss) in ("binary_cross_entropy", CLASSIFICATION_LOSSES["binary_cross_entropy"])
+    binary = getattr(loss, "func", loss) in BINARY
     fits = shape in ((), (1,)) if binary else len(shape) == 1 and shape[0] >= 2
     if not fits:
         raise ShiftDataError(
@@ -62,25 +66,32 @@ def read_labels(y: Any, name: str, n_rows: int) -> NDArray[Any]:
     ShiftDataError
         For what are no labels, one per row: missing ones, several columns, fractions.
     """
-    if isinstance(y, torch.Tensor):
-        y = numbers_of(y, name)
-        y = (y.float() if y.dtype == torch.bfloat16 else y).numpy()
-    if np.ma.is_masked(y):
-        raise ShiftDataError(f"{name} has masked labels: drop their rows; they belong to no class.")
-    try:
-        labels = check_labels(y, name, n_rows, whole=False)
-    except (TypeError, RuntimeError) as error:
-        raise ShiftDataError(f"{name} cannot be read as class labels ({error}): pass one per row.") from error
+    refuse_masked(y, name)
+    with explained(f"{name} cannot be read as class labels", "pass one per row."):
+        labels = check_labels(_label_array(y, name), name, n_rows, whole=False)
     if labels.dtype.kind == "O":
         labels = np.array(labels.tolist())
     if labels.dtype.kind not in "biufU":
         raise ShiftDataError(f"{name} holds labels of type {labels.dtype}: pass whole numbers, bools or text.")
-    if labels.dtype.kind == "f" and not (np.isfinite(labels) & (labels == np.floor(labels))).all():
+    if labels.dtype.kind == "f":
+        _refuse_continuous(labels, name)
+    return labels
+
+
+def _label_array(y: Any, name: str) -> Any:
+    """y, or the numbers of a tensor."""
+    if not isinstance(y, torch.Tensor):
+        return y
+    numbers = numbers_of(y, name)
+    return (numbers.float() if numbers.dtype == torch.bfloat16 else numbers).numpy()
+
+
+def _refuse_continuous(labels: NDArray[Any], name: str) -> None:
+    if not (np.isfinite(labels) & (labels == np.floor(labels))).all():
         raise ShiftDataError(
             f"{name} holds continuous numbers, and the loss needs class labels: take a loss for numbers, such as "
             '"squared_error", or pass labels.'
         )
-    return labels
 
 
 def learn_label_classes(labels: NDArray[Any], n_classes: int, name: str) -> NDArray[Any]:
@@ -105,14 +116,14 @@ def learn_label_classes(labels: NDArray[Any], n_classes: int, name: str) -> NDAr
     ShiftDataError
         When the labels are neither.
     """
-    kind = labels.dtype.kind
-    if kind in "iuf" and labels.min() >= 0 and labels.max() < n_classes:
-        return np.arange(n_classes, dtype=np.float64 if kind == "f" else np.int64)
-    found = np.array([False, True]) if kind == "b" else np.unique(labels)
+    counted = labels.dtype.kind in "iuf" and labels.min() >= 0
+    if counted and labels.max() < n_classes:
+        return np.arange(n_classes, dtype=np.float64 if labels.dtype.kind == "f" else np.int64)
+    found = np.array([False, True]) if labels.dtype.kind == "b" else np.unique(labels)
     # Numbers with a 0 among them count the columns, and one that is too large is a mistake.
-    if len(found) == n_classes and not (kind in "iuf" and labels.min() == 0):
+    if len(found) == n_classes and not (counted and found[0] == 0):
         return found
-    if kind in "iuf" and labels.min() >= 0:
+    if counted:
         raise _beyond(labels, n_classes, name)
     raise ShiftDataError(
         f"{name} holds {len(found)} classes ({_listed(found)}), and the module's outputs are for {n_classes}: give the "
@@ -135,44 +146,47 @@ def _beyond(labels: NDArray[Any], n_classes: int, name: str) -> ShiftDataError:
 
 def class_columns(labels: NDArray[Any], classes: NDArray[Any], name: str) -> torch.Tensor:
     """Column of the outputs of each label, int64; raise ShiftDataError for labels that are none of the classes."""
-    if (labels.dtype.kind == "U") != (classes.dtype.kind == "U"):
-        raise ShiftDataError(f"{name} holds {_listed(np.unique(labels))}, and the classes are {_listed(classes)}.")
-    unknown = ~np.isin(labels, classes)
-    if unknown.any():
-        if classes.dtype.kind in "if" and np.array_equal(classes, np.arange(len(classes))) and labels.min() >= 0:
-            raise _beyond(labels, len(classes), name)
-        raise ShiftDataError(
-            f"{name} holds {_listed(np.unique(labels[unknown]))}, and the classes of the training rows are "
-            f"{_listed(classes)}: drop those rows, or train on rows of these classes too."
-        )
-    return torch.as_tensor(np.searchsorted(classes, labels).astype(np.int64))
+    same_kind = (labels.dtype.kind == "U") == (classes.dtype.kind == "U")
+    unknown = ~np.isin(labels, classes) if same_kind else np.ones(len(labels), bool)
+    if not unknown.any():
+        return torch.as_tensor(np.searchsorted(classes, labels).astype(np.int64))
+    found = np.unique(labels[unknown])
+    if same_kind and _are_columns(classes) and found[0] >= 0:
+        raise _beyond(labels, len(classes), name)
+    raise ShiftDataError(
+        f"{name} holds {_listed(found)}, and the classes of the training rows are {_listed(classes)}: drop those rows, "
+        "or train on rows of these classes too."
+    )
 
 
-def read_numbers(y: Any, name: str, n_rows: int, dtype: torch.dtype) -> torch.Tensor:
+def _are_columns(classes: NDArray[Any]) -> bool:
+    return classes.dtype.kind in "if" and np.array_equal(classes, np.arange(len(classes)))
+
+
+def read_number_targets(y: Any, name: str, n_rows: int, dtype: torch.dtype) -> torch.Tensor:
     """Numbers in the module's type, of shape (n_rows, 1) for one column; raise ShiftDataError for what are none."""
     numbers = _one_per_row(y, name, n_rows)
     if numbers.is_complex():
         raise ShiftDataError(f"{name} holds complex numbers: pass real ones, or a loss of your own that takes them.")
-    as_floats = numbers.to(dtype)
-    refuse_non_finite(as_floats, numbers, name, column_names(y))
-    return as_floats[:, None] if as_floats.ndim == 1 else as_floats
+    numbers = _finite(numbers, y, name, dtype)
+    return numbers[:, None] if numbers.ndim == 1 else numbers
 
 
-def read_own(y: Any, name: str, n_rows: int, dtype: torch.dtype) -> torch.Tensor:
+def read_own_targets(y: Any, name: str, n_rows: int, dtype: torch.dtype) -> torch.Tensor:
     """What a loss of the user's takes: floating point in the module's type, whole numbers as int64, bools as bools."""
     numbers = _one_per_row(y, name, n_rows)
-    if numbers.dtype == torch.bool:
+    if numbers.dtype == torch.bool or numbers.is_complex():
         return numbers
-    if not numbers.is_floating_point():
-        return numbers if numbers.is_complex() else numbers.long()
-    as_floats = numbers.to(dtype)
-    refuse_non_finite(as_floats, numbers, name, column_names(y))
-    return as_floats
+    return _finite(numbers, y, name, dtype if numbers.is_floating_point() else torch.int64)
+
+
+def _finite(numbers: torch.Tensor, y: Any, name: str, dtype: torch.dtype) -> torch.Tensor:
+    converted = numbers.to(dtype)
+    refuse_non_finite(converted, numbers, name, column_names(y))
+    return converted
 
 
 def _one_per_row(y: Any, name: str, n_rows: int) -> torch.Tensor:
-    if y is None:
-        raise ShiftDataError(f"{name} is None: pass one target per row.")
     numbers = numbers_of(y, name)
     if numbers.ndim == 0 or len(numbers) != n_rows:
         owner = name.removesuffix("y")
@@ -187,4 +201,4 @@ def read_targets(y: Any, name: str, n_rows: int, loss: Any, dtype: torch.dtype) 
     kind = loss_kind(loss)
     if kind == "classes":
         return read_labels(y, name, n_rows)
-    return (read_numbers if kind == "numbers" else read_own)(y, name, n_rows, dtype)
+    return (read_number_targets if kind == "numbers" else read_own_targets)(y, name, n_rows, dtype)

@@ -303,8 +303,8 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         for name, value in learned.items():
             setattr(self, name, value)
         self._form = given.form
-        self._single_output = given.single
-        self._trained_loss = self.loss  # what predict returns may not follow a loss that was set afterwards
+        self._flat_targets = given.single
+        self._loss_of_fit = self.loss  # what predict returns may not follow a loss that was set afterwards
 
     @property
     def _row_shape(self) -> Callable[[int], Any]:
@@ -332,7 +332,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         """
         check_is_fitted(self, "module_")
         check_writable(path)
-        if self.loss is not self._trained_loss and self.loss != self._trained_loss:
+        if self.loss is not self._loss_of_fit and self.loss != self._loss_of_fit:
             raise ShiftDataError("loss was changed after fit: put it back, or fit again.")
         write_atomically(pack_module(self.get_params(deep=False), vars(self), self.module_), path, "model")
 
@@ -366,5 +366,5 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         trainer.module_ = filled_module(module, content["module"])
         for name, value in fitted.items():
             setattr(trainer, name, value)
-        trainer._trained_loss = trainer.loss
+        trainer._loss_of_fit = trainer.loss
         return trainer
