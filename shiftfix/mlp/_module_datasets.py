@@ -1,10 +1,20 @@
 """Rows out of a torch Dataset or DataLoader: read once, into memory, in the order of the dataset."""
 
+from collections.abc import Callable
 from typing import Any
 
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler, default_collate
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    SequentialSampler,
+    TensorDataset,
+    default_collate,
+)
 
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._training import explained
 
 
 def is_dataset(X: Any) -> bool:
@@ -12,45 +22,50 @@ def is_dataset(X: Any) -> bool:
     return isinstance(X, Dataset | DataLoader)
 
 
-def _dataset_and_collate(X: Any, name: str) -> tuple[Any, Any]:
-    """The dataset, and what stacks its items; raise ShiftDataError for a loader that draws rows of its own choice."""
-    if not isinstance(X, DataLoader):
-        return X, default_collate
-    sampler = X.sampler
-    drawn = type(sampler) is RandomSampler and (sampler.replacement or sampler.num_samples != len(sampler.data_source))
-    own_batches = X.batch_sampler is not None and type(X.batch_sampler) is not BatchSampler
-    if own_batches or drawn or type(sampler) not in (RandomSampler, SequentialSampler):
-        chosen = X.batch_sampler if own_batches else sampler
+def _draws_all_once(sampler: Any) -> bool:
+    """Whether a sampler takes each row once, in some order."""
+    if type(sampler) is RandomSampler:
+        return not sampler.replacement and sampler.num_samples == len(sampler.data_source)
+    return type(sampler) is SequentialSampler
+
+
+def _check_sampler(loader: DataLoader[Any], name: str) -> None:
+    """Raise ShiftDataError for a loader that draws rows of its own choice."""
+    plain = type(loader.batch_sampler) in (BatchSampler, type(None))
+    if not (plain and _draws_all_once(loader.sampler)):
+        chosen = loader.sampler if plain else loader.batch_sampler
         raise ShiftDataError(
             f"{name} is a DataLoader that draws its rows by a {type(chosen).__name__}: pass its dataset, and weights "
             "as sample_weight; batches are cut by batch_size."
         )
-    return X.dataset, default_collate if X.batch_sampler is None else X.collate_fn
+
+
+def _items_of(dataset: Any, name: str) -> list[Any]:
+    """All items of a dataset."""
+    if not hasattr(dataset, "__len__"):
+        raise ShiftDataError(
+            f"{name} is a {type(dataset).__name__} without a length: rows are read into memory; pass a Dataset with "
+            "__len__ and __getitem__."
+        )
+    if len(dataset) == 0:
+        raise ShiftDataError(f"{name} is a {type(dataset).__name__} with no rows: pass at least one.")
+    return [dataset[i] for i in range(len(dataset))]
 
 
 def _batch_of_all(X: Any, name: str) -> Any:
     """All items of a dataset as one batch."""
-    dataset, collate = _dataset_and_collate(X, name)
-    tensors = getattr(dataset, "tensors", None)
-    if isinstance(tensors, tuple) and collate is default_collate:  # a TensorDataset
-        return tensors
-    try:
-        n_rows = len(dataset)
-    except TypeError as error:
-        raise ShiftDataError(
-            f"{name} is a {type(dataset).__name__} without a length: rows are read into memory; pass a Dataset with "
-            "__len__ and __getitem__."
-        ) from error
-    items = [dataset[i] for i in range(n_rows)]
-    if not items:
-        raise ShiftDataError(f"{name} is a {type(dataset).__name__} with no rows: pass at least one.")
-    try:
+    collate: Callable[..., Any] = default_collate
+    if isinstance(X, DataLoader):
+        _check_sampler(X, name)
+        collate = X.collate_fn if X.batch_sampler is not None else collate
+        X = X.dataset
+    if isinstance(X, TensorDataset) and collate is default_collate:
+        return X.tensors
+    items = _items_of(X, name)
+    with explained(
+        f"The items of {name} cannot be stacked", "return arrays, tensors or numbers of one shape and type."
+    ):
         return collate(items)
-    except (TypeError, RuntimeError, ValueError, KeyError) as error:
-        said = (str(error).splitlines() or [""])[0]
-        raise ShiftDataError(
-            f"The items of {name} cannot be stacked ({said}): return arrays, tensors or numbers of one shape and type."
-        ) from error
 
 
 def rows_of_dataset(X: Any, name: str) -> list[Any]:
@@ -83,14 +98,20 @@ def unpacked(X: Any, y: Any, sample_weight: Any, name: str = "") -> tuple[Any, A
     """X, y and weights, out of a Dataset or DataLoader where X is one; ``name`` stands ahead of "X" in messages."""
     if not is_dataset(X):
         return X, y, sample_weight
-    columns = rows_of_dataset(X, f"{name}X")
-    beside = [("y", y), ("sample_weight", sample_weight)]
-    for part, (what, given) in zip(columns[1:], beside, strict=False):
-        if given is not None and part is not None:
-            raise ShiftDataError(f"{name}{what} is given twice, by the items of {name}X and beside it: drop one.")
-    found = [*columns[1:], None, None][:2]
-    y, sample_weight = (other if part is None else part for part, (_, other) in zip(found, beside, strict=True))
-    return columns[0], y, sample_weight
+    x, *rest = [*rows_of_dataset(X, f"{name}X"), None, None][:3]
+    y, sample_weight = (
+        _the_one_given(pair, f"{name}{what}", f"{name}X")
+        for what, *pair in (("y", rest[0], y), ("sample_weight", rest[1], sample_weight))
+    )
+    return x, y, sample_weight
+
+
+def _the_one_given(pair: list[Any], what: str, items: str) -> Any:
+    """Of two values the one that is not None; raise ShiftDataError when both are given."""
+    given = [value for value in pair if value is not None]
+    if len(given) == 2:
+        raise ShiftDataError(f"{what} is given twice, by the items of {items} and beside it: drop one.")
+    return given[0] if given else None
 
 
 def inputs_of(X: Any, name: str = "X") -> Any:

@@ -16,6 +16,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._module_inputs import InputForm, InputsForm
 from shiftfix.mlp._module_outputs import copy_of_module
 from shiftfix.mlp._saving._encoding import NotStorableError, decode, encode
+from shiftfix.mlp._training import explained
 
 # Of one training; the next one is not to write where the file says, nor to run what it names.
 NOT_KEPT = ("module", "callbacks", "checkpoint", "resume", "progress")
@@ -57,14 +58,7 @@ def pack_module(settings: Mapping[str, Any], fitted: Mapping[str, Any], module: 
     ShiftDataError
         For an attribute that takes pickle to store.
     """
-    stored, needed = {}, []
-    for name, value in settings.items():
-        if name in NOT_KEPT:
-            continue
-        try:
-            stored[name] = encode(str(value) if isinstance(value, torch.device) else value, name)
-        except NotStorableError:
-            needed.append(name)
+    stored, needed = _settings_without_code(settings)
     learned = {name: _encoded(fitted[name], name) for name in LEARNED if name in fitted}
     form: InputsForm = fitted["_form"]
     parts = [[part.columns, list(part.shape), part.whole] for part in form.parts]
@@ -74,6 +68,18 @@ def pack_module(settings: Mapping[str, Any], fitted: Mapping[str, Any], module: 
         "fitted": learned | {"_form": {"parts": parts, "names": form.names, "alone": form.alone}, "_needed": needed},
         "module": dict(module.state_dict()),
     }
+
+
+def _settings_without_code(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Settings that a file holds, and the names of those that take code to read back."""
+    stored, needed = {}, []
+    for name in sorted(set(settings) - set(NOT_KEPT)):
+        value = settings[name]
+        try:
+            stored[name] = encode(str(value) if isinstance(value, torch.device) else value, name)
+        except NotStorableError:
+            needed.append(name)
+    return stored, needed
 
 
 def _encoded(value: Any, name: str) -> Any:
@@ -106,20 +112,22 @@ def unpack_settings(content: Any, known: Collection[str], given: Mapping[str, An
     """
     _check_class(content)
     settings, needed = content["settings"], content["fitted"].get("_needed")
-    possible = set(known) - set(NOT_KEPT)
-    texts = type(settings) is dict and _is_text(needed) and needed is not None
-    if not (texts and {*settings, *needed} <= possible):
+    if not (type(settings) is dict and _is_names(needed)) or not {*settings, *needed} <= set(known) - set(NOT_KEPT):
         raise _unreadable("its settings")
-    missing = [name for name in needed if name not in given]
+    _check_given(needed, given)
+    return {name: _decoded(settings[name], name) for name in set(settings) - set(needed)} | dict(given)
+
+
+def _check_given(needed: list[str], given: Mapping[str, Any]) -> None:
+    """Raise ShiftDataError unless the user gives the settings that the file lacks, and none that it has."""
+    missing, extra = sorted(set(needed) - set(given)), sorted(set(given) - {*needed, *NOT_KEPT})
     if missing:
         raise ShiftDataError(
             f"The file holds no functions, classes or objects, and {', '.join(missing)} was one: pass what it was, as "
             f"load(path, module, {missing[0]}=...)."
         )
-    extra = [name for name in given if name not in (*needed, *NOT_KEPT)]
     if extra:
         raise ShiftDataError(f"{', '.join(extra)} is in the file: set it after load, with set_params.")
-    return {name: _decoded(value, name) for name, value in settings.items() if name not in needed} | dict(given)
 
 
 def _check_class(content: Any) -> None:
@@ -148,27 +156,33 @@ def unpack_fitted(content: dict[str, Any]) -> dict[str, Any]:
         raise _unreadable("its fitted attributes")
     found = {name: _decoded(value, name) for name, value in fitted.items()}
     for name, value in found.items():
-        if not isinstance(value, LEARNED[name]) or (isinstance(value, np.ndarray) and value.ndim != 1):
+        if not isinstance(value, LEARNED[name]) or getattr(value, "ndim", 1) != 1:
             raise _unreadable(name)
     return found | {"_form": _unpack_form(content["fitted"].get("_form"))}
 
 
 def _unpack_form(form: Any) -> InputsForm:
     try:
-        names, alone = form["names"], form["alone"]
-        parts = [InputForm(columns, tuple(shape), whole) for columns, shape, whole in form["parts"]]
+        names, alone, parts = form["names"], form["alone"], [_unpack_part(*part) for part in form["parts"]]
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise _unreadable("the form of its inputs") from error
-    sized = all(type(size) is int and size >= 0 for part in parts for size in part.shape)
-    labelled = all(_is_text(part.columns) and type(part.whole) is bool for part in parts)
-    fits = type(alone) is bool and _is_text(names) and len(parts) > 0 and (not alone or len(parts) == 1)
-    if not (sized and labelled and fits and (names is None or len(names) == len(parts))):
+    counts = {1} if alone is True else {len(names)} if _is_names(names) else {len(parts)}
+    known = type(alone) is bool and (names is None or _is_names(names))
+    if not (known and parts and {len(parts)} == counts):
         raise _unreadable("the form of its inputs")
     return InputsForm(parts, names, alone)
 
 
-def _is_text(values: Any) -> bool:
-    return values is None or (type(values) is list and all(type(value) is str for value in values))
+def _unpack_part(columns: Any, shape: Any, whole: Any) -> InputForm:
+    """The form of one input; ValueError for none."""
+    sizes = [size for size in shape if type(size) is int and size >= 0]
+    if sizes != shape or type(whole) is not bool or not (columns is None or _is_names(columns)):
+        raise ValueError("no form")
+    return InputForm(columns, tuple(sizes), whole)
+
+
+def _is_names(values: Any) -> bool:
+    return type(values) is list and all(type(value) is str for value in values)
 
 
 def filled_module(module: torch.nn.Module, state: Any) -> torch.nn.Module:
@@ -179,33 +193,36 @@ def filled_module(module: torch.nn.Module, state: Any) -> torch.nn.Module:
     ShiftDataError
         Unless names, shapes and types of its parameters and buffers are those of the file; none is set before.
     """
-    if type(state) is not dict or not all(type(name) is str for name in state):
+    if type(state) is not dict or not _is_names([*state]):
         raise _unreadable("its parameters")
-    own = module.state_dict()
-    lacking, unknown = sorted(set(state) - set(own)), sorted(set(own) - set(state))
-    if lacking or unknown:
-        raise ShiftDataError(
-            f"The module is another than the one in the file: it lacks {lacking} and adds {unknown}; pass an untrained "
-            "module of the same architecture."
-        )
-    for name, value in own.items():
-        if is_lazy(value):
-            continue  # a lazy layer takes the shapes of the file
-        if _described(value) != _described(state[name]):
-            raise ShiftDataError(
-                f"The module's {name} is {_described(value)}, and in the file it is {_described(state[name])}: pass an "
-                "untrained module of the same architecture and type."
-            )
+    _check_same_state(module.state_dict(), state)
     module = copy_of_module(module)
-    try:
+    with explained("The module does not take the parameters of the file", "pass an untrained one of the same kind."):
         module.load_state_dict(state)
-    except Exception as error:  # the module may have a way of its own to load
-        raise ShiftDataError(f"The module does not take the parameters of the file ({error}).") from error
     wrong = [name for name, value in module.named_parameters() if not bool(value.isfinite().all())]
     if wrong:
         raise ShiftDataError(f"The parameters {wrong} in the file hold NaN or infinity: take another file.")
     return module.cpu().eval()
 
 
+def _check_same_state(own: dict[str, Any], state: dict[str, Any]) -> None:
+    """Raise ShiftDataError unless both have the same names, shapes and types; a lazy layer takes any shape."""
+    lacking, unknown = sorted(set(state) - set(own)), sorted(set(own) - set(state))
+    if lacking or unknown:
+        raise ShiftDataError(
+            f"The module is another than the one in the file: it lacks {lacking} and adds {unknown}; pass an untrained "
+            "module of the same architecture."
+        )
+    for name in own:
+        found, needed = _described(own[name]), _described(state[name])
+        if not is_lazy(own[name]) and found != needed:
+            raise ShiftDataError(
+                f"The module's {name} is {found}, and in the file it is {needed}: pass an untrained module of the same "
+                "architecture and type."
+            )
+
+
 def _described(value: Any) -> str:
-    return f"{tuple(value.shape)} of {value.dtype}" if torch.is_tensor(value) else f"a {type(value).__name__}"
+    """Shape and type of a tensor with numbers in it, the type of anything else."""
+    known = torch.is_tensor(value) and not is_lazy(value)
+    return f"{tuple(value.shape)} of {value.dtype}" if known else f"a {type(value).__name__}"

@@ -10,7 +10,7 @@ from torch import nn
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._settings import Training, part_of
-from shiftfix.mlp._training._batches import Rows
+from shiftfix.mlp._training._batches import Rows, part_sizes
 from shiftfix.mlp._training._loop import train_step
 from shiftfix.mlp._training._losses import check_row_losses
 from shiftfix.mlp._training._optimizers import make_optimizer
@@ -103,7 +103,7 @@ def check_one_tensor(outputs: Any, n_rows: int) -> None:
 
 def _is_trained_alone(n_rows: int, batch_size: int | None) -> bool:
     """Whether a row of an epoch would be a batch of its own."""
-    return n_rows == 1 or batch_size == 1 or (batch_size is not None and n_rows % batch_size == 1)
+    return part_sizes(n_rows, batch_size or n_rows, 1)[-1] == 1
 
 
 def try_steps(
