@@ -14,7 +14,15 @@ from shiftfix._validation import import_optional
 from shiftfix.mlp._network import describe
 from shiftfix.mlp._saving import check_writable, checkpoint_writer, fingerprint, go_on, saved_run
 from shiftfix.mlp._settings import Running, Training, concern
-from shiftfix.mlp._training import Rows, Run, SparseRows, check_callbacks, draw_seeds, own_torch_options, resolve_device
+from shiftfix.mlp._training import (
+    Rows,
+    Run,
+    check_callbacks,
+    draw_seeds,
+    own_torch_options,
+    resolve_device,
+    tensors_of,
+)
 
 
 def callbacks_and_device(running: Running) -> tuple[tuple[Any, ...], torch.device]:
@@ -40,19 +48,14 @@ def can_interpolate(run: Run, rows: Rows) -> bool:
     return sum(p.numel() for p in run.parameters) / run.n_models >= rows.y.numel()
 
 
-def x_parts(rows: Rows) -> list[torch.Tensor]:
-    """X as tensors, which tell it from any other."""
-    return rows.X.parts() if isinstance(rows.X, SparseRows) else [rows.X]
-
-
 @concern
 class BaseTrainer(PublicCalls, Running, BaseEstimator, metaclass=ABCMeta):
     """Seeds, checkpoints, and what a run leaves behind; see :class:`WeightedTrainer` for the settings."""
 
     @property
     @abstractmethod
-    def _row_shape(self) -> tuple[int, ...]:
-        """Shape of one row."""
+    def _row_shape(self) -> tuple[int, ...] | Callable[[int], Any]:
+        """Shape of one row, or a function that runs the fitted module on so many rows."""
 
     def _surroundings(self) -> AbstractContextManager[None]:
         return own_torch_options()
@@ -85,7 +88,7 @@ class BaseTrainer(PublicCalls, Running, BaseEstimator, metaclass=ABCMeta):
         """
         if self.checkpoint is None:
             return None
-        tensors = [tensor for part in rows if part is not None for tensor in (*x_parts(part), part.y, part.weight)]
+        tensors = [tensor for part in rows if part is not None for tensor in (*tensors_of(part.X), part.y, part.weight)]
         mark = fingerprint(self.get_params(deep=False), loss, tensors)
         if saved is not None:
             go_on(run, saved, mark, self.checkpoint)

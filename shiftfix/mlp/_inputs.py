@@ -1,12 +1,11 @@
 """What the estimators make of X, y, weights and an eval_set: checked arrays, scaled rows, tensors on their device."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.sparsefuncs import min_max_axis
@@ -14,7 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from shiftfix._values import refuse_masked
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._training import Rows, SparseRows, check_row_weights
+from shiftfix.mlp._training import Rows, RowsOfX, SparseRows
 
 # Types that X keeps. Others become the first: whole numbers, such as seconds since 1970, may have more digits than
 # float32 holds.
@@ -106,7 +105,7 @@ def scaled_rows(X: Any, scaler: StandardScaler | None) -> torch.Tensor:
 
 def rows_on(
     device: torch.device,
-    X: torch.Tensor | SparseRows,
+    X: RowsOfX,
     y: torch.Tensor,
     weight: NDArray[np.float64],
     *,
@@ -116,102 +115,3 @@ def rows_on(
     """Rows on the device, with weights of mean 1, or divided by a unit."""
     scaled = torch.as_tensor(weight / (weight.mean() if unit is None else unit), dtype=dtype)
     return Rows(X.to(device), y.to(device), scaled.to(device))
-
-
-def as_tensor(values: Any, name: str) -> torch.Tensor:
-    """Tensor of numbers from an array-like, without gradient."""
-    if isinstance(values, torch.Tensor):
-        return values.detach()
-    array = np.asarray(values)
-    if array.dtype.kind not in "biufc":
-        raise ShiftDataError(
-            f"{name} is an array of {array.dtype}: pass numbers; class labels as indices from 0, a sparse matrix as "
-            "X.toarray()."
-        )
-    return torch.as_tensor(np.require(array, requirements=["W"]))  # torch warns of memory it could not write to
-
-
-def module_inputs(X: Any, name: str, dtype: torch.dtype) -> torch.Tensor:
-    """Rows for a module of the user's: floating point in the module's precision, whole numbers as int64.
-
-    Raises
-    ------
-    ShiftDataError
-        For no rows, and values that are not finite in that precision.
-    """
-    X = as_tensor(X, name)
-    if X.ndim == 0 or len(X) == 0:
-        raise ShiftDataError(f"{name} has shape {tuple(X.shape)}: pass at least one row.")
-    if not X.is_floating_point():
-        return X if X.is_complex() else X.long()
-    X = X.to(dtype)
-    if not bool(X.isfinite().all()):
-        raise ShiftDataError(f"{name} contains NaN or infinity, or values too large for the module's precision.")
-    return X
-
-
-def module_targets(y: Any, name: str, n_rows: int, loss: Any, classes: bool, dtype: torch.dtype) -> torch.Tensor:
-    """Targets for a module of the user's, as the loss takes them.
-
-    Parameters
-    ----------
-    y : array-like or torch.Tensor of shape (n_rows,) or (n_rows, ...)
-    name : str
-        What messages put ahead of "X" and "y".
-    n_rows : int
-        Rows of X.
-    loss : str or callable
-    classes : bool
-        Whether the loss takes class indices.
-    dtype : torch.dtype
-        That of the module.
-
-    Raises
-    ------
-    ShiftDataError
-        For another number of rows, what are no class indices, NaN and infinity.
-    """
-    y = as_tensor(y, f"{name}y")
-    if y.ndim == 0 or len(y) != n_rows:
-        raise ShiftDataError(f"{name}X has {n_rows} rows and {name}y has shape {tuple(y.shape)}: pass one y per row.")
-    if classes:
-        return class_indices(y, name, loss)
-    if isinstance(loss, str):
-        y = y.to(dtype).reshape(len(y), -1)
-    elif y.is_floating_point():
-        y = y.to(dtype)
-    if y.is_floating_point() and not bool(y.isfinite().all()):
-        raise ShiftDataError(f"{name}y contains NaN or infinity: drop those rows.")
-    return y
-
-
-def class_indices(y: torch.Tensor, name: str, loss: Any) -> torch.Tensor:
-    """Class indices as int64; raise ShiftDataError for anything else than whole numbers from 0 in one column."""
-    if y.ndim != 1 or y.is_floating_point() or y.is_complex() or (y < 0).any():
-        raise ShiftDataError(
-            f"loss={loss!r} needs {name}y as class indices, whole numbers from 0 in one column; found "
-            f"{y.dtype} of shape {tuple(y.shape)}."
-        )
-    return y.long()
-
-
-def module_rows(
-    X: Any, y: Any, sample_weight: ArrayLike | None, name: str, loss: Any, classes: bool, dtype: torch.dtype
-) -> tuple[torch.Tensor, torch.Tensor, NDArray[np.float64]]:
-    """X, y and float64 weights of the rows that have a weight, checked; see :func:`module_targets`."""
-    X = module_inputs(X, f"{name}X", dtype)
-    y = module_targets(y, name, len(X), loss, classes, dtype)
-    weight, X, y = present(check_row_weights(sample_weight, len(X), f"{name}sample_weight"), X, y)
-    return X, y, weight
-
-
-def class_index_limit(outputs_shape: Sequence[int], loss: str) -> int:
-    """Number of classes that outputs of this shape are for; raise ShiftDataError when the loss cannot take them."""
-    shape = tuple(outputs_shape[1:])
-    binary = loss == "binary_cross_entropy"
-    if len(shape) != 1 or (shape[0] != 1 if binary else shape[0] < 2):
-        raise ShiftDataError(
-            f"loss={loss!r} needs outputs of shape (n_rows, {'1' if binary else 'n_classes'}), and the "
-            f"module's have {('n_rows', *shape)}."
-        )
-    return 2 if binary else shape[0]

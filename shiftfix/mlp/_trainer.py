@@ -1,9 +1,9 @@
 """Weighted training of any torch module."""
 
-import copy
+import os
+from collections.abc import Callable
 from typing import Any, Self
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
@@ -17,7 +17,14 @@ from shiftfix.mlp._base import (
     progress_bar,
     weights_may_rest,
 )
-from shiftfix.mlp._inputs import class_index_limit, module_inputs, module_rows, parts_of_eval_set, rows_on
+from shiftfix.mlp._inputs import rows_on
+from shiftfix.mlp._module_files import filled_module, pack_module, unpack_fitted, unpack_settings
+from shiftfix.mlp._module_inputs import ModuleInput
+from shiftfix.mlp._module_outputs import check_module, copy_of_module, module_dtype
+from shiftfix.mlp._module_predictions import ModulePredictor
+from shiftfix.mlp._module_rows import ModuleRows, learn_module_classes, parts_of_held_out, read_module_rows
+from shiftfix.mlp._module_targets import loss_kind, outputs_as_columns
+from shiftfix.mlp._saving import check_writable, read, write_atomically
 from shiftfix.mlp._settings import (
     OwnModule,
     Penalties,
@@ -32,77 +39,40 @@ from shiftfix.mlp._settings import (
 from shiftfix.mlp._training import (
     CLASSIFICATION_LOSSES,
     REGRESSION_LOSSES,
-    Rows,
     borrowed_generators,
+    call_module,
     check_loss,
     check_schedule,
     fit_loop,
-    forward,
     hold_out,
     limited_threads,
     make_run,
     training_weights,
+    try_steps,
     warn_of_few_rows,
     warn_of_gradients,
     warn_of_inactive_weights,
 )
 
 
-def check_module(module: Any) -> None:
-    """Raise ShiftDataError unless it is a torch module with something to train."""
-    if not isinstance(module, torch.nn.Module):
-        raise ShiftDataError(f"module is a {type(module).__name__}: a torch.nn.Module is needed.")
-    if not any(parameter.requires_grad for parameter in module.parameters()):
-        raise ShiftDataError("module has no parameter to train: pass one whose parameters require a gradient.")
-
-
-def check_outputs(module: torch.nn.Module, loss: Any, classes: bool, *sets: Rows | None) -> None:
-    """Raise unless the module takes the rows, and has a column for each class: torch says less, or trains on.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-    loss : str or callable
-    classes : bool
-        Whether the loss takes class indices.
-    *sets : Rows or None
-        The training rows first.
-    """
-    rows = [part for part in sets if part is not None]
-    X = rows[0].X[:2]
-    try:
-        outputs = forward(module, X)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        raise ShiftDataError(
-            f"The module fails on rows of shape {tuple(X.shape)} and {X.dtype} ({str(error).splitlines()[0]}): "
-            "pass X as its first layer takes it. Whole numbers go in as int64: make pixels floats."
-        ) from error
-    if not classes:
-        return
-    n_classes = class_index_limit(outputs.shape, loss)
-    largest = max(int(part.y.max()) for part in rows)
-    if largest >= n_classes:
-        raise ShiftDataError(
-            f"y holds the class index {largest}, and the module's outputs are for {n_classes} classes: number "
-            f"them from 0 to {n_classes - 1}, or give the module more outputs."
-        )
-
-
 # Of several concerns the last comes first in the constructor.
 @concern
-class WeightedTrainer(BaseTrainer, Penalties, Weighting, Stopping, Steps, OwnModule):
+class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stopping, Steps, OwnModule):
     """Train a torch module of your own with row weights, by the loop of the MLP estimators.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Maps a batch of rows to outputs. It is copied: training starts from its parameters and leaves them alone. Its
-        own dropout layers draw from torch's global generator, which is seeded for the training and put back; threads
-        that train modules take turns, and others of yours should not draw from it meanwhile.
+        Maps a batch of rows to one tensor of outputs. It is copied: training starts from its parameters and leaves
+        them alone. Its own dropout layers draw from torch's global generator, which is seeded for the training and put
+        back; threads that train modules take turns, and others of yours should not draw from it meanwhile. Before the
+        training it is tried on a few rows, in evaluation and in training mode.
     loss : str or callable, default="cross_entropy"
-        A name ("cross_entropy", "binary_cross_entropy", "polynomial_tail" for classes 0 to K - 1; "squared_error",
-        "absolute_error", "huber", "smooth_l1" for numbers), or a function of outputs and targets that returns ONE
-        LOSS PER ROW, such as ``torch.nn.BCEWithLogitsLoss(reduction="none")``.
+        A name, or a function of outputs and targets that returns ONE LOSS PER ROW, such as
+        ``torch.nn.BCEWithLogitsLoss(reduction="none")``. With "cross_entropy", "polynomial_tail" (a column of logits
+        for each class) and "binary_cross_entropy" (the logit of the second class) the trainer is a classifier; with
+        "squared_error", "absolute_error", "huber" and "smooth_l1" a regressor. With a function of your own
+        :meth:`predict` returns the outputs, and there is no ``predict_proba`` and no ``score``.
     optimizer : str or class, default="adam"
         "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" (from ``torch.optim``, with its defaults
         but the learning rate and a momentum of 0.9), "lars" (a rate per layer, so it needs a much larger
@@ -176,6 +146,8 @@ class WeightedTrainer(BaseTrainer, Penalties, Weighting, Stopping, Steps, OwnMod
 
     Attributes
     ----------
+    classes_ : ndarray of shape (n_classes,)
+        Label of each column of the outputs; with the named losses for classes only.
     module_ : torch.nn.Module
         The trained copy, on the CPU and in evaluation mode.
     history_ : dict of list
@@ -198,29 +170,36 @@ class WeightedTrainer(BaseTrainer, Penalties, Weighting, Stopping, Steps, OwnMod
     validation_effective_sample_size_ : float or None
     device_ : str
         Where the network was trained.
+    n_features_in_ : int
+        Only when X was one table.
+    feature_names_in_ : ndarray of str
+        Only when X was one frame.
 
     Notes
     -----
-    Batch-norm layers from torch count every row once; those of the MLP estimators are weighted.
+    Batch-norm layers from torch count every row once; those of the MLP estimators are weighted. Where they fail on a
+    lone row at the end of an epoch, it joins the batch before.
+
+    The gradients of an embedding with ``sparse=True`` are made dense for an optimizer by name, and left alone for a
+    class of your own.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from torch import nn
+    >>>     >>> from torch import nn
     >>> rng = np.random.default_rng(0)
     >>> images, y = rng.normal(size=(200, 1, 8, 8)), rng.integers(0, 2, 200)
     >>> images[y == 1, :, 2:6, 2:6] += 1
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 2))
     >>> trainer = WeightedTrainer(net, learning_rate=0.01, batch_size=32, random_state=0)
     >>> trainer = trainer.fit(images, y, sample_weight=1.0 + y)
-    >>> bool((trainer.predict(images).argmax(axis=1) == y).mean() > 0.9)
+    >>> trainer.score(images, y) > 0.9
     True
     """
 
     def fit(
         self,
-        X: ArrayLike,
-        y: ArrayLike,
+        X: ModuleInput,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         eval_set: tuple[Any, ...] | None = None,
     ) -> Self:
@@ -228,14 +207,20 @@ class WeightedTrainer(BaseTrainer, Penalties, Weighting, Stopping, Steps, OwnMod
 
         Parameters
         ----------
-        X : array-like or torch.Tensor of shape (n_rows, ...)
+        X : array-like, frame or torch.Tensor of shape (n_rows, ...); dict, tuple, Dataset or DataLoader
             Floating point goes in as float32 (or as the float64 of a module in float64), whole numbers as int64, as
-            embeddings take them: make pixels floats first.
-        y : array-like or torch.Tensor of shape (n_rows,) or (n_rows, ...)
-            Class indices for the named classification losses; as the loss takes it otherwise.
+            embeddings take them: make pixels floats first. A tuple of arrays is passed as ``module(*X)``, a dict as
+            ``module(**X)``. A torch Dataset (items ``(x, y)`` or ``(x, y, weight)``, or ``x`` alone) is read once into
+            memory, a DataLoader's too, in its own order: batches are cut by ``batch_size``.
+        y : array-like or torch.Tensor of shape (n_rows,) or (n_rows, ...), default=None
+            Class labels for the named losses of classes: whole numbers from 0 to K - 1 are the K columns of the
+            outputs themselves; other labels (text, bools, numbers that do not begin with 0) stand for the columns in
+            their sorted order.
+            Numbers for the named losses of numbers. As the loss takes it otherwise. None when X is a Dataset that
+            holds it.
         sample_weight : array-like of shape (n_rows,), default=None
             Non-negative; only ratios matter. Rows of weight 0 are left out altogether.
-        eval_set : tuple (X, y) or (X, y, sample_weight), default=None
+        eval_set : tuple (X, y) or (X, y, sample_weight), Dataset or DataLoader, default=None
             Rows for early stopping instead of a split of the training rows. (X, y) counts them alike, which is right
             for labelled target rows; source rows that are held out need their weights.
 
@@ -246,8 +231,9 @@ class WeightedTrainer(BaseTrainer, Penalties, Weighting, Stopping, Steps, OwnMod
         Raises
         ------
         ShiftDataError
-            For a bad setting, unusable rows or weights, a loss that is not one per row, class indices beyond the
-            module's outputs, or a checkpoint of another run. After any error the trainer is as it was.
+            For a bad setting, unusable rows or weights, a module or a loss that fails on the rows, a loss that is not
+            one per row, labels that do not fit the outputs, or a checkpoint of another run. After any error the
+            trainer is as it was.
         FloatingPointError
             When the loss becomes infinite or NaN, and no epoch before was better than the start.
 
@@ -265,22 +251,35 @@ class WeightedTrainer(BaseTrainer, Penalties, Weighting, Stopping, Steps, OwnMod
         check_module(self.module)
         loss = check_loss(self.loss, CLASSIFICATION_LOSSES | REGRESSION_LOSSES)
         callbacks, device = callbacks_and_device(training)
-        X, y, weight = self._arrays(X, y, sample_weight, "")
-        full = training_weights(weight, 1.0, training.clip)
+        dtype, kind = module_dtype(self.module), loss_kind(self.loss)
+        given = read_module_rows(X, y, sample_weight, "", self.loss, dtype)
+        held_out = None
+        if eval_set is not None:
+            parts = parts_of_held_out(eval_set)
+            held_out = read_module_rows(*parts, "the eval_set's ", self.loss, dtype, given.form)
         seeds, saved = self._start(training, 1)
-        held_out = None if eval_set is None else self._arrays(*parts_of_eval_set(eval_set), "the eval_set's ")
-        (X, y, full), validation = hold_out(
-            (X, y, full), sample_weight is not None, held_out, training, seeds["split"], self._of_classes
-        )
-        check_schedule(training.schedule, validation is not None)
-        weight = training_weights(full, training.exponent, None)
-        sizes = warn_of_few_rows(weight, None if validation is None else validation[2])
-        module = copy.deepcopy(self.module).to(device)
-        rows = rows_on(device, X, y, weight, dtype=self._dtype)
-        validation_rows = None if validation is None else rows_on(device, *validation, dtype=self._dtype)
+        module = copy_of_module(self.module).to(device)
         with limited_threads(training.n_threads), borrowed_generators(device, seeds["dropout"]) as generators:
-            check_outputs(module, self.loss, self._of_classes, rows, validation_rows)
-            run = make_run(module, loss, len(rows), seeds["order"], training, generators=generators)
+            classes = learn_module_classes(module, self.loss, kind == "classes", device, given, held_out)
+            columns, y, weight = given.columns(classes, "y")
+            (columns, y, full), validation = hold_out(
+                (columns, y, training_weights(weight, 1.0, training.clip)),
+                given.weighted,
+                None if held_out is None else held_out.columns(classes, "the eval_set's y"),
+                training,
+                seeds["split"],
+                classes is not None,
+            )
+            check_schedule(training.schedule, validation is not None)
+            weight = training_weights(full, training.exponent, None)
+            sizes = warn_of_few_rows(weight, None if validation is None else validation[2])
+            rows = rows_on(device, columns, y, weight, dtype=dtype)
+            validation_rows = None if validation is None else rows_on(device, *validation, dtype=dtype)
+            objective = outputs_as_columns(loss, kind)
+            least = try_steps(module, objective, rows, training, generators)
+            run = make_run(
+                module, objective, len(rows), seeds["order"], training, least_batch=least, generators=generators
+            )
             write = self._checkpoint(run, (rows, validation_rows), self.loss, seeds, saved)
             fit_loop(
                 run,
@@ -294,29 +293,81 @@ class WeightedTrainer(BaseTrainer, Penalties, Weighting, Stopping, Steps, OwnMod
         if weights_may_rest(run):
             warn_of_inactive_weights(run.history["weight_effect"], can_interpolate(run, rows), None)
         self._keep_run(run, device, sizes)
-        self._input_shape = tuple(X.shape[1:])
+        self._keep_learned(given, classes)
         return self
 
-    @property
-    def _row_shape(self) -> tuple[int, ...]:
-        return self._input_shape
+    def _keep_learned(self, given: ModuleRows, classes: NDArray[Any] | None) -> None:
+        """Store what was learned of the rows, and nothing of those of a fit before."""
+        learned = given.form.as_attributes()
+        if classes is not None:
+            learned["classes_"] = classes
+        for name in ("classes_", "n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
+        for name, value in learned.items():
+            setattr(self, name, value)
+        self._form = given.form
+        self._flat_targets = given.single
+        self._loss_of_fit = self.loss  # what predict returns may not follow a loss that was set afterwards
 
     @property
-    def _of_classes(self) -> bool:
-        """Whether the loss takes class indices."""
-        return isinstance(self.loss, str) and self.loss in CLASSIFICATION_LOSSES
+    def _row_shape(self) -> Callable[[int], Any]:
+        dtype = module_dtype(self.module_)
+        return lambda n_rows: call_module(self.module_, self._form.zeros(n_rows, dtype))
 
-    @property
-    def _dtype(self) -> torch.dtype:
-        return next(self.module.parameters()).dtype
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the trained parameters and the settings to a file that runs no code when it is read.
 
-    def _arrays(
-        self, X: Any, y: Any, sample_weight: Any, name: str
-    ) -> tuple[torch.Tensor, torch.Tensor, NDArray[np.float64]]:
-        return module_rows(X, y, sample_weight, name, self.loss, self._of_classes, self._dtype)
+        The module's class stays out of it: :meth:`load` takes an untrained module of the same architecture. So do
+        settings that are functions, classes or objects, which ``load`` takes too, and ``callbacks``, ``checkpoint``,
+        ``resume`` and ``progress``, which are of one training.
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Outputs of the module as an array of shape (n_rows, ...), without dropout: logits for the class losses."""
+        Parameters
+        ----------
+        path : str or path-like
+            Replaced whole or not at all.
+
+        Raises
+        ------
+        ShiftDataError
+            When ``loss`` was changed after ``fit``, or the module's state holds more than tensors and numbers.
+        NotFittedError
+            Before ``fit``.
+        """
         check_is_fitted(self, "module_")
-        with limited_threads(self.n_threads):
-            return forward(self.module_, module_inputs(X, "X", self._dtype)).numpy()
+        check_writable(path)
+        if self.loss is not self._loss_of_fit and self.loss != self._loss_of_fit:
+            raise ShiftDataError("loss was changed after fit: put it back, or fit again.")
+        write_atomically(pack_module(self.get_params(deep=False), vars(self), self.module_), path, "model")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], module: torch.nn.Module, **settings: Any) -> Self:
+        """The trainer in a file written by :meth:`save`.
+
+        Parameters
+        ----------
+        path : str or path-like
+        module : torch.nn.Module
+            Untrained, of the architecture of the saved one. It is copied and left alone; names, shapes and types of
+            its parameters and buffers are compared with the file's before any is set.
+        **settings
+            Those that the file cannot hold, such as a loss of your own.
+
+        Raises
+        ------
+        FileNotFoundError
+        ShiftDataError
+            For a damaged file, one of another program or estimator, another module, and missing settings.
+        """
+        content = read(path, "model")
+        check_module(module)
+        trainer = cls(module, **unpack_settings(content, cls(module).get_params(deep=False), settings))
+        check_training(part_of(trainer, Training))
+        check_loss(trainer.loss, CLASSIFICATION_LOSSES | REGRESSION_LOSSES)
+        fitted = unpack_fitted(content)
+        if (loss_kind(trainer.loss) == "classes") != ("classes_" in fitted):
+            raise ShiftDataError("The module in the file was trained with another kind of loss: pass that one as loss.")
+        trainer.module_ = filled_module(module, content["module"])
+        for name, value in fitted.items():
+            setattr(trainer, name, value)
+        trainer._loss_of_fit = trainer.loss
+        return trainer

@@ -204,7 +204,7 @@ def test_the_eval_set_is_the_validation_set(kind, data, rng):
             # The loss is in units of the standardised y.
             losses = (model.predict(X) - y)[np.newaxis] ** 2 / model.target_scaler_.var_
         elif kind == "trainer":
-            logits = model.predict(X).astype(float)
+            logits = model.predict_outputs(X).astype(float)
             losses = (np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(50), y])[np.newaxis]
         else:
             losses = -np.log(model.predict_proba_members(X)[:, np.arange(50), y])

@@ -66,11 +66,11 @@ def test_integer_weights_are_repeated_rows(kind, optimizer, seed):
     counts = rng.integers(0, 4, 30)
     counts[0] = 2
     model = WeightedTrainer(make().double(), optimizer=optimizer, **FULL_BATCH)
-    weighted = model.fit(X, y, sample_weight=counts).predict(X)
-    repeated = model.fit(np.repeat(X, counts, axis=0), np.repeat(y, counts)).predict(X)
+    weighted = model.fit(X, y, sample_weight=counts).predict_outputs(X)
+    repeated = model.fit(np.repeat(X, counts, axis=0), np.repeat(y, counts)).predict_outputs(X)
     assert weighted.dtype == np.float64
     assert_allclose(weighted, repeated, atol=1e-6, rtol=0)
-    assert np.abs(weighted - model.fit(X, y).predict(X)).max() > 1e-3
+    assert np.abs(weighted - model.fit(X, y).predict_outputs(X)).max() > 1e-3
 
 
 @pytest.mark.slow
@@ -82,8 +82,8 @@ def test_only_ratios_of_weights_matter(kind, scale, rng):
     X, y = sample(rng, 150)
     w = rng.exponential(size=150)
     model = WeightedTrainer(make().double(), batch_size=32, max_epochs=10, random_state=0)
-    expected = model.fit(X, y, sample_weight=w).predict(X)
-    assert_allclose(model.fit(X, y, sample_weight=scale * w).predict(X), expected, atol=1e-6, rtol=0)
+    expected = model.fit(X, y, sample_weight=w).predict_outputs(X)
+    assert_allclose(model.fit(X, y, sample_weight=scale * w).predict_outputs(X), expected, atol=1e-6, rtol=0)
 
 
 def test_rows_of_weight_zero_are_dropped(rng):
@@ -91,8 +91,8 @@ def test_rows_of_weight_zero_are_dropped(rng):
     w = np.where(np.arange(100) % 4 == 0, 0.0, rng.exponential(size=100))
     spoiled = np.where(w == 0, 77, y)  # a class index beyond the outputs
     model = WeightedTrainer(plain(), max_epochs=3, random_state=0)
-    found = model.fit(X, spoiled, sample_weight=w).predict(X)
-    assert np.array_equal(found, model.fit(X[w > 0], y[w > 0], sample_weight=w[w > 0]).predict(X))
+    found = model.fit(X, spoiled, sample_weight=w).predict_outputs(X)
+    assert np.array_equal(found, model.fit(X[w > 0], y[w > 0], sample_weight=w[w > 0]).predict_outputs(X))
 
 
 def test_a_linear_module_is_weighted_least_squares(rng):
@@ -104,7 +104,7 @@ def test_a_linear_module_is_weighted_least_squares(rng):
     for loss in ("squared_error", lambda z, y: (z - y[:, None]).square().sum(dim=1)):
         model = WeightedTrainer(module, loss, optimizer="sgd", **FULL_BATCH | {"learning_rate": 0.2, "max_epochs": 100})
         model.fit(x[:, None], y, sample_weight=w)
-        assert model.predict([[1.0]]).item() == pytest.approx(exact, abs=1e-8)
+        assert model.predict_outputs([[1.0]]).item() == pytest.approx(exact, abs=1e-8)
 
 
 # ------------------------------------------------------------------------------------------- state left alone
@@ -121,7 +121,7 @@ def test_the_global_generators_are_left_alone_and_leave_the_fit_alone(rng):
         for seed in (0, 1):
             torch.manual_seed(seed)
             before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-            found.append(model.fit(X, y).predict(X))
+            found.append(model.fit(X, y).predict_outputs(X))
             assert torch.equal(torch.get_rng_state(), before[0])
             assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
 
@@ -136,7 +136,7 @@ def test_the_global_generators_are_left_alone_and_leave_the_fit_alone(rng):
 
 def test_one_seed_one_model(rng):
     X, y = rows(rng, 80)
-    fit = lambda seed: WeightedTrainer(dropping(), max_epochs=4, random_state=seed).fit(X, y).predict(X)  # noqa: E731
+    fit = lambda seed: WeightedTrainer(dropping(), max_epochs=4, random_state=seed).fit(X, y).predict_outputs(X)  # noqa: E731
     assert np.array_equal(fit(1), fit(1))
     assert not np.array_equal(fit(1), fit(2))
     assert not np.array_equal(fit(None), fit(None))
@@ -146,9 +146,9 @@ def test_dropout_is_on_while_training_and_off_afterwards(rng):
     X, y = rows(rng, 80)
     model = WeightedTrainer(dropping(), max_epochs=2, random_state=0).fit(X, y)
     assert not model.module_.training
-    assert np.array_equal(model.predict(X), model.predict(X))
+    assert np.array_equal(model.predict_outputs(X), model.predict_outputs(X))
     without = WeightedTrainer(plain(2, nn.Identity), max_epochs=2, random_state=0).fit(X, y)
-    assert not np.allclose(model.predict(X), without.predict(X), atol=1e-4)
+    assert not np.allclose(model.predict_outputs(X), without.predict_outputs(X), atol=1e-4)
 
 
 def test_the_users_module_is_not_changed(rng):
@@ -181,7 +181,9 @@ def test_a_module_may_use_the_names_of_our_own_layers(rng):
     model = WeightedTrainer(Named(), max_epochs=2, random_state=0).fit(X, y)
     assert isinstance(model.module_.generator, nn.Sequential)
     assert (model.module_.masks, model.module_.row_weight) == ([1, 2], "mine")
-    assert np.array_equal(model.predict(X), WeightedTrainer(plain(), max_epochs=2, random_state=0).fit(X, y).predict(X))
+    assert np.array_equal(
+        model.predict_outputs(X), WeightedTrainer(plain(), max_epochs=2, random_state=0).fit(X, y).predict_outputs(X)
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"l1": 0.1, "l2": 0.1, "max_norm": 0.01}, {"l1": 0.1, "decoupled": True}])
@@ -211,9 +213,9 @@ def test_a_loss_of_torch_is_the_same_as_the_named_one(rng):
         model.set_params(early_stopping=False)
     own.fit(X, y.astype(float), sample_weight=w)
     named.fit(X, y, sample_weight=w)
-    assert own.predict(X).shape == (120,)
-    assert named.predict(X).shape == (120, 1)
-    assert_allclose(own.predict(X), named.predict(X)[:, 0], atol=1e-6)
+    assert own.predict_outputs(X).shape == (120,)
+    assert named.predict_outputs(X).shape == (120, 1)
+    assert_allclose(own.predict_outputs(X), named.predict_outputs(X)[:, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), nn.CrossEntropyLoss(reduction="sum")])
@@ -246,9 +248,10 @@ def test_a_class_index_beyond_the_outputs_is_an_error(loss, n_out, largest, rng)
         model.fit(X, wrong)
     with pytest.raises(ShiftDataError, match=f"class index {largest}"):
         model.fit(X, y, eval_set=(X, wrong))
-    for bad in (y - 1, y.astype(float), y[:, None]):
-        with pytest.raises(ShiftDataError, match="needs y as class indices, whole numbers from 0"):
-            model.fit(X, bad)
+    with pytest.raises(ShiftDataError, match=r"y has shape \(60, 1\): pass a 1D array with one label per row"):
+        model.fit(X, y[:, None])
+    with pytest.raises(ShiftDataError, match="y holds continuous numbers, and the loss needs class labels"):
+        model.fit(X, y + 0.5)
     model.fit(X, y)
 
 
@@ -271,7 +274,7 @@ def test_whole_numbers_reach_an_embedding(dtype, rng):
     module = built(partial(nn.Embedding, 5, 4), nn.Flatten, linear(12, 2))
     y = words[:, 0].astype(int)
     model = WeightedTrainer(module, learning_rate=0.1, max_epochs=30, random_state=0).fit(words, y)
-    assert (model.predict(words).argmax(axis=1) == y).all()
+    assert (model.predict_outputs(words).argmax(axis=1) == y).all()
 
 
 def test_a_module_in_float64_trains_in_float64(rng):
@@ -279,17 +282,17 @@ def test_a_module_in_float64_trains_in_float64(rng):
     model = WeightedTrainer(plain(1).double(), "huber", max_epochs=2, random_state=0)
     model.fit(X.astype(np.float32), y.astype(np.float32))
     assert {parameter.dtype for parameter in model.module_.parameters()} == {torch.float64}
-    assert model.predict(X.astype(np.float32)).dtype == np.float64
+    assert model.predict_outputs(X.astype(np.float32)).dtype == np.float64
 
 
 def test_tensors_arrays_and_lists_are_the_same_rows(rng):
     X, y = rows(rng, 50)
     w = rng.exponential(size=50)
     model = WeightedTrainer(plain(), max_epochs=2, random_state=0)
-    expected = model.fit(X, y, sample_weight=w).predict(X)
+    expected = model.fit(X, y, sample_weight=w).predict_outputs(X)
     gradient = torch.as_tensor(X).requires_grad_()
-    assert np.array_equal(model.fit(gradient, torch.as_tensor(y), sample_weight=w).predict(gradient), expected)
-    assert np.array_equal(model.fit(X.tolist(), y.tolist(), sample_weight=w.tolist()).predict(X), expected)
+    assert np.array_equal(model.fit(gradient, torch.as_tensor(y), sample_weight=w).predict_outputs(gradient), expected)
+    assert np.array_equal(model.fit(X.tolist(), y.tolist(), sample_weight=w.tolist()).predict_outputs(X), expected)
     assert gradient.grad is None
 
 
@@ -299,20 +302,20 @@ def test_outputs_of_any_shape_are_predicted(rng):
     module = nn.Sequential(plain(6), nn.Unflatten(1, (2, 3)))
     loss = lambda outputs, y: (outputs - y).square().mean(dim=(1, 2))  # noqa: E731
     model = WeightedTrainer(module, loss, max_epochs=1, random_state=0).fit(X[:50], rng.normal(size=(50, 2, 3)))
-    found = model.predict(X)
+    found = model.predict_outputs(X)
     assert found.shape == (9000, 2, 3)
-    assert_allclose(found[8500:8510], model.predict(X[8500:8510]), atol=1e-6)
+    assert_allclose(found[8500:8510], model.predict_outputs(X[8500:8510]), atol=1e-6)
     with pytest.raises(NotFittedError):
-        clone(model).predict(X)
+        clone(model).predict_outputs(X)
 
 
 def test_an_optimiser_class_is_the_same_as_its_name(rng):
     """torch's fused and plain kernels round differently: 1e-5."""
     X, y = rows(rng, 80)
     fit = lambda optimizer: WeightedTrainer(plain(), optimizer=optimizer, max_epochs=5, random_state=0).fit(X, y)  # noqa: E731
-    assert_allclose(fit(torch.optim.Adam).predict(X), fit("adam").predict(X), atol=1e-5)
+    assert_allclose(fit(torch.optim.Adam).predict_outputs(X), fit("adam").predict_outputs(X), atol=1e-5)
     momentum = fit(partial(torch.optim.SGD, momentum=0.9))
-    assert_allclose(momentum.predict(X), fit("momentum").predict(X), atol=1e-5)
+    assert_allclose(momentum.predict_outputs(X), fit("momentum").predict_outputs(X), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", NETS)
@@ -325,8 +328,8 @@ def test_bfloat16_is_close(kind, rng):
     exact = WeightedTrainer(make(), **settings).fit(X, y, sample_weight=w)
     rounded = WeightedTrainer(make(), precision="bfloat16", **settings).fit(X, y, sample_weight=w)
     assert {parameter.dtype for parameter in rounded.module_.parameters()} == {torch.float32}
-    assert np.isfinite(rounded.predict(X)).all()
-    assert_allclose(rounded.predict(X), exact.predict(X), atol=0.1)
+    assert np.isfinite(rounded.predict_outputs(X)).all()
+    assert_allclose(rounded.predict_outputs(X), exact.predict_outputs(X), atol=0.1)
     assert rounded.history_["train_loss"] == pytest.approx(exact.history_["train_loss"], rel=0.02)
     assert rounded.history_["train_loss"] != exact.history_["train_loss"]
 
@@ -343,8 +346,8 @@ def test_settings_and_clones(rng):
     copied = clone(model.fit(X, y))
     assert not hasattr(copied, "module_")
     assert copied.module is not module
-    assert np.array_equal(copied.fit(X, y).predict(X), model.predict(X))
-    assert np.array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+    assert np.array_equal(copied.fit(X, y).predict_outputs(X), model.predict_outputs(X))
+    assert np.array_equal(pickle.loads(pickle.dumps(model)).predict_outputs(X), model.predict_outputs(X))
     assert "max_epochs=2" in repr(model)
 
 
@@ -362,7 +365,7 @@ def test_a_module_without_parameters_to_train_is_refused(rng):
 
 @pytest.mark.parametrize("X", [np.full((20, 4), np.nan), np.full((20, 4), 1e39), np.empty((0, 4)), 3.0])
 def test_rows_that_cannot_be_used(X):
-    with pytest.raises(ShiftDataError, match=r"^X (contains NaN|has shape)"):
+    with pytest.raises(ShiftDataError, match=r"^X (contains|has shape)"):
         WeightedTrainer(plain()).fit(X, np.zeros(20, int))
 
 
@@ -371,7 +374,7 @@ def test_a_gpu_leaves_its_generator_alone(rng):
     X, y = rows(rng, 200)
     before = torch.cuda.get_rng_state()
     fit = lambda device: WeightedTrainer(dropping(), device=device, max_epochs=3, random_state=0).fit(X, y)  # noqa: E731
-    assert np.array_equal(fit("cuda").predict(X), fit("cuda").predict(X))
+    assert np.array_equal(fit("cuda").predict_outputs(X), fit("cuda").predict_outputs(X))
     fit("cpu")
     assert torch.equal(torch.cuda.get_rng_state(), before)
 
@@ -386,9 +389,9 @@ def test_what_torch_cannot_read_is_named(values):
     with pytest.raises(ShiftDataError, match=r"^X is an array of .*: pass numbers"):
         trainer.fit(values, [0, 1])
     with pytest.raises(ShiftDataError, match=r"^X is an array of .*: pass numbers"):
-        trainer.fit([[1.0], [2.0]], [0, 1]).predict(values)
+        trainer.fit([[1.0], [2.0]], [0, 1]).predict_outputs(values)
     with pytest.raises(ShiftDataError, match=r"^y is an array of .*: pass numbers"):
-        trainer.fit([[1.0], [2.0]], ["yes", "no"])
+        trainer.set_params(loss="huber").fit([[1.0], [2.0]], ["yes", "no"])
 
 
 def test_a_warm_up_that_would_outlast_the_training():

@@ -1,6 +1,7 @@
 """Table of the layers of any torch module: name, kind, shape of the output, parameters."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,14 +11,14 @@ HEAD = ("layer", "kind", "output", "parameters")
 Line = tuple[str, str, str, str]
 
 
-def describe(module: nn.Module, input_shape: tuple[int, ...]) -> str:
+def describe(module: nn.Module, input_shape: tuple[int, ...] | Callable[[int], Any]) -> str:
     """Table of the layers of a module: name, kind, shape of the output, parameters.
 
     Parameters
     ----------
     module : torch.nn.Module
-    input_shape : tuple of int
-        Of one row.
+    input_shape : tuple of int or callable
+        Of one row; or a function that runs the module on so many rows.
 
     Returns
     -------
@@ -27,7 +28,9 @@ def describe(module: nn.Module, input_shape: tuple[int, ...]) -> str:
         last line has the total, in which a parameter that two layers share counts once.
     """
     layers = _described_layers(module)
-    two, three = (_output_shapes(module, layers, (n_rows, *input_shape)) for n_rows in (2, 3))
+    if not callable(input_shape):
+        input_shape = partial(_run_on_zeros, module, input_shape)
+    two, three = (_output_shapes(module, layers, partial(input_shape, n_rows)) for n_rows in (2, 3))
     called = [_line(name, layers[name], _output_text(two[name], three[name])) for name in two]
     others = [_line(name, layer, "not called") for name, layer in layers.items() if name not in two and _n_own(layer)]
     total = sum(p.numel() for p in module.parameters())
@@ -69,11 +72,20 @@ def _layer_table(lines: list[Line], last: str) -> str:
     return "\n".join([rows[0], rule, *rows[1:], rule, last])
 
 
+def _run_on_zeros(module: nn.Module, row_shape: tuple[int, ...], n_rows: int) -> None:
+    first = next(module.parameters(), torch.empty(0))
+    rows = torch.zeros((n_rows, *row_shape), dtype=first.dtype, device=first.device)
+    try:
+        module(rows)
+    except RuntimeError:
+        module(rows.long())  # a layer that looks its rows up in a table takes whole numbers
+
+
 @torch.no_grad()
 def _output_shapes(
-    module: nn.Module, layers: dict[str, nn.Module], shape: tuple[int, ...]
+    module: nn.Module, layers: dict[str, nn.Module], run: Callable[[], Any]
 ) -> dict[str, tuple[int, ...]]:
-    """Shape of each layer's first output tensor, in the order of the calls, for zeros of this shape going in."""
+    """Shape of each layer's first output tensor, in the order of the calls, when the module is run."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def note(name: str) -> Callable[..., Any]:
@@ -86,15 +98,10 @@ def _output_shapes(
         return hook
 
     handles = [layer.register_forward_hook(note(name)) for name, layer in layers.items()]
-    first, modes = next(module.parameters(), torch.empty(0)), {part: part.training for part in module.modules()}
-    rows = torch.zeros(shape, dtype=first.dtype, device=first.device)
+    modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
-        try:
-            module(rows)
-        except RuntimeError:
-            shapes.clear()
-            module(rows.long())  # a layer that looks its rows up in a table takes whole numbers
+        run()
     finally:
         for handle in handles:
             handle.remove()

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch.nn.parameter import is_lazy
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._saving._encoding import PLAIN, digest
@@ -41,8 +42,13 @@ def setting_text(value: Any) -> str:
     is_module = isinstance(value, torch.nn.Module)
     parts = [f"{setting_text(type(part))} {_numbers(part)}" for part in (value.modules() if is_module else [value])]
     if is_module:
-        parts += [f"{name} {tuple(p.shape)} {p.dtype} {p.requires_grad}" for name, p in value.named_parameters()]
+        parts += [f"{name} {_shape(p)} {p.dtype} {p.requires_grad}" for name, p in value.named_parameters()]
     return "; ".join(parts)
+
+
+def _shape(parameter: torch.nn.Parameter) -> tuple[int, ...] | None:
+    """Shape of a parameter, None for one of a lazy layer."""
+    return None if is_lazy(parameter) else tuple(parameter.shape)
 
 
 def _numbers(value: Any) -> list[tuple[str, Any]]:

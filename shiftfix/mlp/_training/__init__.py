@@ -3,7 +3,8 @@
 ============================  ===============================================================================
 ``make_run``, ``draw_seeds``  a training under way, ``Run``, and the seeds it starts from
 ``fit_loop``                  train it to the end; ``forward``: outputs of all rows, in chunks of ``rows_at_once``
-``Rows``, ``SparseRows``      rows on their device
+``Rows``                      rows on their device; ``Inputs``: several inputs of one module; ``SparseRows``
+``try_steps``                 whether a module of the user's can be trained, and on how few rows
 ``hold_out``                  which rows judge when to stop
 ``check_row_weights`` ...     row weights on their way into the loss
 ``check_loss`` ...            losses by name, and the probabilities that belong to them
@@ -13,7 +14,7 @@
 ============================  ===============================================================================
 """
 
-from shiftfix.mlp._training._batches import Rows
+from shiftfix.mlp._training._batches import Rows, RowsOfX
 from shiftfix.mlp._training._callbacks import check_callbacks
 from shiftfix.mlp._training._devices import borrowed_generators, limited_threads, own_torch_options, resolve_device
 from shiftfix.mlp._training._diagnostics import warn_of_gradients, warn_of_inactive_weights
@@ -40,24 +41,31 @@ from shiftfix.mlp._training._row_weights import (
 )
 from shiftfix.mlp._training._run import Run, draw_seeds, make_run
 from shiftfix.mlp._training._schedules import check_schedule
+from shiftfix.mlp._training._several import Inputs, call_module, tensors_of
 from shiftfix.mlp._training._sparse_rows import SparseRows
+from shiftfix.mlp._training._trial import check_one_tensor, explained, shapes_text, try_steps
 
 __all__ = [
     "CHUNK",
     "CLASSIFICATION_LOSSES",
     "REGRESSION_LOSSES",
+    "Inputs",
     "Rows",
+    "RowsOfX",
     "Run",
     "SparseRows",
     "borrowed_generators",
+    "call_module",
     "check_callbacks",
     "check_loss",
+    "check_one_tensor",
     "check_row_weights",
     "check_schedule",
     "class_probabilities",
     "class_weights",
     "draw_seeds",
     "effective_size",
+    "explained",
     "fit_loop",
     "forward",
     "hold_out",
@@ -69,8 +77,11 @@ __all__ = [
     "polynomial_tail",
     "resolve_device",
     "rows_at_once",
+    "shapes_text",
     "smooth_l1",
+    "tensors_of",
     "training_weights",
+    "try_steps",
     "warn_of_few_rows",
     "warn_of_gradients",
     "warn_of_inactive_weights",

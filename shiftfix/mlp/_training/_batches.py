@@ -2,20 +2,25 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+
+from shiftfix.mlp._training._several import Inputs
+from shiftfix.mlp._training._sparse_rows import SparseRows
 
 # Numbers gathered at once: small batches spend more on the calls than on the copying, so many share one gather. The
 # block (1 MB) still fits the processor's cache.
 GATHERED_AT_ONCE = 2**18
 
 
+RowsOfX = torch.Tensor | Inputs | SparseRows
+
+
 @dataclass
 class Rows:
-    """Rows on their device: X (n_rows, ...), y (n_rows, ...), and weight (n_rows,); X may be ``SparseRows``."""
+    """Rows on their device: X (n_rows, ...) several of them or sparse, y (n_rows, ...), and weight (n_rows,)."""
 
-    X: Any
+    X: RowsOfX
     y: torch.Tensor
     weight: torch.Tensor
 
@@ -25,8 +30,10 @@ class Rows:
     def take(self, index: torch.Tensor) -> "Rows":
         """The rows at an index of shape (n,), or (n_models, n), with that shape ahead of their own."""
         flat = index.flatten()
-        parts = (part.index_select(0, flat) for part in (self.X, self.y, self.weight))
-        return Rows(*(part.view(*index.shape, *part.shape[1:]) for part in parts))
+        X, y, weight = self.X.index_select(0, flat), self.y.index_select(0, flat), self.weight.index_select(0, flat)
+        if isinstance(X, Inputs):
+            return Rows(X, y, weight)
+        return Rows(*(part.view(*index.shape, *part.shape[1:]) for part in (X, y, weight)))
 
 
 def epoch_order(n_rows: int, generators: list[torch.Generator]) -> torch.Tensor:
@@ -67,7 +74,15 @@ def resampled_order(weight: torch.Tensor, generators: list[torch.Generator]) -> 
     return orders[0] if len(orders) == 1 else torch.stack(orders)
 
 
-def batches(rows: Rows, order: torch.Tensor, batch_size: int) -> Iterator[Rows]:
+def part_sizes(n_rows: int, size: int, least: int) -> list[int]:
+    """Rows of each part of ``size``; a last one of fewer than ``least`` rows joins the part before it, if any."""
+    whole, rest = divmod(n_rows, size)
+    if 0 < rest < least and whole:
+        return [size] * (whole - 1) + [size + rest]
+    return [size] * whole + [rest] * (rest > 0)
+
+
+def batches(rows: Rows, order: torch.Tensor, batch_size: int, least: int = 1) -> Iterator[Rows]:
     """Cut an epoch into batches.
 
     Parameters
@@ -75,20 +90,24 @@ def batches(rows: Rows, order: torch.Tensor, batch_size: int) -> Iterator[Rows]:
     rows : Rows
     order : Tensor of int64 of shape (n,) or (n_models, n)
     batch_size : int
+    least : int, default=1
+        Rows that a batch has at least: a shorter last one joins the batch before it.
 
     Yields
     ------
     Rows
         ``batch_size`` rows of the order, as (batch_size, ...) or (n_models, batch_size, ...); the last batch may be
-        shorter.
+        shorter, or longer by less than ``least``.
     """
     row_size = max(1, rows.X[:1].numel()) * (order.numel() // order.shape[-1])
-    per_block = max(1, GATHERED_AT_ONCE // (row_size * batch_size)) * batch_size
     axis = order.ndim - 1
-    for part in order.split(per_block, dim=axis):
+    sizes = part_sizes(order.shape[axis], batch_size, least)
+    together = max(1, GATHERED_AT_ONCE // (row_size * batch_size))
+    blocks = [sizes[i : i + together] for i in range(0, len(sizes), together)]
+    for part, cuts in zip(order.split([sum(block) for block in blocks], dim=axis), blocks, strict=True):
         block = rows.take(part.to(rows.X.device))
-        if part.shape[axis] <= batch_size:
+        if len(cuts) == 1:
             yield block
         else:
-            cuts = (tensor.split(batch_size, dim=axis) for tensor in (block.X, block.y, block.weight))
-            yield from (Rows(*tensors) for tensors in zip(*cuts, strict=True))
+            pieces = (tensor.split(cuts, dim=axis) for tensor in (block.X, block.y, block.weight))
+            yield from (Rows(*tensors) for tensors in zip(*pieces, strict=True))

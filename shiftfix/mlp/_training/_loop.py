@@ -6,6 +6,7 @@ batch's own weight sum instead would be a ratio estimate with a biased gradient.
 batch is divided by the same batch_size, so that each row counts once an epoch; penalties are scaled down with it.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -16,12 +17,12 @@ from torch import nn
 from shiftfix._verdict import tell
 from shiftfix.exceptions import NonFiniteLossWarning
 from shiftfix.mlp._network import forget_masks
-from shiftfix.mlp._training._batches import Rows, batches, epoch_order, resampled_order
+from shiftfix.mlp._training._batches import Rows, RowsOfX, batches, epoch_order, part_sizes, resampled_order
 from shiftfix.mlp._training._callbacks import notify
 from shiftfix.mlp._training._diagnostics import interpolated_share, loss_summary
 from shiftfix.mlp._training._losses import check_row_losses
 from shiftfix.mlp._training._run import Run
-from shiftfix.mlp._training._sparse_rows import SparseRows
+from shiftfix.mlp._training._several import call_module
 
 # Rows per forward pass outside training: enough to keep the cores busy, 8 MB at 256 units. Rows of many numbers,
 # such as images, go through in smaller parts, for the activations of a convolution are many times its input.
@@ -29,10 +30,10 @@ CHUNK = 8192
 CHUNK_NUMBERS = 2**23
 
 
-def losses_of_rows(run: Run, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def losses_of_rows(run: Run, X: RowsOfX, y: torch.Tensor) -> torch.Tensor:
     """Loss of each row, (n,) or (n_models, n)."""
     with nullcontext() if run.autocast is None else torch.autocast(X.device.type, dtype=run.autocast):
-        outputs = run.module(X)
+        outputs = call_module(run.module, X)
     if run.autocast is not None:
         outputs = outputs.float()
     if run.n_models == 1:
@@ -40,11 +41,19 @@ def losses_of_rows(run: Run, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         check_row_losses(losses, len(X))
         return losses
     shape = outputs.shape[:2]
+    assert isinstance(X, torch.Tensor)
     if X.ndim == 2:  # outside training all models are asked for the same rows
         y = y.expand(run.n_models, *y.shape)
     losses = run.loss(outputs.flatten(0, 1), y.flatten(0, 1))
     check_row_losses(losses, shape.numel())
     return losses.view(shape)
+
+
+def make_dense(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace the sparse gradients of embeddings: most optimisers, and all penalties, are for dense ones."""
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.to_dense()
 
 
 def train_step(run: Run, batch: Rows, gradients: Callable[[], Any] | None = None) -> torch.Tensor:
@@ -55,6 +64,8 @@ def train_step(run: Run, batch: Rows, gradients: Callable[[], Any] | None = None
     run.optimizer.zero_grad(set_to_none=True)
     losses = losses_of_rows(run, batch.X, batch.y)
     (torch.dot(losses.flatten(), weight.flatten().to(losses.dtype)) / run.batch_size).backward()
+    if run.densify:
+        make_dense(run.parameters)
     if gradients is not None:
         gradients()
     run.warm_up.before_step(run.step)
@@ -81,7 +92,7 @@ def run_epoch(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
     order = resampled_order(rows.weight, run.orders) if drawn else epoch_order(len(rows), run.orders)
     losses, weights, gradients = [], [], {}
     watched = len(rows) // run.batch_size
-    for step, batch in enumerate(batches(rows, order, run.batch_size), 1):
+    for step, batch in enumerate(batches(rows, order, run.batch_size, run.least_batch), 1):
         if step != watched:
             losses.append(train_step(run, batch))
         else:
@@ -93,7 +104,7 @@ def run_epoch(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat(losses, dim=-1), torch.cat(weights, dim=-1)
 
 
-def chunk_size(X: torch.Tensor | SparseRows) -> int:
+def chunk_size(X: RowsOfX) -> int:
     """Rows of X for one forward pass."""
     return rows_at_once(X[:1].numel())
 
@@ -103,19 +114,24 @@ def rows_at_once(numbers_per_row: int) -> int:
     return max(1, min(CHUNK, CHUNK_NUMBERS // max(1, numbers_per_row)))
 
 
+def chunk_sizes(X: RowsOfX) -> list[int]:
+    """Rows of each forward pass through X outside training; none of a lone last row, which some layers refuse."""
+    return part_sizes(len(X), chunk_size(X), 2)
+
+
 @torch.no_grad()
-def forward(module: nn.Module, X: torch.Tensor | SparseRows, axis: int = 0) -> torch.Tensor:
+def forward(module: nn.Module, X: RowsOfX, axis: int = 0) -> torch.Tensor:
     """Outputs for all rows, without dropout, in chunks that bound the memory; ``axis`` is that of the rows."""
     module.eval()
-    return torch.cat([module(part) for part in X.split(chunk_size(X))], dim=axis)
+    return torch.cat([call_module(module, part) for part in X.split(chunk_sizes(X))], dim=axis)
 
 
 @torch.no_grad()
 def mean_losses(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Weighted mean, unweighted mean and pull of the losses without dropout; tensors of shape () or (n_models,)."""
     run.module.eval()
-    size = chunk_size(rows.X)
-    parts = [losses_of_rows(run, X, y) for X, y in zip(rows.X.split(size), rows.y.split(size), strict=True)]
+    sizes = chunk_sizes(rows.X)
+    parts = [losses_of_rows(run, X, y) for X, y in zip(rows.X.split(sizes), rows.y.split(sizes), strict=True)]
     losses = torch.cat(parts, dim=-1)
     return loss_summary(losses, rows.weight, run.floor, False)
 
@@ -135,7 +151,9 @@ def strided(rows: Rows, n_rows: int) -> Rows:
 
 
 def _copy_of(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
+    # A module of the user's may keep more than tensors in its state.
+    state = module.state_dict()
+    return {name: value.clone() if torch.is_tensor(value) else copy.deepcopy(value) for name, value in state.items()}
 
 
 def keep_best(run: Run, losses: torch.Tensor) -> None:
@@ -152,9 +170,10 @@ def keep_best(run: Run, losses: torch.Tensor) -> None:
             run.best_state[name][better.to(value.device)] = value[better.to(value.device)]
 
 
-def all_finite(module: nn.Module) -> bool:
-    """Whether every number of a module is finite."""
-    return all(bool(value.isfinite().all()) for value in module.state_dict().values())
+def all_finite(run: Run) -> bool:
+    """Whether every number of the module is finite, where it was at the start: a mask may hold infinity."""
+    state = run.module.state_dict()
+    return all(bool(state[name].isfinite().all()) for name in run.finite_at_start)
 
 
 def fit_loop(
@@ -249,7 +268,7 @@ def keep_last(run: Run, losses: torch.Tensor, before: dict[str, torch.Tensor]) -
     before : dict of str to Tensor
         These parameters.
     """
-    if not (losses.isfinite().all() and all_finite(run.module)):
+    if not (losses.isfinite().all() and all_finite(run)):
         return False
     run.best_epoch[:] = run.epoch
     if run.finite is not None and float(losses.mean()) <= run.finite["loss"]:
@@ -266,7 +285,7 @@ def validate(run: Run, losses: torch.Tensor, validation: Rows) -> bool:
     validated, unweighted, _ = mean_losses(run, validation)
     record(run, "validation_loss", validated)
     record(run, "validation_loss_unweighted", unweighted)
-    if not (losses.isfinite().all() and validated.isfinite().all() and all_finite(run.module)):
+    if not (losses.isfinite().all() and validated.isfinite().all() and all_finite(run)):
         return False
     keep_best(run, validated)
     run.stop |= run.out_of_patience

@@ -11,12 +11,19 @@ from torch import nn
 from shiftfix._validation import check_generator
 from shiftfix.mlp._network import BatchNorm
 from shiftfix.mlp._settings import Precision, Training, part_of
+from shiftfix.mlp._training._batches import part_sizes
 from shiftfix.mlp._training._diagnostics import LayerNorms
 from shiftfix.mlp._training._optimizers import make_optimizer
 from shiftfix.mlp._training._regularizers import Regularizers, weights_of
 from shiftfix.mlp._training._schedules import Schedule, WarmUp, make_schedule
 
 PRECISIONS: dict[Precision, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
+
+
+def finite_names(module: nn.Module) -> list[str]:
+    """Names in the state of a module that hold finite numbers only."""
+    state = module.state_dict().items()
+    return [name for name, value in state if torch.is_tensor(value) and bool(value.isfinite().all())]
 
 
 @dataclass
@@ -38,6 +45,10 @@ class Run:
     weighting : {"loss", "resample"}
     warmup : int
         Steps over which the learning rate rises.
+    least_batch : int
+        Rows that a batch has at least.
+    densify : bool
+        Whether sparse gradients are made dense ahead of the step.
     floor : float
         The least value a row's loss can have.
     autocast : torch.dtype or None
@@ -68,6 +79,8 @@ class Run:
     regularizers: Regularizers = field(default_factory=Regularizers)
     weighting: Literal["loss", "resample"] = "loss"
     warmup: int = 0
+    least_batch: int = 1
+    densify: bool = False
     floor: float = 0.0
     autocast: torch.dtype | None = None
     epoch: int = 0
@@ -81,6 +94,7 @@ class Run:
         self.best_state: dict[str, torch.Tensor] | None = None
         self.initial_pull: list[float] | None = None
         self.finite: dict[str, Any] | None = None
+        self.finite_at_start = finite_names(self.module)
         self.norms = LayerNorms(self.module)
         self.warm_up = WarmUp(self.optimizer, self.warmup)
         self.matrices = weights_of(self.module)
@@ -165,6 +179,7 @@ def make_run(
     *,
     n_models: int = 1,
     floor: float = 0.0,
+    least_batch: int = 1,
     generators: dict[str, torch.Generator],
 ) -> Run:
     """The run of a module that is on its device, before its first epoch.
@@ -181,6 +196,8 @@ def make_run(
     n_models : int, default=1
     floor : float, default=0.0
         The least value a row's loss can have.
+    least_batch : int, default=1
+        Rows that a batch has at least: a shorter last one joins the batch before it.
     generators : dict of str to torch.Generator
         That the module draws from.
 
@@ -191,6 +208,7 @@ def make_run(
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = make_optimizer(training.optimizer, trained, training.learning_rate)
     batch_size = n_rows if training.batch_size is None else min(training.batch_size, n_rows)
+    n_steps = len(part_sizes(n_rows, batch_size, least_batch))
     orders = {f"order {k}": torch.Generator().manual_seed(seed) for k, seed in enumerate(order_seeds)}
     return Run(
         module,
@@ -204,7 +222,9 @@ def make_run(
         n_models=n_models,
         regularizers=part_of(training, Regularizers),
         weighting=training.weighting,
-        warmup=training.warmup * -(-n_rows // batch_size),
+        warmup=training.warmup * n_steps,
+        least_batch=least_batch,
+        densify=isinstance(training.optimizer, str),
         floor=floor,
         autocast=PRECISIONS[training.precision],
     )

@@ -1,6 +1,6 @@
 """Rows that stay sparse: dense tensors of those that a batch asks for, and of no others."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,9 +41,10 @@ class SparseRows:
         """The rows at an index of shape (n,); ``dim`` is 0."""
         return self.dense(self.matrix[index.cpu().numpy()]).to(self.device)
 
-    def split(self, size: int) -> Iterator[torch.Tensor]:
-        """All rows in order, ``size`` at a time."""
-        return (self[start : start + size] for start in range(0, len(self), size))
+    def split(self, sizes: Sequence[int]) -> Iterator[torch.Tensor]:
+        """All rows in order, so many at a time."""
+        ends = np.cumsum(sizes).tolist()
+        return (self[end - size : end] for size, end in zip(sizes, ends, strict=True))
 
     def to(self, device: torch.device) -> "SparseRows":
         """The same rows for another device."""

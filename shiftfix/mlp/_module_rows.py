@@ -1,0 +1,109 @@
+"""Rows for a module of the user's: inputs, targets and weights, read and checked once."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from shiftfix.mlp._inputs import parts_of_eval_set, present
+from shiftfix.mlp._module_datasets import is_dataset, unpacked
+from shiftfix.mlp._module_inputs import InputsForm, read_inputs
+from shiftfix.mlp._module_numbers import numbers_of
+from shiftfix.mlp._module_outputs import shape_of_outputs
+from shiftfix.mlp._module_targets import class_columns, learn_label_classes, loss_kind, n_classes_of, read_targets
+from shiftfix.mlp._training import Inputs, check_row_weights
+
+
+@dataclass(frozen=True)
+class ModuleRows:
+    """Rows of positive weight, as they were read.
+
+    Parameters
+    ----------
+    X : Tensor or Inputs
+    y : Tensor, or ndarray of labels
+    weight : ndarray of float64 of shape (n_rows,)
+    weighted : bool
+        Whether the user gave weights.
+    single : bool
+        Whether y are numbers in one axis.
+    form : InputsForm
+        Of X.
+    """
+
+    X: torch.Tensor | Inputs
+    y: Any
+    weight: NDArray[np.float64]
+    weighted: bool
+    single: bool
+    form: InputsForm
+
+    def columns(self, classes: NDArray[Any] | None, name: str) -> tuple[Any, torch.Tensor, NDArray[np.float64]]:
+        """X, y as the loss takes it, and the weights."""
+        return self.X, self.y if classes is None else class_columns(self.y, classes, name), self.weight
+
+
+def read_weight(sample_weight: Any, n_rows: int, name: str) -> NDArray[np.float64]:
+    """Weights of an array-like or a tensor, with largest 1."""
+    if isinstance(sample_weight, torch.Tensor):
+        sample_weight = numbers_of(sample_weight, name).double().numpy()
+    return check_row_weights(sample_weight, n_rows, name)
+
+
+def read_module_rows(
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    name: str,
+    loss: Any,
+    dtype: torch.dtype,
+    form: InputsForm | None = None,
+) -> ModuleRows:
+    """Rows that have a weight, checked.
+
+    Parameters
+    ----------
+    X : array-like, Tensor, frame, dict, tuple, Dataset or DataLoader
+    y, sample_weight : array-like, Tensor or None
+    name : str
+        What messages put ahead of "X" and "y".
+    loss : str or callable
+    dtype : torch.dtype
+        Of the module.
+    form : InputsForm or None
+        Of the training rows.
+
+    Raises
+    ------
+    ShiftDataError
+        For what the module, the loss or the weighting could not use.
+    """
+    X, y, sample_weight = unpacked(X, y, sample_weight, name)
+    single = loss_kind(loss) == "numbers" and np.ndim(y) == 1
+    X, form = read_inputs(X, f"{name}X", dtype, form)
+    y = read_targets(y, f"{name}y", len(X), loss, dtype)
+    weight, X, y = present(read_weight(sample_weight, len(X), f"{name}sample_weight"), X, y)
+    return ModuleRows(X, y, weight, sample_weight is not None, single, form)
+
+
+def parts_of_held_out(eval_set: Any) -> tuple[Any, Any, Any]:
+    """X, y and weights of an eval_set, which may be a Dataset or DataLoader."""
+    return (eval_set, None, None) if is_dataset(eval_set) else parts_of_eval_set(eval_set)
+
+
+def learn_module_classes(
+    module: torch.nn.Module, loss: Any, of_classes: bool, device: torch.device, *sets: ModuleRows | None
+) -> NDArray[Any] | None:
+    """Class of each column of the outputs, or None for a loss of something else.
+
+    Raises
+    ------
+    ShiftDataError
+        When the module fails on two rows of one of the sets, the training rows first, or its outputs do not fit the
+        loss or the classes of the training rows.
+    """
+    named = [(name, rows) for name, rows in zip(("X", "the eval_set's X"), sets, strict=False) if rows is not None]
+    shapes = [shape_of_outputs(module, rows.X[:2].to(device), name) for name, rows in named]
+    return learn_label_classes(named[0][1].y, n_classes_of(shapes[0], loss), "y") if of_classes else None

@@ -1,0 +1,148 @@
+"""Steps tried on a copy of a module of the user's, so that what cannot be trained is said ahead of the training."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._settings import Training, part_of
+from shiftfix.mlp._training._batches import Rows, part_sizes
+from shiftfix.mlp._training._loop import train_step
+from shiftfix.mlp._training._losses import check_row_losses
+from shiftfix.mlp._training._optimizers import make_optimizer
+from shiftfix.mlp._training._regularizers import Regularizers
+from shiftfix.mlp._training._run import PRECISIONS, Run
+from shiftfix.mlp._training._several import Inputs, call_module, tensors_of
+
+# Of a message of torch's: some show whole tensors.
+LONGEST_MESSAGE = 200
+
+
+@contextmanager
+def explained(found: str, advice: str) -> Iterator[None]:
+    """Turn what code of the user's raises into a ShiftDataError that says where it came up and what to do."""
+    try:
+        yield
+    except ShiftDataError:
+        raise
+    except Exception as error:  # a module and a loss can raise anything
+        said = (str(error).splitlines() or [type(error).__name__])[0][:LONGEST_MESSAGE]
+        raise ShiftDataError(f"{found} ({said}): {advice}") from error
+
+
+@contextmanager
+def _put_back(generators: Mapping[str, torch.Generator]) -> Iterator[None]:
+    """Leave generators as they were before the block."""
+    before = {name: generator.get_state() for name, generator in generators.items()}
+    try:
+        yield
+    finally:
+        for name, generator in generators.items():
+            generator.set_state(before[name])
+
+
+def shapes_text(X: torch.Tensor | Inputs) -> str:
+    """Shape and type of one input, or of several."""
+    return ", ".join(f"{tuple(tensor.shape)} and {tensor.dtype}" for tensor in tensors_of(X))
+
+
+def _try_step(module: nn.Module, loss: Callable[..., Any], rows: Rows, training: Training) -> None:
+    """One gradient step of a copy; raise ShiftDataError where the module, the loss or the optimiser fails."""
+    trial = copy.deepcopy(module).train()
+    trained = [parameter for parameter in trial.parameters() if parameter.requires_grad]
+    with explained("The optimizer cannot be made", "it is called with the parameters of the module and lr."):
+        optimizer = make_optimizer(training.optimizer, trained, training.learning_rate)
+    run = Run(
+        trial,
+        loss,
+        optimizer,
+        generators={},
+        batch_size=len(rows),
+        max_epochs=1,
+        regularizers=part_of(training, Regularizers),
+        autocast=PRECISIONS[training.precision],
+        densify=isinstance(training.optimizer, str),
+    )
+    with explained(
+        f"The module fails in training mode on a batch of shape {shapes_text(rows.X)}",
+        "it must take such rows after module.train(), too.",
+    ):
+        outputs = call_module(trial, rows.X)
+    check_one_tensor(outputs, len(rows))
+    with explained(
+        f"The loss fails on outputs of shape {shapes_text(outputs)} with y of shape {shapes_text(rows.y)}",
+        "pass y in the shape and of the type that it takes, or name a loss.",
+    ):
+        check_row_losses(loss(outputs, rows.y), len(rows))
+    with explained(
+        "A gradient step fails",
+        "the outputs must depend on parameters that require a gradient, and the optimizer must take the gradients "
+        "that the module makes (those of an embedding with sparse=True, for example) and need no closure.",
+    ):
+        train_step(run, rows)
+
+
+def check_one_tensor(outputs: Any, n_rows: int) -> None:
+    """Raise unless a module returned one tensor with an entry for each row."""
+    if not isinstance(outputs, torch.Tensor):
+        size = f" of {len(outputs)}" if isinstance(outputs, tuple | list) else ""
+        raise ShiftDataError(
+            f"The module returns a {type(outputs).__name__}{size}: one tensor is needed; wrap it in a module whose "
+            "forward returns the part that the loss takes, such as outputs[0]."
+        )
+    if outputs.ndim == 0 or len(outputs) != n_rows:
+        raise ShiftDataError(
+            f"The module returns outputs of shape {tuple(outputs.shape)} for {n_rows} rows: one entry per row is "
+            "needed, along the first axis."
+        )
+
+
+def _is_trained_alone(n_rows: int, batch_size: int | None) -> bool:
+    """Whether a row of an epoch would be a batch of its own."""
+    return part_sizes(n_rows, batch_size or n_rows, 1)[-1] == 1
+
+
+def try_steps(
+    module: nn.Module,
+    loss: Callable[..., Any],
+    rows: Rows,
+    training: Training,
+    generators: Mapping[str, torch.Generator],
+) -> int:
+    """Try a step on two rows, and on one where an epoch ends in a lone one: the least rows of a batch, 1 or 2.
+
+    Batch norm, and what else compares the rows of a batch, fails on a lone row; that one then joins the batch before.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        On its device; left as it is.
+    loss : callable
+    rows : Rows
+    training : Training
+    generators : dict of str to torch.Generator
+        That the module draws from; left as they are.
+
+    Raises
+    ------
+    ShiftDataError
+        When the module, the loss or the optimiser fails, or a batch has one row and the module needs two.
+    """
+    most = 1 if training.batch_size == 1 else min(2, len(rows))
+    with _put_back(generators):
+        if most == 2:
+            _try_step(module, loss, rows.take(torch.arange(2, device=rows.y.device)), training)
+        if not _is_trained_alone(len(rows), training.batch_size):
+            return 1
+        try:
+            _try_step(module, loss, rows.take(torch.arange(1, device=rows.y.device)), training)
+        except ShiftDataError as error:
+            if most == 2:
+                return 2
+            advice = "raise batch_size above 1" if len(rows) > 1 else "pass two rows or more of positive weight"
+            raise ShiftDataError(f"{error} Batches of one row do not do for batch norm: {advice}.") from error
+    return 1
