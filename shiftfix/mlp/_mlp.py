@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from shiftfix._atomic import check_writable
 from shiftfix._learner import unchanged_on_error
 from shiftfix._validation import check_count, check_generator, check_sample_weight
 from shiftfix.exceptions import ShiftDataError
@@ -25,7 +26,6 @@ from shiftfix.mlp._inputs import FLOATS, parts_of_eval_set, present, rows_on
 from shiftfix.mlp._network import build_network, is_random, remove_generators, warn_of_symmetry
 from shiftfix.mlp._prediction import network_outputs, sampled_outputs
 from shiftfix.mlp._saving import (
-    check_writable,
     pack_estimator,
     read,
     setting_text,

@@ -1,7 +1,6 @@
 """Files that survive a crash and run no code: checkpoints of a run, and fitted estimators.
 
 =====================  ==================================================================================
-``check_writable``     whether a file could be written, before hours of training
 ``write_atomically``   a file, whole or not at all; ``read``: its content
 ``pack_estimator``     a fitted estimator as content; ``unpack_estimator``: back
 ``saved_run``          the checkpoint to go on from; ``go_on``: its state into a run
@@ -10,12 +9,11 @@
 =====================  ==================================================================================
 """
 
-from shiftfix.mlp._saving._files import check_writable, read, write_atomically
+from shiftfix.mlp._saving._files import read, write_atomically
 from shiftfix.mlp._saving._model import pack_estimator, unpack_estimator
 from shiftfix.mlp._saving._resume import checkpoint_writer, fingerprint, go_on, saved_run, setting_text
 
 __all__ = [
-    "check_writable",
     "checkpoint_writer",
     "fingerprint",
     "go_on",
