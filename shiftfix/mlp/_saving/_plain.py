@@ -45,6 +45,7 @@ TENSOR, LATER_TENSOR, HOOKS = (
 )
 # Text and memory that are referred to again come out again: up to so many times the size of the file.
 MOST_REPEATED = 64
+MOST_LARGE_KEYS, MOST_AXES = 1000, 64
 
 
 class Name(NamedTuple):
@@ -101,7 +102,9 @@ def append(values: Values, items: list[Any]) -> None:
 
 def set_items(values: Values, items: list[Any]) -> None:
     keys = items[::2]
-    if len(items) % 2 or any(type(key) not in PLAIN for key in keys):
+    # Large whole numbers can be chosen so that a dict compares each with all others.
+    large = sum(type(key) is int and abs(key) >= 2**63 for key in keys)
+    if len(items) % 2 or any(type(key) not in PLAIN for key in keys) or large > MOST_LARGE_KEYS:
         raise ForeignError("its dicts have keys of other kinds")
     last(values, dict).update(zip(keys, items[1::2], strict=True))
 
@@ -156,9 +159,10 @@ def call(values: Values) -> None:
 
 def tensor_of(values: Values, memory: Memory, dtype: torch.dtype, offset: Any, shape: Any, stride: Any) -> torch.Tensor:
     """The tensor of a memory that it fills; ForeignError for a view of it, or one that is larger."""
-    n_entries, sizes = math.prod(shape), (*shape, *stride, offset)
-    if any(type(size) is not int or not 0 <= size < 2**60 for size in sizes) or offset:
+    sizes = (*shape, *stride, offset)
+    if any(type(size) is not int or not 0 <= size < 2**60 for size in sizes) or offset or len(sizes) > MOST_AXES:
         raise ForeignError("its tensors have impossible shapes")
+    n_entries = math.prod(shape)
     steps = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
     dense = all(size == 1 or step == found for size, step, found in zip(shape, steps, stride, strict=True))
     if not (dense or n_entries == 0):
