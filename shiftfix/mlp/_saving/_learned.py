@@ -27,12 +27,12 @@ STATE_KEYS = {"unit", "continued", "seeds", "run"}
 
 def is_count(value: Any, least: int = 0) -> bool:
     """Whether it is a whole number in a sensible range, and no bool."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and least <= value < 2**62
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and least <= int(value) < 2**62
 
 
 def is_size(value: Any) -> bool:
     """Whether it is a finite number >= 0."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 <= value < math.inf
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 <= float(value) < math.inf
 
 
 def is_finite(value: Any) -> bool:
@@ -133,8 +133,10 @@ def check_learned(estimator: Any) -> None:
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None and not are_names(names, estimator.n_features_in_):
         raise ShiftDataError(f"feature_names_in_ is {reprlib.repr(names)}, and one name per column is needed")
-    # What `fit` looks up at its door: the loss, and its classes.
-    estimator._loss_function(estimator._fitted_targets())
+    # What `fit` looks up at its door: the loss, and the weights of the classes.
+    targets, codes = estimator._fitted_targets(), np.arange(len(getattr(estimator, "classes_", [0])))
+    estimator._loss_function(targets)
+    targets.factors(codes, np.ones(len(codes)))
 
 
 def check_parameters(parameters: Any) -> None:

@@ -61,8 +61,18 @@ def holds_run(saved: Any) -> bool:
     """Whether content is that of a checkpoint, as far as it can be told before the run is made."""
     if type(saved) is not dict or set(saved) != {"fingerprint", "seeds", "run"} or type(saved["run"]) is not dict:
         return False
-    seeds = saved["seeds"]
-    return type(saved["run"].get("epoch")) is int and type(seeds) is dict
+    return type(saved["run"].get("epoch")) is int and are_seeds(saved["seeds"])
+
+
+def are_seeds(seeds: Any) -> bool:
+    """Whether it is a dict of the seeds that a run draws."""
+    if type(seeds) is not dict or set(seeds) != {"split", "dropout", "start", "order"}:
+        return False
+    lists = type(seeds["start"]) is list and type(seeds["order"]) is list
+    return lists and all(
+        type(seed) is int and 0 <= seed < 2**31
+        for seed in (seeds["split"], seeds["dropout"], *seeds["start"], *seeds["order"])
+    )
 
 
 def saved_run(running: Running, max_epochs: int, seeds: dict[str, Any]) -> dict[str, Any] | None:
