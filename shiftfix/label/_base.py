@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._validation import check_class_order, check_number, check_option, check_scores
-from shiftfix._verdict import Verdict, tell
+from shiftfix._verdict import KeepsVerdicts, Verdict, tell
 from shiftfix.exceptions import PoorIdentificationWarning, ShiftDataError
 from shiftfix.label._identification import Identification, identify, prior_verdict, shows_no_shift
 from shiftfix.label._implied_prior import PriorFrom
@@ -108,7 +108,7 @@ def _warn_unless_identified(identification: Identification) -> None:
         tell(warning, stacklevel=3)
 
 
-class BasePriorEstimator(BaseEstimator, metaclass=ABCMeta):
+class BasePriorEstimator(KeepsVerdicts, BaseEstimator, metaclass=ABCMeta):
     """Estimator of the target prior from black-box scores; see the subclasses for methods.
 
     A method learns from the source in ``_fit_source`` and estimates in ``_estimate``. Both return what they find;

@@ -1,8 +1,10 @@
 """A fitted estimator as content for a file, and back."""
 
+import os
 import reprlib
 from typing import Any, TypeVar
 
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,6 +21,8 @@ from shiftfix.mlp._saving._learned import (
 
 Estimator = TypeVar("Estimator", bound=BaseEstimator)
 WRONG = "The file holds no estimator that this version of shiftfix can read"
+# Of the state of a network that holds no torch; the state that is pickled has another form.
+STATE = "shiftfix_network"
 KEYS = {"class", "settings", "fitted", "module"}
 # What a fit does on its machine and beside the training is no part of the model: were a path among it, the next fit of
 # whoever reads the file would write there.
@@ -160,4 +164,53 @@ def _restore(content: dict[str, Any], expected_class: type[Estimator]) -> Estima
 
 def unpack_settings(settings: dict[str, Any], expected_class: type[Estimator]) -> Estimator:
     """An estimator with these settings, but for those that are no part of a model, which have their defaults."""
-    return expected_class(**{name: decode(value) for name, value in settings.items() if name not in LEFT_OUT})
+    values = {name: decode(value) for name, value in settings.items() if name not in LEFT_OUT}
+    if type(values.get("n_threads")) is int:  # the file may be of a larger machine; and too many threads end a process
+        values["n_threads"] = min(values["n_threads"], os.cpu_count() or 1)
+    return expected_class(**values)
+
+
+def to_numpy(content: Any) -> Any:
+    """The content of a file with its tensors as arrays."""
+    if type(content) is torch.Tensor:
+        return {"type": "tensor", "values": content.numpy()}
+    if type(content) is list:
+        return [to_numpy(item) for item in content]
+    return {name: to_numpy(item) for name, item in content.items()} if type(content) is dict else content
+
+
+def from_numpy(state: Any) -> Any:
+    """What :func:`to_numpy` was given."""
+    if type(state) is list:
+        return [from_numpy(item) for item in state]
+    if type(state) is not dict:
+        return state
+    if state.get("type") == "tensor":
+        return torch.tensor(state["values"])
+    return {name: from_numpy(item) for name, item in state.items()}
+
+
+def numpy_state(estimator: Any) -> dict[str, Any]:
+    """An estimator, fitted or not, as nested dicts and lists of numbers, text and numpy arrays.
+
+    Raises
+    ------
+    ShiftDataError
+        As :func:`pack_estimator`.
+    """
+    if hasattr(estimator, "module_"):
+        return {STATE: to_numpy(pack_estimator(estimator))}
+    return {STATE: {"class": type(estimator).__name__, "settings": to_numpy(pack_settings(estimator))}}
+
+
+def restore_state(state: Any, expected_class: type[Estimator]) -> Estimator:
+    """The estimator of :func:`numpy_state`, or a forger's; ShiftDataError as :func:`unpack_estimator`."""
+    try:
+        content = from_numpy(state[STATE])
+        if set(content) == {"class", "settings"}:
+            estimator: Any = unpack_settings(content["settings"], expected_class)
+            estimator._check_settings()
+            return estimator
+    except Exception as error:  # what content that was made up raises is endless
+        raise ShiftDataError(f"{WRONG} ({one_line(error)}): upgrade.") from error
+    return unpack_estimator(content, expected_class)
