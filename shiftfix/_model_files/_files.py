@@ -4,6 +4,7 @@ import io
 import os
 import reprlib
 import warnings
+from functools import partial
 from typing import IO, Any
 
 from sklearn.base import BaseEstimator
@@ -67,10 +68,10 @@ def save_model(model: BaseEstimator, path: str | os.PathLike[str]) -> None:
         model.save(path)
         return
     content = packed_model(model)
-    replace_file(path, lambda file: _write(content, file))
+    replace_file(path, partial(_put, content))
 
 
-def _write(content: bytes, file: IO[bytes]) -> None:
+def _put(content: bytes, file: IO[bytes]) -> None:
     file.write(content)
 
 

@@ -23,13 +23,16 @@ from shiftfix._model_files._trees import TREE, TREE_PREDICTOR, check_predictor, 
 Node = dict[str, Any]
 
 # Of this package: estimators, what they hold, and the two functions of the command line's encoder.
-ESTIMATORS = (
+OURS = (
+    "shiftfix.cli._encode.NamedColumns",
     "shiftfix.corrected._covariate.CovariateShiftClassifier",
     "shiftfix.corrected._covariate.CovariateShiftRegressor",
     "shiftfix.corrected._label.LabelShiftClassifier",
     "shiftfix.covariate._classifier.ClassifierWeighter",
+    "shiftfix.covariate._classifier.FoldModel",
     "shiftfix.covariate._finishing.Clip",
     "shiftfix.covariate._kernel_mean.KMM",
+    "shiftfix.covariate._kliep.Bowl",
     "shiftfix.covariate._kliep.KLIEP",
     "shiftfix.covariate._least_squares.RULSIF",
     "shiftfix.covariate._least_squares.ULSIF",
@@ -38,18 +41,22 @@ ESTIMATORS = (
     "shiftfix.label._bbse.BBSE",
     "shiftfix.label._calibration.ScoreCalibrator",
     "shiftfix.label._gmm.GMM",
+    "shiftfix.label._gmm.GroupMoments",
+    "shiftfix.label._gmm.SourceMoments",
     "shiftfix.label._mlls.MLLS",
     "shiftfix.label._rlls.RLLS",
+    "shiftfix.label._rlls.RegularizedSource",
+    "shiftfix.label._solution_error.SourceError",
     "shiftfix.label._source.Source",
     "shiftfix.label._source.SourceScores",
     "shiftfix.label._source.TargetScores",
     "shiftfix.mlp._classifier.MLPClassifier",
     "shiftfix.mlp._regressor.MLPRegressor",
+    "shiftfix.weights._summary.Imbalance",
     "shiftfix.weights._summary.WeightSummary",
 )
-NAMED_TUPLES = ("shiftfix.weights._summary.Imbalance",)
 FUNCTIONS = ("shiftfix.cli._encode.as_numbers", "shiftfix.cli._encode.as_text")
-TRUSTED = [*ESTIMATORS, *NAMED_TUPLES, *FUNCTIONS, TREE, TREE_PREDICTOR, "numpy.dtype"]
+TRUSTED = [*OURS, *FUNCTIONS, TREE, TREE_PREDICTOR, "numpy.dtype"]
 # Parts of scikit-learn whose fitted objects compute in numpy. Compiled code of others (support vectors, neighbors,
 # clusters) takes the sizes of fitted arrays for granted. Which of their classes are estimators, skops knows.
 SKLEARN = tuple(
@@ -250,13 +257,13 @@ LOADERS: dict[str, Check] = {
     "DictNode": (is_one_of, ("builtins.dict", "collections.OrderedDict"), mapping),
     "ListNode": (is_one_of, ("builtins.list",), items),
     "SetNode": (is_one_of, ("builtins.set",), items),
-    "TupleNode": (is_one_of, ("builtins.tuple", *NAMED_TUPLES), items),
+    "TupleNode": (is_one_of, ("builtins.tuple", *OURS), items),
     "SliceNode": (is_one_of, ("builtins.slice",), piece),
     "NdArrayNode": (begins_with, ("numpy.",), array),
     "DTypeNode": (is_one_of, ("numpy.dtype",), inner),
     "TypeNode": (begins_with, ("builtins.", "numpy."), nothing),
     "FunctionNode": (begins_with, (*FUNCTIONS, "numpy.", "scipy.special."), nothing),
-    "ObjectNode": (begins_with, (*ESTIMATORS, TREE_PREDICTOR, *SKLEARN), inner),
+    "ObjectNode": (begins_with, (*OURS, TREE_PREDICTOR, *SKLEARN), inner),
     "LossNode": (begins_with, ("sklearn._loss._loss.Cy",), loss),
     "TreeNode": (is_one_of, (TREE,), tree),
     "RandomGeneratorNode": (is_one_of, ("numpy.random._generator.Generator",), generator),
