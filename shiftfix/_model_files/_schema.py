@@ -251,6 +251,19 @@ def generator(node: Node, archive: Archive, depth: int) -> Node:
     return {"content": parts}
 
 
+def legacy_generator(node: Node, archive: Archive, depth: int) -> Node:
+    """A RandomState of numpy's Mersenne twister, whose place lies within its own key."""
+    made = {"content": checked(node["content"], archive, depth)}
+    state = made["content"]["content"]
+    key, place = (state["state"]["content"][name] for name in ("key", "pos"))
+    numbers = [plain_of(place), plain_of(state["has_gauss"])]
+    twister = array_of(key, archive)
+    fits = twister.shape == (624,) and twister.dtype == np.uint32 and all(type(number) is int for number in numbers)
+    if plain_of(state["bit_generator"]) != "MT19937" or not (fits and 0 <= numbers[0] <= 624 and numbers[1] in (0, 1)):
+        refuse("a generator is of another kind")
+    return made
+
+
 Check = tuple[Callable[[str, tuple[str, ...]], bool], tuple[str, ...], Callable[[Node, Archive, int], Node]]
 LOADERS: dict[str, Check] = {
     "JsonNode": (is_one_of, ("builtins.str",), plain),
@@ -266,6 +279,7 @@ LOADERS: dict[str, Check] = {
     "ObjectNode": (begins_with, (*OURS, TREE_PREDICTOR, *SKLEARN), inner),
     "LossNode": (begins_with, ("sklearn._loss._loss.Cy",), loss),
     "TreeNode": (is_one_of, (TREE,), tree),
+    "RandomStateNode": (is_one_of, ("numpy.random.mtrand.RandomState",), legacy_generator),
     "RandomGeneratorNode": (is_one_of, ("numpy.random._generator.Generator",), generator),
 }
 
