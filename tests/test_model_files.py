@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+import torch
 from sklearn.ensemble import (
     AdaBoostClassifier,
     BaggingClassifier,
@@ -38,7 +39,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp import MLPClassifier, MLPRegressor, WeightedTrainer
 from tests.registry import KERNEL_WEIGHTERS, LEARNERS, ODDS_WEIGHTERS, PRIORS, overlapping_scores
 
-pytestmark = pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorOverlapWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*overlap", "ignore:The scores do not tell")
 RNG = np.random.default_rng(0)
 X, X_TARGET = RNG.normal(size=(120, 3)), RNG.normal(0.3, 1, (90, 3))
 Y = (X[:, 0] + RNG.normal(size=120) > 0).astype(int)
@@ -62,10 +63,7 @@ MODELS = {
     "trees": lambda: ExtraTreesRegressor(5, random_state=0),
     "tree": lambda: DecisionTreeClassifier(),
     "boosting": lambda: GradientBoostingClassifier(n_estimators=5, random_state=0),
-    "histogram boosting": lambda: HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=5),
-    "boosting of categories": lambda: HistGradientBoostingClassifier(
-        categorical_features=[3], max_iter=5, min_samples_leaf=5
-    ),
+    "histogram boosting": lambda: HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=5, random_state=0),
     "bagging": lambda: BaggingClassifier(n_estimators=3, max_features=2, random_state=0),
     "adaboost": lambda: AdaBoostClassifier(n_estimators=3, random_state=0),
     "a ufunc": lambda: make_pipeline(FunctionTransformer(np.abs), LogisticRegression()),
@@ -74,16 +72,14 @@ MODELS = {
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_predicts_as_before(name, tmp_path):
-    model, rows, target = MODELS[name](), X, X_TARGET
-    if name == "boosting of categories":
-        rows, target = np.c_[X, Y + 2.0 * (X[:, 1] > 0)], np.c_[X_TARGET, np.arange(90) % 4]
+    model = MODELS[name]()
     keywords = {"X_target": X_TARGET} if hasattr(model, "estimator") and "Shift" in type(model).__name__ else {}
-    model.fit(rows, Y, **keywords)
+    model.fit(X, Y, **keywords)
     found = saved(model, tmp_path / "model.skops")
     assert type(found) is type(model)
-    assert np.array_equal(found.predict(target), model.predict(target))
+    assert np.array_equal(found.predict(X_TARGET), model.predict(X_TARGET))
     if hasattr(model, "predict_proba"):
-        assert np.array_equal(found.predict_proba(target), model.predict_proba(target))
+        assert np.array_equal(found.predict_proba(X_TARGET), model.predict_proba(X_TARGET))
     assert os.listdir(tmp_path) == ["model.skops"]
 
 
@@ -123,13 +119,21 @@ def test_pickle_and_copies_keep_what_a_file_leaves_out(tmp_path):
         assert np.array_equal(copied.predict(X), model.predict(X))
 
 
+def linear(n_in, n_out):
+    with torch.random.fork_rng():
+        return torch.nn.Linear(n_in, n_out)
+
+
 REFUSED = {
+    "boosting of categories": lambda: HistGradientBoostingClassifier(categorical_features=[0], random_state=0).fit(
+        np.c_[Y, X], Y
+    ),
     "support vectors": lambda: SVC().fit(X, Y),
     "a function": lambda: make_pipeline(FunctionTransformer(lambda x: x), LogisticRegression()).fit(X, Y),
     "a function of a module": lambda: make_pipeline(FunctionTransformer(os.fspath), LogisticRegression()),
     "keys of truth values": lambda: LogisticRegression(class_weight={True: 1.0, False: 2.0}).fit(X, Y > 0),
     "a search": lambda: GridSearchCV(LogisticRegression(), {"C": [1.0]}).fit(X, Y),
-    "a module": lambda: WeightedTrainer(__import__("torch").nn.Linear(3, 2), max_epochs=1).fit(X, Y),
+    "a module": lambda: WeightedTrainer(linear(3, 2), max_epochs=1, random_state=0).fit(X, Y),
     "a network of a function": lambda: make_pipeline(
         MLPClassifier((3,), initializer=lambda w, g: w.fill_(0.1), **SMALL)
     ).fit(X, Y),
@@ -169,6 +173,12 @@ class Bomb:
         return os.mkdir, ("executed",)
 
 
+def zipped_arrays():
+    stream = io.BytesIO()
+    np.savez(stream, a=np.ones(3))
+    return stream.getvalue()
+
+
 def office(path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("[Content_Types].xml", "<xml/>")
@@ -183,8 +193,8 @@ OTHERS = {
     "json": (lambda path: path.write_text("{}"), "is a JSON file"),
     "nothing": (lambda path: path.write_bytes(b""), "is empty"),
     "office": (office, "is a document of an office program"),
-    "arrays": (lambda path: np.savez(path.open("wb"), a=np.ones(3)), "is an archive of arrays of numpy"),
-    "torch": (lambda path: __import__("torch").save({"a": 1}, path), "was not written by shiftfix"),
+    "arrays": (lambda path: path.write_bytes(zipped_arrays()), "is an archive of arrays of numpy"),
+    "torch": (lambda path: torch.save({"a": 1}, path), "was not written by shiftfix"),
     "a skops file of a stranger": (
         lambda path: path.write_bytes(skops.io.dumps(SVC().fit(X, Y))),
         r"holds 'sklearn\.svm\._classes\.SVC', which is not trusted",
@@ -230,7 +240,7 @@ def refused(content, path):
     path.write_bytes(content)
     started = time.perf_counter()
     with pytest.raises(
-        ShiftDataError, match="damaged or cut short|holds no model that shiftfix can read|is no model"
+        ShiftDataError, match=r"damaged or cut short|holds no model that shiftfix can read|is no model"
     ) as caught:
         load_model(path)
     assert time.perf_counter() - started < 4
@@ -385,8 +395,6 @@ FORGERIES = {
     "a huge array": other_array(lambda raw: raw.replace(b"(", b"(99999999999999, ", 1)[: len(raw)]),
     "an array of objects": other_array(lambda raw: npy(np.array([Bomb()], dtype=object))),
     "an array that is none": other_array(lambda raw: b"no array"),
-    "lists within lists": lambda content: reforged(content, doubled),
-    "a model within itself": lambda content: reforged(content, circular),
     "deep lists": lambda content: reforged(content, lambda s: '{"a":' * 10**5 + "1" + "}" * 10**5),
     "deep objects": lambda content: reforged(
         content,
@@ -424,12 +432,27 @@ def test_a_forged_forest_is_refused(name, forest, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["model"]
 
 
+@pytest.mark.parametrize("change", [doubled, circular])
+def test_what_is_referred_to_again_is_not_made_again(change, forest, tmp_path):
+    """skops alone walks all 2^60 leaves."""
+    path, started = tmp_path / "model", time.perf_counter()
+    path.write_bytes(reforged(forest, change))
+    assert load_model(path).predict(X).shape == (120,)
+    assert time.perf_counter() - started < 4
+
+
 def state_of(schema):
     return next(nodes_of(schema, "ObjectNode", "MLPClassifier"))["content"]["content"]["shiftfix_network"]["content"]
 
 
 def network_setting(name, value):
-    return lambda schema: state_of(schema)["settings"]["content"].update({name: {**JSON, "content": json.dumps(value)}})
+    def change(schema):
+        settings = state_of(schema)["settings"]
+        if name not in settings["content"]:
+            settings["key_types"]["content"].append(settings["key_types"]["content"][0])
+        settings["content"][name] = {**JSON, "content": json.dumps(value)}
+
+    return change
 
 
 def network_weight(schema, archive):
@@ -457,7 +480,7 @@ def test_a_forged_network_meets_the_checks_of_its_own_files(name, network, tmp_p
 
 @pytest.mark.parametrize("field", ["left", "right", "feature_idx"])
 def test_a_forged_booster_is_refused(field, tmp_path):
-    model = HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=5).fit(X, Y)
+    model = HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=5, random_state=0).fit(X, Y)
     model._predictors[0][0].nodes[field][0] = 10**6
     refused(skops.io.dumps(model), tmp_path / "model")
 
@@ -473,10 +496,3 @@ def test_importing_shiftfix_loads_neither_torch_nor_skops():
     code = "import sys, shiftfix; print([m for m in ('torch', 'skops', 'sklearn') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_a_model_of_scikit_learn_is_read_without_torch(forest, tmp_path):
-    (tmp_path / "model").write_bytes(forest)
-    code = f"import sys, shiftfix; shiftfix.load_model({str(tmp_path / 'model')!r}); print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
