@@ -15,6 +15,8 @@ A model was trained on one population (the source) and is used on another (the t
 ``datasets``       find, verify and read the data sets with a card
 =================  ============================================================================
 
+``save_model`` writes a fitted model, and ``load_model`` reads it, without executing anything.
+
 Subpackages load on first use, so that ``import shiftfix`` is cheap and loads no torch.
 """
 
@@ -32,15 +34,19 @@ __all__ = [
     "display",
     "exceptions",
     "label",
+    "load_model",
     "mlp",
     "report",
     "risk",
+    "save_model",
     "simulate",
     "weights",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("load_model", "save_model"):
+        return getattr(importlib.import_module("shiftfix._model_files"), name)
     if name in __all__:
         return importlib.import_module(f"shiftfix.{name}")
     raise AttributeError(f"module 'shiftfix' has no attribute {name!r}")

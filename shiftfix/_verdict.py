@@ -11,6 +11,8 @@ from typing import Any, Literal
 from shiftfix.exceptions import PoorIdentificationWarning, PoorOverlapWarning
 
 Level = Literal["ok", "caution", "abstain"]
+# Key of a verdict's level where it is stored as a dict.
+STORED = "shiftfix_verdict"
 LEVELS: tuple[Level, ...] = ("ok", "caution", "abstain")
 VERDICT_WARNINGS = (PoorOverlapWarning, PoorIdentificationWarning)
 PACKAGE = os.path.dirname(__file__) + os.sep
@@ -56,6 +58,25 @@ class Verdict(str):
 
     def __reduce__(self) -> tuple[Any, ...]:  # for copies and pickles of every protocol
         return type(self), (str(self), self.reasons, self.action)
+
+
+class KeepsVerdicts:
+    """An object whose verdicts survive files that know plain text only, and would keep the level alone."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: Any = super().__getstate__()
+        return {
+            name: {STORED: value.level, "reasons": list(value.reasons), "action": value.action}
+            if isinstance(value, Verdict)
+            else value
+            for name, value in state.items()
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            if isinstance(value, dict) and STORED in value:
+                value = Verdict(value[STORED], value["reasons"], value["action"])
+            self.__dict__[name] = value
 
 
 def judge(abstain: Iterable[str], caution: Iterable[str], action: str = "") -> Verdict:

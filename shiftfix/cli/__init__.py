@@ -1,9 +1,10 @@
-"""The command line: ``shiftfix demo`` and ``shiftfix correct``.
+"""The command line: ``shiftfix demo``, ``shiftfix correct`` and ``shiftfix predict``.
 
 =============  ==============================================================================
 ``_app``       commands, options and help
 ``_correct``   two files in, a folder with weights, predictions and the corrected model out
-``_options``   its options that belong together
+``_predict``   a saved model and a file of rows in, a prediction per row out
+``_options``   options of ``correct`` that belong together
 ``_learners``  what it can train
 ``_files``     read a file
 ``_tables``    check the two samples against each other
@@ -23,7 +24,7 @@ import sys
 
 __all__ = ["main"]
 
-REQUIRED = ("typer", "rich", "pandas")
+REQUIRED = ("typer", "rich", "pandas", "skops")
 
 
 def main() -> None:

@@ -124,7 +124,7 @@ def demo(
 @app.command(
     help="Fit a model on SOURCE that is corrected for the shift to TARGET, and predict TARGET. SOURCE and "
     "TARGET are CSV (.csv, .csv.gz) or Parquet (.parquet, .pq) files with the same feature columns; TARGET "
-    "needs no label. The folder DIR gets predictions.csv, weights.csv, model.joblib, summary.txt and "
+    "needs no label. The folder DIR gets predictions.csv, weights.csv, model.skops, summary.txt and "
     "summary.json, all or none. The same files, options and seed give the same predictions and weights.",
     epilog=EXIT_CODES,
 )
@@ -227,3 +227,40 @@ def correct(
         for notice in summary["notices"]:
             console.print(Text(f"notice: {notice}"))
         console.print(Text(f"written: {out}"), soft_wrap=True)
+
+
+@app.command(
+    help="Predict the rows of a file with a saved model: MODEL is model.skops of shiftfix correct, or a file of "
+    "shiftfix.save_model. Reading it executes nothing. ROWS is a CSV (.csv, .csv.gz) or Parquet (.parquet, .pq) file "
+    "with the columns that the model was fitted with, in any order. One line per row: the prediction and, for classes, "
+    "their probabilities.",
+    epilog=EXIT_CODES,
+)
+def predict(
+    model: Annotated[Path, typer.Argument(help="Saved model.", show_default=False)],
+    rows: Annotated[Path, typer.Argument(help="Rows to predict.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file to write; without it they are printed.", metavar="FILE")
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="Column of ROWS to leave out; may be repeated.", metavar="COLUMN")
+    ] = None,
+    unseen_category: Annotated[
+        UnseenCategory, typer.Option(help="What to do about text values that the model has never seen.")
+    ] = UnseenCategory.error,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
+    debug: Annotated[bool, DEBUG] = False,
+) -> None:
+    """Read, predict, and write or print."""
+    with exit_codes(debug):
+        from shiftfix.cli._predict import run_predict
+
+        predictions, notices = run_predict(
+            model, rows, out, drop=list(drop or []), unseen_category=unseen_category.value, overwrite=overwrite
+        )
+        for notice in notices:
+            typer.echo(f"notice: {notice}", err=True)
+        if out is None:
+            typer.echo(predictions.to_csv(index_label="row", lineterminator="\n"), nl=False)
+        else:
+            typer.echo(f"written: {out}")

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shiftfix.cli._encode import encoded_names, fit_encoder
-from shiftfix.cli._exit import InputError, UnsupportedError
+from shiftfix.cli._exit import UnsupportedError
 from shiftfix.cli._files import read_table, sha256
 from shiftfix.cli._learners import make_learner
 from shiftfix.cli._options import with_defaults
 from shiftfix.cli._output import check_output, new_folder
+from shiftfix.cli._predict import prediction_table
 from shiftfix.cli._tables import Tables, prepare_tables
 from shiftfix.exceptions import NotIdentifiedError
 
@@ -139,27 +140,21 @@ def _write(
     tables: Tables,
     record: dict[str, Any],
 ) -> None:
-    import joblib
     import pandas as pd
     from sklearn.pipeline import Pipeline
 
+    from shiftfix import save_model
     from shiftfix.report import summary_text
 
     pipeline = Pipeline([("encode", encoder), ("model", model)])
-    predictions = pd.DataFrame({"prediction": pipeline.predict(tables.target)})
-    if tables.task == "classification":
-        names = [f"probability_{value}" for value in model.classes_]
-        probabilities = pd.DataFrame(pipeline.predict_proba(tables.target), columns=names)
-        predictions = pd.concat([predictions, probabilities], axis=1)
-    if not np.isfinite(predictions.select_dtypes("number").to_numpy()).all():
-        raise InputError("the model predicts values that are not finite: look for extreme values in the columns.")
+    predictions = prediction_table(pipeline, tables.target)
     table = pd.DataFrame({"weight": weights})
     if tables.sample_weight is not None:
         table["total_weight"] = weights * tables.sample_weight
     with new_folder(final) as folder:
         predictions.to_csv(folder / "predictions.csv", index_label="row", lineterminator="\n")
         table.to_csv(folder / "weights.csv", index_label="row", lineterminator="\n")
-        joblib.dump(pipeline, folder / "model.joblib")
+        save_model(pipeline, folder / "model.skops")
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
         Path(folder / "summary.json").write_text(text + "\n", encoding="utf-8")
         Path(folder / "summary.txt").write_text(summary_text(record), encoding="utf-8")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from shiftfix.cli._exit import OutputError
 
-FILES = ("predictions.csv", "weights.csv", "model.joblib", "summary.txt", "summary.json")
+FILES = ("predictions.csv", "weights.csv", "model.skops", "summary.txt", "summary.json")
 
 
 def check_output(path: Path, overwrite: bool) -> Path:

@@ -28,7 +28,7 @@ from shiftfix._validation import (
     column_names,
 )
 from shiftfix._values import refuse_masked
-from shiftfix._verdict import Verdict, caller_warns
+from shiftfix._verdict import KeepsVerdicts, Verdict, caller_warns
 from shiftfix.corrected._abstain import PRIOR, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
 from shiftfix.corrected._scores import Scores, SourceRows, cross_fitted_scores, given_scores, score_folds
@@ -115,7 +115,7 @@ def fit_prior(
     return prior, prior.verdict_
 
 
-class LabelShiftClassifier(ClassifierMixin, BaseCorrected):
+class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
     """Classifier corrected for the target's class prior.
 
     Exactly one correction is applied: either the posteriors are adjusted, or the training is weighted.

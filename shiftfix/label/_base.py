@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from shiftfix._door import PublicCalls
 from shiftfix._learner import unchanged_on_error
 from shiftfix._validation import check_class_order, check_number, check_option, check_scores
-from shiftfix._verdict import Verdict, tell
+from shiftfix._verdict import KeepsVerdicts, Verdict, tell
 from shiftfix.exceptions import PoorIdentificationWarning, ShiftDataError
 from shiftfix.label._identification import Identification, identify, prior_verdict, shows_no_shift
 from shiftfix.label._implied_prior import PriorFrom
@@ -110,7 +110,7 @@ def _warn_unless_identified(identification: Identification) -> None:
         tell(warning)
 
 
-class BasePriorEstimator(PublicCalls, BaseEstimator, metaclass=ABCMeta):
+class BasePriorEstimator(KeepsVerdicts, PublicCalls, BaseEstimator, metaclass=ABCMeta):
     """Estimator of the target prior from black-box scores; see the subclasses for methods.
 
     A method learns from the source in ``_fit_source`` and estimates in ``_estimate``. Both return what they find;

@@ -14,6 +14,7 @@ This folder knows only ``sample_weight``, never where the weights came from.
 """
 
 from shiftfix.mlp._classifier import MLPClassifier
+from shiftfix.mlp._networks import load_network as load_network
 from shiftfix.mlp._regressor import MLPRegressor
 from shiftfix.mlp._trainer import WeightedTrainer
 from shiftfix.mlp._training import huber, polynomial_tail, smooth_l1, weighted_loss

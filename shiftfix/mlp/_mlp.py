@@ -1,6 +1,5 @@
 """The fit of the two estimators: rows and targets in, a network out."""
 
-import os
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
@@ -24,14 +23,8 @@ from shiftfix.mlp._base import (
 from shiftfix.mlp._inputs import feature_scaler, parts_of_eval_set, present, read_rows, rows_on
 from shiftfix.mlp._network import build_network, is_random, remove_generators, warn_of_symmetry
 from shiftfix.mlp._prediction import network_outputs, sampled_outputs
-from shiftfix.mlp._saving import (
-    check_writable,
-    pack_estimator,
-    read,
-    setting_text,
-    unpack_estimator,
-    write_atomically,
-)
+from shiftfix.mlp._saved import SavedNetwork
+from shiftfix.mlp._saving import setting_text
 from shiftfix.mlp._settings import (
     Fitting,
     LossSettings,
@@ -93,7 +86,7 @@ def check_same_shapes(new: torch.nn.Module, fitted: torch.nn.Module) -> None:
 
 # Of several concerns the last comes first in the constructor.
 @concern
-class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossSettings, Network):
+class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossSettings, Network):
     """Shared fit and forward pass of the two estimators."""
 
     _multi_output: ClassVar[bool]
@@ -395,38 +388,3 @@ class BaseMLP(BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossS
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted estimator to a file that runs no code when it is read; replaced whole or not at all.
-
-        Parameters
-        ----------
-        path : str or path-like
-
-        Raises
-        ------
-        ShiftDataError
-            When a setting is a function, class or object, which cannot be stored without pickle: use joblib then. When
-            a setting that makes the layers was changed after ``fit``.
-        NotFittedError
-            Before ``fit``.
-        """
-        check_is_fitted(self, "module_")
-        check_writable(path)
-        write_atomically(pack_estimator(self), path, "model")
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """The estimator in a file written by :meth:`save`.
-
-        Parameters
-        ----------
-        path : str or path-like
-
-        Raises
-        ------
-        FileNotFoundError
-        ShiftDataError
-            For a damaged file, one of another program, or of another estimator.
-        """
-        return unpack_estimator(read(path, "model"), cls)

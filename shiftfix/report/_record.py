@@ -25,7 +25,8 @@ FILES_TEXT = """\
 predictions.csv  one line per target row, counted from 0
 weights.csv      one line per source row, counted from 0: target / source, mean 1; all 1 when uncorrected.
                  Adjusting class probabilities uses no weights; these are then for information.
-model.joblib     joblib.load(...).predict(data_frame) takes the raw columns. Load only files you trust.
+model.skops      shiftfix predict model.skops ROWS.csv, or shiftfix.load_model(...).predict(data_frame), takes the
+                 raw columns. Loading it executes nothing.
 """
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from shiftfix._door import public
 from shiftfix._numerics import Floats
 from shiftfix._validation import check_repeat_counts, check_weights
-from shiftfix._verdict import Verdict, judge
+from shiftfix._verdict import KeepsVerdicts, Verdict, judge
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.weights._balance_table import BalanceTable
 from shiftfix.weights._effective_size import effective_sample_size_of
@@ -45,7 +45,7 @@ class Imbalance(NamedTuple):
 
 
 @dataclass(frozen=True)
-class WeightSummary:
+class WeightSummary(KeepsVerdicts):
     """What weights are worth; ``print`` it for a short table.
 
     Attributes

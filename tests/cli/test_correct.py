@@ -3,13 +3,13 @@
 import json
 import re
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from typer.testing import CliRunner
 
+from shiftfix import load_model
 from shiftfix.cli._app import app
 from shiftfix.cli._output import FILES
 from shiftfix.simulate import gaussian_covariate_shift
@@ -168,7 +168,7 @@ def test_the_reloaded_model_repeats_the_predictions(tmp_path, shift, learner):
     source, target = mixed_frames()
     options = ["--shift", shift, "--learner", learner, *(SMALL_MLP if learner == "mlp" else [])]
     correct(source, target, tmp_path / "out", *options)
-    model = joblib.load(tmp_path / "out" / "model.joblib")
+    model = load_model(tmp_path / "out" / "model.skops")
     predictions = read(tmp_path / "out", "predictions.csv")
     # Raw columns in another order, with one that was never there.
     raw = target[["smoker", "ward", "dose", "age"]].assign(extra=1)
@@ -330,7 +330,7 @@ def test_a_result_is_replaced_only_when_asked(written):
     assert set(contents(folder)) == set(before)
 
 
-@pytest.mark.parametrize("step", ["joblib.dump", "pathlib.Path.write_text", "pandas.DataFrame.to_csv"])
+@pytest.mark.parametrize("step", ["shiftfix.save_model", "pathlib.Path.write_text", "pandas.DataFrame.to_csv"])
 def test_a_failure_while_writing_leaves_what_was_there(written, monkeypatch, step):
     folder, base = written
     before = contents(folder)

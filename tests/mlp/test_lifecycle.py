@@ -634,7 +634,7 @@ def test_a_saved_model_is_the_model(model, data, path):
 def test_a_model_with_a_checkpoint_can_be_saved(data, tmp_path):
     model = classifier(checkpoint=tmp_path / "run.pt").fit(*data)
     model.save(tmp_path / "model.pt")
-    assert MLPClassifier.load(tmp_path / "model.pt").checkpoint == str(tmp_path / "run.pt")
+    assert MLPClassifier.load(tmp_path / "model.pt").checkpoint is None  # the next fit would write there
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,28 @@
 """Files that survive a crash and run no code: checkpoints of a run, and fitted estimators.
 
 =====================  ==================================================================================
-``check_writable``     whether a file could be written, before hours of training
 ``write_atomically``   a file, whole or not at all; ``read``: its content
 ``pack_estimator``     a fitted estimator as content; ``unpack_estimator``: back
+``numpy_state``        an estimator as numpy arrays, for files of other packages; ``restore_state``: back
 ``saved_run``          the checkpoint to go on from; ``go_on``: its state into a run
 ``checkpoint_writer``  replaces the checkpoint after each epoch; ``fingerprint``: what resumed runs share
 ``setting_text``       a setting as text that is the same in another process
 =====================  ==================================================================================
 """
 
-from shiftfix.mlp._saving._files import check_writable, read, write_atomically
-from shiftfix.mlp._saving._model import pack_estimator, unpack_estimator
+from shiftfix.mlp._saving._files import read, write_atomically
+from shiftfix.mlp._saving._model import STATE, numpy_state, pack_estimator, restore_state, unpack_estimator
 from shiftfix.mlp._saving._resume import checkpoint_writer, fingerprint, go_on, saved_run, setting_text
 
 __all__ = [
-    "check_writable",
+    "STATE",
     "checkpoint_writer",
     "fingerprint",
     "go_on",
+    "numpy_state",
     "pack_estimator",
     "read",
+    "restore_state",
     "saved_run",
     "setting_text",
     "unpack_estimator",

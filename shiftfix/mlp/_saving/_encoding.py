@@ -1,6 +1,7 @@
 """What a file can hold: plain values and tensors; their digest; and estimators turned into them and back."""
 
 import hashlib
+import math
 import os
 import reprlib
 from collections import Counter, OrderedDict
@@ -19,6 +20,8 @@ PLAIN = (NoneType, bool, int, float, str)
 TENSORS = (torch.Tensor, torch.nn.Parameter)
 # Come back as a dict. torch keeps the milestones of MultiStepLR in a Counter.
 DICTS = (dict, OrderedDict, Counter)
+# Bytes of an array of text, whose entries are all as wide as one of them may be.
+MOST_TEXT = 2**26
 
 
 def storable(value: Any, where: str) -> Any:
@@ -118,7 +121,10 @@ def encode_array(array: np.ndarray, where: str) -> dict[str, Any]:
 
 
 def decode_array(encoded: dict[str, Any]) -> np.ndarray:
+    """The array of an encoded one; ValueError for a type that none has, or sizes that do not agree."""
     dtype, shape, values = np.dtype(encoded["dtype"]), encoded["shape"], encoded["values"]
+    if dtype.kind not in "UObiufcmM" or dtype.hasobject != (dtype.kind == "O") or not sizes_agree(dtype, shape, values):
+        raise ValueError(f"an array of {dtype} does not have its size")
     if dtype.kind == "O":
         array = np.empty(len(values), dtype)
         array[:] = [decode(item) for item in values]
@@ -127,6 +133,15 @@ def decode_array(encoded: dict[str, Any]) -> np.ndarray:
     else:
         array = values.numpy().copy().view(dtype)
     return array.reshape(shape)
+
+
+def sizes_agree(dtype: np.dtype, shape: Any, values: Any) -> bool:
+    """Whether an array of this type and shape is no larger than the values it is made of, but for the room of text."""
+    n_bytes = len(values) * dtype.itemsize if type(values) is list else values.nbytes
+    n_entries = math.prod(size or 1 for size in shape)
+    if n_bytes == 0:  # but an axis of nothing can be long
+        return n_entries <= MOST_TEXT and 0 in shape
+    return n_entries * dtype.itemsize == n_bytes and (dtype.kind != "U" or n_bytes <= MOST_TEXT)
 
 
 def is_learned(name: str) -> bool:

@@ -17,6 +17,8 @@ from shiftfix.mlp._settings import Running
 # Settings that may differ between a run and the one that resumes it.
 FREE_ON_RESUME = ("max_epochs", "n_threads", "progress", "callbacks", "checkpoint", "resume", "random_state")
 
+NO_RUN = "holds no run that this version of shiftfix can go on from: take another copy, or start anew."
+
 
 class Resumable(Protocol):
     """A run whose state can be taken and given."""
@@ -61,6 +63,24 @@ def _numbers(value: Any) -> list[tuple[str, Any]]:
     )
 
 
+def holds_run(saved: Any) -> bool:
+    """Whether content is that of a checkpoint, as far as it can be told before the run is made."""
+    if type(saved) is not dict or set(saved) != {"fingerprint", "seeds", "run"} or type(saved["run"]) is not dict:
+        return False
+    return type(saved["run"].get("epoch")) is int and are_seeds(saved["seeds"])
+
+
+def are_seeds(seeds: Any) -> bool:
+    """Whether it is a dict of the seeds that a run draws."""
+    if type(seeds) is not dict or set(seeds) != {"split", "dropout", "start", "order"}:
+        return False
+    lists = type(seeds["start"]) is list and type(seeds["order"]) is list
+    return lists and all(
+        type(seed) is int and 0 <= seed < 2**31
+        for seed in (seeds["split"], seeds["dropout"], *seeds["start"], *seeds["order"])
+    )
+
+
 def saved_run(running: Running, max_epochs: int, seeds: dict[str, Any]) -> dict[str, Any] | None:
     """The content of the checkpoint to resume from, or None for a fresh start.
 
@@ -75,6 +95,8 @@ def saved_run(running: Running, max_epochs: int, seeds: dict[str, Any]) -> dict[
     if not running.resume:
         raise ShiftDataError(f"{name!r} exists: pass resume=True to go on from it, or move it away.")
     saved = read(running.checkpoint, "checkpoint")
+    if not holds_run(saved):
+        raise ShiftDataError(f"{name!r} {NO_RUN}")
     if saved["run"]["epoch"] > max_epochs:
         raise ShiftDataError(
             f"{name!r} holds {saved['run']['epoch']} epochs, and max_epochs={max_epochs}: raise it to resume."
@@ -94,13 +116,16 @@ def fingerprint(settings: Mapping[str, Any], loss: Any, tensors: list[torch.Tens
 
 
 def go_on(run: Resumable, saved: dict[str, Any], mark: str, path: str | os.PathLike[str]) -> None:
-    """Give a run the state of a checkpoint; raise ShiftDataError unless both have one fingerprint."""
+    """Give a run the state of a checkpoint; raise ShiftDataError unless both have one fingerprint, and one form."""
     if saved["fingerprint"] != mark:
         raise ShiftDataError(
             f"{os.fspath(path)!r} was written with other settings or other rows: pass the same ones to resume, or "
             "another checkpoint to start anew."
         )
-    run.load_state_dict(saved["run"])
+    try:
+        run.load_state_dict(saved["run"])
+    except Exception as error:  # what content that was made up raises is endless
+        raise ShiftDataError(f"{os.fspath(path)!r} {NO_RUN}") from error
 
 
 def checkpoint_writer(path: str | os.PathLike[str], mark: str, seeds: dict[str, Any]) -> Callable[[Resumable], None]:

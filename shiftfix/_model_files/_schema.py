@@ -1,0 +1,330 @@
+"""What may stand in a file of skops, checked before skops sees it.
+
+A file of skops is an archive of arrays and ``schema.json``, a tree of objects: each says how it is made (its loader)
+and of which class. skops asks whether a class is trusted, and trusts what a class is made of. Here each loader meets
+the few classes it is for, so that nothing trusted is called in another role; arrays are as large as their files; and
+nothing but arrays is shared, so that no small file holds endless content. What comes out is written anew, of known
+parts alone.
+"""
+
+import io
+import json
+import math
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from shiftfix._archive import ForeignError, member
+from shiftfix._model_files._trees import TREE, TREE_PREDICTOR, check_predictor, check_tree
+
+Node = dict[str, Any]
+
+# Of this package: estimators, what they hold, and the two functions of the command line's encoder.
+OURS = (
+    "shiftfix.cli._encode.NamedColumns",
+    "shiftfix.corrected._covariate.CovariateShiftClassifier",
+    "shiftfix.corrected._covariate.CovariateShiftRegressor",
+    "shiftfix.corrected._label.LabelShiftClassifier",
+    "shiftfix.covariate._classifier.ClassifierWeighter",
+    "shiftfix.covariate._classifier.FoldModel",
+    "shiftfix.covariate._finishing.Clip",
+    "shiftfix.covariate._kernel_mean.KMM",
+    "shiftfix.covariate._kliep.Bowl",
+    "shiftfix.covariate._kliep.KLIEP",
+    "shiftfix.covariate._least_squares.RULSIF",
+    "shiftfix.covariate._least_squares.ULSIF",
+    "shiftfix.covariate._logistic.LogisticWeighter",
+    "shiftfix.covariate._logistic_columns.Columns",
+    "shiftfix.label._bbse.BBSE",
+    "shiftfix.label._calibration.ScoreCalibrator",
+    "shiftfix.label._gmm.GMM",
+    "shiftfix.label._gmm.GroupMoments",
+    "shiftfix.label._gmm.SourceMoments",
+    "shiftfix.label._mlls.MLLS",
+    "shiftfix.label._rlls.RLLS",
+    "shiftfix.label._rlls.RegularizedSource",
+    "shiftfix.label._solution_error.SourceError",
+    "shiftfix.label._source.Source",
+    "shiftfix.label._source.SourceScores",
+    "shiftfix.label._source.TargetScores",
+    "shiftfix.mlp._classifier.MLPClassifier",
+    "shiftfix.mlp._regressor.MLPRegressor",
+    "shiftfix.weights._summary.Imbalance",
+    "shiftfix.weights._summary.WeightSummary",
+)
+FUNCTIONS = ("shiftfix.cli._encode.as_numbers", "shiftfix.cli._encode.as_text")
+TRUSTED = [*OURS, *FUNCTIONS, TREE, TREE_PREDICTOR, "numpy.dtype"]
+# Parts of scikit-learn whose fitted objects compute in numpy. Compiled code of others (support vectors, neighbors,
+# clusters) takes the sizes of fitted arrays for granted. Which of their classes are estimators, skops knows.
+SKLEARN = tuple(
+    f"sklearn.{part}."
+    for part in (
+        "_loss",
+        "calibration",
+        "compose",
+        "decomposition._pca",
+        "discriminant_analysis",
+        "dummy",
+        "ensemble._bagging",
+        "ensemble._forest",
+        "ensemble._gb",
+        "ensemble._hist_gradient_boosting",
+        "ensemble._stacking",
+        "ensemble._voting",
+        "ensemble._weight_boosting",
+        "feature_selection",
+        "frozen",
+        "impute",
+        "isotonic",
+        "kernel_ridge",
+        "linear_model",
+        "model_selection",
+        "multiclass",
+        "multioutput",
+        "naive_bayes",
+        "neural_network",
+        "pipeline",
+        "preprocessing",
+        "tree",
+    )
+)
+PLAIN = (type(None), bool, int, float, str)
+# A truth value as a key comes back as True, whichever it was.
+KEYS = ("builtins.str", "builtins.int", "builtins.float", "numpy.str_", "numpy.int", "numpy.uint", "numpy.float")
+MOST_DEPTH, MOST_EMPTY = 150, 2**26
+
+
+@dataclass
+class Archive:
+    """The archive of a schema, and the arrays that were found to be as large as their files."""
+
+    archive: zipfile.ZipFile
+    arrays: dict[str, bytes] = field(default_factory=dict)
+
+
+def refuse(what: str) -> None:
+    raise ForeignError(what)
+
+
+def full_name(node: Node) -> str:
+    """Module and class of a node."""
+    module, name = node["__module__"], node["__class__"]
+    if type(module) is not str or type(name) is not str:
+        refuse("its classes have no names")
+    return f"{module}.{name}"
+
+
+def is_one_of(name: str, known: tuple[str, ...]) -> bool:
+    return name in known
+
+
+def begins_with(name: str, known: tuple[str, ...]) -> bool:
+    return name.startswith(known)
+
+
+def check_array(file: str, archive: Archive) -> None:
+    """Raise unless a part of the archive is an array of numbers or text that is as large as it says."""
+    if file in archive.arrays:
+        return
+    content = member(archive.archive, file)
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+    shape, _, dtype = header(stream)
+    entries = math.prod(size or 1 for size in shape)
+    n_bytes = len(content) - stream.tell()
+    fits = entries * dtype.itemsize == n_bytes if 0 not in shape else n_bytes == 0 and entries <= MOST_EMPTY
+    if dtype.hasobject or dtype.subdtype is not None or not fits or (not dtype.itemsize and entries > 1):
+        refuse("an array is not as large as it says")
+    archive.arrays[file] = content
+
+
+def array_of(node: Node, archive: Archive) -> Any:
+    """The array of a checked node."""
+    return np.load(io.BytesIO(archive.arrays[node["file"]]), allow_pickle=False)
+
+
+def plain_of(node: Node) -> Any:
+    """The value of a node that holds a number, text, a bool or None."""
+    value = json.loads(node["content"])
+    if type(value) not in PLAIN:
+        refuse("a plain value is none")
+    return value
+
+
+# ------------------------------------------------------------------------------------------- one function per loader
+
+
+def items(node: Node, archive: Archive, depth: int) -> Node:
+    return {"content": [checked(item, archive, depth) for item in node["content"]]}
+
+
+def mapping(node: Node, archive: Archive, depth: int) -> Node:
+    """A dict; the types of its keys stand beside it."""
+    key_types = checked(node["key_types"], archive, depth)
+    kinds = [full_name(kind) for kind in key_types["content"]]
+    if key_types["__loader__"] != "ListNode" or len(kinds) != len(node["content"]):
+        refuse("a dict has keys that are the same as text")
+    if not all(kind.startswith(KEYS) for kind in kinds):
+        refuse("a dict has keys that are neither text nor numbers")
+    content = {key: checked(value, archive, depth) for key, value in node["content"].items()}
+    return {"content": content, "key_types": key_types}
+
+
+def array(node: Node, archive: Archive, depth: int) -> Node:
+    """An array of numbers, which may be shared, or one of objects as their list."""
+    if node["type"] == "numpy":
+        if type(node["__id__"]) is not int or node["file"] != f"{node['__id__']}.npy":
+            refuse("an array is not where it should be")
+        check_array(node["file"], archive)
+        return {"type": "numpy", "file": node["file"], "__id__": node["__id__"]}
+    shape = checked(node["shape"], archive, depth)
+    sizes = [plain_of(size) for size in shape["content"]]
+    if node["type"] != "json" or len(sizes) not in (1, 2) or sizes[0] != len(node["content"]):
+        refuse("an array of objects has another shape")
+    return {"type": "json", "shape": shape, **items(node, archive, depth)}
+
+
+def plain(node: Node, archive: Archive, depth: int) -> Node:
+    plain_of(node)
+    return {"content": node["content"], "is_json": True}
+
+
+def nothing(node: Node, archive: Archive, depth: int) -> Node:
+    return {}
+
+
+def inner(node: Node, archive: Archive, depth: int) -> Node:
+    """What an object is made of, when there is something."""
+    if node.get("content") is None:
+        return {}
+    content = checked(node["content"], archive, depth)
+    if full_name(node) == TREE_PREDICTOR:
+        check_predictor({name: array_of(part, archive) for name, part in content["content"].items()})
+    return {"content": content}
+
+
+def piece(node: Node, archive: Archive, depth: int) -> Node:
+    """A slice."""
+    ends = node["content"]
+    if set(ends) != {"start", "stop", "step"} or any(type(end) not in (type(None), int) for end in ends.values()):
+        refuse("a slice has no ends")
+    return {"content": ends}
+
+
+def tree(node: Node, archive: Archive, depth: int) -> Node:
+    made = reduced(node, archive, depth)
+    n_features, n_classes, n_outputs = made["__reduce__"]["args"]["content"]
+    state = made["content"]["content"]
+    check_tree(
+        plain_of(n_features),
+        array_of(n_classes, archive),
+        plain_of(n_outputs),
+        array_of(state["nodes"], archive),
+        array_of(state["values"], archive),
+        (plain_of(state["node_count"]), plain_of(state["max_depth"])),
+    )
+    return made
+
+
+def reduced(node: Node, archive: Archive, depth: int) -> Node:
+    arguments = checked(node["__reduce__"]["args"], archive, depth)
+    return {"__reduce__": {"args": arguments}, "content": checked(node["content"], archive, depth)}
+
+
+def loss(node: Node, archive: Archive, depth: int) -> Node:
+    made = reduced(node, archive, depth)
+    if made["content"]["content"]:
+        refuse("a loss has a state")
+    return made
+
+
+def generator(node: Node, archive: Archive, depth: int) -> Node:
+    """A generator of numpy's own kind, seeded by a pool of its own size."""
+    parts = {name: checked(node["content"][name], archive, depth) for name in ("bit_generator", "seed_seq")}
+    kind, size = parts["bit_generator"]["content"]["bit_generator"], parts["seed_seq"]["content"]["pool_size"]
+    if plain_of(kind) != "PCG64" or plain_of(size) != 4:
+        refuse("a generator is of another kind")
+    return {"content": parts}
+
+
+def legacy_generator(node: Node, archive: Archive, depth: int) -> Node:
+    """A RandomState of numpy's Mersenne twister, whose place lies within its own key."""
+    made = {"content": checked(node["content"], archive, depth)}
+    state = made["content"]["content"]
+    key, place = (state["state"]["content"][name] for name in ("key", "pos"))
+    numbers = [plain_of(place), plain_of(state["has_gauss"])]
+    twister = array_of(key, archive)
+    fits = twister.shape == (624,) and twister.dtype == np.uint32 and all(type(number) is int for number in numbers)
+    if plain_of(state["bit_generator"]) != "MT19937" or not (fits and 0 <= numbers[0] <= 624 and numbers[1] in (0, 1)):
+        refuse("a generator is of another kind")
+    return made
+
+
+Check = tuple[Callable[[str, tuple[str, ...]], bool], tuple[str, ...], Callable[[Node, Archive, int], Node]]
+LOADERS: dict[str, Check] = {
+    "JsonNode": (is_one_of, ("builtins.str",), plain),
+    "DictNode": (is_one_of, ("builtins.dict", "collections.OrderedDict"), mapping),
+    "ListNode": (is_one_of, ("builtins.list",), items),
+    "SetNode": (is_one_of, ("builtins.set",), items),
+    "TupleNode": (is_one_of, ("builtins.tuple", *OURS), items),
+    "SliceNode": (is_one_of, ("builtins.slice",), piece),
+    "NdArrayNode": (begins_with, ("numpy.",), array),
+    "DTypeNode": (is_one_of, ("numpy.dtype",), inner),
+    "TypeNode": (begins_with, ("builtins.", "numpy."), nothing),
+    "FunctionNode": (begins_with, (*FUNCTIONS, "numpy.", "scipy.special."), nothing),
+    "ObjectNode": (begins_with, (*OURS, TREE_PREDICTOR, *SKLEARN), inner),
+    "LossNode": (begins_with, ("sklearn._loss._loss.Cy",), loss),
+    "TreeNode": (is_one_of, (TREE,), tree),
+    "RandomStateNode": (is_one_of, ("numpy.random.mtrand.RandomState",), legacy_generator),
+    "RandomGeneratorNode": (is_one_of, ("numpy.random._generator.Generator",), generator),
+}
+
+
+def checked(node: Node, archive: Archive, depth: int) -> Node:
+    """A copy of a node of what is known of its kind.
+
+    Raises
+    ------
+    ForeignError
+        For what skops would not write of these kinds, or of other ones.
+    """
+    loader, name = node["__loader__"], full_name(node)
+    if depth > MOST_DEPTH:
+        refuse("its objects stand too deep in one another")
+    known = LOADERS.get(loader)
+    if known is None or not known[0](name, known[1]):
+        refuse(f"it holds {name[:100]!r}, which is not trusted")
+    assert known is not None
+    made = known[2](node, archive, depth + 1)
+    return {"__class__": node["__class__"], "__module__": node["__module__"], "__loader__": loader, **made}
+
+
+def checked_file(archive: zipfile.ZipFile) -> bytes:
+    """A file of skops, written anew of its checked parts.
+
+    Parameters
+    ----------
+    archive : zipfile.ZipFile
+        Of :func:`shiftfix._archive.open_archive`.
+
+    Raises
+    ------
+    ForeignError
+        For all but what skops writes of estimators that are trusted.
+    DamagedError
+    """
+    schema = json.loads(member(archive, "schema.json"))
+    if type(schema["protocol"]) is not int or schema["protocol"] < 2:  # older ones were read with fewer checks
+        refuse("it is of an old skops")
+    parts = Archive(archive)
+    made = checked(schema, parts, 0) | {"protocol": schema["protocol"], "_skops_version": str(schema["_skops_version"])}
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as new:
+        for name, content in parts.arrays.items():
+            new.writestr(name, content)
+        new.writestr("schema.json", json.dumps(made))
+    return stream.getvalue()

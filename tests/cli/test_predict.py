@@ -1,0 +1,184 @@
+"""``shiftfix predict``: the rows of ``correct`` get its predictions, others are checked, and no file is lost."""
+
+import io
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from typer.testing import CliRunner
+
+from shiftfix import save_model
+from shiftfix.cli._app import app
+from shiftfix.mlp import MLPRegressor
+
+SMALL = ["--hidden", "8", "--epochs", "2"]
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def frames(n=200, seed=0):
+    """Numbers with and without gaps, text and a flag; a class and a number to predict."""
+    rng = np.random.default_rng(seed)
+
+    def sample(shift):
+        age = rng.normal(50 + shift, 10, n).round(1)
+        return pd.DataFrame(
+            {
+                "age": age,
+                "dose": np.where(rng.random(n) < 0.2, np.nan, rng.exponential(size=n)),
+                "ward": rng.choice(["north", "south", "west"], n),
+                "smoker": rng.random(n) < 0.3,
+                "ill": np.where(rng.logistic(size=n) < (age - 50) / 5, "yes", "no"),
+                "cost": age * 2 + rng.normal(size=n),
+            }
+        )
+
+    return sample(0), sample(3)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Folder with source, target without labels, and the results of a run."""
+    folder = tmp_path_factory.mktemp("results")
+    source, target = frames()
+    source.drop(columns="cost").to_csv(folder / "source.csv", index=False)
+    target.drop(columns=["cost", "ill"]).to_csv(folder / "target.csv", index=False)
+    options = ["--label", "ill", "--shift", "covariate", "--learner", "logistic", "--out", folder / "out"]
+    assert run("correct", folder / "source.csv", folder / "target.csv", *options).exit_code == 0
+    return folder
+
+
+def predict(results, rows, *arguments, model="out/model.skops"):
+    path = results / "rows.csv"
+    rows.to_csv(path, index=False)
+    return run("predict", results / model, path, *arguments)
+
+
+def table(result):
+    assert result.exit_code == 0, result.output
+    return pd.read_csv(io.StringIO(result.stdout))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("learner", ["mlp", "logistic", "linear", "forest", "boosting"])
+@pytest.mark.parametrize(("label", "shift"), [("ill", "covariate"), ("ill", "label"), ("cost", "covariate")])
+def test_the_target_gets_the_predictions_of_correct(tmp_path, learner, label, shift):
+    if (learner, label) in [("linear", "ill"), ("logistic", "cost")]:
+        learner = {"ill": "logistic", "cost": "linear"}[label]
+    source, target = frames()
+    other = {"ill": "cost", "cost": "ill"}[label]
+    source.drop(columns=other).to_csv(tmp_path / "source.csv", index=False)
+    target.drop(columns=["ill", "cost"]).to_csv(tmp_path / "target.csv", index=False)
+    options = ["--label", label, "--shift", shift, "--learner", learner, *(SMALL if learner == "mlp" else [])]
+    done = run("correct", tmp_path / "source.csv", tmp_path / "target.csv", *options, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    out = tmp_path / "again.csv"
+    done = run("predict", tmp_path / "out" / "model.skops", tmp_path / "target.csv", "--out", out)
+    assert done.exit_code == 0, done.output
+    assert out.read_bytes() == (tmp_path / "out" / "predictions.csv").read_bytes()
+
+
+def test_columns_go_by_their_names(results):
+    rows = pd.read_csv(results / "target.csv")
+    expected = table(predict(results, rows))
+    written = pd.read_csv(results / "out" / "predictions.csv")
+    assert_array_equal(expected["prediction"], written["prediction"])
+    assert_allclose(expected["probability_yes"], written["probability_yes"])
+    again = table(predict(results, rows[rows.columns[::-1]].assign(more=1), "--drop", "more"))
+    pd.testing.assert_frame_equal(again, expected)
+    one = table(predict(results, rows.iloc[[7]]))
+    assert one["prediction"].tolist() == [expected["prediction"][7]]
+
+
+BAD = {
+    "a column is missing": (lambda rows: rows.drop(columns="age"), "the rows lack 'age'.*add or rename"),
+    "a column too many": (lambda rows: rows.assign(ill="yes"), "the rows add 'ill'.*--drop"),
+    "both": (lambda rows: rows.rename(columns={"age": "years"}), "lack 'age' and add 'years'"),
+    "text for numbers": (lambda rows: rows.assign(age="old"), r"column 'age' holds text \(such as 'old'\)"),
+    "numbers for text": (lambda rows: rows.assign(ward=3), "column 'ward' holds numbers, and held text"),
+    "infinity": (lambda rows: rows.assign(age=np.inf), "column 'age' is infinite in 200 rows"),
+    "an unseen word": (lambda rows: rows.assign(ward="east"), "'ward' has the values 'east' in 200 rows"),
+    "a gap in text": (lambda rows: rows.assign(ward=None), r"'ward' has the values '\(missing\)'"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_rows_of_another_kind_are_refused(results, name):
+    change, words = BAD[name]
+    result = predict(results, change(pd.read_csv(results / "target.csv")))
+    assert result.exit_code == 3
+    assert pd.Series([result.stderr]).str.contains(words)[0], result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_all_problems_come_at_once(results):
+    rows = pd.read_csv(results / "target.csv").assign(age="old", ward=3)
+    assert "'age' holds text" in predict(results, rows).stderr
+    assert "'ward' holds numbers" in predict(results, rows).stderr
+
+
+def test_what_is_filled_in_is_noticed(results):
+    rows = pd.read_csv(results / "target.csv").assign(ward="east", age=np.nan, dose=np.nan)
+    result = predict(results, rows, "--unseen-category", "ignore")
+    assert len(table(result)) == len(rows)
+    assert "notice: column 'age' is missing in 200 rows" in result.stderr
+    assert "encoded as none of the known ones" in result.stderr
+    assert "'dose'" not in result.stderr
+
+
+def test_the_file_is_written_once(results, tmp_path):
+    rows, out = pd.read_csv(results / "target.csv"), tmp_path / "found.csv"
+    assert predict(results, rows, "--out", out).exit_code == 0
+    before = out.read_bytes()
+    again = predict(results, rows.iloc[:5], "--out", out)
+    assert (again.exit_code, out.read_bytes()) == (5, before)
+    assert "pass --overwrite" in again.stderr
+    assert predict(results, rows.iloc[:5], "--out", out, "--overwrite").exit_code == 0
+    assert len(pd.read_csv(out)) == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["found.csv"]
+
+
+@pytest.mark.parametrize("place", ["rows.csv", "out/model.skops", "missing/found.csv", "out"])
+def test_a_place_that_is_no_place_is_refused(results, place):
+    rows = pd.read_csv(results / "target.csv")
+    predict(results, rows)
+    before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+    assert predict(results, rows, "--out", results / place, "--overwrite").exit_code == 5
+    assert {path: path.read_bytes() for path in results.rglob("*") if path.is_file()} == before
+
+
+def test_a_file_that_is_no_model_is_refused(results):
+    rows = pd.read_csv(results / "target.csv")
+    (results / "model.pkl").write_bytes(pickle.dumps(3))
+    for model, words in [
+        ("model.pkl", "is a pickle"),
+        ("source.csv", "is no model"),
+        ("none.skops", "does not exist"),
+        ("out", "is a directory"),
+    ]:
+        result = predict(results, rows, model=model)
+        assert result.exit_code == 3, model
+        assert words in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_network_of_ones_own_predicts_a_file(tmp_path, named):
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 2)), columns=["a", "b"])
+    y = np.column_stack([frame["a"], frame["b"]])
+    model = MLPRegressor((4,), max_epochs=1, random_state=0).fit(frame if named else frame.to_numpy(), y)
+    save_model(model, tmp_path / "model")
+    frame[["b", "a"] if named else ["a", "b"]].to_csv(tmp_path / "rows.csv", index=False)
+    found = table(run("predict", tmp_path / "model", tmp_path / "rows.csv"))
+    expected = model.predict(frame if named else frame.to_numpy())
+    assert_allclose(found[["prediction_0", "prediction_1"]], expected)
+    if not named:
+        frame[["a"]].to_csv(tmp_path / "rows.csv", index=False)
+        result = run("predict", tmp_path / "model", tmp_path / "rows.csv")
+        assert result.exit_code == 3
+        assert "fitted with 2 columns without names" in result.stderr
