@@ -1,11 +1,17 @@
 """The learners that the command line can train, by name."""
 
+import itertools
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from shiftfix.cli._exit import UsageError
 
 FOREST_LEAF = 5
+# Weights between hidden layers: more would not fit into the memory of a usual machine with what training adds.
+MOST_WEIGHTS = 100_000_000
+MOST_LAYERS = 100
+LONGEST_QUOTE = 40  # characters
 
 
 def make_learner(task: str, options: Mapping[str, Any]) -> Any:
@@ -73,12 +79,22 @@ def hidden_sizes(text: str) -> list[int]:
     Raises
     ------
     UsageError
-        For anything but whole numbers >= 1.
+        For anything but whole numbers >= 1, and for more than a machine has memory for.
     """
     try:
         sizes = [int(part) for part in text.split(",")]
     except ValueError:
         sizes = [0]
     if min(sizes) < 1:
-        raise UsageError(f"--hidden {text}: whole numbers >= 1 separated by commas are needed, such as 64,64.")
+        raise UsageError(f"--hidden {_cut(text)}: whole numbers >= 1 separated by commas are needed, such as 64,64.")
+    weights = sum(map(math.prod, itertools.pairwise([1, *sizes])))
+    if len(sizes) > MOST_LAYERS or weights > MOST_WEIGHTS:
+        raise UsageError(
+            f"--hidden {_cut(text)}: {len(sizes)} layers with {weights:,} weights, and at most {MOST_LAYERS} with "
+            f"{MOST_WEIGHTS:,} are supported: take fewer or smaller ones, such as 256,256."
+        )
     return sizes
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
