@@ -39,7 +39,7 @@ def lock_file(path: Path, *, make: bool = True) -> tuple[int, bool]:
     """
     flags = os.O_RDWR | (os.O_CREAT if make else 0) | getattr(os, "O_NOFOLLOW", 0)
     while True:
-        descriptor = os.open(path, flags, 0o600)
+        descriptor = os.open(path, flags, 0o666)
         try:
             certain = _lock(descriptor)
             # Between opening and locking, the last holder may have removed the file: that lock would guard nothing.
