@@ -2,13 +2,13 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shiftfix.cli._exit import UsageError
 
 FOREST_LEAF = 5
-# Weights between hidden layers: more would not fit into the memory of a usual machine with what training adds.
+# Of all layers: more would not fit into the memory of a usual machine with what training adds.
 MOST_WEIGHTS = 100_000_000
 MOST_LAYERS = 100
 LONGEST_QUOTE = 40  # characters
@@ -87,13 +87,18 @@ def hidden_sizes(text: str) -> list[int]:
         sizes = [0]
     if min(sizes) < 1:
         raise UsageError(f"--hidden {_cut(text)}: whole numbers >= 1 separated by commas are needed, such as 64,64.")
-    weights = sum(map(math.prod, itertools.pairwise([1, *sizes])))
+    check_weights(sizes, 1)
+    return sizes
+
+
+def check_weights(sizes: Sequence[int], n_features: int) -> None:
+    """Raise UsageError for hidden layers that a machine has no memory for, with rows of so many features."""
+    weights = sum(map(math.prod, itertools.pairwise([n_features, *sizes])))
     if len(sizes) > MOST_LAYERS or weights > MOST_WEIGHTS:
         raise UsageError(
-            f"--hidden {_cut(text)}: {len(sizes)} layers with {weights:,} weights, and at most {MOST_LAYERS} with "
-            f"{MOST_WEIGHTS:,} are supported: take fewer or smaller ones, such as 256,256."
+            f"--hidden {_cut(','.join(map(str, sizes)))}: {len(sizes)} layers with {weights:,} weights, and at most "
+            f"{MOST_LAYERS} with {MOST_WEIGHTS:,} are supported: take fewer or smaller ones, such as 256,256."
         )
-    return sizes
 
 
 def _cut(text: str) -> str:

@@ -84,6 +84,10 @@ class GuardedStream:
 
     def write(self, text: str) -> int:
         """Write, as text streams do."""
+        if not isinstance(text, str):
+            raise TypeError(f"text is written here, not {type(text).__name__}")
+        if not text:  # typer asks in this way what a stream takes, and swallows the answer
+            return 0
         try:
             return int(self._stream.write(text))
         except OSError as error:

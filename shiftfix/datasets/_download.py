@@ -82,7 +82,12 @@ def _fetch(url: str, size: int, seconds: float) -> bytes:
 
 def _read_until(url: str, size: int, end: float) -> bytes:
     content = bytearray()
-    with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as response:
+    try:
+        opened = urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT)
+    except urllib.error.HTTPError as error:  # which holds the open answer
+        error.close()
+        raise
+    with opened as response:
         # read1 returns what has come; read would wait until the whole of a block has.
         while len(content) < size and (chunk := response.read1(min(DOWNLOAD_BYTES, size - len(content)))):
             content += chunk
