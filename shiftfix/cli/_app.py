@@ -191,7 +191,11 @@ def correct(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="For everything random.")] = 0,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the results in DIR once the new ones are complete.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace the results of an earlier run in DIR once the new ones are complete; nothing else is ever replaced.",
+        ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
     debug: Annotated[bool, DEBUG] = False,

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from shiftfix.cli._encode import encoded_names, fit_encoder
 from shiftfix.cli._exit import InputError, UnsupportedError
 from shiftfix.cli._files import read_table, sha256
-from shiftfix.cli._learners import check_weights, make_learner
+from shiftfix.cli._learners import check_hidden_weights, make_learner
 from shiftfix.cli._options import with_defaults
 from shiftfix.cli._output import new_folder
 from shiftfix.cli._results import seal, writing
@@ -60,7 +60,7 @@ def _fit_and_judge(source: Path, target: Path, options: Mapping[str, Any]) -> tu
     learner = make_learner(tables.task, options)
     encoder = fit_encoder(tables.source, tables.target, tables.numeric, tables.text)
     X_source, X_target = encoder.transform(tables.source), encoder.transform(tables.target)
-    check_weights(options["hidden"] or [], X_source.shape[1])
+    check_hidden_weights(options["hidden"] or [], X_source.shape[1])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

@@ -87,11 +87,11 @@ def hidden_sizes(text: str) -> list[int]:
         sizes = [0]
     if min(sizes) < 1:
         raise UsageError(f"--hidden {_cut(text)}: whole numbers >= 1 separated by commas are needed, such as 64,64.")
-    check_weights(sizes, 1)
+    check_hidden_weights(sizes, 1)
     return sizes
 
 
-def check_weights(sizes: Sequence[int], n_features: int) -> None:
+def check_hidden_weights(sizes: Sequence[int], n_features: int) -> None:
     """Raise UsageError for hidden layers that a machine has no memory for, with rows of so many features."""
     weights = sum(map(math.prod, itertools.pairwise([n_features, *sizes])))
     if len(sizes) > MOST_LAYERS or weights > MOST_WEIGHTS:
