@@ -11,8 +11,11 @@
 ``_labels``    labels, and the task they make
 ``_encode``    columns to numbers
 ``_output``    write the folder, whole or not at all
+``_workplace`` where it is written, by one run at a time
+``_results``   which files are results of an earlier run
 ``_demo``      known shifts: uncorrected, corrected and oracle side by side
 ``_exit``      exit codes and their errors
+``_process``   signals and standard streams
 =============  ==============================================================================
 
 The console script belongs to every install, its libraries to the extra ``cli``: nothing here is imported
@@ -22,6 +25,8 @@ before they are known to be there. It also keeps ``shiftfix --help`` quick.
 import importlib.util
 import sys
 
+from shiftfix.cli._process import Stopped, clean_process, stopped_by
+
 __all__ = ["main"]
 
 REQUIRED = ("typer", "rich", "pandas", "skops")
@@ -29,6 +34,16 @@ REQUIRED = ("typer", "rich", "pandas", "skops")
 
 def main() -> None:
     """Run the command line on ``sys.argv``; ends in SystemExit with an exit code as in ``_exit``."""
+    with clean_process():
+        try:
+            _run()
+        except (KeyboardInterrupt, Stopped) as error:
+            message, exit_code = stopped_by(error)
+            sys.stderr.write(f"{message}\n")
+            raise SystemExit(exit_code) from None
+
+
+def _run() -> None:
     missing = [module for module in REQUIRED if importlib.util.find_spec(module) is None]
     if missing:
         from shiftfix._validation import import_optional
@@ -40,5 +55,12 @@ def main() -> None:
             sys.stderr.write(f"shiftfix: {error}\n")
             raise SystemExit(2) from None
     from shiftfix.cli._app import app
+    from shiftfix.cli._exit import CommandError, show
 
-    app()
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except CommandError as error:  # of what is printed before or after a command, such as its help
+        raise SystemExit(show(error)) from None

@@ -103,8 +103,10 @@ def demo(
         Path | None, typer.Option(help="Folder with the data; default as for shiftfix.datasets.load.")
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch data that are not here.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
-    repeats: Annotated[int | None, typer.Option(min=1, help="Number of seeds; default 5, for fashion_mnist 3.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**31, help="First seed.")] = 0,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, max=2**31 - 1, help="Number of seeds; default 5, for fashion_mnist 3.")
+    ] = None,
     debug: Annotated[bool, DEBUG] = False,
 ) -> None:
     """Run demos, or list them."""
@@ -189,7 +191,11 @@ def correct(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="For everything random.")] = 0,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the results in DIR once the new ones are complete.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace the results of an earlier run in DIR once the new ones are complete; nothing else is ever replaced.",
+        ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
     debug: Annotated[bool, DEBUG] = False,

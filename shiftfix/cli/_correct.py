@@ -1,6 +1,5 @@
 """``shiftfix correct``: two files in, a folder with weights, predictions and the corrected model out."""
 
-import json
 import re
 import warnings
 from collections.abc import Mapping
@@ -8,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from shiftfix.cli._encode import encoded_names, fit_encoder
 from shiftfix.cli._exit import UnsupportedError
 from shiftfix.cli._files import read_table, sha256
-from shiftfix.cli._learners import make_learner
+from shiftfix.cli._learners import check_hidden_weights, make_learner
 from shiftfix.cli._options import with_defaults
-from shiftfix.cli._output import check_output, new_folder
+from shiftfix.cli._output import new_folder
 from shiftfix.cli._predict import prediction_table
+from shiftfix.cli._results import seal, writing
 from shiftfix.cli._tables import Tables, prepare_tables
 from shiftfix.exceptions import NotIdentifiedError
 
@@ -33,25 +33,35 @@ def run_correct(source: Path, target: Path, out: Path, options: Mapping[str, Any
     Returns
     -------
     dict
-        What summary.json holds.
+        What summary.json holds, without the digests of the files.
 
     Raises
     ------
     CommandError
         As described in ``_exit``.
     """
-    from shiftfix.report import fit_record, run_record, source_weights
-
     options = with_defaults(options)
-    final = check_output(out, options["overwrite"])
+    with new_folder(out, options["overwrite"], [source, target]) as folder:
+        encoder, model, tables, record = _fit_and_judge(source, target, options)
+        with writing(out):
+            _write(folder, encoder, model, tables, record)
+    return record
+
+
+def _fit_and_judge(source: Path, target: Path, options: Mapping[str, Any]) -> tuple[Any, Any, Tables, dict[str, Any]]:
+    """Encoder, model, tables and record of a run."""
+    from shiftfix.report import fit_record, run_record
+
+    frames = read_table(source, "source"), read_table(target, "target")
+    digests = sha256(source), sha256(target)
     tables = prepare_tables(
-        read_table(source, "source"),
-        read_table(target, "target"),
+        *frames,
         **{name: options[name] for name in ("label", "weight", "drop", "shift", "task", "unseen_category")},
     )
     learner = make_learner(tables.task, options)
     encoder = fit_encoder(tables.source, tables.target, tables.numeric, tables.text)
     X_source, X_target = encoder.transform(tables.source), encoder.transform(tables.target)
+    check_hidden_weights(options["hidden"] or [], X_source.shape[1])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -69,8 +79,8 @@ def run_correct(source: Path, target: Path, out: Path, options: Mapping[str, Any
         task=tables.task,
         target_score=score,
         notices=list(dict.fromkeys([*tables.notices, *said])),
-        source={"file": str(source), "sha256": sha256(source), "rows": len(tables.source)},
-        target={"file": str(target), "sha256": sha256(target), "rows": len(tables.target)},
+        source={"file": str(source), "sha256": digests[0], "rows": len(tables.source)},
+        target={"file": str(target), "sha256": digests[1], "rows": len(tables.target)},
         columns={
             "label": options["label"],
             "weight": options["weight"],
@@ -80,8 +90,7 @@ def run_correct(source: Path, target: Path, out: Path, options: Mapping[str, Any
         },
         options={key: value for key, value in options.items() if key not in ("overwrite", "quiet", "debug")},
     )
-    _write(final, encoder, model, source_weights(model, tables.y), tables, record)
-    return record
+    return encoder, model, tables, record
 
 
 def make_model(learner: Any, task: str, options: Mapping[str, Any]) -> Any:
@@ -132,29 +141,22 @@ def _target_score(
     }
 
 
-def _write(
-    final: Path,
-    encoder: Any,
-    model: Any,
-    weights: NDArray[np.float64],
-    tables: Tables,
-    record: dict[str, Any],
-) -> None:
+def _write(folder: Path, encoder: Any, model: Any, tables: Tables, record: dict[str, Any]) -> None:
     import pandas as pd
     from sklearn.pipeline import Pipeline
 
     from shiftfix import save_model
-    from shiftfix.report import summary_text
+    from shiftfix.report import source_weights, summary_text
 
     pipeline = Pipeline([("encode", encoder), ("model", model)])
     predictions = prediction_table(pipeline, tables.target)
+    weights = source_weights(model, tables.y)
     table = pd.DataFrame({"weight": weights})
     if tables.sample_weight is not None:
         table["total_weight"] = weights * tables.sample_weight
-    with new_folder(final) as folder:
-        predictions.to_csv(folder / "predictions.csv", index_label="row", lineterminator="\n")
-        table.to_csv(folder / "weights.csv", index_label="row", lineterminator="\n")
-        save_model(pipeline, folder / "model.skops")
-        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
-        Path(folder / "summary.json").write_text(text + "\n", encoding="utf-8")
-        Path(folder / "summary.txt").write_text(summary_text(record), encoding="utf-8")
+    predictions.to_csv(folder / "predictions.csv", index_label="row", lineterminator="\n")
+    table.to_csv(folder / "weights.csv", index_label="row", lineterminator="\n")
+    save_model(pipeline, folder / "model.skops")
+    # Half a surrogate pair stands for a byte of a path that is not UTF-8.
+    (folder / "summary.txt").write_text(summary_text(record), encoding="utf-8", errors="backslashreplace")
+    seal(folder, record)

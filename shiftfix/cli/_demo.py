@@ -31,7 +31,7 @@ def demo_names(name: str | None) -> list[str]:
 def list_demos(data_home: Path | None) -> Table:
     """Table of names, kinds of shift, and whether the data are here and whole."""
     from shiftfix.datasets import load
-    from shiftfix.exceptions import ChecksumError, DatasetNotFoundError
+    from shiftfix.exceptions import ChecksumError, DatasetNotFoundError, ShiftDataError
 
     table = Table("name", "shift", "data", box=None, pad_edge=False)
     for name, demo in DEMOS.items():
@@ -40,7 +40,7 @@ def list_demos(data_home: Path | None) -> Table:
             found = "ready"
         except DatasetNotFoundError:
             found = "not found"
-        except ChecksumError:
+        except (ChecksumError, ShiftDataError):
             found = "damaged"
         table.add_row(name, demo.kind, found)
     return table

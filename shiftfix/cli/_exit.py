@@ -1,10 +1,12 @@
 """Exit codes, the errors that lead to them, and how they are shown: one message on stderr, no traceback."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
 
+from shiftfix.cli._process import Stopped, make_printable, stopped_by
 from shiftfix.exceptions import (
     ChecksumError,
     DatasetNotFoundError,
@@ -52,15 +54,26 @@ class OutputError(CommandError):
 @contextmanager
 def exit_codes(debug: bool) -> Iterator[None]:
     """Turn errors into a message on stderr and an exit code; with ``debug`` let them through."""
+    make_printable()
     try:
         yield
+        sys.stdout.flush()
     except typer.Exit:
         raise
+    except (KeyboardInterrupt, Stopped) as error:
+        message, exit_code = stopped_by(error)
+        typer.echo(message, err=True)
+        raise typer.Exit(exit_code) from None
     except Exception as error:
         if debug:
             raise
-        typer.echo(f"shiftfix: {_message(error)}", err=True)
-        raise typer.Exit(_exit_code(error)) from None
+        raise typer.Exit(show(error)) from None
+
+
+def show(error: Exception) -> int:
+    """Print an error as one message; return its exit code."""
+    typer.echo(f"shiftfix: {_message(error)}", err=True)
+    return _exit_code(error)
 
 
 def _exit_code(error: Exception) -> int:
@@ -70,10 +83,16 @@ def _exit_code(error: Exception) -> int:
         return UnsupportedError.exit_code
     if isinstance(error, MissingDependencyError):
         return UsageError.exit_code
-    # What a learner refuses is the data too: scikit-learn raises plain ValueErrors.
-    if isinstance(error, DatasetNotFoundError | ChecksumError | ValueError | FloatingPointError):
+    # What a learner refuses is the data too: scikit-learn raises plain ValueErrors. So is what the system refuses:
+    # what it refuses to write is an OutputError by then.
+    if isinstance(error, OSError | ValueError | FloatingPointError) or _is_out_of_memory(error):
         return InputError.exit_code
     return CommandError.exit_code
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch raises RuntimeErrors of its own making.
+    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
 
 
 def _message(error: Exception) -> str:
@@ -81,6 +100,10 @@ def _message(error: Exception) -> str:
         return f"{error} On the command line these are --data-home FOLDER and --download."
     if isinstance(error, CommandError | ShiftDataError | NotIdentifiedError | ChecksumError | MissingDependencyError):
         return str(error)
+    if _is_out_of_memory(error):
+        return "there is not enough memory for so many rows, columns or --hidden units: take fewer."
+    if isinstance(error, OSError):
+        return f"{error.filename or 'a file'} cannot be used ({error.strerror or error})."
     if isinstance(error, ValueError | FloatingPointError):
         return f"the model could not be fitted: {error}"
     return f"unexpected {type(error).__name__}: {error}. Run again with --debug for the traceback and report it."

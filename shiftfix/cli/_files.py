@@ -3,6 +3,8 @@
 import csv
 import gzip
 import hashlib
+import os
+import stat
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -47,9 +49,7 @@ def read_table(path: str | Path, name: str) -> Any:
         For a file that is missing, of another kind, damaged, empty, or with repeated column names.
     """
     path = Path(path)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise InputError(f"the {name} file {path} {what}: pass the path of a CSV or Parquet file.")
+    _check_is_file(path, name)
     ending = path.name.lower()
     if ending.endswith((".csv", ".csv.gz")):
         frame = _read_csv(path, name)
@@ -62,6 +62,19 @@ def read_table(path: str | Path, name: str) -> Any:
     if len(frame) == 0:
         raise InputError(f"the {name} file {path} has a header and no rows: at least one row is needed.")
     return frame
+
+
+def _check_is_file(path: Path, name: str) -> None:
+    try:
+        mode = os.stat(path).st_mode
+        what = "is a folder" if stat.S_ISDIR(mode) else "is a device or a pipe, and is to be read more than once"
+        found = None if stat.S_ISREG(mode) else what
+    except (FileNotFoundError, NotADirectoryError):
+        found = "does not exist"
+    except (OSError, ValueError) as error:  # not searchable, too long, a zero byte
+        found = f"cannot be opened ({getattr(error, 'strerror', None) or error})"
+    if found is not None:
+        raise InputError(f"the {name} file {str(path)!r} {found}: pass the path of a CSV or Parquet file.")
 
 
 def _read_csv(path: Path, name: str) -> Any:

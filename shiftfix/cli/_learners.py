@@ -1,11 +1,17 @@
 """The learners that the command line can train, by name."""
 
-from collections.abc import Mapping
+import itertools
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shiftfix.cli._exit import UsageError
 
 FOREST_LEAF = 5
+# Of all layers: more would not fit into the memory of a usual machine with what training adds.
+MOST_WEIGHTS = 100_000_000
+MOST_LAYERS = 100
+LONGEST_QUOTE = 40  # characters
 
 
 def make_learner(task: str, options: Mapping[str, Any]) -> Any:
@@ -73,12 +79,27 @@ def hidden_sizes(text: str) -> list[int]:
     Raises
     ------
     UsageError
-        For anything but whole numbers >= 1.
+        For anything but whole numbers >= 1, and for more than a machine has memory for.
     """
     try:
         sizes = [int(part) for part in text.split(",")]
     except ValueError:
         sizes = [0]
     if min(sizes) < 1:
-        raise UsageError(f"--hidden {text}: whole numbers >= 1 separated by commas are needed, such as 64,64.")
+        raise UsageError(f"--hidden {_cut(text)}: whole numbers >= 1 separated by commas are needed, such as 64,64.")
+    check_hidden_weights(sizes, 1)
     return sizes
+
+
+def check_hidden_weights(sizes: Sequence[int], n_features: int) -> None:
+    """Raise UsageError for hidden layers that a machine has no memory for, with rows of so many features."""
+    weights = sum(map(math.prod, itertools.pairwise([n_features, *sizes])))
+    if len(sizes) > MOST_LAYERS or weights > MOST_WEIGHTS:
+        raise UsageError(
+            f"--hidden {_cut(','.join(map(str, sizes)))}: {len(sizes)} layers with {weights:,} weights, and at most "
+            f"{MOST_LAYERS} with {MOST_WEIGHTS:,} are supported: take fewer or smaller ones, such as 256,256."
+        )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."

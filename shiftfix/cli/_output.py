@@ -1,89 +1,94 @@
-"""Write a folder of results, whole or not at all.
+"""The folder of results: whether it may be written, and its writing, whole or not at all.
 
-Everything is written to a new folder beside the final one, which is then renamed into place. A failure
-leaves what was there before, and nothing else.
+Nothing is replaced or removed that this command did not make: only, with ``--overwrite``, the unchanged results of an
+earlier run. Two runs never write one folder at a time.
 """
 
 import os
-import secrets
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from shiftfix.cli._exit import OutputError
+from shiftfix.cli._files import listed
+from shiftfix.cli._results import foreign_files, writing
+from shiftfix.cli._workplace import hold, is_free, publish, workplace_of
 
 FILES = ("predictions.csv", "weights.csv", "model.skops", "summary.txt", "summary.json")
-
-
-def check_output(path: Path, overwrite: bool) -> Path:
-    """Path of the folder to write, with links followed.
-
-    Raises
-    ------
-    OutputError
-        When the folder holds something and ``overwrite`` is not given, holds files that are not results of
-        this command, is a file, or has no parent folder that can be written to.
-    """
-    final = Path(os.path.realpath(path))
-    if final.exists() and not final.is_dir():
-        raise OutputError(f"--out {path} is a file: name a folder that does not exist yet.")
-    if final.is_dir():
-        _check_replaceable(sorted(entry.name for entry in final.iterdir()), path, overwrite)
-    if not final.parent.is_dir():
-        raise OutputError(f"--out {path} is to be made in {final.parent}, which is no folder: make it first.")
-    if not os.access(final.parent, os.W_OK | os.X_OK):
-        raise OutputError(
-            f"--out {path} is to be made in {final.parent}, which cannot be written to: name another folder."
-        )
-    return final
-
-
-def _check_replaceable(found: list[str], path: Path, overwrite: bool) -> None:
-    """Raise unless a folder with these entries may be replaced."""
-    if found and not overwrite:
-        raise OutputError(
-            f"--out {path} is not empty ({len(found)} entries): name another folder, or pass --overwrite to replace it."
-        )
-    # Replacing removes the whole folder, so it may hold nothing but earlier results.
-    foreign = [name for name in found if name not in FILES]
-    if foreign:
-        raise OutputError(
-            f"--out {path} holds files that are not results of this command ({', '.join(foreign[:5])}), and "
-            "--overwrite would remove them: name another folder."
-        )
+LONGEST_NAME = 255  # bytes, of the hidden folder: what common file systems allow
 
 
 @contextmanager
-def new_folder(final: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of ``final`` when the block ends without an error.
+def new_folder(path: Path, overwrite: bool, inputs: Sequence[Path] = ()) -> Iterator[Path]:
+    """Hold the name of a folder from now on, and yield an empty one that takes its place when the block has ended.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A link is followed. Its parent must exist.
+    overwrite : bool
+        Replace the results of an earlier run.
+    inputs : sequence of pathlib.Path
+        Files that the run reads; none may lie in the folder.
 
     Raises
     ------
     OutputError
-        When the system refuses to write; the message says why.
+        When the folder may not be replaced, cannot be made, or is being written by another run; and at the end, when
+        files came or changed in it meanwhile. Then the results are kept in a new folder beside it.
     """
-    staging = final.parent / f".{final.name}.{secrets.token_hex(4)}"
-    try:
-        staging.mkdir()
-        yield staging
-        _swap(staging, final)
-    except OSError as error:
-        raise OutputError(f"{final} cannot be written ({error}): make room or name another folder.") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with writing(path):
+        final = _resolved(path)
+        _check_inputs(final, path, inputs)
+    with hold(final) as work:
+        with writing(final):
+            _check_replaceable(final, path, overwrite)
+            (work / "new").mkdir()
+        yield work / "new"
+        with writing(final):
+            publish(work, final, overwrite)
 
 
-def _swap(staging: Path, final: Path) -> None:
-    """Rename ``staging`` to ``final``; what stood there comes back when that fails."""
-    if not final.exists():
-        staging.rename(final)
+def _resolved(path: Path) -> Path:
+    """The folder to write, links followed, or OutputError when none can stand there."""
+    if "\0" in str(path):
+        raise OutputError(f"--out {str(path)!r} holds a zero byte, which no path may: name another folder.")
+    final = Path(os.path.realpath(path))
+    if os.path.ismount(final) or Path(os.path.realpath(os.curdir)).is_relative_to(final):
+        raise OutputError(
+            f"--out {path} is a disk, or the folder that you are in, or one above it, and cannot be exchanged for "
+            "another: name a new folder inside it."
+        )
+    excess = len(os.fsencode(workplace_of(final).name)) - LONGEST_NAME
+    if excess > 0:
+        raise OutputError(f"--out {path} has a name that is {excess} bytes too long: name another folder.")
+    if final.is_symlink():
+        raise OutputError(f"--out {path} is a link that leads to itself: name another folder.")
+    if final.exists() and not final.is_dir():
+        raise OutputError(f"--out {path} is a file: name a folder that does not exist yet.")
+    if not final.parent.is_dir():
+        raise OutputError(f"--out {path} is to be made in {final.parent}, which is no folder: make it first.")
+    return final
+
+
+def _check_inputs(final: Path, path: Path, inputs: Sequence[Path]) -> None:
+    inside = [str(file) for file in inputs if Path(os.path.realpath(file)).is_relative_to(final)]
+    if inside:
+        raise OutputError(f"--out {path} holds {listed(inside)}, which this run reads: name another folder.")
+
+
+def _check_replaceable(final: Path, path: Path, overwrite: bool) -> None:
+    """Raise unless the folder holds nothing, or only earlier results that are to be replaced."""
+    if is_free(final):
         return
-    retired = final.parent / f"{staging.name}.old"
-    final.rename(retired)
-    try:
-        staging.rename(final)
-    except OSError:
-        retired.rename(final)
-        raise
-    shutil.rmtree(retired, ignore_errors=True)
+    if not overwrite:
+        raise OutputError(
+            f"--out {path} is not empty ({len(os.listdir(final))} entries): name another folder, or pass --overwrite "
+            "to replace the results in it."
+        )
+    foreign = foreign_files(final)
+    if foreign:
+        raise OutputError(
+            f"--out {path} holds files that are not results of this command, or were changed since "
+            f"({listed(foreign)}), and --overwrite would remove them: name another folder."
+        )

@@ -3,16 +3,23 @@
 An installed wheel carries the same folder as ``shiftfix/datasets/cards``.
 """
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from shiftfix._door import public
 from shiftfix._validation import check_option
+from shiftfix.exceptions import ShiftDataError
 
 REQUIRED_KEYS = {"name", "title", "licence", "source", "shift", "assumption", "rows", "features", "traps"}
 OPTIONAL_KEYS = {"files", "recipe", "builtin", "split"}
 FILE_KEYS = {"role", "name", "bytes", "sha256", "url", "bundled", "note"}
+# A name that stays in its folder and is a file's on every system, Windows included.
+SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}(?<!\.)")
+RESERVED_NAME = re.compile(r"(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?", re.IGNORECASE)
+SHA256 = re.compile(r"[0-9a-f]{64}")
+ADDRESS = re.compile(r"(https?|file)://[!-~]+")
 
 
 def cards_folder() -> Path:
@@ -63,5 +70,54 @@ def load_card(name: str) -> dict[str, Any]:
     'covariate'
     """
     check_option(name, "name", list_datasets())
-    with (cards_folder() / f"{name}.toml").open("rb") as stream:
-        return tomllib.load(stream)
+    path = cards_folder() / f"{name}.toml"
+    try:
+        card = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ShiftDataError(f"the card {path} cannot be read ({error}): install shiftfix again.") from error
+    check_card(card, name)
+    return card
+
+
+def check_card(card: dict[str, Any], name: str) -> None:
+    """Raise ShiftDataError unless a card has its keys, its own name, and files with safe names and checksums."""
+    missing, unknown = REQUIRED_KEYS - set(card), set(card) - REQUIRED_KEYS - OPTIONAL_KEYS
+    if missing or unknown:
+        raise ShiftDataError(f"the card {name!r} lacks the keys {sorted(missing)} and has unknown {sorted(unknown)}.")
+    if card["name"] != name:
+        raise ShiftDataError(f"the card {name!r} calls itself {card['name']!r}: its name is that of its file.")
+    entries = card.get("files", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ShiftDataError(f"the card {name!r} has files = {entries!r}: one table per file is needed.")
+    for entry in entries:
+        check_entry(entry, name)
+
+
+def check_entry(entry: dict[str, Any], card: str) -> None:
+    """Raise ShiftDataError unless a card's entry names a file in its own folder and how to recognise it."""
+    where = f"the card {card!r} has a file with"
+    check_safe_name(entry.get("name"), f"{where} the name")
+    if not isinstance(entry.get("role"), str) or not entry["role"]:
+        raise ShiftDataError(f"{where} the role {entry.get('role')!r}: a word is needed.")
+    if type(entry.get("bytes")) is not int or entry["bytes"] < 1:
+        raise ShiftDataError(f"{where} bytes = {entry.get('bytes')!r}: a whole number >= 1 is needed.")
+    if not isinstance(entry.get("sha256"), str) or not SHA256.fullmatch(entry["sha256"]):
+        raise ShiftDataError(f"{where} sha256 = {entry.get('sha256')!r}: 64 hexadecimal digits are needed.")
+    if "url" in entry and not (isinstance(entry["url"], str) and ADDRESS.fullmatch(entry["url"])):
+        raise ShiftDataError(f"{where} the address {entry['url']!r}: one that begins with https:// is needed.")
+
+
+def check_safe_name(name: Any, what: str) -> str:
+    """The name, when it is one of a plain file or folder on every system and leads nowhere else.
+
+    Raises
+    ------
+    ShiftDataError
+        For separators, dots at either end, zero bytes, names that a system reserves, and over 100 characters.
+    """
+    if not isinstance(name, str) or not SAFE_NAME.fullmatch(name) or RESERVED_NAME.fullmatch(name):
+        raise ShiftDataError(
+            f"{what} {name!r}: at most 100 letters, digits, _, - and . are needed, no separator, no dot at either "
+            "end, and no name that a system reserves."
+        )
+    return name

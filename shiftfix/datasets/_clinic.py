@@ -20,7 +20,8 @@ from scipy.special import expit
 from sklearn.utils import Bunch
 
 from shiftfix._door import public
-from shiftfix._validation import check_count, check_generator
+from shiftfix._validation import check_count, check_generator, check_option
+from shiftfix.exceptions import ShiftDataError
 
 NUMERIC_FEATURES = ("age", "blood_pressure", "cholesterol")
 FEATURE_NAMES = ("age", "sex", "blood_pressure", "cholesterol", "ward", "smoker")
@@ -220,6 +221,7 @@ def write_clinic(
     n_source: int = 600,
     n_target: int = 400,
     random_state: int | np.random.Generator | np.random.RandomState | None = 0,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Write ``clinic_source.csv`` (with ``readmitted``) and ``clinic_target.csv`` (without).
 
@@ -229,13 +231,29 @@ def write_clinic(
         An existing folder.
     n_source, n_target, random_state
         As for ``make_clinic``; the defaults give the committed files byte for byte.
+    overwrite : bool, default=False
+        Replace files of these names that hold something else.
 
     Returns
     -------
     list of pathlib.Path
+
+    Raises
+    ------
+    ShiftDataError
+        When the folder does not exist, or one of the files would replace another.
     """
-    clinic = make_clinic(n_source, n_target, random_state)
-    paths = [Path(folder) / "clinic_source.csv", Path(folder) / "clinic_target.csv"]
-    paths[0].write_bytes(_csv_text(clinic.X_source, clinic.y_source).encode())
-    paths[1].write_bytes(_csv_text(clinic.X_target).encode())
-    return paths
+    check_option(overwrite, "overwrite", [True, False])
+    clinic, home = make_clinic(n_source, n_target, random_state), Path(os.fsdecode(folder))
+    if not home.is_dir():
+        raise ShiftDataError(f"folder={str(home)!r} is no folder: make it first.")
+    contents = {
+        home / "clinic_source.csv": _csv_text(clinic.X_source, clinic.y_source).encode(),
+        home / "clinic_target.csv": _csv_text(clinic.X_target).encode(),
+    }
+    for path, content in contents.items():
+        if os.path.lexists(path) and not overwrite and not (path.is_file() and path.read_bytes() == content):
+            raise ShiftDataError(f"{path} holds something else: name another folder, or pass overwrite=True.")
+    for path, content in contents.items():
+        path.write_bytes(content)
+    return list(contents)

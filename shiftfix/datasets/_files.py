@@ -2,33 +2,38 @@
 
 import hashlib
 import os
-import tempfile
-import urllib.error
-import urllib.request
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from shiftfix.datasets._cards import cards_folder
-from shiftfix.exceptions import ChecksumError, DatasetNotFoundError
-
-DOWNLOAD_TIMEOUT = 60  # seconds without any byte
-DOWNLOAD_BYTES = 1 << 16  # bytes
+from shiftfix.datasets._cards import cards_folder, check_safe_name
+from shiftfix.datasets._download import download as fetch
+from shiftfix.exceptions import ChecksumError, DatasetNotFoundError, ShiftDataError
 
 
 def cache_folder() -> Path:
     """The user's cache: ``$XDG_CACHE_HOME/shiftfix``, else ``~/.cache/shiftfix``."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "shiftfix"
+    return (_home(base, "XDG_CACHE_HOME") if base else _home("~/.cache", "the home folder")) / "shiftfix"
 
 
 def data_homes(data_home: str | os.PathLike[str] | None = None) -> list[Path]:
     """Folders to look in, in order: the argument, ``$SHIFTFIX_DATA``, the user's cache."""
-    homes = [] if data_home is None else [Path(data_home).expanduser()]
+    homes = [] if data_home is None else [_home(data_home, "data_home")]
     if os.environ.get("SHIFTFIX_DATA"):
-        homes.append(Path(os.environ["SHIFTFIX_DATA"]).expanduser())
+        homes.append(_home(os.environ["SHIFTFIX_DATA"], "SHIFTFIX_DATA"))
     homes.append(cache_folder())
     return homes
+
+
+def _home(path: str | os.PathLike[str], what: str) -> Path:
+    """A folder as a user gives it, or ShiftDataError when it is no path."""
+    try:
+        home = Path(os.fsdecode(path)).expanduser()
+    except (TypeError, RuntimeError) as error:
+        raise ShiftDataError(f"{what}={path!r} is no folder ({error}): pass the path of one.") from error
+    if "\0" in str(home):
+        raise ShiftDataError(f"{what}={path!r} holds a zero byte, which no path may: pass another.")
+    return home
 
 
 def check_bytes(content: bytes, entry: dict[str, Any], path: Path) -> None:
@@ -47,44 +52,6 @@ def _matching_entry(content: bytes, entries: list[dict[str, Any]], path: Path) -
         f"{path} has sha256 {found} ({len(content)} bytes), and the card expects {expected}: delete the file and "
         "fetch it again from its source."
     )
-
-
-def _download(entry: dict[str, Any], folder: Path) -> Path:
-    """Fetch one file into the folder; it appears there whole and verified, or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / entry["name"]
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".partial-")
-    try:
-        digest, size = hashlib.sha256(), 0
-        with (
-            os.fdopen(handle, "wb") as partial,
-            urllib.request.urlopen(entry["url"], timeout=DOWNLOAD_TIMEOUT) as response,
-        ):
-            while chunk := response.read(DOWNLOAD_BYTES):
-                size += len(chunk)
-                if size > entry["bytes"]:
-                    raise ChecksumError(
-                        f"{entry['url']} sends more than the {entry['bytes']} bytes on the card: nothing was "
-                        "kept. The file behind the address has changed; get it from another source."
-                    )
-                digest.update(chunk)
-                partial.write(chunk)
-        if digest.hexdigest() != entry["sha256"]:
-            raise ChecksumError(
-                f"{entry['url']} sent {size} bytes with sha256 {digest.hexdigest()}, and the card expects "
-                f"{entry['sha256']} ({entry['bytes']} bytes): nothing was kept. Try again, or get the file "
-                "from another source."
-            )
-        os.replace(temporary, path)
-    except (urllib.error.URLError, HTTPException, ConnectionError, TimeoutError) as error:
-        raise DatasetNotFoundError(
-            f"{entry['url']} cannot be read ({error}): check the connection, or put the file "
-            f"{entry['name']} into {folder} yourself."
-        ) from error
-    finally:
-        # After os.replace the temporary name is gone; after any failure nothing of it may stay.
-        Path(temporary).unlink(missing_ok=True)
-    return path
 
 
 def _not_found(
@@ -123,11 +90,21 @@ def _read_in(homes: list[Path], name: str, entries: list[dict[str, Any]]) -> tup
     for home in homes:
         for entry in entries:
             path = home / name / entry["name"]
-            if path.is_file():
+            content = _content_of(path)
+            if content is not None:
                 # Checked and parsed from the same bytes: no gap for the file to change in.
-                content = path.read_bytes()
                 return content, _matching_entry(content, [e for e in entries if e["name"] == entry["name"]], path)
     return None
+
+
+def _content_of(path: Path) -> bytes | None:
+    """Bytes of a file, None where nothing stands, or DatasetNotFoundError for what cannot be read."""
+    if path.exists() and not path.is_file():
+        raise DatasetNotFoundError(f"{path} is a folder or a device, and a file is needed: move it away.")
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def read_role(
@@ -155,20 +132,29 @@ def read_role(
     Raises
     ------
     DatasetNotFoundError
-        When no file is found and none is downloaded.
+        When no file is found and none is downloaded, or one cannot be read or written.
     ChecksumError
         When a file is found, or fetched, with another sha256 than the card's.
+    ShiftDataError
+        For names on the card that would lead out of its folder, and a data_home that is no path.
     """
     entries = [entry for entry in card["files"] if entry["role"] == role]
+    check_safe_name(card["name"], "the card has the name")
+    for entry in entries:
+        check_safe_name(entry["name"], "the card has a file with the name")
     homes = data_homes(data_home)
-    found = _read_bundled(entries) or _read_in(homes, card["name"], entries)
+    try:
+        found = _read_bundled(entries) or _read_in(homes, card["name"], entries)
+    except (DatasetNotFoundError, ChecksumError):
+        raise
+    except OSError as error:
+        raise DatasetNotFoundError(
+            f"{error.filename} cannot be read ({error.strerror}): pass another folder as data_home=."
+        ) from error
     if found is not None:
         return found
     fetchable = [entry for entry in entries if "url" in entry]
     if not download or not fetchable:
         raise _not_found(card, role, entries, homes)
     home = cache_folder() if data_home is None else homes[0]
-    path = _download(fetchable[0], home / card["name"])
-    content = path.read_bytes()
-    check_bytes(content, fetchable[0], path)
-    return content, fetchable[0]
+    return fetch(fetchable[0], home / card["name"]), fetchable[0]

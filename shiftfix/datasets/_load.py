@@ -228,6 +228,8 @@ def load(
     def read(role: str) -> bytes:
         return read_role(card, role, data_home, download)[0]
 
+    if name not in LOADERS:
+        raise ShiftDataError(f"{name} has a card and no loader: read its files as the card says.")
     bunch = LOADERS[name](read, **options)
     bunch.name = name
     bunch.card = card

@@ -347,23 +347,6 @@ def test_a_failure_while_writing_leaves_what_was_there(written, monkeypatch, ste
     assert not (folder / "new").exists()
 
 
-def test_a_failing_swap_puts_the_old_result_back(written, monkeypatch):
-    folder, base = written
-    before = contents(folder)
-    rename = type(folder).rename
-
-    def refuse(self, to):
-        if to == folder / "out" and not self.name.endswith(".old"):
-            raise OSError(16, "Device or resource busy")
-        return rename(self, to)
-
-    monkeypatch.setattr("pathlib.Path.rename", refuse)
-    result = run(*base, "--out", folder / "out", "--overwrite")
-    assert result.exit_code == 5
-    assert "busy" in result.stderr
-    assert contents(folder) == before
-
-
 def test_overwrite_never_removes_other_files(written):
     folder, base = written
     (folder / "out" / "thesis.txt").write_text("years of work")

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from shiftfix.datasets import _files
+from shiftfix.datasets import _download
 from shiftfix.datasets._files import read_role
 from shiftfix.exceptions import ChecksumError, DatasetNotFoundError
 
@@ -111,7 +111,7 @@ def test_a_download_is_kept_and_read_again(homes, origin, monkeypatch):
     card = card_of(entry_of(CONTENT, url=origin))
     assert read_role(card, "table", download=True)[0] == CONTENT
     assert everything_under(homes["cache"]) == ["table.txt"]
-    monkeypatch.setattr(_files.urllib.request, "urlopen", None)  # calling it would raise
+    monkeypatch.setattr(_download.urllib.request, "urlopen", None)  # calling it would raise
     assert read_role(card, "table")[0] == CONTENT
     assert read_role(card, "table", download=True)[0] == CONTENT
 
@@ -140,7 +140,7 @@ def test_an_interrupted_download_leaves_nothing(homes, origin, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_files.os, "replace", stop)
+    monkeypatch.setattr(_download.os, "replace", stop)
     with pytest.raises(KeyboardInterrupt):
         read_role(card_of(entry_of(CONTENT, url=origin)), "table", download=True)
     assert everything_under(homes["cache"]) == []

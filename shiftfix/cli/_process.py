@@ -1,0 +1,144 @@
+"""The process around a command: its signals and its standard streams.
+
+SIGTERM and SIGHUP end a command as Ctrl-C does, by an exception, so that what it was writing is removed. Nothing is
+unprintable, and standard output that takes no more is an error like any other.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+STOPPING = ("SIGTERM", "SIGHUP")  # SIGHUP is none of Windows
+HIGHEST_STANDARD_DESCRIPTOR = 2
+
+
+class Stopped(BaseException):
+    """The system asked the process to end.
+
+    Attributes
+    ----------
+    number : int
+        Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def stopped_by(error: KeyboardInterrupt | Stopped) -> tuple[str, int]:
+    """Message and exit code, as shells have it, of a command that was stopped."""
+    number = error.number if isinstance(error, Stopped) else signal.SIGINT
+    return f"shiftfix: stopped by {signal.Signals(number).name}.", 128 + number
+
+
+@contextmanager
+def clean_process() -> Iterator[None]:
+    """Have signals raise exceptions and streams take everything in the block."""
+    streams, signals = (sys.stdout, sys.stderr), _end_by_exception()
+    try:
+        _guard_streams()
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+        for number in signals:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end_by_exception() -> list[int]:
+    """Have the signals that ask a process to end raise :class:`Stopped`; those that are ignored (``nohup``) stay so."""
+    numbers = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():  # only there can they be handled
+        return []
+    handled = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, _stop)
+    return handled
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped(number)
+
+
+class GuardedStream:
+    """A stream that after its first failure discards what it is given.
+
+    Parameters
+    ----------
+    stream : text stream
+    on_failure : callable
+        Called with the first OSError.
+    """
+
+    def __init__(self, stream: Any, on_failure: Callable[[OSError], None]) -> None:
+        self._stream = stream
+        self._on_failure = on_failure
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, as text streams do."""
+        if not isinstance(text, str):
+            raise TypeError(f"text is written here, not {type(text).__name__}")
+        if not text:  # typer asks in this way what a stream takes, and swallows the answer
+            return 0
+        try:
+            return int(self._stream.write(text))
+        except OSError as error:
+            self._fail(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, as text streams do."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        # What is in its buffer would fail again when Python ends, with an exit code of Python's own.
+        with suppress(OSError, ValueError):
+            sink = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(sink, self._stream.fileno())
+            os.close(sink)
+        self._on_failure(error)
+
+
+def _guard_streams() -> None:
+    """Have standard output and error take every character, and their failures be ours; open them where they are closed.
+
+    Nobody reads the message that standard error does not take.
+    """
+    # A file opened later must not become number 1 or 2, where others print.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= HIGHEST_STANDARD_DESCRIPTOR:
+        pass
+    os.close(descriptor)
+    sys.stdout = GuardedStream(sys.stdout or _sink(), _not_printed)
+    sys.stderr = GuardedStream(sys.stderr or _sink(), lambda error: None)
+    make_printable()
+
+
+def _sink() -> Any:
+    return open(os.devnull, "w", encoding="utf-8")
+
+
+def _not_printed(error: OSError) -> None:
+    from shiftfix.cli._exit import OutputError
+
+    raise OutputError(
+        f"standard output cannot be written ({error.strerror}), so not everything was printed; files that were to be "
+        "written are complete."
+    )
+
+
+def make_printable() -> None:
+    """Have standard output and error show a character that their encoding lacks by its number."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -1,0 +1,90 @@
+"""What makes a folder of results ours: its summary.json lists every file with its sha256, and has one itself.
+
+A file that is not listed, or was changed since, is somebody's, and is neither replaced nor removed.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from shiftfix.cli._exit import OutputError
+from shiftfix.cli._files import listed, sha256
+
+SUMMARY = "summary.json"
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system refuses in the block into an OutputError about the path."""
+    try:
+        yield
+    except (OSError, UnicodeError) as error:
+        raise OutputError(f"{path} cannot be written ({error}): make room or name another folder.") from error
+
+
+def seal(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write summary.json, last of all: the record, and a digest of it and of every file in the folder."""
+    digests = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+    content = {**record, "files": digests}
+    text = json.dumps({**content, "digest": _digest(content)}, indent=2, ensure_ascii=False, allow_nan=False)
+    # Half a surrogate pair, which stands for a byte of a path that is not UTF-8, is written as JSON's own escape.
+    (folder / SUMMARY).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("ascii")).hexdigest()
+
+
+def foreign_files(folder: Path) -> list[str]:
+    """Entries of a folder that are not, unchanged, the results of one run; all of them where no summary says so."""
+    if folder.is_symlink() or not folder.is_dir():
+        return [folder.name]
+    digests = _listed_digests(folder / SUMMARY)
+    return [name for name in sorted(os.listdir(folder)) if not _is_unchanged(folder / name, digests)]
+
+
+def _listed_digests(summary: Path) -> dict[str, str]:
+    """Name and sha256 of the files that belong to a summary, "" for its own; empty when it is none of ours."""
+    if not _is_plain_file(summary):
+        return {}
+    try:
+        content = json.loads(summary.read_text(encoding="utf-8"))
+        digest, files = content.pop("digest"), dict(content["files"])
+        ours = digest == _digest(content)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        return {}
+    return {**files, SUMMARY: ""} if ours else {}
+
+
+def _is_plain_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _is_unchanged(path: Path, digests: Mapping[str, str]) -> bool:
+    if path.name not in digests or not _is_plain_file(path):
+        return False
+    return path.name == SUMMARY or sha256(path) == digests[path.name]
+
+
+def remove_results(folder: Path) -> None:
+    """Remove a folder of results, or what a killed run left of one.
+
+    Raises
+    ------
+    OutputError
+        When something else is in it; then nothing is removed.
+    """
+    foreign = foreign_files(folder)
+    if foreign:
+        raise OutputError(
+            f"{folder} was left by a run that was killed, and holds what is not a result of this command "
+            f"({listed(foreign)}): move it away."
+        )
+    # The summary goes last: until then it tells what the others are.
+    for name in sorted(os.listdir(folder), key=lambda name: name == SUMMARY):
+        (folder / name).unlink()
+    folder.rmdir()
