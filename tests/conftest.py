@@ -20,7 +20,8 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def pytest_collection_modifyitems(items):
     """Statistics, benchmarks and tests on real data are slow by nature; others say so themselves."""
     for item in items:
-        if item.path.parent.name in ("statistical", "benchmarks") or "load_real" in item.fixturenames:
+        slow_by_place = item.path.parent.name in ("statistical", "benchmarks") or "load_real" in item.fixturenames
+        if slow_by_place or item.get_closest_marker("long"):
             item.add_marker(pytest.mark.slow)
 
 
