@@ -77,7 +77,7 @@ def number(**bounds: float) -> Callable[..., Any]:
     return lambda value, name: check_number(value, name, **bounds)
 
 
-def count(**bounds: int) -> Callable[..., Any]:
+def count(**bounds: Any) -> Callable[..., Any]:
     """Check of a whole number within the bounds of ``check_count``."""
     return partial(check_count, **bounds)
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from shiftfix._atomic import check_writable
 from shiftfix._learner import unchanged_on_error
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._base import (
@@ -24,7 +25,7 @@ from shiftfix.mlp._module_outputs import check_module, copy_of_module, module_dt
 from shiftfix.mlp._module_predictions import ModulePredictor
 from shiftfix.mlp._module_rows import ModuleRows, learn_module_classes, parts_of_held_out, read_module_rows
 from shiftfix.mlp._module_targets import loss_kind, outputs_as_columns
-from shiftfix.mlp._saving import check_writable, read, write_atomically
+from shiftfix.mlp._saving import read, write_atomically
 from shiftfix.mlp._settings import (
     OwnModule,
     Penalties,

@@ -47,9 +47,7 @@ def resample_by_label(class_index, rows, prior, n_rows, rng):
     return np.concatenate(drawn)
 
 
-def dirichlet_trials(
-    scores, class_index, *, n_source, n_target, alpha, n_trials, targets_per_source=1, stratified=False, seed=0
-):
+def dirichlet_trials(scores, class_index, *, n_source, n_target, alpha, n_trials, stratified=False, seed=0):
     """Yield trials with target priors from Dirichlet(alpha), the same ones for the same seed.
 
     Parameters
@@ -62,10 +60,6 @@ def dirichlet_trials(
     n_target : int
     alpha : float
     n_trials : int
-        Sets of labelled rows.
-    targets_per_source : int, default=1
-        Targets for each of them, one trial each: a calibration learnt once serves them all, and medians depend more on
-        the prior than on the labelled rows. The published protocol has one.
     stratified : bool, default=False
         Whether the labelled rows have the class shares of all rows, by largest remainders.
     seed : int, default=0
@@ -80,15 +74,13 @@ def dirichlet_trials(
         else:
             source = rng.choice(n_rows, n_source, replace=False)
         rest = np.setdiff1d(everything, source)
-        labelled = scores[source], class_index[source]
-        source_prior = np.bincount(class_index[source], minlength=n_classes) / n_source
-        for _ in range(targets_per_source):
-            prior = dirichlet_prior(n_classes, alpha, rng)
-            target = resample_by_label(class_index, rest, prior, n_target, rng)
-            yield LabelShiftTrial(
-                *labelled,
-                scores[target],
-                class_index[target],
-                source_prior,
-                np.bincount(class_index[target], minlength=n_classes) / n_target,
-            )
+        prior = dirichlet_prior(n_classes, alpha, rng)
+        target = resample_by_label(class_index, rest, prior, n_target, rng)
+        yield LabelShiftTrial(
+            scores[source],
+            class_index[source],
+            scores[target],
+            class_index[target],
+            np.bincount(class_index[source], minlength=n_classes) / n_source,
+            np.bincount(class_index[target], minlength=n_classes) / n_target,
+        )

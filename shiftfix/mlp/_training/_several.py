@@ -57,7 +57,7 @@ class Inputs:
         return [type(self)(tensors, self.names) for tensors in parts]
 
 
-def call_module(module: nn.Module, X: torch.Tensor | Inputs) -> Any:
+def call_module(module: nn.Module, X: Any) -> Any:
     """Outputs of a module for one input, or for several, in order or by name."""
     if isinstance(X, torch.Tensor):
         return module(X)

@@ -41,8 +41,8 @@ class SparseRows:
         """The rows at an index of shape (n,); ``dim`` is 0."""
         return self.dense(self.matrix[index.cpu().numpy()]).to(self.device)
 
-    def split(self, sizes: Sequence[int]) -> Iterator[torch.Tensor]:
-        """All rows in order, so many at a time."""
+    def split(self, sizes: Sequence[int], dim: int = 0) -> Iterator[torch.Tensor]:
+        """All rows in order, so many at a time; ``dim`` is 0."""
         ends = np.cumsum(sizes).tolist()
         return (self[end - size : end] for size, end in zip(sizes, ends, strict=True))
 

@@ -10,13 +10,13 @@ from torch import nn
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._settings import Training, part_of
-from shiftfix.mlp._training._batches import Rows, part_sizes
+from shiftfix.mlp._training._batches import Rows, RowsOfX, part_sizes
 from shiftfix.mlp._training._loop import train_step
 from shiftfix.mlp._training._losses import check_row_losses
 from shiftfix.mlp._training._optimizers import make_optimizer
 from shiftfix.mlp._training._regularizers import Regularizers
 from shiftfix.mlp._training._run import PRECISIONS, Run
-from shiftfix.mlp._training._several import Inputs, call_module, tensors_of
+from shiftfix.mlp._training._several import call_module, tensors_of
 
 # Of a message of torch's: some show whole tensors.
 LONGEST_MESSAGE = 200
@@ -45,7 +45,7 @@ def _put_back(generators: Mapping[str, torch.Generator]) -> Iterator[None]:
             generator.set_state(before[name])
 
 
-def shapes_text(X: torch.Tensor | Inputs) -> str:
+def shapes_text(X: RowsOfX) -> str:
     """Shape and type of one input, or of several."""
     return ", ".join(f"{tuple(tensor.shape)} and {tensor.dtype}" for tensor in tensors_of(X))
 
