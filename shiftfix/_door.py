@@ -8,6 +8,7 @@ the user has set for transformers.
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from fractions import Fraction
 from inspect import isfunction
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
@@ -49,11 +50,14 @@ def own_options(own_output: bool = False) -> Iterator[None]:
 
 
 def plain(value: Any) -> Any:
-    """A number, bool or text of numpy's, also one in an array without dimensions, as Python's; anything else as it is.
+    """A number, bool or text of numpy's, also one in an array without dimensions, as Python's; a fraction as a float;
+    anything else as it is.
 
     They compare alike, and are not alike: a float32 scalar widens no array, ``np.True_ is True`` is false, and torch
     takes none of them.
     """
+    if isinstance(value, Fraction):
+        return float(value)
     is_array = isinstance(value, np.ndarray) and value.ndim == 0 and not isinstance(value, np.ma.MaskedArray)
     if not (is_array or isinstance(value, np.generic)):
         return value

@@ -331,6 +331,14 @@ def check_prior(prior: ArrayLike, name: str, n_classes: int | None = None) -> ND
     return array / array.sum()
 
 
+def _is_within_double(value: Any) -> bool:
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
+
+
 def check_number(
     value: Any,
     name: str,
@@ -349,7 +357,7 @@ def check_number(
     ]
     needed = " and ".join(text.format(bound) for bound, text, _ in bounds if bound is not None)
     value = plain(value)
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool) and _is_within_double(value)
     if not is_number or not all(holds(value, bound) for bound, _, holds in bounds if bound is not None):
         raise ShiftDataError(f"{name}={value!r}: a number {needed} is needed.")
     return value
@@ -372,6 +380,14 @@ def check_option(value: Any, name: str, options: Iterable[Any]) -> Any:
         if value is option or (type(value) is type(option) and value == option):
             return option
     raise ShiftDataError(f"{name}={value!r}: one of {', '.join(map(repr, options))} is needed.")
+
+
+def check_methods(value: Any, name: str, methods: Iterable[str], needed: str) -> None:
+    """Raise ShiftDataError unless it is an object, and no class, that has these methods."""
+    missing = [method for method in methods if not callable(getattr(value, method, None))]
+    if missing or isinstance(value, type):
+        found = f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+        raise ShiftDataError(f"{name} is {found}: {needed} is needed.")
 
 
 def import_optional(module: str, extra: str) -> Any:

@@ -11,6 +11,29 @@ from shiftfix.exceptions import ShiftDataError
 LARGEST_WHOLE = 2.0**53
 
 
+def as_array(values: Any, name: str) -> NDArray[Any]:
+    """The values as an array of whatever type; raise ShiftDataError for what is none, such as a ragged list.
+
+    A tensor comes without its gradient.
+    """
+    refuse_masked(values, name)
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+    if hasattr(values, "toarray"):
+        raise ShiftDataError(f"{name} is a sparse matrix, which cannot be used here: pass {name}.toarray().")
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise ShiftDataError(
+            f"{name} is a {type(values).__name__} that makes no array, such as a list of rows of different lengths: "
+            "pass an array-like with as many values in each row."
+        ) from error
+    if (array.ndim == 0 and array.dtype.kind in "OSU") or array.dtype.kind == "V":
+        what = "array with named fields" if array.dtype.kind == "V" else type(values).__name__
+        raise ShiftDataError(f"{name} is a{'n' * (what[0] in 'aeiou')} {what}: pass an array-like of values.")
+    return array
+
+
 def refuse_masked(values: Any, name: str) -> None:
     """Raise for a masked array in which anything is masked: what lies under the mask is no value."""
     if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():

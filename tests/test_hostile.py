@@ -36,7 +36,7 @@ REFUSALS = (*OURS, NotFittedError, FloatingPointError)
 # They speak of the inside, or forge a line of a log.
 NOT_IN_A_MESSAGE = ("np.int64(", "np.float64(", "np.str_(", "np.bool", "Traceback", "\x1b", "\r")
 LONGEST_MESSAGE = 1500
-SECONDS = 20
+SECONDS = 60
 
 # Checks of scikit-learn, whose words its users know.
 SPEAKS_FOR_ITSELF = (
@@ -208,7 +208,7 @@ def judge(name, replaced):
             return "side effect", f"{before} became {outside()}"
         for key, value in given.items():
             now = np.asarray(arguments[key])
-            if now.dtype != value.dtype or now.tobytes() != value.tobytes():
+            if now.dtype != value.dtype or now.tobytes() != np.asarray(value).tobytes():
                 return "side effect", f"{key} was changed"
     return verdict
 

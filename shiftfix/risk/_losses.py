@@ -10,10 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 
 from shiftfix._door import public
+from shiftfix._validation import check_labels, check_matrix, check_methods, check_number
+from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 
 # Probabilities below this count as this: one row judged impossible shall not decide alone.
 LEAST_PROBABILITY = 1e-6
+MOST_PROBABILITY = 1 + 1e-3  # what half precision makes of 1
 
 
 @public
@@ -32,7 +35,15 @@ def log_losses(proba: NDArray[np.float64], y: ArrayLike, classes: ArrayLike) -> 
     -------
     ndarray of shape (n_rows,)
     """
-    match = np.asarray(y)[:, np.newaxis] == np.asarray(classes)
+    proba = check_matrix(proba, "proba", dtype=[np.float64, np.float32])
+    if proba.min() < 0 or proba.max() > MOST_PROBABILITY:
+        raise ShiftDataError(
+            f"proba holds {proba.min():.6g} to {proba.max():.6g}: probabilities, as predict_proba gives them, are needed."
+        )
+    labels = check_labels(y, "y", len(proba), whole=False)
+    match = labels[:, np.newaxis] == check_labels(
+        classes, "classes", proba.shape[1], of="columns of proba", whole=False
+    )
     return -np.log(np.maximum((proba * match).sum(axis=1), LEAST_PROBABILITY))
 
 
@@ -49,13 +60,25 @@ def zero_one_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
     -------
     ndarray of shape (n_rows,)
     """
-    return (np.asarray(predicted) != np.asarray(y)).astype(np.float64)
+    found = check_labels(predicted, "predicted", whole=False)
+    return (found != check_labels(y, "y", len(found), of="predictions", whole=False)).astype(np.float64)
+
+
+def _outcomes(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Checked numbers of shape (n_rows, n_outputs)."""
+    array = as_array(values, name)
+    return check_matrix(array[:, np.newaxis] if array.ndim == 1 else array, name)
 
 
 def _residuals(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
     """True minus predicted values, shape (n_rows, n_outputs)."""
-    residual = np.asarray(y, dtype=np.float64) - np.asarray(predicted)
-    return np.reshape(residual, (len(residual), -1))
+    found, wanted = _outcomes(predicted, "predicted"), _outcomes(y, "y")
+    if found.shape != wanted.shape:
+        raise ShiftDataError(
+            f"predicted has {len(found)} rows of {found.shape[1]} numbers, and y has {len(wanted)} of {wanted.shape[1]}: "
+            "pass one prediction for each."
+        )
+    return wanted - found
 
 
 def _finite_losses(losses: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -120,8 +143,9 @@ def pinball_losses(predicted: ArrayLike, y: ArrayLike, quantile: float = 0.5) ->
     -------
     ndarray of shape (n_rows,)
     """
-    residual = _residuals(predicted, y)
+    check_number(quantile, "quantile", above=0, below=1)
     with np.errstate(over="ignore", invalid="ignore"):
+        residual = _residuals(predicted, y)
         return _finite_losses(np.maximum(quantile * residual, (quantile - 1) * residual).mean(axis=1))
 
 
@@ -138,7 +162,13 @@ def row_losses(model: Any, X: Any, y: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of shape (n_rows,)
+
+    Raises
+    ------
+    ShiftDataError
+        For what is no model, y of another length than X, and losses that are no finite numbers.
     """
+    check_methods(model, "model", ["predict"], "a fitted classifier or regressor")
     if not is_classifier(model):
         return squared_losses(model.predict(X), y)
     if not hasattr(model, "predict_proba"):

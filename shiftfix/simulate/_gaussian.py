@@ -17,6 +17,7 @@ from scipy.stats import norm
 
 from shiftfix._door import public
 from shiftfix._validation import check_count, check_generator, check_matrix, check_number, check_vector
+from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._conditional import Conditional, draw_outcome
 from shiftfix.simulate._problem import ShiftProblem, exp_weights
@@ -25,16 +26,24 @@ from shiftfix.simulate._problem import ShiftProblem, exp_weights
 MOST_SHIFT = 1e100
 
 
+def _number_or_vector(value: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Checked finite numbers of shape () or (n_features,)."""
+    array = as_array(value, name)
+    if array.ndim == 0:
+        return np.float64(check_number(array.item(), name, above=-np.inf, below=np.inf)) + np.zeros(())
+    return check_vector(array, name, of="features")
+
+
 def _parameters(
     mean_shift: ArrayLike, scale: ArrayLike, n_features: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean shift and standard deviations as vectors of shape (n_features,)."""
-    mu = np.asarray(mean_shift, dtype=np.float64)
+    mu = _number_or_vector(mean_shift, "mean_shift")
     if mu.ndim == 0:
         # A scalar is a distance: it stands for the same divergence in any dimension.
         mu = np.append(mu, np.zeros(n_features - 1))
     mu = check_vector(mu, "mean_shift", n_features, of="features")
-    s = np.asarray(scale, dtype=np.float64)
+    s = _number_or_vector(scale, "scale")
     s = check_vector(np.full(n_features, s) if s.ndim == 0 else s, "scale", n_features, of="features")
     if (s <= 0).any():
         raise ShiftDataError(f"scale holds {s.min():g}: standard deviations must be > 0.")
@@ -89,8 +98,8 @@ def gaussian_log_ratio(X: ArrayLike, mean_shift: ArrayLike = 1.0, scale: ArrayLi
 
 
 def _distance(mean_shift: ArrayLike) -> float:
-    mu = np.atleast_1d(np.asarray(mean_shift, dtype=np.float64))
-    return float(np.linalg.norm(_bounded_shift(check_vector(mu, "mean_shift"))))
+    mu = np.atleast_1d(_number_or_vector(mean_shift, "mean_shift"))
+    return float(np.linalg.norm(_bounded_shift(mu)))
 
 
 def _distance_and_cut(mean_shift: ArrayLike, clip: float) -> tuple[float, float]:
