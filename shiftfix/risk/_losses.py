@@ -38,7 +38,7 @@ def log_losses(proba: NDArray[np.float64], y: ArrayLike, classes: ArrayLike) -> 
     proba = check_matrix(proba, "proba", dtype=[np.float64, np.float32])
     if proba.min() < 0 or proba.max() > MOST_PROBABILITY:
         raise ShiftDataError(
-            f"proba holds {proba.min():.6g} to {proba.max():.6g}: probabilities, as predict_proba gives them, are needed."
+            f"proba holds {proba.min():.6g} to {proba.max():.6g}: pass probabilities, as predict_proba gives them."
         )
     labels = check_labels(y, "y", len(proba), whole=False)
     match = labels[:, np.newaxis] == check_labels(

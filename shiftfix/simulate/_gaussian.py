@@ -29,9 +29,8 @@ MOST_SHIFT = 1e100
 def _number_or_vector(value: ArrayLike, name: str) -> NDArray[np.float64]:
     """Checked finite numbers of shape () or (n_features,)."""
     array = as_array(value, name)
-    if array.ndim == 0:
-        return np.float64(check_number(array.item(), name, above=-np.inf, below=np.inf)) + np.zeros(())
-    return check_vector(array, name, of="features")
+    vector = check_vector(np.atleast_1d(array), name, of="features")
+    return vector.reshape(array.shape)
 
 
 def _parameters(
