@@ -10,11 +10,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from shiftfix._row_order import content_order, ordinal_columns
+from shiftfix._row_order import content_order
 from shiftfix.covariate import ClassifierWeighter
 from tests.registry import KERNEL_WEIGHTERS, WEIGHTERS
 
-pandas = pytest.importorskip("pandas")
 EVERY = WEIGHTERS | KERNEL_WEIGHTERS
 EVERY["classifier, standardised"] = lambda: ClassifierWeighter(
     make_pipeline(StandardScaler(), LogisticRegression()), cv=5, random_state=0
@@ -90,15 +89,3 @@ def test_sparse_rows_have_the_order_of_dense_ones(rng):
     X = rng.normal(size=(80, 5)) * (rng.random((80, 5)) < 0.4)
     (dense,), (found,) = content_order([X]), content_order([sparse.csr_array(X)])
     assert_array_equal(X[dense], X[found])
-
-
-def test_tables_of_any_kind_become_places(rng):
-    numbers = rng.normal(size=(6, 2))
-    assert_array_equal(ordinal_columns(numbers), numbers)
-    frame = pandas.DataFrame({"a": ["x", None, "y", "x", "z", "y"], "b": [1.0, np.nan, 2, 3, 4, 5]})
-    places = ordinal_columns(frame)
-    assert places.shape == (6, 2)
-    assert np.isfinite(places).all()
-    (order,) = content_order([places])
-    (again,) = content_order([ordinal_columns(frame.iloc[::-1, ::-1])])
-    assert_array_equal(order, np.arange(6)[::-1][again])
