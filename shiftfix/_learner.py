@@ -95,6 +95,13 @@ def _request_weights(estimator: Any) -> None:
             component.set_score_request(sample_weight=learns)
 
 
+def _are_weights(weights: Any, n_rows: int) -> bool:
+    """Whether these are weights beyond doubt, as those are that were made here: what is not is told at length."""
+    if not isinstance(weights, np.ndarray) or np.ma.isMaskedArray(weights) or weights.shape != (n_rows,):
+        return False
+    return weights.dtype.kind in "fiu" and bool(np.isfinite(weights).all() and weights.min() >= 0 and weights.any())
+
+
 @public
 def fit_weighted(
     estimator: Any,
@@ -135,7 +142,9 @@ def fit_weighted(
     estimator = clone(estimator)
     if weights is None:
         return estimator.fit(X, y)
-    weights = check_weights(weights, "weights", _num_samples(X))
+    if not _are_weights(weights, _num_samples(X)):
+        check_weights(weights, "weights", _num_samples(X))
+    weights = np.asarray(weights, dtype=np.float64)
     if (weights == 0).any():
         kept = np.flatnonzero(weights)
         X, y, weights = _safe_indexing(X, kept), _safe_indexing(y, kept), weights[kept]

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from shiftfix._blocks import column_spread, pooled_moments
 from shiftfix._numerics import Floats, column_scale
@@ -72,29 +71,3 @@ def _column_signs(samples: Sequence[Any], marks: list[Floats], mean: Floats, sca
 def _ranks(X: Any, mean: Floats, direction: Floats) -> Floats:
     """Rounded combination of the columns, so that equal rows tie wherever they lie in memory."""
     return np.round(X @ direction - mean @ direction, DIGITS)
-
-
-def ordinal_columns(X: Any) -> Any:
-    """A matrix of numbers for ``content_order`` from rows of any kind: numbers themselves, else each value's place.
-
-    Parameters
-    ----------
-    X : array-like, data frame or sparse matrix of n_rows rows
-
-    Returns
-    -------
-    ndarray or csr_array of shape (n_rows, n_features)
-        Where a column holds text, categories or missing values, each value's place among the sorted ones as text.
-    """
-    if sparse.issparse(X):
-        return sparse.csr_array(X)
-    table = np.asarray(X, dtype=object) if hasattr(X, "columns") else np.asarray(X)
-    table = table.reshape(len(table), -1)
-    try:
-        numbers = table.astype(np.float64)
-    except (TypeError, ValueError):
-        numbers = None
-    if numbers is not None and np.isfinite(numbers).all():
-        return numbers
-    places = [np.unique(column.astype(str), return_inverse=True)[1] for column in table.T]
-    return np.column_stack(places).astype(np.float64)

@@ -75,8 +75,8 @@ def _residuals(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
     found, wanted = _outcomes(predicted, "predicted"), _outcomes(y, "y")
     if found.shape != wanted.shape:
         raise ShiftDataError(
-            f"predicted has {len(found)} rows of {found.shape[1]} numbers, and y has {len(wanted)} of {wanted.shape[1]}: "
-            "pass one prediction for each."
+            f"predicted has {len(found)} rows of {found.shape[1]} numbers, and y has {len(wanted)} of "
+            f"{wanted.shape[1]}: pass one prediction for each."
         )
     return wanted - found
 

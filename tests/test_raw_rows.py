@@ -1,0 +1,184 @@
+"""Learners that take gaps, categories and text themselves get them as they are, wherever a learner can be given."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
+from shiftfix.covariate import ClassifierWeighter, LogisticWeighter, TableColumns
+from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp import MLPClassifier
+
+pandas = pytest.importorskip("pandas")
+polars = pytest.importorskip("polars")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+GRADES = ["low", "middle", "high"]
+CHANCE_SOURCE, CHANCE_TARGET = [0.6, 0.3, 0.1], [0.1, 0.3, 0.6]
+RATIO = dict(zip(GRADES, np.divide(CHANCE_TARGET, CHANCE_SOURCE), strict=True))
+
+
+def table(n_rows, chance, seed):
+    """A frame with a category that moves, a number with gaps, and words."""
+    rng = np.random.default_rng(seed)
+    grade = rng.choice(GRADES, n_rows, p=chance)
+    dose = np.where(rng.random(n_rows) < 0.2, np.nan, rng.normal(size=n_rows))
+    words = np.where(grade == "high", "much more of it", "some of it")
+    return pandas.DataFrame({"grade": grade, "dose": dose, "words": words})
+
+
+SOURCE, TARGET = table(1500, CHANCE_SOURCE, 0), table(1200, CHANCE_TARGET, 1)
+Y = np.random.default_rng(2).integers(0, 2, 1500)
+NUMBERS = make_pipeline(SimpleImputer(), StandardScaler())
+
+
+def encoder():
+    return make_column_transformer((NUMBERS, ["dose"]), (OneHotEncoder(handle_unknown="ignore"), ["grade"]))
+
+
+def as_categories(frame):
+    return frame[["grade", "dose"]].astype({"grade": pandas.CategoricalDtype(GRADES)})
+
+
+def codes(frame):
+    return np.column_stack([frame["grade"].map(GRADES.index), frame["dose"]]).astype(float)
+
+
+BOOSTING = HistGradientBoostingClassifier(max_iter=15, max_depth=2, categorical_features="from_dtype")
+# name: learner, what it is given of a frame
+LEARNERS = {
+    "pipeline of a frame": (make_pipeline(encoder(), LogisticRegression(C=100)), lambda frame: frame),
+    "pipeline of a polars frame": (make_pipeline(encoder(), LogisticRegression(C=100)), polars.from_pandas),
+    "search of a pipeline": (
+        GridSearchCV(make_pipeline(encoder(), LogisticRegression()), {"logisticregression__C": [1, 100]}, cv=2),
+        lambda frame: frame,
+    ),
+    "words": (
+        make_pipeline(
+            make_column_transformer((TfidfVectorizer(), "words"), (OneHotEncoder(), ["grade"])),
+            LogisticRegression(C=100),
+        ),
+        lambda frame: frame,
+    ),
+    "categories of a frame": (BOOSTING, as_categories),
+    "gaps of an array": (HistGradientBoostingClassifier(max_iter=15, max_depth=2), codes),
+    "gaps of a frame": (
+        HistGradientBoostingClassifier(max_iter=15, max_depth=2),
+        lambda frame: pandas.DataFrame(codes(frame)),
+    ),
+    "objects": (
+        make_pipeline(make_column_transformer((OneHotEncoder(), [0])), LogisticRegression(C=100)),
+        lambda frame: frame.to_numpy(object),
+    ),
+}
+
+
+@pytest.mark.parametrize("cv", [None, 3])
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_classifier_weighter_finds_the_ratio_of_raw_rows(name, cv):
+    """The grade alone moves, so the ratio is 1/6, 1 or 6. Right programs miss by .25 of it at most; allowed: .4."""
+    learner, of = LEARNERS[name]
+    weighter = ClassifierWeighter(learner, cv=cv, random_state=0).fit(of(SOURCE), of(TARGET))
+    truth = SOURCE["grade"].map(RATIO).to_numpy()
+    found = np.exp(weighter.log_ratio(of(SOURCE)))
+    for grade in GRADES:
+        here = (SOURCE["grade"] == grade).to_numpy()
+        assert np.median(found[here]) == pytest.approx(truth[here][0], rel=0.4)
+        assert np.median(weighter.source_weights_[here]) == pytest.approx(truth[here][0], rel=0.4)
+    assert np.isfinite(weighter.summary_.effective_size)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_corrected_estimators_take_what_their_learner_takes(name):
+    learner, of = LEARNERS[name]
+    counts = np.arange(1500) % 3
+    for weighter in (None, ClassifierWeighter(learner, cv=2, random_state=0)):
+        model = CovariateShiftClassifier(learner, weighter, on_abstain="correct", random_state=0)
+        model.fit(of(SOURCE), Y, X_target=of(TARGET), sample_weight=counts)
+        assert model.predict_proba(of(TARGET)).shape == (1200, 2)
+        high = (SOURCE["grade"] == "high").to_numpy()
+        assert model.weights_[high].mean() > 3 * model.weights_[~high].mean()
+    model = LabelShiftClassifier(learner, random_state=0, cv=2).fit(of(SOURCE), Y, X_target=of(TARGET))
+    assert_allclose(np.exp(model.predict_log_proba(of(TARGET))), model.predict_proba(of(TARGET)))
+
+
+def test_regressors_too():
+    for learner, of in (
+        (make_pipeline(encoder(), Ridge()), lambda f: f),
+        (HistGradientBoostingRegressor(max_iter=10, random_state=0), codes),
+    ):
+        model = CovariateShiftRegressor(learner, exponent="cv", cv=2, random_state=0)
+        model.fit(of(SOURCE), Y * 1.0, X_target=of(TARGET))
+        assert np.isfinite(model.predict(of(TARGET))).all()
+
+
+@pytest.mark.parametrize("learner", [None, LogisticRegression(), MLPClassifier()])
+def test_learners_that_take_numbers_only_are_told_so(learner):
+    for rows in (SOURCE, codes(SOURCE)):
+        with pytest.raises(ShiftDataError, match=r"encode categories|SimpleImputer"):
+            ClassifierWeighter(learner).fit(rows, rows)
+
+
+def test_infinity_is_no_gap():
+    rows = codes(SOURCE)
+    rows[4, 1] = np.inf
+    with pytest.raises(ShiftDataError, match="infinity in column 1"):
+        ClassifierWeighter(HistGradientBoostingClassifier()).fit(rows, codes(TARGET))
+
+
+def test_rows_without_names_are_those_of_the_frame():
+    """Fitted on a frame, asked of an array: the same columns, by their places."""
+    weighter = ClassifierWeighter(HistGradientBoostingClassifier(max_iter=10), cv=2, random_state=0)
+    frame = pandas.DataFrame(codes(SOURCE), columns=["a", "b"])
+    weighter.fit(frame, pandas.DataFrame(codes(TARGET), columns=["a", "b"]))
+    assert_array_equal(weighter.transform(frame), weighter.transform(codes(SOURCE)))
+
+
+def test_table_columns_say_what_they_are():
+    frame = pandas.DataFrame({"grade": ["low", "high", None, "low"], "dose": [1.0, np.nan, 3, 2]})
+    made = TableColumns().fit(frame)
+    assert made.get_feature_names_out().tolist() == [
+        "grade=low",
+        "grade=high",
+        "grade is missing",
+        "dose",
+        "dose is missing",
+    ]
+    assert made.transform(frame).tolist() == [[1, 0, 0, 1, 0], [0, 1, 0, 2, 1], [0, 0, 1, 3, 0], [1, 0, 0, 2, 0]]
+    unseen = pandas.DataFrame({"grade": ["other"], "dose": [0.5]})
+    assert made.transform(unseen).tolist() == [[0, 0, 0, 0.5, 0]]
+
+
+def test_summaries_are_of_the_columns_that_were_made():
+    weighter = ClassifierWeighter(BOOSTING, random_state=0).fit(as_categories(SOURCE), as_categories(TARGET))
+    assert np.isfinite(weighter.summary_.effective_size)
+    assert LogisticWeighter(features=TableColumns()).fit(SOURCE, TARGET).coef_.shape == (7,)
+
+
+def test_class_weights_are_read_as_scikit_learn_reads_them():
+    """Of labels that no row has, no error; 1 for those without a name; both at once is a slip."""
+    X, y = codes(SOURCE)[:200, :1], Y[:200]
+    plain = MLPClassifier((4,), max_epochs=2, random_state=0).fit(X, y).predict_proba(X)
+    of_another_fold = MLPClassifier((4,), max_epochs=2, random_state=0, class_weight={0: 1.0, 1: 1.0, 7: 3.0}).fit(X, y)
+    assert_array_equal(of_another_fold.predict_proba(X), plain)
+    for weights in ({0: 2.0}, {0: 2.0, 1: 1.0}):
+        found = MLPClassifier((4,), max_epochs=2, random_state=0, class_weight=weights).fit(X, y).predict_proba(X)
+        assert not np.array_equal(found, plain)
+    for learner in (MLPClassifier, LogisticRegression):
+        with pytest.raises(ValueError, match="1"):
+            learner(class_weight={0: 2.0, 7: 1.0}).fit(X, y)
+
+
+@pytest.mark.parametrize("make", [lambda: MLPClassifier((4,), max_epochs=2, random_state=0)])
+def test_networks_have_log_probabilities(make):
+    X = codes(SOURCE)[:200, :1]
+    model = make().fit(X, Y[:200])
+    assert_allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
