@@ -21,6 +21,7 @@ Result = TypeVar("Result")
 
 # What numpy does of itself, for the modes that stop a calculation or hand it on; "ignore" and "warn" stay the user's.
 NUMPY_ERRORS: dict[str, Any] = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+MEMORY = "memory"  # the one error of scipy's functions that raises as they come
 # The checks of scikit-learn let NaN pass with the first, and hand tensors on with the second.
 CHECKS = {"assume_finite": False, "array_api_dispatch": False}
 OUTPUT = {"transform_output": "default"}
@@ -38,7 +39,7 @@ def own_options(own_output: bool = False) -> Iterator[None]:
     """
     wanted, config = CHECKS | OUTPUT if own_output else CHECKS, sklearn.get_config()
     stopping = {kind: NUMPY_ERRORS[kind] for kind, mode in np.geterr().items() if mode not in ("ignore", "warn")}
-    raising = {kind: "ignore" for kind, mode in special.geterr().items() if mode == "raise"}
+    raising = {kind: "ignore" for kind, mode in special.geterr().items() if mode == "raise" and kind != MEMORY}
     with ExitStack() as stack:
         if any(config[name] != value for name, value in wanted.items()):
             stack.enter_context(sklearn.config_context(**wanted))

@@ -16,7 +16,6 @@ import numbers
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from functools import partial
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -79,7 +78,7 @@ def number(**bounds: float) -> Callable[..., Any]:
 
 def count(**bounds: Any) -> Callable[..., Any]:
     """Check of a whole number within the bounds of ``check_count``."""
-    return partial(check_count, **bounds)
+    return lambda value, name: check_count(value, name, **bounds)
 
 
 def unless_none(check: Callable[..., Any]) -> Callable[..., Any]:

@@ -130,6 +130,14 @@ def has_fused(make: Callable[..., Any], parameters: Iterable[torch.Tensor]) -> b
     return True
 
 
+def temporary_folders() -> set[str] | None:
+    """Paths of what is among the temporary files; None where nobody may look."""
+    try:
+        return {entry.path for entry in os.scandir(tempfile.gettempdir())}
+    except OSError:
+        return None
+
+
 def load_compiler() -> None:
     """Load torch's compiler, as every optimiser of torch does, without what that leaves outside.
 
@@ -137,12 +145,11 @@ def load_compiler() -> None:
     """
     if "torch._dynamo" in sys.modules:
         return
-    place, given = tempfile.gettempdir(), os.environ.get(COMPILER_FOLDER)
-    before = set(os.listdir(place))
+    given, before = os.environ.get(COMPILER_FOLDER), temporary_folders()
     with LOADING, warnings.catch_warnings():
         importlib.import_module("torch._dynamo")
         made = os.environ.pop(COMPILER_FOLDER, None) if given is None else None
-    if made is not None and os.path.dirname(made) == place and os.path.basename(made) not in before:
+    if before is not None and made is not None and made not in before:
         with contextlib.suppress(OSError):  # it is in use
             os.rmdir(made)
 
