@@ -120,7 +120,7 @@ def _parts_of(X: Any, name: str) -> tuple[dict[str, Any], list[str] | None]:
     if isinstance(X, dict):
         _check_keys(X, name)
         return {f"{name}[{key!r}]": value for key, value in X.items()}, list(X)
-    if type(X) is tuple and all(map(_is_array, X)):
+    if type(X) is tuple and X and all(map(_is_array, X)):
         return {f"{name}[{i}]": value for i, value in enumerate(X)}, None
     return {name: X}, None
 

@@ -182,7 +182,8 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
 
     Examples
     --------
-    >>>     >>> from torch import nn
+    >>> import numpy as np
+    >>> from torch import nn
     >>> rng = np.random.default_rng(0)
     >>> images, y = rng.normal(size=(200, 1, 8, 8)), rng.integers(0, 2, 200)
     >>> images[y == 1, :, 2:6, 2:6] += 1

@@ -20,6 +20,7 @@ from shiftfix.mlp._network import forget_masks
 from shiftfix.mlp._training._batches import Rows, batches, epoch_order, part_sizes, resampled_order
 from shiftfix.mlp._training._callbacks import notify
 from shiftfix.mlp._training._diagnostics import interpolated_share, loss_summary
+from shiftfix.mlp._training._explained import explained, shapes_text
 from shiftfix.mlp._training._losses import check_row_losses
 from shiftfix.mlp._training._run import Run
 from shiftfix.mlp._training._several import Inputs, call_module
@@ -30,10 +31,19 @@ CHUNK = 8192
 CHUNK_NUMBERS = 2**23
 
 
+def outputs_in_training(module: nn.Module, X: torch.Tensor | Inputs) -> Any:
+    """Outputs of a module for the rows of a batch; raise ShiftDataError where it fails."""
+    with explained(
+        lambda: f"The module fails in training on rows of shape {shapes_text(X)}",
+        "it must take all rows, after module.train() too, and an embedding have a place for each whole number.",
+    ):
+        return call_module(module, X)
+
+
 def losses_of_rows(run: Run, X: torch.Tensor | Inputs, y: torch.Tensor) -> torch.Tensor:
     """Loss of each row, (n,) or (n_models, n)."""
     with nullcontext() if run.autocast is None else torch.autocast(X.device.type, dtype=run.autocast):
-        outputs = call_module(run.module, X)
+        outputs = outputs_in_training(run.module, X)
     if run.autocast is not None:
         outputs = outputs.float()
     if run.n_models == 1:
