@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from torch.utils.data import DataLoader, Dataset
 
 from shiftfix._validation import check_same_columns, column_names
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._module_numbers import numbers_of, refuse_non_finite
 from shiftfix.mlp._training import Inputs
 
-# One input, or several in order or by name; a Dataset or DataLoader goes in as well.
-ModuleInput = ArrayLike | dict[str, ArrayLike] | tuple[ArrayLike, ...]
+# One input, or several in order or by name, or items that hold them.
+ModuleInput = ArrayLike | dict[str, ArrayLike] | tuple[ArrayLike, ...] | Dataset[Any] | DataLoader[Any]
 
 
 @dataclass(frozen=True)

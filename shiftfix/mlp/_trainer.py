@@ -7,6 +7,7 @@ from typing import Any, Self
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
+from torch.utils.data import DataLoader, Dataset
 
 from shiftfix._learner import unchanged_on_error
 from shiftfix.exceptions import ShiftDataError
@@ -199,7 +200,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         X: ModuleInput,
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-        eval_set: tuple[Any, ...] | None = None,
+        eval_set: tuple[Any, ...] | Dataset[Any] | DataLoader[Any] | None = None,
     ) -> Self:
         """Train a copy of the module.
 
