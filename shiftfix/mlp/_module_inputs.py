@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from torch.utils.data import DataLoader, Dataset
 
 from shiftfix._validation import check_same_columns, column_names
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._module_numbers import numbers_of, refuse_non_finite
 from shiftfix.mlp._training import Inputs
 
-# One input, or several in order or by name; a Dataset or DataLoader goes in as well.
-ModuleInput = ArrayLike | dict[str, ArrayLike] | tuple[ArrayLike, ...]
+# One input, or several in order or by name, or items that hold them.
+ModuleInput = ArrayLike | dict[str, ArrayLike] | tuple[ArrayLike, ...] | Dataset[Any] | DataLoader[Any]
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _parts_of(X: Any, name: str) -> tuple[dict[str, Any], list[str] | None]:
     if isinstance(X, dict):
         _check_keys(X, name)
         return {f"{name}[{key!r}]": value for key, value in X.items()}, list(X)
-    if type(X) is tuple and all(map(_is_array, X)):
+    if type(X) is tuple and X and all(map(_is_array, X)):
         return {f"{name}[{i}]": value for i, value in enumerate(X)}, None
     return {name: X}, None
 

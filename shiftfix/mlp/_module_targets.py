@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shiftfix._validation import check_labels, column_names
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._module_numbers import numbers_of, refuse_masked, refuse_non_finite
-from shiftfix.mlp._training import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, explained
+from shiftfix.mlp._training import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, explained, shapes_text
 
 Kind = Literal["classes", "numbers"]
 # Classes that a message lists.
@@ -41,8 +41,17 @@ def of_columns(loss: Callable[..., Any], outputs: torch.Tensor, y: torch.Tensor)
 
 
 def outputs_as_columns(loss: Callable[..., Any], kind: Kind | None) -> Callable[..., Any]:
-    """A loss of ours that takes the outputs of any module: (n,) as one column, and more axes than two as columns."""
-    return loss if kind is None else partial(of_columns, loss)
+    """A loss as the training calls it: ours take outputs (n,) as one column, and more axes than two as columns."""
+    return partial(_of_own if kind is None else of_columns, loss)
+
+
+def _of_own(loss: Callable[..., Any], outputs: torch.Tensor, y: torch.Tensor) -> Any:
+    """A loss of the user's; raise ShiftDataError where it fails."""
+    with explained(
+        lambda: f"The loss fails on outputs of shape {shapes_text(outputs)} with y of shape {shapes_text(y)}",
+        "pass y in the shape and of the type that it takes, or name a loss.",
+    ):
+        return loss(outputs, y)
 
 
 def n_classes_of(outputs_shape: Sequence[int], loss: Any) -> int:

@@ -7,6 +7,7 @@ from typing import Any, Self
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
+from torch.utils.data import DataLoader, Dataset
 
 from shiftfix._atomic import check_writable
 from shiftfix._learner import unchanged_on_error
@@ -186,7 +187,8 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
 
     Examples
     --------
-    >>>     >>> from torch import nn
+    >>> import numpy as np
+    >>> from torch import nn
     >>> rng = np.random.default_rng(0)
     >>> images, y = rng.normal(size=(200, 1, 8, 8)), rng.integers(0, 2, 200)
     >>> images[y == 1, :, 2:6, 2:6] += 1
@@ -202,7 +204,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         X: ModuleInput,
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-        eval_set: tuple[Any, ...] | None = None,
+        eval_set: tuple[Any, ...] | Dataset[Any] | DataLoader[Any] | None = None,
     ) -> Self:
         """Train a copy of the module.
 

@@ -182,6 +182,7 @@ def test_what_is_not_finite_is_named_by_column_and_row(value):
         ([[1.0], [2.0, 3.0]], "X cannot be read as an array of numbers"),
         (None, "X is an array of object"),
         ("text", "X is an array of"),
+        ((), "X has shape|training rows had"),
         ({}, r"X is a dict with keys \[\]"),
         ({1: X}, r"X is a dict with keys \[1\]"),
         (np.full((N, 4), 2**64 - 1, dtype=np.uint64), "X holds 18446744073709551615"),

@@ -14,10 +14,11 @@
 ============================  ===============================================================================
 """
 
-from shiftfix.mlp._training._batches import Rows, RowsOfX
+from shiftfix.mlp._training._batches import Rows
 from shiftfix.mlp._training._callbacks import check_callbacks
 from shiftfix.mlp._training._devices import borrowed_generators, limited_threads, own_torch_options, resolve_device
 from shiftfix.mlp._training._diagnostics import warn_of_gradients, warn_of_inactive_weights
+from shiftfix.mlp._training._explained import explained, shapes_text
 from shiftfix.mlp._training._holdout import hold_out
 from shiftfix.mlp._training._loop import CHUNK, fit_loop, forward, rows_at_once
 from shiftfix.mlp._training._losses import (
@@ -41,9 +42,9 @@ from shiftfix.mlp._training._row_weights import (
 )
 from shiftfix.mlp._training._run import Run, draw_seeds, make_run
 from shiftfix.mlp._training._schedules import check_schedule
-from shiftfix.mlp._training._several import Inputs, call_module, tensors_of
+from shiftfix.mlp._training._several import Inputs, RowsOfX, call_module, tensors_of
 from shiftfix.mlp._training._sparse_rows import SparseRows
-from shiftfix.mlp._training._trial import check_one_tensor, explained, shapes_text, try_steps
+from shiftfix.mlp._training._trial import check_one_tensor, try_steps
 
 __all__ = [
     "CHUNK",

@@ -5,15 +5,11 @@ from dataclasses import dataclass
 
 import torch
 
-from shiftfix.mlp._training._several import Inputs
-from shiftfix.mlp._training._sparse_rows import SparseRows
+from shiftfix.mlp._training._several import RowsOfX
 
 # Numbers gathered at once: small batches spend more on the calls than on the copying, so many share one gather. The
 # block (1 MB) still fits the processor's cache.
 GATHERED_AT_ONCE = 2**18
-
-
-RowsOfX = torch.Tensor | Inputs | SparseRows
 
 
 @dataclass

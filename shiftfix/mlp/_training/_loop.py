@@ -17,12 +17,13 @@ from torch import nn
 from shiftfix._verdict import tell
 from shiftfix.exceptions import NonFiniteLossWarning
 from shiftfix.mlp._network import forget_masks
-from shiftfix.mlp._training._batches import Rows, RowsOfX, batches, epoch_order, part_sizes, resampled_order
+from shiftfix.mlp._training._batches import Rows, batches, epoch_order, part_sizes, resampled_order
 from shiftfix.mlp._training._callbacks import notify
 from shiftfix.mlp._training._diagnostics import interpolated_share, loss_summary
+from shiftfix.mlp._training._explained import explained, shapes_text
 from shiftfix.mlp._training._losses import check_row_losses
 from shiftfix.mlp._training._run import Run
-from shiftfix.mlp._training._several import call_module
+from shiftfix.mlp._training._several import RowsOfX, call_module
 
 # Rows per forward pass outside training: enough to keep the cores busy, 8 MB at 256 units. Rows of many numbers,
 # such as images, go through in smaller parts, for the activations of a convolution are many times its input.
@@ -30,10 +31,19 @@ CHUNK = 8192
 CHUNK_NUMBERS = 2**23
 
 
+def outputs_in_training(module: nn.Module, X: RowsOfX) -> Any:
+    """Outputs of a module for the rows of a batch; raise ShiftDataError where it fails."""
+    with explained(
+        lambda: f"The module fails in training on rows of shape {shapes_text(X)}",
+        "it must take all rows, after module.train() too, and an embedding have a place for each whole number.",
+    ):
+        return call_module(module, X)
+
+
 def losses_of_rows(run: Run, X: RowsOfX, y: torch.Tensor) -> torch.Tensor:
     """Loss of each row, (n,) or (n_models, n)."""
     with nullcontext() if run.autocast is None else torch.autocast(X.device.type, dtype=run.autocast):
-        outputs = call_module(run.module, X)
+        outputs = outputs_in_training(run.module, X)
     if run.autocast is not None:
         outputs = outputs.float()
     if run.n_models == 1:

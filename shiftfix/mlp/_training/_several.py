@@ -57,6 +57,9 @@ class Inputs:
         return [type(self)(tensors, self.names) for tensors in parts]
 
 
+RowsOfX = torch.Tensor | Inputs | SparseRows
+
+
 def call_module(module: nn.Module, X: Any) -> Any:
     """Outputs of a module for one input, or for several, in order or by name."""
     if isinstance(X, torch.Tensor):
@@ -66,7 +69,7 @@ def call_module(module: nn.Module, X: Any) -> Any:
     return module(**dict(zip(X.names, X.tensors, strict=True)))
 
 
-def tensors_of(X: torch.Tensor | Inputs | SparseRows) -> tuple[torch.Tensor, ...]:
+def tensors_of(X: RowsOfX) -> tuple[torch.Tensor, ...]:
     """The tensors of one input, of several, or of sparse rows, which tell them from any others."""
     if isinstance(X, SparseRows):
         return tuple(X.parts())

@@ -10,28 +10,13 @@ from torch import nn
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._settings import Training, part_of
-from shiftfix.mlp._training._batches import Rows, RowsOfX, part_sizes
-from shiftfix.mlp._training._loop import train_step
+from shiftfix.mlp._training._batches import Rows, part_sizes
+from shiftfix.mlp._training._explained import explained
+from shiftfix.mlp._training._loop import outputs_in_training, train_step
 from shiftfix.mlp._training._losses import check_row_losses
 from shiftfix.mlp._training._optimizers import make_optimizer
 from shiftfix.mlp._training._regularizers import Regularizers
 from shiftfix.mlp._training._run import PRECISIONS, Run
-from shiftfix.mlp._training._several import call_module, tensors_of
-
-# Of a message of torch's: some show whole tensors.
-LONGEST_MESSAGE = 200
-
-
-@contextmanager
-def explained(found: str, advice: str) -> Iterator[None]:
-    """Turn what code of the user's raises into a ShiftDataError that says where it came up and what to do."""
-    try:
-        yield
-    except ShiftDataError:
-        raise
-    except Exception as error:  # a module and a loss can raise anything
-        said = (str(error).splitlines() or [type(error).__name__])[0][:LONGEST_MESSAGE]
-        raise ShiftDataError(f"{found} ({said}): {advice}") from error
 
 
 @contextmanager
@@ -43,11 +28,6 @@ def _put_back(generators: Mapping[str, torch.Generator]) -> Iterator[None]:
     finally:
         for name, generator in generators.items():
             generator.set_state(before[name])
-
-
-def shapes_text(X: RowsOfX) -> str:
-    """Shape and type of one input, or of several."""
-    return ", ".join(f"{tuple(tensor.shape)} and {tensor.dtype}" for tensor in tensors_of(X))
 
 
 def _try_step(module: nn.Module, loss: Callable[..., Any], rows: Rows, training: Training) -> None:
@@ -67,17 +47,9 @@ def _try_step(module: nn.Module, loss: Callable[..., Any], rows: Rows, training:
         autocast=PRECISIONS[training.precision],
         densify=isinstance(training.optimizer, str),
     )
-    with explained(
-        f"The module fails in training mode on a batch of shape {shapes_text(rows.X)}",
-        "it must take such rows after module.train(), too.",
-    ):
-        outputs = call_module(trial, rows.X)
+    outputs = outputs_in_training(trial, rows.X)
     check_one_tensor(outputs, len(rows))
-    with explained(
-        f"The loss fails on outputs of shape {shapes_text(outputs)} with y of shape {shapes_text(rows.y)}",
-        "pass y in the shape and of the type that it takes, or name a loss.",
-    ):
-        check_row_losses(loss(outputs, rows.y), len(rows))
+    check_row_losses(loss(outputs, rows.y), len(rows))
     with explained(
         "A gradient step fails",
         "the outputs must depend on parameters that require a gradient, and the optimizer must take the gradients "

@@ -1,0 +1,29 @@
+"""What code of the user's raises, in words that say where it came up and what to do."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._training._several import RowsOfX, tensors_of
+
+# Of a message of torch's: some show whole tensors.
+LONGEST_MESSAGE = 200
+
+
+@contextmanager
+def explained(found: str | Callable[[], str], advice: str) -> Iterator[None]:
+    """Turn what code of the user's raises into a ShiftDataError; ``found`` may be made when it is needed."""
+    try:
+        yield
+    except (ShiftDataError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a module and a loss can raise anything
+        said = (str(error).splitlines() or [type(error).__name__])[0][:LONGEST_MESSAGE]
+        raise ShiftDataError(f"{found if isinstance(found, str) else found()} ({said}): {advice}") from error
+
+
+def shapes_text(X: RowsOfX) -> str:
+    """Shape and type of one input, or of several."""
+    return ", ".join(f"{tuple(tensor.shape)} and {tensor.dtype}" for tensor in tensors_of(X))
