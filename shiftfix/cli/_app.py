@@ -194,7 +194,7 @@ def correct(
         bool,
         typer.Option(
             "--overwrite",
-            help="Replace the results of an earlier run in DIR once the new ones are complete, and nothing else.",
+            help="Replace the results of an earlier run in DIR, and nothing else, once the new ones are complete.",
         ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from shiftfix.mlp._training._several import RowsOfX
+from shiftfix.mlp._training._several import Inputs, RowsOfX
 
 # Numbers gathered at once: small batches spend more on the calls than on the copying, so many share one gather. The
 # block (1 MB) still fits the processor's cache.
