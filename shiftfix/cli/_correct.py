@@ -1,7 +1,6 @@
 """``shiftfix correct``: two files in, a folder with weights, predictions and the corrected model out."""
 
 import json
-import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,14 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shiftfix.cli._encode import encoded_names, fit_encoder
+from shiftfix.cli._columns import make_reading
+from shiftfix.cli._encode import fit_encoder
 from shiftfix.cli._exit import InputError, UnsupportedError
 from shiftfix.cli._files import read_table, sha256
 from shiftfix.cli._learners import make_learner
 from shiftfix.cli._options import with_defaults
 from shiftfix.cli._output import check_output, new_folder
-from shiftfix.cli._tables import Tables, prepare_tables
-from shiftfix.exceptions import NotIdentifiedError
+from shiftfix.cli._refusals import Refusals
+from shiftfix.cli._safe_csv import write_csv
+from shiftfix.cli._tables import Roles, Tables, prepare_tables
+from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, PoorOverlapWarning
+
+OF_THE_VERDICT = (PoorOverlapWarning, PoorIdentificationWarning)
+ABSTAINED = "To fit without the correction, pass --on-abstain uncorrected."
 
 
 def run_correct(source: Path, target: Path, out: Path, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,14 +46,7 @@ def run_correct(source: Path, target: Path, out: Path, options: Mapping[str, Any
     """
     from shiftfix.report import fit_record, run_record, source_weights
 
-    options = with_defaults(options)
-    final = check_output(out, options["overwrite"])
-    tables = prepare_tables(
-        read_table(source, "source"),
-        read_table(target, "target"),
-        **{name: options[name] for name in ("label", "weight", "drop", "shift", "task", "unseen_category")},
-    )
-    learner = make_learner(tables.task, options)
+    options, final, tables, learner = _checked(source, target, out, options)
     encoder = fit_encoder(tables.source, tables.target, tables.numeric, tables.text)
     X_source, X_target = encoder.transform(tables.source), encoder.transform(tables.target)
     with warnings.catch_warnings(record=True) as caught:
@@ -58,11 +56,10 @@ def run_correct(source: Path, target: Path, out: Path, options: Mapping[str, Any
             model.fit(X_source, tables.y, X_target=X_target, sample_weight=tables.sample_weight)
             fit = fit_record(model, tables.y, sample_weight=tables.sample_weight)
         except NotIdentifiedError as error:
-            raise UnsupportedError(_on_the_command_line(str(error), encoder)) from error
+            raise UnsupportedError(f"{error.finding} {ABSTAINED}") from error
         score = _target_score(model, learner, X_source, X_target, tables)
-    # Each fold of the prior repeats the learner's warning; once is enough.
-    said = [_on_the_command_line(str(warning.message), encoder) for warning in caught]
-    fit["reasons"] = [_on_the_command_line(reason, encoder) for reason in fit["reasons"]]
+    # What the record says of the verdict is not said twice, and each fold of the prior repeats the learner's warning.
+    said = [str(warning.message) for warning in caught if not issubclass(warning.category, OF_THE_VERDICT)]
     record = run_record(
         fit,
         task=tables.task,
@@ -73,6 +70,7 @@ def run_correct(source: Path, target: Path, out: Path, options: Mapping[str, Any
         columns={
             "label": options["label"],
             "weight": options["weight"],
+            "id": options["id"],
             "numeric": tables.numeric,
             "text": tables.text,
             "dropped": options["drop"],
@@ -81,6 +79,24 @@ def run_correct(source: Path, target: Path, out: Path, options: Mapping[str, Any
     )
     _write(final, encoder, model, source_weights(model, tables.y), tables, record)
     return record
+
+
+def _checked(source: Path, target: Path, out: Path, given: Mapping[str, Any]) -> tuple[Any, Path, Tables, Any]:
+    """Options, the folder to write, the two samples and the learner; all that is wrong with them is told at once."""
+    refusals = Refusals()
+    options = refusals.of(with_defaults, given)
+    reading = refusals.of(make_reading, given["sep"], given["decimal"], given["missing"], given["dates"])
+    final = refusals.of(check_output, out, given["overwrite"])
+    files = [refusals.of(read_table, path, name, reading) for path, name in [(source, "source"), (target, "target")]]
+    tables = None
+    if all(file is not None for file in files):
+        roles = Roles(given["label"], given["weight"], given["id"], given["drop"])
+        choices = {name: given[name] for name in ("shift", "task", "unseen_category")}
+        tables = prepare_tables(files[0], files[1], roles, **choices, refusals=refusals)
+    learner = refusals.of(make_learner, tables.task, options) if options and tables else None
+    refusals.raise_found()
+    assert tables is not None
+    return options, final, tables, learner
 
 
 def make_model(learner: Any, task: str, options: Mapping[str, Any]) -> Any:
@@ -97,13 +113,6 @@ def make_model(learner: Any, task: str, options: Mapping[str, Any]) -> Any:
         on_abstain=options["on_abstain"],
         random_state=options["seed"],
     )
-
-
-def _on_the_command_line(text: str, encoder: Any) -> str:
-    """A message of the library with the names of columns and options as this command has them."""
-    names = encoded_names(encoder)
-    text = re.sub(r"column (\d+)", lambda match: f"column {names[int(match[1])]!r}", text)
-    return re.sub(r'on_abstain="(\w+)"', r"--on-abstain \1", text)
 
 
 def _target_score(
@@ -154,11 +163,14 @@ def _write(
     if not np.isfinite(predictions.select_dtypes("number").to_numpy()).all():
         raise InputError("the model predicts values that are not finite: look for extreme values in the columns.")
     table = pd.DataFrame({"weight": weights})
+    for frame, ids in zip((table, predictions), tables.ids, strict=True):
+        if ids is not None:
+            frame.insert(0, record["columns"]["id"], ids)
     if tables.sample_weight is not None:
         table["total_weight"] = weights * tables.sample_weight
     with new_folder(final) as folder:
-        predictions.to_csv(folder / "predictions.csv", index_label="row", lineterminator="\n")
-        table.to_csv(folder / "weights.csv", index_label="row", lineterminator="\n")
+        write_csv(predictions, folder / "predictions.csv")
+        write_csv(table, folder / "weights.csv")
         joblib.dump(pipeline, folder / "model.joblib")
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
         Path(folder / "summary.json").write_text(text + "\n", encoding="utf-8")
