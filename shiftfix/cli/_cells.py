@@ -28,18 +28,18 @@ Role = Literal["feature", "label", "class"]
 
 # In a column of numbers these mean that there is none: what pandas, R, SQL and spreadsheets write.
 USUAL_MISSING = frozenset(
-    ["#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"]
-    + ["N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
+    {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"}
+    | {"N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
 )
 # Signs that people write for a missing value, but may mean otherwise: the user has to say.
 SIGNS = frozenset(
-    ["?", "??", "???", "-", "--", "---", ".", "..", "...", "*", "**", "#", "/", "_"]
-    + ["na", "n.a", "n.a.", "n. a.", "k.a.", "k. a."]
+    {"?", "??", "???", "-", "--", "---", ".", "..", "...", "*", "**", "#", "/", "_"}
+    | {"na", "n.a", "n.a.", "n. a.", "k.a.", "k. a."}
 )
 # Words that mean "missing" where numbers should be; among other words they are values.
 EXCUSES = frozenset(
-    ["none", "x", "unknown", "missing", "blank", "not available", "not applicable", "no data", "undefined"]
-    + ["unbekannt", "inconnu"]
+    {"none", "x", "unknown", "missing", "blank", "not available", "not applicable", "no data", "undefined"}
+    | {"unbekannt", "inconnu"}
 )
 WHOLE = re.compile(r"[+-]?\d+([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
 POINT = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")

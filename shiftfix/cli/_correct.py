@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shiftfix.cli._columns import make_reading
+from shiftfix.cli._columns import Reading, make_reading
 from shiftfix.cli._encode import fit_encoder
 from shiftfix.cli._exit import InputError, UnsupportedError
 from shiftfix.cli._files import read_table, sha256
@@ -85,7 +85,7 @@ def _checked(source: Path, target: Path, out: Path, given: Mapping[str, Any]) ->
     """Options, the folder to write, the two samples and the learner; all that is wrong with them is told at once."""
     refusals = Refusals()
     options = refusals.of(with_defaults, given)
-    reading = refusals.of(make_reading, given["sep"], given["decimal"], given["missing"], given["dates"])
+    reading = refusals.of(make_reading, given["sep"], given["decimal"], given["missing"], given["dates"]) or Reading()
     final = refusals.of(check_output, out, given["overwrite"])
     files = [refusals.of(read_table, path, name, reading) for path, name in [(source, "source"), (target, "target")]]
     tables = None

@@ -143,5 +143,6 @@ def _check_lines(reader: Any, n_fields: int, path: Path, name: str, between: str
         others = f", and as odd a number in the lines {listed(number for number, _ in odd[1:])}" if len(odd) > 1 else ""
         raise InputError(
             f"the {name} file {quoted(str(path))} has {found} fields in line {line} and {n_fields} in its "
-            f"header{others}: every line needs as many, separated by {between!r}. Pass --sep if something else separates them."
+            f"header{others}: every line needs as many, separated by {between!r}. Pass --sep if something else "
+            "separates them."
         )
