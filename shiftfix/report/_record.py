@@ -182,6 +182,8 @@ def _learner(options: Mapping[str, Any]) -> str:
 
 def _done(record: Record) -> str:
     """One sentence: what the correction was."""
+    if not record["corrected"] and record["verdict"] == "ok":
+        return "nothing: there is no shift to correct for"
     if not record["corrected"]:
         return "nothing: the model was fitted without weights"
     if record["shift"] == "covariate":
