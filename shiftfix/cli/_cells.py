@@ -36,7 +36,7 @@ SIGNS = frozenset(
     {"?", "??", "???", "-", "--", "---", ".", "..", "...", "*", "**", "#", "/", "_"}
     | {"na", "n.a", "n.a.", "n. a.", "k.a.", "k. a."}
 )
-# Words that mean "missing" where numbers should be; among other words they are values.
+# WordKinds that mean "missing" where numbers should be; among other words they are values.
 EXCUSES = frozenset(
     {"none", "x", "unknown", "missing", "blank", "not available", "not applicable", "no data", "undefined"}
     | {"unbekannt", "inconnu"}
@@ -49,7 +49,7 @@ GROUPED = re.compile(r"[+-]?\d{1,3}([.,' \u00a0\u202f\u2019]\d{3})+([.,]\d+)?")
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
 
 
-class Words(NamedTuple):
+class WordKinds(NamedTuple):
     """The distinct words of a column by what they look like."""
 
     whole: list[str]
@@ -60,13 +60,13 @@ class Words(NamedTuple):
 
     @property
     def numbers(self) -> list[str]:
-        """Words that are numbers by one convention or another."""
+        """WordKinds that are numbers by one convention or another."""
         return [*self.whole, *self.point, *self.comma, *self.grouped]
 
 
-def sort_words(words: list[str]) -> Words:
+def sort_words(words: list[str]) -> WordKinds:
     """Distinct words by what they look like."""
-    found = Words([], [], [], [], [])
+    found = WordKinds([], [], [], [], [])
     for word in words:
         kinds = (WHOLE, POINT, COMMA, GROUPED)
         place = next((place for place, kind in enumerate(kinds) if kind.fullmatch(word)), len(kinds))
@@ -170,7 +170,7 @@ def _all_thousands(words: list[str]) -> bool:
     return bool(marked) and all(THOUSANDS.fullmatch(word) for word in marked)
 
 
-def _odd_numbers(cells: Cells, kinds: Words, known: NDArray[np.bool_]) -> Column:
+def _odd_numbers(cells: Cells, kinds: WordKinds, known: NDArray[np.bool_]) -> Column:
     """Column of words that are all numbers, not all of them with a decimal point."""
     problem = _number_problem(cells, kinds)
     if problem:
@@ -178,7 +178,7 @@ def _odd_numbers(cells: Cells, kinds: Words, known: NDArray[np.bool_]) -> Column
     return cells.column([float(word.replace(",", ".")) for word in cells.words[known]], known)
 
 
-def _number_problem(cells: Cells, kinds: Words) -> str:
+def _number_problem(cells: Cells, kinds: WordKinds) -> str:
     """Why words that are numbers by some convention cannot be read; "" when they can."""
     decimal = cells.reading.decimal
     if kinds.grouped:
@@ -194,7 +194,7 @@ def _number_problem(cells: Cells, kinds: Words) -> str:
     return "" if decimal is not None else _doubt_about_marks(cells, kinds)
 
 
-def _doubt_about_marks(cells: Cells, kinds: Words) -> str:
+def _doubt_about_marks(cells: Cells, kinds: WordKinds) -> str:
     """What cannot be told of decimal marks; "" when nothing."""
     marked = [*kinds.comma, *kinds.point]
     # Cells are separated by something else than a comma where that is the decimal mark.
@@ -206,28 +206,38 @@ def _doubt_about_marks(cells: Cells, kinds: Words) -> str:
     )
 
 
-def _words(cells: Cells, kinds: Words, absent: NDArray[np.bool_]) -> Column:
+def _words(cells: Cells, kinds: WordKinds, absent: NDArray[np.bool_]) -> Column:
     """Column of words that are not all numbers."""
     present = cells.words[~absent].tolist()
-    signs = [word for word in present if is_sign(word)]
-    excuses = [word for word in present if is_sign(word) or word.casefold() in EXCUSES]
+    excuses = list(filter(is_excuse, present))
     if kinds.numbers and cells.role != "class" and set(kinds.other) <= set(excuses):
         return cells.refused(_excuse_problem(cells, excuses))
+    signs = list(filter(is_sign, present))
     moments = [word for word in present if word not in signs]
     if moments and look_like_dates(moments):
         return _dates(cells, moments, signs)
-    remarks = []
-    if signs:
-        those = "are values of their own" if len(signs) > 1 else "is a value of its own"
-        remarks.append(
-            f"{cells}: {listed(signs)} in {out_of(cells.rows_of(signs), 'row')} {those}; {_how_to_mean_missing(signs)}."
-        )
-    if kinds.numbers:
-        remarks.append(
-            f"{cells} holds numbers and words (such as {quoted(kinds.other[0])}), and was taken for text: each value "
-            "is a category."
-        )
-    return text_column(cells.name, cells.table, cells.words[cells.place], absent[cells.place], " ".join(remarks))
+    remark = " ".join([*_remark_on_signs(cells, signs), *_remark_on_numbers(cells, kinds)])
+    return text_column(cells.name, cells.table, cells.words[cells.place], absent[cells.place], remark)
+
+
+def _remark_on_signs(cells: Cells, signs: list[str]) -> list[str]:
+    if not signs:
+        return []
+    those = "are values of their own" if len(signs) > 1 else "is a value of its own"
+    rows = out_of(cells.rows_of(signs), "row")
+    return [f"{cells}: {listed(signs)} in {rows} {those}; {_how_to_mean_missing(signs)}."]
+
+
+def _remark_on_numbers(cells: Cells, kinds: WordKinds) -> list[str]:
+    if not kinds.numbers:
+        return []
+    word = quoted(kinds.other[0])
+    return [f"{cells} holds numbers and words (such as {word}), and was taken for text: each value is a category."]
+
+
+def is_excuse(word: str) -> bool:
+    """Whether people write a word where a number is missing."""
+    return is_sign(word) or word.casefold() in EXCUSES
 
 
 def is_sign(word: str) -> bool:

@@ -113,12 +113,12 @@ def _readers() -> list[tuple[Any, Any]]:
     def moment(kind: Any) -> bool:
         return types.is_date(kind) or types.is_timestamp(kind) or types.is_time(kind) or types.is_duration(kind)
 
-    return [(types.is_null, _nothing), (number, _numbers), (moment, _moments)] + [
-        (is_of, _text) for is_of in (text, truth, category)
+    return [(types.is_null, _no_cells), (number, _number_cells), (moment, _moments)] + [
+        (is_of, _text_cells) for is_of in (text, truth, category)
     ]
 
 
-def _nothing(cells: Any, name: str, table: ParquetTable) -> Column:
+def _no_cells(cells: Any, name: str, table: ParquetTable) -> Column:
     return empty_column(name, table.name, len(cells))
 
 
@@ -129,11 +129,11 @@ def _doubles(cells: Any) -> NDArray[np.float64]:
     return np.asarray(found.to_numpy(), dtype=np.float64)
 
 
-def _numbers(cells: Any, name: str, table: ParquetTable) -> Column:
+def _number_cells(cells: Any, name: str, table: ParquetTable) -> Column:
     return number_column(name, table.name, _doubles(cells), table.reading)
 
 
-def _text(cells: Any, name: str, table: ParquetTable) -> Column:
+def _text_cells(cells: Any, name: str, table: ParquetTable) -> Column:
     words = np.array([None if cell is None else str(cell) for cell in cells.to_pylist()], dtype=object)
     missing = np.array([word is None or word in table.reading.missing for word in words], dtype=bool)
     return text_column(name, table.name, words, missing)

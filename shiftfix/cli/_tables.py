@@ -117,30 +117,43 @@ def prepare_tables(
     features = refusals.of(_features, source, target, roles) or []
     if features:
         refusals.of(_check_columns, features, target, roles)
-    columns = [(source.column(name), target.column(name)) for name in features if name in target.columns]
-    usable = [pair for pair in columns if not _noted(_problems(*pair), refusals)]
-    for pair in usable:
-        notices += _remarks(*pair)
-        if not pair[0].is_number:
-            refusals.of(_check_text, *pair, unseen_category, notices)
+    usable = _usable(source, target, features, unseen_category, notices, refusals)
     if labels is None:
         return None
     y, y_target, task = labels
     return Tables(
-        _frame([pair[0] for pair in usable], len(source)),
-        _frame([pair[1] for pair in usable], len(target)),
+        _feature_frame([ours for ours, _ in usable], len(source)),
+        _feature_frame([theirs for _, theirs in usable], len(target)),
         y,
         y_target,
         sample_weight,
-        tuple(table.written(roles.id) if roles.id in table.columns else None for table in (source, target)),  # type: ignore[arg-type]
+        (_written(source, roles.id), _written(target, roles.id)),
         task,
-        numeric=[pair[0].name for pair in usable if pair[0].is_number],
-        text=[pair[0].name for pair in usable if not pair[0].is_number],
+        numeric=[ours.name for ours, _ in usable if ours.is_number],
+        text=[ours.name for ours, _ in usable if not ours.is_number],
         notices=notices,
     )
 
 
-def _frame(columns: list[Column], n_rows: int) -> Any:
+def _written(table: Table, name: str | None) -> NDArray[Any] | None:
+    """Cells of a column as the file has them, or None where it lacks the column."""
+    return table.written(name) if name is not None and name in table.columns else None
+
+
+def _usable(
+    source: Table, target: Table, features: list[str], unseen_category: str, notices: list[str], refusals: Refusals
+) -> list[tuple[Column, Column]]:
+    """The features that nothing speaks against, from both samples."""
+    columns = [(source.column(name), target.column(name)) for name in features if name in target.columns]
+    usable = [pair for pair in columns if not _noted(_problems(*pair), refusals)]
+    for ours, theirs in usable:
+        notices += _remarks(ours, theirs)
+        if not ours.is_number:
+            refusals.of(_check_text, ours, theirs, unseen_category, notices)
+    return usable
+
+
+def _feature_frame(columns: list[Column], n_rows: int) -> Any:
     import pandas as pd
 
     values = {column.name: pd.Series(column.values, dtype=column.values.dtype) for column in columns}

@@ -20,6 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from shiftfix._blocks import ColumnSpread, column_spread
 from shiftfix._crossfit import Rows, content_order, folds_of_numbers
+from shiftfix._naming import OVERFLOW, CellError, ColumnError, column_names, made_names
 from shiftfix._numerics import Floats
 from shiftfix._validation import check_count, check_matrix, check_number, check_option
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
@@ -171,10 +172,7 @@ def linear_columns(samples: Sequence[Any], counts: Sequence[Floats], spreads: Se
     if not np.isfinite(variance).all():
         column = int(np.flatnonzero(~np.isfinite(variance))[0])
         largest = max(abs(X[:, [column]]).max() for X in samples)
-        raise ShiftDataError(
-            f"The values of column {column} overflow when squared (largest {largest:.3g}): "
-            "rescale the column, for example to thousands or logarithms."
-        )
+        raise ColumnError(OVERFLOW.format(largest), column)
     return columns
 
 
@@ -315,13 +313,24 @@ class LogisticWeighter(BaseWeighter):
 
     def _transformed(self, X: Any, name: str) -> Any:
         found = self.transformer_.transform(X)
-        matrix = check_matrix(found, f"{name} transformed", dtype=[np.float64, np.float32], accept_sparse=True)
+        names = made_names(self.transformer_, found, column_names(X)) if len(np.shape(found)) == 2 else None
+        kinds, made = [np.float64, np.float32], f"{name} transformed"
+        try:
+            matrix = check_matrix(found, made, dtype=kinds, accept_sparse=True, names=names)
+        except CellError as error:
+            raise ShiftDataError(
+                f"{error.finding}: features={type(self.features).__name__}(...) leaves them so. Let it encode and "
+                "impute what is no number."
+            ) from error
         if matrix.shape[0] != X.shape[0]:
             raise ShiftDataError(
                 f"{type(self.features).__name__} turned {X.shape[0]} rows of {name} into {matrix.shape[0]}: "
                 "features needs a transformer that keeps the rows."
             )
         return matrix
+
+    def _matrix_names(self, names: list[str] | None, matrix: Any) -> list[str] | None:
+        return names if self.transformer_ is None else made_names(self.transformer_, matrix, names)
 
     def _features(self, X: Any) -> Any:
         return X if self.transformer_ is None else self._transformed(X, "X")

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.preprocessing import StandardScaler
 
+from shiftfix._naming import ColumnError
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._training import Rows, check_row_weights
 
@@ -47,9 +48,10 @@ def scaled_rows(X: NDArray[Any], scaler: StandardScaler | None) -> torch.Tensor:
         rows = np.require(X, np.float32, ["C", "W"])
     if not np.isfinite(rows).all():
         column = int(np.flatnonzero(~np.isfinite(rows).all(axis=0))[0])
-        raise ShiftDataError(
-            f"Values of column {column} of X are too large for the float32 network, even after scaling: rescale "
-            "the column, or clip its extreme values."
+        raise ColumnError(
+            "Values of {column} of X are too large for the float32 network, even after scaling: rescale the column, or "
+            "clip its extreme values.",
+            column,
         )
     return torch.as_tensor(rows)
 
