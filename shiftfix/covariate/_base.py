@@ -146,7 +146,7 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
         """``fit`` of checked samples; ``folds`` are handed to ``_fit_log_ratio``."""
         with unchanged_on_error(self):
             matrices = self._fit_features(*samples.rows)
-            names = self._matrix_names(samples.names, matrices[0])
+            names = self._matrix_names(samples)
             with columns_named(names):
                 fitted = self._fit_log_ratio(*matrices, *samples.counts, **folds)
             self._keep(samples, matrices, fitted, names)
@@ -162,9 +162,9 @@ class BaseWeighter(BaseEstimator, metaclass=ABCMeta):
         """Matrices the ratio is a function of, from checked rows of both samples."""
         return source, target
 
-    def _matrix_names(self, names: list[str] | None, matrix: Any) -> list[str] | None:
-        """Names of the columns of a matrix made by ``_fit_features`` of columns with the names given."""
-        return names
+    def _matrix_names(self, samples: Samples) -> list[str] | None:
+        """Names of the columns of the matrices that ``_fit_features`` makes."""
+        return samples.names
 
     def _features(self, X: Any) -> Any:
         """The matrix the ratio is a function of, from checked rows."""

@@ -17,6 +17,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import _safe_indexing
 
 from shiftfix._blocks import ColumnSpread, column_spread
 from shiftfix._crossfit import Rows, content_order, folds_of_numbers
@@ -27,6 +28,7 @@ from shiftfix.covariate._base import BaseWeighter, FittedRatio
 from shiftfix.covariate._logistic_columns import EXPANSIONS, Columns, make_columns, n_columns
 from shiftfix.covariate._logistic_solver import NEWTON_COLUMNS, Objective, solve
 from shiftfix.covariate._odds import odds_to_log_ratio, stack_rows
+from shiftfix.covariate._samples import Samples
 from shiftfix.exceptions import ShiftDataError
 
 C_GRID = (100.0, 10.0, 1.0, 0.1, 0.01)
@@ -329,8 +331,11 @@ class LogisticWeighter(BaseWeighter):
             )
         return matrix
 
-    def _matrix_names(self, names: list[str] | None, matrix: Any) -> list[str] | None:
-        return names if self.transformer_ is None else made_names(self.transformer_, matrix, names)
+    def _matrix_names(self, samples: Samples) -> list[str] | None:
+        if self.transformer_ is None:
+            return samples.names
+        one = self.transformer_.transform(_safe_indexing(samples.rows[0], [0]))
+        return made_names(self.transformer_, one, samples.names)
 
     def _features(self, X: Any) -> Any:
         return X if self.transformer_ is None else self._transformed(X, "X")
