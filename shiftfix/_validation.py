@@ -91,7 +91,7 @@ def _as_numbers(X: Any, name: str, dtype: Any, names: list[str] | None) -> Any:
             ensure_min_features=0,
         )
     except (ValueError, TypeError) as error:
-        where = None if sparse.issparse(X) else odd_cell(X, names)
+        where = None if sparse.issparse(X) or np.iscomplexobj(X) else odd_cell(X, names)
         found = one_line(str(error)) if where is None else f"it holds {where}"
         raise cell_error(f"{name} cannot be read as numbers ({found})", isinstance(error, TypeError)) from error
 

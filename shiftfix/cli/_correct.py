@@ -23,6 +23,7 @@ from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, P
 
 OF_THE_VERDICT = (PoorOverlapWarning, PoorIdentificationWarning)
 ABSTAINED = "To fit without the correction, pass --on-abstain uncorrected."
+ANYHOW = "the data do not support weighting, and nothing was weighted; --on-abstain correct weights all the same."
 
 
 def run_correct(source: Path, target: Path, out: Path, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,6 +61,8 @@ def run_correct(source: Path, target: Path, out: Path, options: Mapping[str, Any
         score = _target_score(model, learner, X_source, X_target, tables)
     # What the record says of the verdict is not said twice, and each fold of the prior repeats the learner's warning.
     said = [str(warning.message) for warning in caught if not issubclass(warning.category, OF_THE_VERDICT)]
+    if (fit["shift"], fit["verdict"], fit["corrected"]) == ("covariate", "abstain", False):
+        said.append(ANYHOW)
     record = run_record(
         fit,
         task=tables.task,
