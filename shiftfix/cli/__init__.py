@@ -4,14 +4,17 @@
 ``_app``       commands, options and help
 ``_correct``   two files in, a folder with weights, predictions and the corrected model out
 ``_options``   its options that belong together
+``_refusals``  all that is wrong with a run, told at once
 ``_learners``  what it can train
-``_files``     read a file
+``_files``     read a file: ``_csv_file``, ``_parquet_file``, ``_header``
+``_columns``   one column, and the options of reading: ``_cells`` (words), ``_dates``
 ``_tables``    check the two samples against each other
+``_ids``       columns that name rows
 ``_labels``    labels, and the task they make
 ``_encode``    columns to numbers
-``_output``    write the folder, whole or not at all
+``_output``    write the folder, whole or not at all; ``_safe_csv`` for a spreadsheet
 ``_demo``      known shifts: uncorrected, corrected and oracle side by side
-``_exit``      exit codes and their errors
+``_exit``      exit codes and their errors; ``_words`` for what they quote
 =============  ==============================================================================
 
 The console script belongs to every install, its libraries to the extra ``cli``: nothing here is imported

@@ -158,7 +158,7 @@ def plain_numbers(words: list[str], cells: Cells) -> list[float] | None:
     except ValueError:
         return None
     # Python reads 1_000 and nan as numbers.
-    if any(number != number for number in numbers) or any("_" in word for word in words):
+    if any(number != number for number in numbers) or "_" in "".join(words):
         return None
     doubtful = cells.reading.decimal is None and cells.between != "," and _all_thousands(words)
     return None if doubtful and cells.decimal_commas() else numbers
