@@ -57,15 +57,27 @@ def made_names(transformer: Any, made: Any, names: Sequence[str] | None) -> list
     list of str of length n_made
         Those of the frame it made, or of its ``get_feature_names_out``; where it has none, they say so.
     """
-    found = column_names(made)
-    if found is not None:
-        return found
-    try:
-        found = [str(name) for name in transformer.get_feature_names_out(names)]
-    except (AttributeError, TypeError, ValueError):
-        found = []
+    found = column_names(made) or _names_out(transformer, names)
     n_made = made.shape[1]
-    return found if len(found) == n_made else [f"transformed column {place}" for place in range(n_made)]
+    if len(found) == n_made:
+        return found
+    found = [f"transformed column {place}" for place in range(n_made)]
+    # One part without names does not make the others nameless.
+    for part, inner, columns in getattr(transformer, "transformers_", ()):
+        place = getattr(transformer, "output_indices_", {}).get(part, slice(0))
+        known = _names_out(inner, None)
+        if not known and isinstance(columns, list) and len(columns) == len(found[place]):
+            known = [str(column) for column in columns]
+        found[place] = known if len(known) == len(found[place]) else found[place]
+    return found
+
+
+def _names_out(transformer: Any, names: Sequence[str] | None) -> list[str]:
+    """What a transformer says that it calls its columns; [] where it does not."""
+    try:
+        return [str(name) for name in transformer.get_feature_names_out(names)]
+    except (AttributeError, TypeError, ValueError):
+        return []
 
 
 class CellError(ShiftDataError):

@@ -174,6 +174,18 @@ def test_the_names_of_a_transformer():
     assert made_names(object(), np.zeros((2, 2)), None) == ["transformed column 0", "transformed column 1"]
 
 
+def test_a_part_without_names_leaves_the_others_theirs():
+    """What makes as many columns as it takes is called what it takes."""
+    source = mixed().assign(dose=1.0, day=2.0)
+    encoder = make_column_transformer(
+        (OneHotEncoder(), ["ward"]),
+        (make_pipeline(FunctionTransformer(np.abs), StandardScaler()), ["age", "dose"]),
+        (FunctionTransformer(lambda X: np.hstack([X, X])), ["day"]),
+    ).fit(source)
+    names = made_names(encoder, encoder.transform(source), list(source))
+    assert names == ["ward_north", "ward_south", "age", "dose", "transformed column 4", "transformed column 5"]
+
+
 def test_what_a_transformer_leaves_is_named():
     source, target = frames()
     source.loc[3, "age"] = np.nan

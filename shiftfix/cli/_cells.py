@@ -274,5 +274,5 @@ def date_problem(column: object, example: str) -> str:
     """Why a column of dates cannot be used as it is; ``column`` prints as what messages call it."""
     return (
         f"{column} holds dates or times (such as {example!r}), and numbers or text are needed: pass --dates days to "
-        "take them as days since 1970, or leave the column out with --drop."
+        "take them as days since 1970, or leave out a feature with --drop."
     )

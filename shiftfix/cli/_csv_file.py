@@ -124,13 +124,16 @@ def _lines(path: Path) -> Iterator[Any]:
 def separator(lines: list[str]) -> str:
     """What separates the cells of some lines: what cuts all of them into as many, the more the better.
 
-    Lines that nothing cuts alike are judged by the header. Commas where nothing is found.
+    Lines that nothing cuts alike are judged by the header, and a single column by what cuts none of its lines. Commas
+    where nothing is found.
     """
     candidates = [sign for sign in dict.fromkeys(SEPARATORS.values()) if sign != " "]
 
-    def cut(sign: str) -> tuple[bool, int]:
+    def cut(sign: str) -> tuple[bool, int, bool]:
         widths = [len(fields) for fields in csv.reader(lines, delimiter=sign)] or [0]
-        return len(set(widths[: max(1, len(widths) - 1)])) == 1 and widths[0] > 1, widths[0]
+        # The last line may end within a quoted cell.
+        alike = len(set(widths[: max(2, len(widths) - 1)])) == 1
+        return alike and widths[0] > 1, widths[0], alike
 
     return max(candidates, key=cut)
 

@@ -6,6 +6,7 @@ every source row, and an untrained one only adds noise. Text columns become one 
 source; a missing text is a value of its own. No labels are used.
 """
 
+import itertools
 from typing import Any, Self
 
 import numpy as np
@@ -80,7 +81,16 @@ def encoded_names(encoder: ColumnTransformer) -> list[str]:
             names += columns
         if part == "numeric_with_missing":
             names += [f"{column} missing" for column in columns]
-    return names
+    return distinct_names(names)
+
+
+def distinct_names(names: list[str]) -> list[str]:
+    """Names with a number behind those that stand earlier too, as a user's "dose missing" beside ours may."""
+    found: dict[str, None] = {}
+    for name in names:
+        numbered = (name if k == 1 else f"{name} ({k})" for k in itertools.count(1))
+        found[next(new for new in numbered if new not in found)] = None
+    return list(found)
 
 
 def fit_encoder(source: Any, target: Any, numeric: list[str], text: list[str]) -> Pipeline:

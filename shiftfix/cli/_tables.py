@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftfix.cli._cells import Role
+from shiftfix.cli._cells import Role, sort_words
 from shiftfix.cli._columns import Column
 from shiftfix.cli._exit import InputError, UsageError
 from shiftfix.cli._files import Table
@@ -301,7 +301,7 @@ def _unlike(source: Column, target: Column) -> str:
 
 def _telling(column: Column) -> str:
     """A value that shows best why a column is text."""
-    return next((word for word in column.present if not word[:1].isdigit()), column.present[0])
+    return next((word for word in column.present if sort_words([word]).other), column.present[0])
 
 
 def _remarks(source: Column, target: Column) -> list[str]:

@@ -17,6 +17,7 @@ from shiftfix.cli._cells import COMMA, GROUPED, POINT, WHOLE, sort_words
 from shiftfix.cli._columns import Reading
 from shiftfix.cli._csv_file import separator
 from shiftfix.cli._dates import days_of_words, look_like_dates
+from shiftfix.cli._encode import distinct_names
 from shiftfix.cli._files import read_table
 from shiftfix.cli._ids import identifier_doubt, identifier_problem
 from shiftfix.cli._safe_csv import harmless, write_csv
@@ -325,6 +326,8 @@ def test_a_refused_column_can_be_left_out(tmp_path):
         ('"a;b",c\n"1;2",3\n', ","),
         ('"last, first";age\n"a, b";3\n', ";"),
         ("a\n1\n", ","),
+        ("a\n1,5\n2,5\n", ";"),
+        ("a\n1,5\n2\n", ";"),
         ("a;b;y\n1;2;no\n1;2\n", ";"),
         ("text,n\n1;2;3,4\n5;6,7\n", ","),
     ],
@@ -348,6 +351,15 @@ def test_a_separator_that_cannot_be_one(tmp_path, options):
     result = run(*good(), tmp_path / "out", *COVARIATE, *options)
     assert result.exit_code == 2
     assert "--sep" in result.stderr
+
+
+def test_names_that_the_encoding_makes_too_are_told_apart(tmp_path):
+    source, target = good()
+    source.loc[:9, "a"] = np.nan
+    more = {"a missing": [1, 2] * 30, "b=red": ["u", "v"] * 30}
+    result = run(source.assign(**more), target.assign(**more), tmp_path / "out", *COVARIATE)
+    assert result.exit_code == 0, result.stderr
+    assert distinct_names(["a", "a", "a (2)", "a"]) == ["a", "a (2)", "a (2) (2)", "a (3)"]
 
 
 # Identifiers -------------------------------------------------------------------------------------
