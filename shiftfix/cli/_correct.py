@@ -17,7 +17,7 @@ from shiftfix.cli._learners import make_learner
 from shiftfix.cli._options import with_defaults
 from shiftfix.cli._output import check_output, new_folder
 from shiftfix.cli._refusals import Refusals
-from shiftfix.cli._safe_csv import write_csv
+from shiftfix.cli._safe_csv import harmless_table
 from shiftfix.cli._tables import Roles, Tables, prepare_tables
 from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, PoorOverlapWarning
 
@@ -172,8 +172,8 @@ def _write(
     if tables.sample_weight is not None:
         table["total_weight"] = weights * tables.sample_weight
     with new_folder(final) as folder:
-        write_csv(predictions, folder / "predictions.csv")
-        write_csv(table, folder / "weights.csv")
+        harmless_table(predictions).to_csv(folder / "predictions.csv", index_label="row", lineterminator="\n")
+        harmless_table(table).to_csv(folder / "weights.csv", index_label="row", lineterminator="\n")
         joblib.dump(pipeline, folder / "model.joblib")
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
         Path(folder / "summary.json").write_text(text + "\n", encoding="utf-8")

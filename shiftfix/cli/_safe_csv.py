@@ -1,28 +1,21 @@
-"""Write CSV files that a spreadsheet shows and does not run.
+"""Make tables for CSV files that a spreadsheet shows and does not run.
 
 A cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line end is a formula to a spreadsheet, and a formula may
 fetch, send or start something. Such text gets an apostrophe ahead of it. Numbers are left alone, also as text.
 """
 
-from pathlib import Path
 from typing import Any
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def write_csv(frame: Any, path: Path) -> None:
-    """Write a data frame with its row numbers, its text made harmless.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-    path : pathlib.Path
-    """
+def harmless_table(frame: Any) -> Any:
+    """A data frame with its text, that of its header too, made :func:`harmless`; its numbers are left alone."""
     safe = frame.rename(columns=harmless)
     for place, kind in enumerate(frame.dtypes):
         if kind.kind == "O" or str(kind).startswith("str"):
             safe.isetitem(place, frame.iloc[:, place].map(harmless))
-    safe.to_csv(path, index_label="row", lineterminator="\n")
+    return safe
 
 
 def harmless(cell: Any) -> Any:

@@ -20,7 +20,7 @@ from shiftfix.cli._dates import days_of_words, look_like_dates
 from shiftfix.cli._encode import distinct_names
 from shiftfix.cli._files import read_table
 from shiftfix.cli._ids import identifier_doubt, identifier_problem
-from shiftfix.cli._safe_csv import harmless, write_csv
+from shiftfix.cli._safe_csv import harmless, harmless_table
 
 COVARIATE = ["--shift", "covariate", "--learner", "logistic"]
 LABEL = ["--shift", "label", "--learner", "logistic"]
@@ -498,7 +498,7 @@ def test_both_files_and_the_folder_are_looked_at(tmp_path):
 def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe(tmp_path, start):
     cell = f'{start}HYPERLINK("http://x")'
     frame = pd.DataFrame({"n": [-1.5, 2e-300], cell: [cell, "plain"], "t": ["-1.5", "+3"]})
-    write_csv(frame, tmp_path / "f.csv")
+    harmless_table(frame).to_csv(tmp_path / "f.csv", index_label="row")
     found = pd.read_csv(tmp_path / "f.csv", dtype=str)
     assert list(found.columns) == ["row", "n", f"'{cell}", "t"]
     assert found[f"'{cell}"].tolist() == [f"'{cell}", "plain"]
