@@ -122,8 +122,8 @@ def prepare_tables(
         return None
     y, y_target, task = labels
     return Tables(
-        _feature_frame([ours for ours, _ in usable], len(source)),
-        _feature_frame([theirs for _, theirs in usable], len(target)),
+        feature_frame([ours for ours, _ in usable], len(source)),
+        feature_frame([theirs for _, theirs in usable], len(target)),
         y,
         y_target,
         sample_weight,
@@ -153,7 +153,8 @@ def _usable(
     return usable
 
 
-def _feature_frame(columns: list[Column], n_rows: int) -> Any:
+def feature_frame(columns: list[Column], n_rows: int) -> Any:
+    """Data frame of columns that can be used: float64, and str with NaN for missing."""
     import pandas as pd
 
     values = {column.name: pd.Series(column.values, dtype=column.values.dtype) for column in columns}
