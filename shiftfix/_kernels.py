@@ -16,6 +16,7 @@ from scipy.spatial.distance import pdist
 from sklearn.preprocessing import StandardScaler
 
 from shiftfix._blocks import row_blocks
+from shiftfix._naming import OVERFLOW, ColumnError
 from shiftfix._numerics import Floats
 from shiftfix._row_order import content_order
 from shiftfix._validation import check_number, check_vector
@@ -109,10 +110,7 @@ def pooled_scaler(X_source: Floats, X_target: Floats, counts_source: Floats, cou
         scaler = StandardScaler().fit(X, sample_weight=np.concatenate([counts_source, counts_target]))
     if not np.isfinite(scaler.var_).all():
         column = int(np.flatnonzero(~np.isfinite(scaler.var_))[0])
-        raise ShiftDataError(
-            f"The values of column {column} overflow when squared (largest {np.abs(X[:, column]).max():.3g}): "
-            "rescale the column, for example to thousands or logarithms."
-        )
+        raise ColumnError(OVERFLOW.format(np.abs(X[:, column]).max()), column)
     return scaler
 
 

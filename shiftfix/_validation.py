@@ -13,6 +13,7 @@ from sklearn.utils import check_array
 
 from shiftfix._blocks import row_blocks
 from shiftfix._door import plain
+from shiftfix._naming import CellError, cell_error, column_names, column_word, odd_cell, one_line
 from shiftfix._values import LARGEST_WHOLE, refuse_masked, refuse_no_numbers, refuse_unusable_labels
 from shiftfix.exceptions import MissingDependencyError, ShiftDataError
 
@@ -20,21 +21,18 @@ from shiftfix.exceptions import MissingDependencyError, ShiftDataError
 LEAST_COUNT = 1e-100
 # Counts end in the 32-bit numbers of solvers and of operating systems.
 LARGEST_COUNT = 2**31 - 1
-
-
-def column_names(X: Any) -> list[str] | None:
-    """Names of the columns of a data frame as a list, or None for anything else."""
-    columns = getattr(X, "columns", None)
-    if columns is None:
-        return None
-    return [str(name) for name in columns]
+IMPUTE = "impute or drop them, for example with scikit-learn's SimpleImputer."
 
 
 @overload
-def check_matrix(X: Any, name: str, *, dtype: Any = ..., accept_sparse: Literal[False] = False) -> NDArray[Any]: ...
+def check_matrix(
+    X: Any, name: str, *, dtype: Any = ..., accept_sparse: Literal[False] = False, names: list[str] | None = ...
+) -> NDArray[Any]: ...
 @overload
-def check_matrix(X: Any, name: str, *, dtype: Any = ..., accept_sparse: bool) -> Any: ...
-def check_matrix(X: Any, name: str, *, dtype: Any = np.float64, accept_sparse: bool = False) -> Any:
+def check_matrix(X: Any, name: str, *, dtype: Any = ..., accept_sparse: bool, names: list[str] | None = ...) -> Any: ...
+def check_matrix(
+    X: Any, name: str, *, dtype: Any = np.float64, accept_sparse: bool = False, names: list[str] | None = None
+) -> Any:
     """Two-dimensional finite array of floats made from an array-like or a data frame.
 
     Parameters
@@ -45,6 +43,8 @@ def check_matrix(X: Any, name: str, *, dtype: Any = np.float64, accept_sparse: b
     dtype : dtype or list of dtype, default=float64
     accept_sparse : bool, default=False
         Whether a sparse matrix is welcome; it comes back in compressed row format.
+    names : list of str, default=None
+        What messages call the columns of an array; a data frame has names of its own.
 
     Returns
     -------
@@ -67,7 +67,8 @@ def check_matrix(X: Any, name: str, *, dtype: Any = np.float64, accept_sparse: b
     refuse_masked(X, name)
     for found in [getattr(X, "dtype", None), *getattr(X, "dtypes", [])]:
         refuse_no_numbers(found, name, "pass real numbers, such as days since a date")
-    array = _as_numbers(X, name, dtype)
+    names = column_names(X) or names
+    array = _as_numbers(X, name, dtype, names)
     if array.ndim != 2:
         raise ShiftDataError(
             f"{name} has shape {array.shape}, and a 2D array (n_rows, n_features) is needed: "
@@ -79,13 +80,13 @@ def check_matrix(X: Any, name: str, *, dtype: Any = np.float64, accept_sparse: b
         raise ShiftDataError(f"{name} has 0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
     if sparse.issparse(array):
         array = sparse.csr_array(array)
-        _check_finite_stored(array, name)
+        _check_finite_stored(array, name, names)
     else:
-        _check_finite(array, name, column_names(X))
+        _check_finite(array, name, names)
     return array
 
 
-def _as_numbers(X: Any, name: str, dtype: Any) -> Any:
+def _as_numbers(X: Any, name: str, dtype: Any, names: list[str] | None) -> Any:
     """X as an array or a matrix in compressed row format, of any shape and with any numbers in it."""
     try:
         return check_array(
@@ -99,19 +100,16 @@ def _as_numbers(X: Any, name: str, dtype: Any) -> Any:
             ensure_min_features=0,
         )
     except (ValueError, TypeError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ShiftDataError
-        raise kind(
-            f"{name} cannot be read as numbers ({error}): encode categories first, for example with "
-            "scikit-learn's OneHotEncoder."
-        ) from error
+        where = None if sparse.issparse(X) or np.iscomplexobj(X) else odd_cell(X, names)
+        found = one_line(str(error)) if where is None else f"it holds {where}"
+        raise cell_error(f"{name} cannot be read as numbers ({found})", isinstance(error, TypeError)) from error
 
 
-def _check_finite_stored(array: Any, name: str) -> None:
-    if not np.isfinite(array.data).all():
-        raise ShiftDataError(
-            f"{name} contains NaN or infinity among its stored values: impute or drop them, for example with "
-            "scikit-learn's SimpleImputer."
-        )
+def _check_finite_stored(array: Any, name: str, names: list[str] | None) -> None:
+    odd = np.flatnonzero(~np.isfinite(array.data))
+    if odd.size:
+        where = column_word(names, int(array.indices[odd[0]]))
+        raise CellError(f"{name} contains NaN or infinity among its stored values (the first in {where})", IMPUTE)
 
 
 def _check_finite(array: Any, name: str, names: list[str] | None) -> None:
@@ -122,11 +120,8 @@ def _check_finite(array: Any, name: str, names: list[str] | None) -> None:
     column = int(np.flatnonzero(~finite.all(axis=0))[0])
     row = int(np.flatnonzero(~finite[:, column])[0])
     what = "NaN" if np.isnan(array[row, column]) else "infinity"
-    where = f"column {names[column]!r}" if names else f"column {column}"
-    raise ShiftDataError(
-        f"{name} contains {what} ({(~finite).sum()} non-finite values, the first in {where}, row {row}): "
-        "impute or drop them, for example with scikit-learn's SimpleImputer."
-    )
+    where = f"{column_word(names, column)}, row {row}"
+    raise CellError(f"{name} contains {what} ({(~finite).sum()} non-finite values, the first in {where})", IMPUTE)
 
 
 def check_same_columns(reference: list[str] | None, X: Any, reference_name: str, name: str, n_features: int) -> None:

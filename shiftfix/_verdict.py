@@ -29,7 +29,7 @@ class Verdict(str):
     level : {"ok", "caution", "abstain"}
         "abstain": leave the model as it is, the data do not support a correction.
     reasons : iterable of str, default=()
-        Why it is not "ok", the gravest first.
+        Why it is not "ok", the gravest first; of an "ok" that calls for no correction, why.
     action : str, default=""
         What to do next; empty when there is nothing to do.
 

@@ -15,14 +15,17 @@ class NotIdentifiedError(ValueError):
     ----------
     confounded : list of list
         Groups of classes that the scores cannot tell apart; empty when not about classes.
+    finding, remedy : str
+        What was found, and what to do about it in Python; the two make the message.
     """
 
-    def __init__(self, message: str, confounded: Iterable[Iterable[Any]] = ()) -> None:
-        super().__init__(message)
+    def __init__(self, finding: str, confounded: Iterable[Iterable[Any]] = (), remedy: str = "") -> None:
+        super().__init__(f"{finding} {remedy}".rstrip())
+        self.finding, self.remedy = finding, remedy
         self.confounded = [list(group) for group in confounded]
 
-    def __reduce__(self) -> tuple[type[Self], tuple[str, list[list[Any]]]]:
-        return type(self), (str(self), self.confounded)
+    def __reduce__(self) -> tuple[type[Self], tuple[str, list[list[Any]], str]]:
+        return type(self), (self.finding, self.confounded, self.remedy)
 
 
 class DatasetNotFoundError(FileNotFoundError):

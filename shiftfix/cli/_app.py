@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from shiftfix._naming import one_line
 from shiftfix.cli._exit import EXIT_CODES, exit_codes
 
 app = typer.Typer(
@@ -66,6 +67,20 @@ class UnseenCategory(StrEnum):
 
     error = "error"
     ignore = "ignore"
+
+
+class Decimal(StrEnum):
+    """Decimal marks."""
+
+    point = "."
+    comma = ","
+
+
+class Dates(StrEnum):
+    """What to do about dates and times."""
+
+    refuse = "refuse"
+    days = "days"
 
 
 DEBUG = typer.Option("--debug", help="Show the traceback of an error.")
@@ -159,6 +174,30 @@ def correct(
     drop: Annotated[
         list[str] | None, typer.Option(help="Column to leave out; may be repeated.", metavar="COLUMN")
     ] = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option(
+            "--id", help="Column that names the rows: copied to the results, never learned from.", metavar="COLUMN"
+        ),
+    ] = None,
+    sep: Annotated[
+        str | None,
+        typer.Option(help="What separates the cells of CSV files: a character, or tab; found when not given."),
+    ] = None,
+    decimal: Annotated[
+        Decimal | None, typer.Option(help="Decimal mark of CSV files: a point or a comma; found when not given.")
+    ] = None,
+    missing: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Word (or number) that means a missing value, also of the label; may be repeated. Empty cells always "
+            "do, and NA, NaN, NULL, None and their like among numbers, but not in labels.",
+            metavar="WORD",
+        ),
+    ] = None,
+    dates: Annotated[
+        Dates, typer.Option(help="Columns of dates or times: refuse them, or take them as days since 1970.")
+    ] = Dates.refuse,
     correction: Annotated[
         Correction | None,
         typer.Option(help="For label shift: adjust the probabilities (default), or retrain with weights."),
@@ -208,6 +247,11 @@ def correct(
         "task": task.value,
         "weight": weight,
         "drop": list(drop or []),
+        "id": id_column,
+        "sep": sep,
+        "decimal": decimal.value if decimal else None,
+        "missing": list(missing or []),
+        "dates": dates.value,
         "correction": correction.value if correction else None,
         "clip": clip,
         "on_abstain": on_abstain.value,
@@ -231,8 +275,8 @@ def correct(
             table.add_row(Text(name), Text(value))
         console.print(table)
         for notice in summary["notices"]:
-            console.print(Text(f"notice: {notice}"))
-        console.print(Text(f"written: {out}"), soft_wrap=True)
+            console.print(Text(f"notice: {one_line(notice)}"))
+        console.print(Text(f"written: {one_line(str(out))}"), soft_wrap=True)
 
 
 @app.command(

@@ -1,24 +1,31 @@
 """``shiftfix correct``: two files in, a folder with weights, predictions and the corrected model out."""
 
-import re
 import warnings
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from shiftfix.cli._encode import encoded_names, fit_encoder
+from shiftfix.cli._columns import Reading, make_reading
+from shiftfix.cli._encode import fit_encoder
 from shiftfix.cli._exit import UnsupportedError
 from shiftfix.cli._files import read_table, sha256
 from shiftfix.cli._learners import check_hidden_weights, make_learner
 from shiftfix.cli._options import with_defaults
 from shiftfix.cli._output import new_folder
 from shiftfix.cli._predict import prediction_table
+from shiftfix.cli._refusals import Refusals
 from shiftfix.cli._results import seal, writing
-from shiftfix.cli._tables import Tables, prepare_tables
-from shiftfix.exceptions import NotIdentifiedError
+from shiftfix.cli._safe_csv import harmless_table
+from shiftfix.cli._tables import Roles, Tables, prepare_tables
+from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, PoorOverlapWarning
+
+OF_THE_VERDICT = (PoorOverlapWarning, PoorIdentificationWarning)
+ABSTAINED = "To fit without the correction, pass --on-abstain uncorrected."
+ANYHOW = "the data do not support weighting, and nothing was weighted; --on-abstain correct weights all the same."
 
 
 def run_correct(source: Path, target: Path, out: Path, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,25 +47,41 @@ def run_correct(source: Path, target: Path, out: Path, options: Mapping[str, Any
     CommandError
         As described in ``_exit``.
     """
-    options = with_defaults(options)
-    with new_folder(out, options["overwrite"], [source, target]) as folder:
-        encoder, model, tables, record = _fit_and_judge(source, target, options)
+    refusals = Refusals()
+    with ExitStack() as held:
+        folder = refusals.of(held.enter_context, new_folder(out, options["overwrite"], [source, target]))
+        options, tables, learner = _checked(source, target, options, refusals)
+        encoder, model, record = _fit_and_judge(source, target, options, tables, learner)
         with writing(out):
             _write(folder, encoder, model, tables, record)
     return record
 
 
-def _fit_and_judge(source: Path, target: Path, options: Mapping[str, Any]) -> tuple[Any, Any, Tables, dict[str, Any]]:
-    """Encoder, model, tables and record of a run."""
+def _checked(
+    source: Path, target: Path, given: Mapping[str, Any], refusals: Refusals
+) -> tuple[Mapping[str, Any], Tables, Any]:
+    """Options, the two samples and the learner; all that is wrong with them, and was noted, is told at once."""
+    options = refusals.of(with_defaults, given)
+    reading = refusals.of(make_reading, given["sep"], given["decimal"], given["missing"], given["dates"]) or Reading()
+    files = [refusals.of(read_table, path, name, reading) for path, name in [(source, "source"), (target, "target")]]
+    tables = None
+    if all(file is not None for file in files):
+        roles = Roles(given["label"], given["weight"], given["id"], given["drop"])
+        choices = {name: given[name] for name in ("shift", "task", "unseen_category")}
+        tables = prepare_tables(files[0], files[1], roles, **choices, refusals=refusals)
+    learner = refusals.of(make_learner, tables.task, options) if options and tables else None
+    refusals.raise_found()
+    assert tables is not None
+    return options, tables, learner
+
+
+def _fit_and_judge(
+    source: Path, target: Path, options: Mapping[str, Any], tables: Tables, learner: Any
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Encoder, model and record of a run."""
     from shiftfix.report import fit_record, run_record
 
-    frames = read_table(source, "source"), read_table(target, "target")
     digests = sha256(source), sha256(target)
-    tables = prepare_tables(
-        *frames,
-        **{name: options[name] for name in ("label", "weight", "drop", "shift", "task", "unseen_category")},
-    )
-    learner = make_learner(tables.task, options)
     encoder = fit_encoder(tables.source, tables.target, tables.numeric, tables.text)
     X_source, X_target = encoder.transform(tables.source), encoder.transform(tables.target)
     check_hidden_weights(options["hidden"] or [], X_source.shape[1])
@@ -69,11 +92,12 @@ def _fit_and_judge(source: Path, target: Path, options: Mapping[str, Any]) -> tu
             model.fit(X_source, tables.y, X_target=X_target, sample_weight=tables.sample_weight)
             fit = fit_record(model, tables.y, sample_weight=tables.sample_weight)
         except NotIdentifiedError as error:
-            raise UnsupportedError(_on_the_command_line(str(error), encoder)) from error
+            raise UnsupportedError(f"{error.finding} {ABSTAINED}") from error
         score = _target_score(model, learner, X_source, X_target, tables)
-    # Each fold of the prior repeats the learner's warning; once is enough.
-    said = [_on_the_command_line(str(warning.message), encoder) for warning in caught]
-    fit["reasons"] = [_on_the_command_line(reason, encoder) for reason in fit["reasons"]]
+    # What the record says of the verdict is not said twice, and each fold of the prior repeats the learner's warning.
+    said = [str(warning.message) for warning in caught if not issubclass(warning.category, OF_THE_VERDICT)]
+    if (fit["shift"], fit["verdict"], fit["corrected"]) == ("covariate", "abstain", False):
+        said.append(ANYHOW)
     record = run_record(
         fit,
         task=tables.task,
@@ -84,13 +108,14 @@ def _fit_and_judge(source: Path, target: Path, options: Mapping[str, Any]) -> tu
         columns={
             "label": options["label"],
             "weight": options["weight"],
+            "id": options["id"],
             "numeric": tables.numeric,
             "text": tables.text,
             "dropped": options["drop"],
         },
         options={key: value for key, value in options.items() if key not in ("overwrite", "quiet", "debug")},
     )
-    return encoder, model, tables, record
+    return encoder, model, record
 
 
 def make_model(learner: Any, task: str, options: Mapping[str, Any]) -> Any:
@@ -107,13 +132,6 @@ def make_model(learner: Any, task: str, options: Mapping[str, Any]) -> Any:
         on_abstain=options["on_abstain"],
         random_state=options["seed"],
     )
-
-
-def _on_the_command_line(text: str, encoder: Any) -> str:
-    """A message of the library with the names of columns and options as this command has them."""
-    names = encoded_names(encoder)
-    text = re.sub(r"column (\d+)", lambda match: f"column {names[int(match[1])]!r}", text)
-    return re.sub(r'on_abstain="(\w+)"', r"--on-abstain \1", text)
 
 
 def _target_score(
@@ -152,10 +170,13 @@ def _write(folder: Path, encoder: Any, model: Any, tables: Tables, record: dict[
     predictions = prediction_table(pipeline, tables.target)
     weights = source_weights(model, tables.y)
     table = pd.DataFrame({"weight": weights})
+    for frame, ids in zip((table, predictions), tables.ids, strict=True):
+        if ids is not None:
+            frame.insert(0, record["columns"]["id"], ids)
     if tables.sample_weight is not None:
         table["total_weight"] = weights * tables.sample_weight
-    predictions.to_csv(folder / "predictions.csv", index_label="row", lineterminator="\n")
-    table.to_csv(folder / "weights.csv", index_label="row", lineterminator="\n")
+    harmless_table(predictions).to_csv(folder / "predictions.csv", index_label="row", lineterminator="\n")
+    harmless_table(table).to_csv(folder / "weights.csv", index_label="row", lineterminator="\n")
     save_model(pipeline, folder / "model.skops")
     # Half a surrogate pair stands for a byte of a path that is not UTF-8.
     (folder / "summary.txt").write_text(summary_text(record), encoding="utf-8", errors="backslashreplace")

@@ -6,21 +6,16 @@ every source row, and an untrained one only adds noise. Text columns become one 
 source; a missing text is a value of its own. No labels are used.
 """
 
-from typing import Any
+import itertools
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
-
-
-def is_number(column: Any) -> bool:
-    """Whether a column of a data frame holds numbers; truth values are none."""
-    from pandas.api import types
-
-    return types.is_numeric_dtype(column) and not types.is_bool_dtype(column)
 
 
 def as_numbers(frame: Any) -> NDArray[np.float64]:
@@ -47,13 +42,38 @@ def source_values(frame: Any) -> list[NDArray[np.object_]]:
     return values
 
 
+class NamedColumns(TransformerMixin, BaseEstimator):
+    """Turn an array into a data frame, so that whatever learns from it speaks of columns by name.
+
+    Parameters
+    ----------
+    names : list of str
+    """
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Do nothing: the names are known."""
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def transform(self, X: Any) -> Any:
+        """Rows as a data frame."""
+        import pandas as pd
+
+        return pd.DataFrame(X, columns=self.names)
+
+
 def encoded_names(encoder: ColumnTransformer) -> list[str]:
     """What each encoded column is made of: list of str."""
     names = []
     for part, transformer, columns in encoder.transformers_:
         if part == "text":
             names += [
-                f"{column}={value}"
+                f"{column}={'(missing)' if value != value else value}"
                 for column, values in zip(columns, transformer[-1].categories_, strict=True)
                 for value in values
             ]
@@ -61,10 +81,19 @@ def encoded_names(encoder: ColumnTransformer) -> list[str]:
             names += columns
         if part == "numeric_with_missing":
             names += [f"{column} missing" for column in columns]
-    return names
+    return distinct_names(names)
 
 
-def fit_encoder(source: Any, target: Any, numeric: list[str], text: list[str]) -> ColumnTransformer:
+def distinct_names(names: list[str]) -> list[str]:
+    """Names with a number behind those that stand earlier too, as a user's "dose missing" beside ours may."""
+    found: dict[str, None] = {}
+    for name in names:
+        numbered = (name if k == 1 else f"{name} ({k})" for k in itertools.count(1))
+        found[next(new for new in numbered if new not in found)] = None
+    return list(found)
+
+
+def fit_encoder(source: Any, target: Any, numeric: list[str], text: list[str]) -> Pipeline:
     """Encoder of the raw data frames, fitted on both samples.
 
     Parameters
@@ -76,8 +105,8 @@ def fit_encoder(source: Any, target: Any, numeric: list[str], text: list[str]) -
 
     Returns
     -------
-    ColumnTransformer
-        Takes a data frame, returns float64 of shape (n_rows, n_encoded).
+    Pipeline
+        Takes a data frame, returns one of float64, of shape (n_rows, n_encoded), with :func:`encoded_names`.
     """
     import pandas as pd
 
@@ -95,4 +124,5 @@ def fit_encoder(source: Any, target: Any, numeric: list[str], text: list[str]) -
         one_hot = OneHotEncoder(categories=values, handle_unknown="ignore", sparse_output=False)
         parts.append(("text", make_pipeline(FunctionTransformer(as_text), one_hot), text))
     features = numeric + text
-    return ColumnTransformer(parts).fit(pd.concat([source[features], target[features]], ignore_index=True))
+    encoder = ColumnTransformer(parts).fit(pd.concat([source[features], target[features]], ignore_index=True))
+    return Pipeline([("numbers", encoder), ("names", NamedColumns(encoded_names(encoder)))])

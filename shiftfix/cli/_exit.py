@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import typer
 
+from shiftfix._naming import one_line
 from shiftfix.cli._process import Stopped, make_printable, stopped_by
 from shiftfix.exceptions import (
     ChecksumError,
@@ -22,9 +23,19 @@ EXIT_CODES = (
 
 
 class CommandError(Exception):
-    """An error that ends the command."""
+    """An error that ends the command; each argument is a message of its own."""
 
     exit_code = 1
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The messages, each on one line; what is unprintable in them is spelled out."""
+        return tuple(one_line(str(message)) for message in self.args)
+
+    def __str__(self) -> str:
+        if len(self.lines) < 2:
+            return "".join(self.lines)
+        return "\n".join([f"{len(self.lines)} things stand in the way:", *(f"  - {line}" for line in self.lines)])
 
 
 class UsageError(CommandError):
@@ -96,14 +107,18 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _message(error: Exception) -> str:
-    if isinstance(error, DatasetNotFoundError):
-        return f"{error} On the command line these are --data-home FOLDER and --download."
-    if isinstance(error, CommandError | ShiftDataError | NotIdentifiedError | ChecksumError | MissingDependencyError):
+    if isinstance(error, CommandError):
         return str(error)
+    # Others end their lines to be readable, and what they quote may do so to deceive.
+    text = one_line(" ".join(str(error).split()))
+    if isinstance(error, DatasetNotFoundError):
+        return f"{text} On the command line these are --data-home FOLDER and --download."
+    if isinstance(error, ShiftDataError | NotIdentifiedError | ChecksumError | MissingDependencyError):
+        return text
     if _is_out_of_memory(error):
         return "there is not enough memory for so many rows, columns or --hidden units: take fewer."
     if isinstance(error, OSError):
-        return f"{error.filename or 'a file'} cannot be used ({error.strerror or error})."
+        return one_line(f"{error.filename or 'a file'} cannot be used ({error.strerror or error}).")
     if isinstance(error, ValueError | FloatingPointError):
-        return f"the model could not be fitted: {error}"
-    return f"unexpected {type(error).__name__}: {error}. Run again with --debug for the traceback and report it."
+        return f"the model could not be fitted: {text}"
+    return f"unexpected {type(error).__name__}: {text}. Run again with --debug for the traceback and report it."

@@ -5,22 +5,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftfix.cli._encode import as_numbers, is_number
+from shiftfix.cli._columns import Column
 from shiftfix.cli._exit import InputError
-from shiftfix.cli._files import listed
+from shiftfix.cli._words import listed
 
 # Whole numbers with more distinct values than this are taken for a quantity, not for classes.
 MOST_CLASSES = 20
+# float64 tells whole numbers apart up to here.
+LARGEST_WHOLE = 2.0**53
 
 
-def read_label(column: Any, label: str, task: str, shift: str) -> tuple[NDArray[Any], str]:
+def read_label(column: Column, task: str, shift: str) -> tuple[NDArray[Any], str]:
     """Labels of the source and the task they are for.
 
     Parameters
     ----------
-    column : pandas.Series
-    label : str
-        Its name.
+    column : Column
+        Of the source.
     task : {"auto", "classification", "regression"}
     shift : {"covariate", "label"}
 
@@ -33,33 +34,41 @@ def read_label(column: Any, label: str, task: str, shift: str) -> tuple[NDArray[
     Raises
     ------
     InputError
-        For labels that are missing, infinite, all the same, or not of the task.
+        For labels that are missing, infinite, all the same, too large to be told apart, or not of the task.
     """
-    _check_complete(column, label)
-    if is_number(column):
-        y, task = _number_labels(as_numbers(column.to_frame())[:, 0], label, task, shift)
+    if column.problem:
+        raise InputError(column.problem)
+    _check_complete(column)
+    if column.is_number:
+        y, task = _number_labels(column.values, column.name, task, shift)
     elif task == "regression":
         raise InputError(
-            f"label column {label!r} holds text, and --task regression needs numbers: pass --task classification."
+            f"label column {column.name!r} holds text ({listed(_first_words(column))}), and --task regression needs "
+            "numbers: pass --task classification."
         )
     else:
-        y, task = _as_str(column), "classification"
+        y, task = column.values.astype(str), "classification"
     if len(np.unique(y)) < 2:
         raise InputError(
-            f"label column {label!r} holds the single value {y[0].item()!r} in all {len(y)} source rows: at "
+            f"label column {column.name!r} holds the single value {y[0].item()!r} in all {len(y)} source rows: at "
             "least two are needed to learn anything."
         )
     return y, task
 
 
-def _check_complete(column: Any, label: str) -> None:
-    missing = np.flatnonzero(column.isna())
-    if missing.size == len(column):
-        raise InputError(f"label column {label!r} is empty in every source row: labels are needed there.")
+def _first_words(column: Column) -> list[str]:
+    return list(dict.fromkeys(column.present[:100]))[:3]
+
+
+def _check_complete(column: Column) -> None:
+    missing = np.flatnonzero(column.missing)
+    if missing.size == len(column.values):
+        raise InputError(f"label column {column.name!r} is empty in every source row: labels are needed there.")
     if missing.size:
+        words = f", where it is {column.gaps}" if column.gaps else ""
         raise InputError(
-            f"label column {label!r} is missing in {missing.size} of {len(column)} source rows (rows "
-            f"{listed(missing)}, counted from 0): drop those rows or fill in their labels."
+            f"label column {column.name!r} is missing in {missing.size} of {len(column.values)} source rows (rows "
+            f"{listed(missing)}, counted from 0{words}): drop those rows or fill in their labels."
         )
 
 
@@ -75,44 +84,52 @@ def _number_labels(values: NDArray[np.float64], label: str, task: str, shift: st
     distinct = len(np.unique(values))
     if task == "auto":
         task = "classification" if whole and distinct <= MOST_CLASSES else "regression"
-    if task == "regression" and shift == "label":
-        raise InputError(
-            f"label column {label!r} is continuous ({distinct} distinct numbers), and label shift is about "
-            "classes: pass --shift covariate, bin the label, or, if the numbers are classes, pass --task "
-            "classification."
-        )
-    if task == "classification" and not whole:
+    if task == "regression":
+        if shift == "label":
+            raise InputError(
+                f"label column {label!r} is continuous ({distinct} distinct numbers), and label shift is about "
+                "classes: pass --shift covariate, bin the label, or, if the numbers are classes, pass --task "
+                "classification."
+            )
+        return values, task
+    _check_classes(values, label, whole, distinct)
+    return values.astype(np.int64), task
+
+
+def _check_classes(values: NDArray[np.float64], label: str, whole: bool, distinct: int) -> None:
+    if not whole:
         raise InputError(
             f"label column {label!r} holds numbers with decimals ({distinct} distinct), which are no "
             "classes: pass --task regression, or bin the label."
         )
-    return (values.astype(np.int64) if task == "classification" else values), task
+    largest = values[np.argmax(np.abs(values))]
+    if abs(largest) >= LARGEST_WHOLE:
+        raise InputError(
+            f"label column {label!r} holds whole numbers as large as {largest:.17g}, which cannot be told from their "
+            "neighbors: put a letter ahead of each to make them text, or pass --task regression."
+        )
 
 
-def _as_str(column: Any) -> NDArray[np.str_]:
-    return np.array([str(value) for value in column])
-
-
-def target_labels(column: Any, y: NDArray[Any], label: str, notices: list[str]) -> NDArray[Any] | None:
+def target_labels(column: Column, y: NDArray[Any], notices: list[str]) -> NDArray[Any] | None:
     """Labels of the target for the comparison that is printed, or None, with a notice of either.
 
     Parameters
     ----------
-    column : pandas.Series
+    column : Column
         Of the target.
     y : ndarray
         Labels of the source.
-    label : str
-        Name of the column.
     notices : list of str
         Added to.
     """
-    notices.append(f"the target's label column {label!r} is not used for fitting.")
-    if column.isna().any():
-        notices.append(f"{int(column.isna().sum())} of the target's labels are missing, so none is scored.")
+    notices.append(f"the target's label column {column.name!r} is not used for fitting.")
+    if column.problem:
+        notices.append(f"the target's labels cannot be read, so none is scored: {column.problem}")
         return None
-    text = y.dtype.kind in "US"
-    if text == is_number(column):
+    if column.missing.any():
+        notices.append(f"{int(column.missing.sum())} of the target's labels are missing, so none is scored.")
+        return None
+    if (y.dtype.kind in "US") == column.is_number:
         notices.append("the target's labels are of another kind than the source's, so none is scored.")
         return None
-    return _as_str(column) if text else as_numbers(column.to_frame())[:, 0]
+    return column.values if column.is_number else column.values.astype(str)

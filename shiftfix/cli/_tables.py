@@ -1,22 +1,50 @@
 """Check the two samples, alone and against each other, and take them apart.
 
-Every message says which column, what was found, what is needed and what to do.
+Every message says which column, what was found, what is needed and what to do; all of them come at once.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftfix.cli._encode import as_numbers, as_text, is_number
+from shiftfix.cli._cells import Role, sort_words
+from shiftfix.cli._columns import Column
 from shiftfix.cli._exit import InputError, UsageError
-from shiftfix.cli._files import listed
+from shiftfix.cli._files import Table
+from shiftfix.cli._ids import identifier_doubt, identifier_problem
 from shiftfix.cli._labels import read_label, target_labels
+from shiftfix.cli._refusals import Refusals
+from shiftfix.cli._words import argument, listed, quoted
 
 # A text column with more values than this is an identifier or free text, not a category.
 MOST_CATEGORIES = 1000
 MISSING = "(missing)"
+# Columns of our own files, which an identifier would stand beside.
+OUR_COLUMNS = ("row", "prediction", "weight", "total_weight")
+
+
+class Roles(NamedTuple):
+    """Columns that are no features.
+
+    Attributes
+    ----------
+    label, weight, id : str or None
+    drop : list of str
+    """
+
+    label: str
+    weight: str | None
+    id: str | None
+    drop: list[str]
+
+    @property
+    def by_option(self) -> list[tuple[str, str]]:
+        """Each column and the option that names it."""
+        given = [("--label", self.label), ("--weight", self.weight), ("--id", self.id)]
+        return [(name, option) for option, name in given if name is not None] + [(name, "--drop") for name in self.drop]
 
 
 @dataclass
@@ -26,13 +54,15 @@ class Tables:
     Attributes
     ----------
     source, target : pandas.DataFrame
-        Features only, in the order of the source file.
+        Features only, in the order of the source file: float64, and str with NaN for missing.
     y : ndarray of shape (n_source,)
         Labels: str, int64, or float64 for regression.
     y_target : ndarray of shape (n_target,) or None
         Labels of the target rows where the file has them all; never used for fitting.
     sample_weight : ndarray of shape (n_source,) or None
         Raw, as in the file.
+    ids : pair of (ndarray of str or None)
+        Of the source and of the target rows, as in the files.
     task : {"classification", "regression"}
     numeric, text : list of str
         Columns of each kind.
@@ -45,6 +75,7 @@ class Tables:
     y: NDArray[Any]
     y_target: NDArray[Any] | None
     sample_weight: NDArray[np.float64] | None
+    ids: tuple[NDArray[Any] | None, NDArray[Any] | None]
     task: str
     numeric: list[str]
     text: list[str]
@@ -52,87 +83,152 @@ class Tables:
 
 
 def prepare_tables(
-    source: Any,
-    target: Any,
+    source: Table,
+    target: Table,
+    roles: Roles,
     *,
-    label: str,
-    weight: str | None,
-    drop: list[str],
     shift: str,
     task: str,
     unseen_category: str,
-) -> Tables:
-    """Check two data frames and take them apart.
+    refusals: Refusals,
+) -> Tables | None:
+    """Check two tables and take them apart.
 
     Parameters
     ----------
-    source, target : pandas.DataFrame
-    label : str
-        Label column of the source. In the target it is set apart.
-    weight : str or None
-        Column of the source with a weight per row.
-    drop : list of str
-        Columns to leave out of both.
+    source, target : CsvTable or ParquetTable
+    roles : Roles
+        Labels of the target are set apart; weights are the source's; identifiers may be in either.
     shift : {"covariate", "label"}
     task : {"auto", "classification", "regression"}
     unseen_category : {"error", "ignore"}
+    refusals : Refusals
+        Added to: InputError for data that cannot be used, UsageError when one column is given two roles.
 
     Returns
     -------
-    Tables
-
-    Raises
-    ------
-    InputError
-        For data that cannot be used.
-    UsageError
-        When one column is given two roles.
+    Tables or None
+        None where the labels cannot be read. Not to be used when there are refusals.
     """
-    features = _features(source, target, label=label, weight=weight, drop=drop)
     notices: list[str] = []
-    y, task = read_label(source[label], label, task, shift)
-    y_target = target_labels(target[label], y, label, notices) if label in target.columns else None
-    sample_weight = None
-    if weight is not None:
-        sample_weight = _read_weight(source[weight], weight)
-        if weight in target.columns:
-            notices.append(f"the target's column {weight!r} was ignored: --weight is about source rows.")
-    source, target = source[features].reset_index(drop=True), target[features].reset_index(drop=True)
-    numeric, text = _kinds(source, target, features)
-    _check_numeric(source, target, numeric, notices)
-    _check_text(source, target, text, unseen_category, notices)
-    return Tables(source, target, y, y_target, sample_weight, task, numeric, text, notices)
+    refusals.of(_check_roles, roles, source, target)
+    labels = _read_labels(source, target, roles.label, task, shift, notices, refusals)
+    sample_weight = _weights(source, target, roles.weight, notices, refusals)
+    features = refusals.of(_features, source, target, roles) or []
+    if features:
+        refusals.of(_check_columns, features, target, roles)
+    usable = _usable(source, target, features, unseen_category, notices, refusals)
+    if labels is None:
+        return None
+    y, y_target, task = labels
+    return Tables(
+        feature_frame([ours for ours, _ in usable], len(source)),
+        feature_frame([theirs for _, theirs in usable], len(target)),
+        y,
+        y_target,
+        sample_weight,
+        (_written(source, roles.id), _written(target, roles.id)),
+        task,
+        numeric=[ours.name for ours, _ in usable if ours.is_number],
+        text=[ours.name for ours, _ in usable if not ours.is_number],
+        notices=notices,
+    )
 
 
-def _features(source: Any, target: Any, *, label: str, weight: str | None, drop: list[str]) -> list[str]:
+def _written(table: Table, name: str | None) -> NDArray[Any] | None:
+    """Cells of a column as the file has them, or None where it lacks the column."""
+    return table.written(name) if name is not None and name in table.columns else None
+
+
+def _usable(
+    source: Table, target: Table, features: list[str], unseen_category: str, notices: list[str], refusals: Refusals
+) -> list[tuple[Column, Column]]:
+    """The features that nothing speaks against, from both samples."""
+    columns = [(source.column(name), target.column(name)) for name in features if name in target.columns]
+    usable = [pair for pair in columns if not _noted(_problems(*pair), refusals)]
+    for ours, theirs in usable:
+        notices += _remarks(ours, theirs)
+        if not ours.is_number:
+            refusals.of(_check_text, ours, theirs, unseen_category, notices)
+    return usable
+
+
+def feature_frame(columns: list[Column], n_rows: int) -> Any:
+    """Data frame of columns that can be used: float64, and str with NaN for missing."""
+    import pandas as pd
+
+    values = {column.name: pd.Series(column.values, dtype=column.values.dtype) for column in columns}
+    return pd.DataFrame(values, index=pd.RangeIndex(n_rows))
+
+
+def _noted(problems: list[str], refusals: Refusals) -> bool:
+    for problem in problems:
+        refusals.add(problem)
+    return bool(problems)
+
+
+def _read_labels(
+    source: Table, target: Table, label: str, task: str, shift: str, notices: list[str], refusals: Refusals
+) -> tuple[NDArray[Any], NDArray[Any] | None, str] | None:
+    """Labels of both samples and the task, or None where those of the source cannot be read."""
+    if label not in source.columns:
+        return None
+    role: Role = "class" if task == "classification" else "label"
+    column = source.column(label, role)
+    read = refusals.of(read_label, column, task, shift)
+    if read is None:
+        return None
+    notices += [column.remark] if column.remark else []
+    y, task = read
+    y_target = target_labels(target.column(label, role), y, notices) if label in target.columns else None
+    return y, y_target, task
+
+
+def _weights(
+    source: Table, target: Table, weight: str | None, notices: list[str], refusals: Refusals
+) -> NDArray[np.float64] | None:
+    if weight is None or weight not in source.columns:
+        return None
+    if weight in target.columns:
+        notices.append(f"the target's column {weight!r} was ignored: --weight is about source rows.")
+    return refusals.of(_read_weight, source.column(weight))
+
+
+def _check_roles(roles: Roles, source: Table, target: Table) -> None:
+    """Raise for a column with two roles, or an identifier whose name the results need."""
+    counts = Counter(name for name, _ in roles.by_option)
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if twice:
+        raise UsageError(
+            f"column {listed(twice)} is given more than one role among --label, --weight, --id and --drop: give it one."
+        )
+    if roles.id is not None and (roles.id in OUR_COLUMNS or roles.id.startswith("probability_")):
+        raise UsageError(f"--id {argument(roles.id)}: the results have a column of this name; rename it in the files.")
+
+
+def _features(source: Table, target: Table, roles: Roles) -> list[str]:
     """Feature columns, which source and target must share."""
-    options = [(label, "--label"), *([(weight, "--weight")] if weight else []), *((name, "--drop") for name in drop)]
-    roles = [column for column, _ in options]
-    _check_roles(roles)
-    for column, option in options:
-        if column not in source.columns:
-            raise InputError(
-                f"{option} {column}: the source has no such column; it has {listed(source.columns)}. Name one of them."
+    lost = []
+    for column, option in roles.by_option:
+        either = option == "--id" and column in target.columns
+        if column not in source.columns and not either:
+            lost.append(
+                f"{option} {argument(column)}: the source has no such column; it has {listed(source.columns)}. Name "
+                "one of them."
             )
-    features = [column for column in source.columns if column not in roles]
+    taken = [column for column, _ in roles.by_option]
+    features = [column for column in source.columns if column not in taken]
+    if lost:
+        raise InputError(*lost)
     if not features:
-        raise InputError(f"the source has no column besides {listed(roles)}: at least one feature is needed.")
-    _check_columns(features, target, roles)
+        raise InputError(f"the source has no column besides {listed(taken)}: at least one feature is needed.")
     return features
 
 
-def _check_roles(roles: list[str]) -> None:
-    """Raise for a column with two roles."""
-    twice = sorted({column for column in roles if roles.count(column) > 1})
-    if twice:
-        raise UsageError(
-            f"column {listed(twice)} is given more than one role among --label, --weight and --drop: give it one."
-        )
-
-
-def _check_columns(features: list[str], target: Any, roles: list[str]) -> None:
+def _check_columns(features: list[str], target: Table, roles: Roles) -> None:
+    taken = [column for column, _ in roles.by_option]
     missing = [column for column in features if column not in target.columns]
-    extra = [column for column in target.columns if column not in features and column not in roles]
+    extra = [column for column in target.columns if column not in features and column not in taken]
     if missing or extra:
         found = [f"lacks {listed(missing)}"] if missing else []
         found += [f"adds {listed(extra)}"] if extra else []
@@ -142,107 +238,103 @@ def _check_columns(features: list[str], target: Any, roles: list[str]) -> None:
         )
 
 
-def _read_weight(column: Any, weight: str) -> NDArray[np.float64]:
-    if not is_number(column):
-        raise InputError(f"--weight {weight}: the column holds text, and one number >= 0 per source row is needed.")
-    values = as_numbers(column.to_frame())[:, 0]
+def _read_weight(column: Column) -> NDArray[np.float64]:
+    weight = f"--weight {argument(column.name)}"
+    if column.problem:
+        raise InputError(f"{weight}: {column.problem}")
+    if not column.is_number:
+        raise InputError(f"{weight}: the column holds text, and one number >= 0 per source row is needed.")
+    values = column.values
     bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
     if bad.size:
         raise InputError(
-            f"--weight {weight}: {bad.size} values are missing, infinite or negative (rows {listed(bad)}, "
+            f"{weight}: {bad.size} values are missing, infinite or negative (rows {listed(bad)}, "
             "counted from 0), and one number >= 0 per source row is needed."
         )
     if not values.any():
-        raise InputError(f"--weight {weight}: every value is 0, so that no source row counts.")
+        raise InputError(f"{weight}: every value is 0, so that no source row counts.")
     return values
 
 
-def _kinds(source: Any, target: Any, features: list[str]) -> tuple[list[str], list[str]]:
-    """Numeric and text columns, the same in both samples."""
-    for column in features:
-        _check_readable(source[column], column, "source")
-        _check_readable(target[column], column, "target")
-        _check_alike(source[column], target[column], column)
-    numeric = [column for column in features if is_number(source[column])]
-    return numeric, [column for column in features if column not in numeric]
+def _problems(source: Column, target: Column) -> list[str]:
+    """Why a feature cannot be used."""
+    alone = [problem for column in (source, target) for problem in _alone(column)]
+    if alone:
+        return alone
+    found = _unlike(source, target) or identifier_problem(source, target)
+    return [found] if found else []
 
 
-def _check_readable(values: Any, column: str, name: str) -> None:
-    """Raise for a column that is empty, or holds neither numbers nor text."""
-    from pandas.api import types
+def _alone(column: Column) -> list[str]:
+    """Why a column of one sample cannot be used."""
+    if column.problem:
+        return [column.problem]
+    if column.kind == "empty":
+        return [
+            f"column {column.name!r} is empty in every {column.table} row: leave it out with --drop "
+            f"{argument(column.name)}, or fill it in."
+        ]
+    infinite = np.flatnonzero(np.isinf(column.values)) if column.is_number else np.array([])
+    if infinite.size:
+        return [
+            f"column {column.name!r} is infinite in {infinite.size} {column.table} rows (rows {listed(infinite)}, "
+            "counted from 0): correct them, or leave them empty to count as missing."
+        ]
+    return []
 
-    if values.isna().all():
-        raise InputError(
-            f"column {column!r} is empty in every {name} row: leave it out with --drop {column}, or fill it in."
+
+def _unlike(source: Column, target: Column) -> str:
+    """What is wrong with a column that is of one kind in one sample and of another in the other; "" when alike."""
+    if source.kind == target.kind:
+        return ""
+    number, other, column = ("source", "target", target) if source.is_number else ("target", "source", source)
+    if source.is_number and target.is_number:
+        return (
+            f"column {source.name!r} holds a {source.kind} in the source and a {target.kind} in the target: make both "
+            "alike."
         )
-    if not is_number(values) and not (
-        types.is_bool_dtype(values)
-        or types.is_string_dtype(values)
-        or types.is_object_dtype(values)
-        or isinstance(values.dtype, types.CategoricalDtype)
-    ):
-        raise InputError(
-            f"column {column!r} of the {name} holds {values.dtype} values, and numbers or "
-            "text are needed: turn it into numbers (for a date, say, days), or leave it out with "
-            "--drop."
-        )
-
-
-def _check_alike(source: Any, target: Any, column: str) -> None:
-    """Raise for a column that is numeric in one sample and text in the other."""
-    if is_number(source) == is_number(target):
-        return
-    number, other, values = ("source", "target", target) if is_number(source) else ("target", "source", source)
-    raise InputError(
-        f"column {column!r} is numeric in the {number} and text in the {other} (such as "
-        f"{str(values.dropna().iloc[0])!r}): make both alike. A stray word or unit in one cell turns a whole CSV "
-        "column into text."
+    return (
+        f"column {source.name!r} is numeric in the {number} and text in the {other} (such as "
+        f"{quoted(_telling(column))}): make both alike. A stray word or unit in one cell turns a whole CSV column into "
+        "text; for one that means missing pass --missing."
     )
 
 
-def _check_numeric(source: Any, target: Any, numeric: list[str], notices: list[str]) -> None:
-    """Raise for infinite numbers; notice what is missing in the target alone."""
-    for column in numeric:
-        gaps = {}
-        for frame, name in [(source, "source"), (target, "target")]:
-            values = as_numbers(frame[[column]])[:, 0]
-            infinite = np.flatnonzero(np.isinf(values))
-            if infinite.size:
-                raise InputError(
-                    f"column {column!r} is infinite in {infinite.size} {name} rows (rows "
-                    f"{listed(infinite)}, counted from 0): correct them, or leave them empty to count as "
-                    "missing."
-                )
-            gaps[name] = int(np.isnan(values).sum())
-        if gaps["target"] and not gaps["source"]:
-            notices.append(
-                f"column {column!r} is missing in {gaps['target']} target rows and in no source row: the "
-                "median was filled in there, and nothing else can be learned about such rows."
-            )
+def _telling(column: Column) -> str:
+    """A value that shows best why a column is text."""
+    return next((word for word in column.present if sort_words([word]).other), column.present[0])
 
 
-def _check_text(source: Any, target: Any, text: list[str], unseen_category: str, notices: list[str]) -> None:
+def _remarks(source: Column, target: Column) -> list[str]:
+    """What the user may want to know of a feature that can be used."""
+    remarks = [source.remark, target.remark, identifier_doubt(source, target)]
+    gaps = int(target.missing.sum())
+    if source.is_number and gaps and not source.missing.any():
+        remarks.append(
+            f"column {source.name!r} is missing in {gaps} target rows and in no source row: the "
+            "median was filled in there, and nothing else can be learned about such rows."
+        )
+    return [remark for remark in remarks if remark]
+
+
+def _check_text(source: Column, target: Column, unseen_category: str, notices: list[str]) -> None:
     """Values of the target that no source row has: nothing was learned about them."""
-    for column in text:
-        known = set(_categories(source[[column]]))
-        if len(known) > MOST_CATEGORIES:
-            raise InputError(
-                f"text column {column!r} has {len(known)} different values in the source, and at most "
-                f"{MOST_CATEGORIES} are taken for categories: group them, or leave the column out with "
-                f"--drop {column}."
-            )
-        unseen = {
-            str(value): int(count)
-            for value, count in zip(*np.unique(_categories(target[[column]]), return_counts=True), strict=True)
-            if value not in known
-        }
-        if unseen:
-            _tell_unseen(unseen, column, unseen_category, notices)
+    known = set(_categories(source))
+    if len(known) > MOST_CATEGORIES:
+        name = argument(source.name)
+        raise InputError(
+            f"text column {source.name!r} has {len(known)} different values in the source, and at most "
+            f"{MOST_CATEGORIES} are taken for categories: group them, carry the column with --id {name} if it names "
+            f"the rows, or leave it out with --drop {name}."
+        )
+    unseen = {value: count for value, count in sorted(Counter(_categories(target)).items()) if value not in known}
+    if unseen:
+        _tell_unseen(unseen, source.name, unseen_category, notices)
 
 
-def _categories(frame: Any) -> list[str]:
-    """Values of the one column of a frame, with a word for a missing one."""
-    return [MISSING if value != value else value for value in as_text(frame)[:, 0]]
+def _categories(column: Column) -> list[str]:
+    """Values of a column, with a word for a missing one."""
+    return [MISSING if value != value else value for value in column.values.tolist()]
 
 
 def _tell_unseen(unseen: dict[str, int], column: str, unseen_category: str, notices: list[str]) -> None:

@@ -74,7 +74,7 @@ def decide(verdict: Verdict, on_abstain: OnAbstain, words: Words) -> bool:
         return True
     finding = f"{words.finding}: {'; '.join(verdict.reasons)}."
     if on_abstain == "error":
-        raise NotIdentifiedError(f"{finding} {words.remedy}".rstrip())
+        raise NotIdentifiedError(finding, remedy=words.remedy)
     use = on_abstain == "correct"
     tell(words.category(f"{finding} {words.corrected if use else words.uncorrected}"))
     return use

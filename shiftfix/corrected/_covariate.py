@@ -15,6 +15,7 @@ from sklearn.utils.validation import _num_samples, check_consistent_length, chec
 
 from shiftfix._crossfit import check_groups, is_fold_count
 from shiftfix._learner import Fallback, unchanged_on_error
+from shiftfix._naming import CellError
 from shiftfix._numerics import log_proba
 from shiftfix._validation import (
     check_count,
@@ -32,6 +33,12 @@ from shiftfix.corrected._exponent import Losses, choose_exponent, fit_tempered, 
 from shiftfix.corrected._target_sample import target_rows
 from shiftfix.covariate import LogisticWeighter, TableColumns, are_numbers, reads_raw_rows
 from shiftfix.exceptions import ShiftDataError
+
+UNREAD_ROWS = (
+    "The weighter reads these rows as they are, ahead of whatever the estimator does to them: pass "
+    "weighter=LogisticWeighter(features=transformer), with what encodes and imputes them, or transform both samples "
+    "first."
+)
 
 
 def fit_weighter(
@@ -55,11 +62,19 @@ def fit_weighter(
     Returns
     -------
     weighter
+
+    Raises
+    ------
+    ShiftDataError
+        For rows that the weighter cannot read, though the estimator may.
     """
     weighter = clone(weighter)
     grouped = {} if groups is None or not has_fit_parameter(weighter, "groups_source") else {"groups_source": groups}
     with caller_warns():
-        weighter.fit(X, X_target, sample_weight_source=counts, **grouped)
+        try:
+            weighter.fit(X, X_target, sample_weight_source=counts, **grouped)
+        except CellError as error:
+            raise ShiftDataError(f"{error.finding}. {UNREAD_ROWS}") from error
     return weighter
 
 

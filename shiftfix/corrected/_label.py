@@ -109,9 +109,8 @@ def fit_prior(
     except NotIdentifiedError as error:
         if raise_as_found:
             raise
-        # Without an estimate, so that it refuses to adjust; but it says why.
-        prior.identified_, prior.reason_ = False, str(error).rstrip(".")
-        prior.verdict_ = Verdict("abstain", [prior.reason_])
+        prior.verdict_ = Verdict("abstain", [str(error).rstrip(".")])
+        prior.identified_, prior.shrunk_, prior.reason_ = False, False, prior.verdict_.reasons[0]
     return prior, prior.verdict_
 
 
@@ -156,10 +155,10 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
         The prior that posteriors are divided by: p, or what the scores imply when they disagree with p (a
         classifier trained with balanced classes, or on another population).
     verdict_ : Verdict
-        On the prior: "abstain", with the reason, when the scores cannot tell it and also where the prior estimator's
-        ``shrink`` found no shift, else "ok".
+        On the prior: "abstain", with the reason, when the scores cannot tell it, else "ok", which has a reason where
+        the prior estimator's ``shrink`` found no shift.
     corrected_ : bool
-        Whether the correction is applied: whether the verdict is not "abstain".
+        Whether the correction is applied: whether the verdict is not "abstain" and a shift was found.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only when X had string column names.
@@ -288,7 +287,7 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
         X, labels, counts = source.counted()
         codes = np.searchsorted(classes, labels)
         totals = np.bincount(codes, weights=counts)
-        corrected = verdict != "abstain"
+        corrected = verdict != "abstain" and not getattr(prior, "shrunk_", False)
         source_prior = totals / totals.sum()
         target_prior = prior.target_prior_ if corrected else source_prior
         # Scores that agree with the frequencies of the scored rows make a final classifier that agrees with those of

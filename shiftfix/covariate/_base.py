@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from shiftfix._blocks import ColumnSpread, column_spread
 from shiftfix._door import PublicCalls
 from shiftfix._learner import unchanged_on_error
+from shiftfix._naming import ColumnError, columns_named
 from shiftfix._numerics import Floats, log_mean_exp
 from shiftfix._validation import (
     check_matrix,
@@ -79,9 +80,10 @@ def refuse_vanishing(spreads: Sequence[ColumnSpread]) -> None:
     reach = np.maximum(*(spread.high for spread in spreads)) - np.minimum(*(spread.low for spread in spreads))
     lost = np.flatnonzero((reach > 0) & (reach < LEAST_REACH))
     if lost.size:
-        raise ShiftDataError(
-            f"The values of column {lost[0]} differ by {reach[lost[0]]:.3g} at most, which vanishes when squared: "
-            "rescale the column, for example to its standard deviation."
+        raise ColumnError(
+            f"The values of {{column}} differ by {reach[lost[0]]:.3g} at most, which vanishes when squared: "
+            "rescale the column, for example to its standard deviation.",
+            int(lost[0]),
         )
 
 
@@ -161,8 +163,10 @@ class BaseWeighter(PublicCalls, BaseEstimator, metaclass=ABCMeta):
         """``fit`` of checked samples; ``folds`` are handed to ``_fit_log_ratio``."""
         with unchanged_on_error(self), np.errstate(**QUIET):
             matrices = self._fit_features(*samples.rows)
-            fitted = self._fit_log_ratio(*matrices, *samples.counts, **folds)
-            self._keep(samples, matrices, fitted)
+            names = self._matrix_names(samples)
+            with columns_named(names):
+                fitted = self._fit_log_ratio(*matrices, *samples.counts, **folds)
+                self._keep(samples, matrices, fitted, names)
             for warning in (*fitted.warnings, *self._doubts(self.summary_)):
                 tell(warning)
             return self
@@ -175,26 +179,27 @@ class BaseWeighter(PublicCalls, BaseEstimator, metaclass=ABCMeta):
         """Matrices the ratio is a function of, from checked rows of both samples."""
         return source, target
 
+    def _matrix_names(self, samples: Samples) -> list[str] | None:
+        """Names of the columns of the matrices that ``_fit_features`` makes."""
+        return samples.names
+
     def _features(self, X: Any) -> Any:
         """The matrix the ratio is a function of, from checked rows."""
         return X
 
-    def _keep(self, samples: Samples, matrices: tuple[Any, Any], fitted: FittedRatio) -> None:
-        """Set what every weighter has learned."""
+    def _keep(self, samples: Samples, matrices: tuple[Any, Any], fitted: FittedRatio, names: list[str] | None) -> None:
+        """Set what every weighter has learned; ``names`` are those of the matrices' columns."""
         refuse_no_number(fitted.source, fitted.target)
         log_ratios = [bounded(fitted.source), bounded(fitted.target)]
         clip = learn_clip(log_ratios[0], samples.counts[0], self.clip, self.min_ess)
         log_mean = log_mean_exp(clip.apply(log_ratios[0]), samples.counts[0])
-        n_features = samples.all_rows[0].shape[1]
-        numbers, names = self._described(matrices, samples.names)
+        numbers, names = self._described(matrices, names)
         spreads = fitted.spreads or [column_spread(X, c) for X, c in zip(numbers, samples.counts, strict=True)]
         refuse_vanishing(spreads)
-        # A transformer makes columns of its own.
-        names = names if names is not None and numbers[0].shape[1] == len(names) else None
         self.summary_ = summarize_ratio(numbers, samples.counts, log_ratios, spreads, clip, log_mean, names)
         self.n_source_, self.n_target_ = fitted.n_source, fitted.n_target
         self.log_clip_, self.log_mean_, self._clip = clip.log_threshold, log_mean, clip
-        self.n_features_in_, self._column_names = n_features, samples.names
+        self.n_features_in_, self._column_names = samples.all_rows[0].shape[1], samples.names
         if samples.names is not None:
             self.feature_names_in_ = np.asarray(samples.names, dtype=object)
         elif hasattr(self, "feature_names_in_"):

@@ -17,9 +17,11 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import _safe_indexing
 
 from shiftfix._blocks import ColumnSpread, column_spread
 from shiftfix._crossfit import Rows, folds_of_numbers
+from shiftfix._naming import OVERFLOW, CellError, ColumnError, column_names, made_names
 from shiftfix._numerics import Floats
 from shiftfix._row_order import content_order
 from shiftfix._validation import check_count, check_matrix, check_number, check_option
@@ -27,6 +29,7 @@ from shiftfix.covariate._base import BaseWeighter, FittedRatio
 from shiftfix.covariate._logistic_columns import EXPANSIONS, Columns, make_columns, n_columns
 from shiftfix.covariate._logistic_solver import NEWTON_COLUMNS, Objective, solve
 from shiftfix.covariate._odds import odds_to_log_ratio, stack_rows
+from shiftfix.covariate._samples import Samples
 from shiftfix.exceptions import ShiftDataError
 
 C_GRID = (100.0, 10.0, 1.0, 0.1, 0.01)
@@ -187,10 +190,7 @@ def linear_columns(samples: Sequence[Any], counts: Sequence[Floats], spreads: Se
     if not np.isfinite(variance).all():
         column = int(np.flatnonzero(~np.isfinite(variance))[0])
         largest = max(abs(X[:, [column]]).max() for X in samples)
-        raise ShiftDataError(
-            f"The values of column {column} overflow when squared (largest {largest:.3g}): "
-            "rescale the column, for example to thousands or logarithms."
-        )
+        raise ColumnError(OVERFLOW.format(largest), column)
     return columns
 
 
@@ -333,13 +333,27 @@ class LogisticWeighter(BaseWeighter):
 
     def _transformed(self, X: Any, name: str) -> Any:
         found = self.transformer_.transform(X)
-        matrix = check_matrix(found, f"{name} transformed", dtype=[np.float64, np.float32], accept_sparse=True)
+        names = made_names(self.transformer_, found, column_names(X)) if len(np.shape(found)) == 2 else None
+        kinds, made = [np.float64, np.float32], f"{name} transformed"
+        try:
+            matrix = check_matrix(found, made, dtype=kinds, accept_sparse=True, names=names)
+        except CellError as error:
+            raise ShiftDataError(
+                f"{error.finding}: features={type(self.features).__name__}(...) leaves them so. Let it encode and "
+                "impute what is no number."
+            ) from error
         if matrix.shape[0] != X.shape[0]:
             raise ShiftDataError(
                 f"{type(self.features).__name__} turned {X.shape[0]} rows of {name} into {matrix.shape[0]}: "
                 "features needs a transformer that keeps the rows."
             )
         return matrix
+
+    def _matrix_names(self, samples: Samples) -> list[str] | None:
+        if self.transformer_ is None:
+            return samples.names
+        one = self.transformer_.transform(_safe_indexing(samples.rows[0], [0]))
+        return made_names(self.transformer_, one, samples.names)
 
     def _features(self, X: Any) -> Any:
         return X if self.transformer_ is None else self._transformed(X, "X")

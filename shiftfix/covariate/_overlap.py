@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from shiftfix._blocks import ColumnSpread, column_range, matrix_blocks
+from shiftfix._naming import column_word
 from shiftfix._numerics import Floats
 from shiftfix.covariate._finishing import Clip, finished_weights
 from shiftfix.weights import WeightSummary, balance_table_of, summary_of
@@ -93,7 +94,7 @@ def summarize_ratio(
         np.exp(log_ratios[0]),
         counts[0],
         target=(np.exp(log_ratios[1]), counts[1]),
-        outside=(outside, f"column {place}" if names is None else repr(names[place])),
+        outside=(outside, column_word(names, place) if names is None else repr(names[place])),
         balance=balance,
         clip=clip.rule,
     )

@@ -282,8 +282,8 @@ class BasePriorEstimator(KeepsVerdicts, PublicCalls, BaseEstimator, metaclass=AB
         self.shift_p_value_, self.shrunk_ = p_value, shows_no_shift(p_value)
         self.target_prior_ = self.source_prior_ if self.shrunk_ else estimate.prior
         self.class_weight_ = self.target_prior_ / self.source_prior_
-        self.identified_, self.reason_ = identification.identified, identification.reason
-        self.verdict_ = prior_verdict(identification, p_value)
+        self.identified_, self.verdict_ = identification.identified, prior_verdict(identification, p_value)
+        self.reason_ = "; ".join(self.verdict_.reasons) or identification.reason
         self._set_facts(estimate.facts)
 
     def _set_facts(self, facts: Mapping[str, Any]) -> None:

@@ -318,9 +318,9 @@ class GMM(BasePriorEstimator):
         False when the estimate is vague (its variances sum to more than a quarter of those of a uniform
         draw from the simplex) and also cannot be told from the source prior (Wald test at level 0.05).
     reason_ : str
-        Why not, when ``identified_`` is False, and which classes to merge.
+        What the verdict rests on; when ``identified_`` is False, why not, and which classes to merge.
     verdict_ : Verdict
-        "abstain" when the prior is not identified or ``shrink`` found no shift, else "ok"; with the reasons.
+        "abstain" when the prior is not identified, else "ok", which has a reason where ``shrink`` found no shift.
     prior_covariance_ : ndarray of shape (n_classes, n_classes)
         Asymptotic sampling covariance, from both samples.
 

@@ -92,16 +92,16 @@ def suggest_merge(
 
 
 class Identification(NamedTuple):
-    """Whether an estimate is worth using; where it is not, what was found and what to do about it."""
+    """Whether an estimate is worth using, what was found, and, where it is not, what to do about it."""
 
     identified: bool
-    finding: str = ""
+    finding: str
     advice: str = ""
 
     @property
     def reason(self) -> str:
-        """Finding and advice in one sentence; empty when identified."""
-        return "" if self.identified else f"{self.finding}; {self.advice}"
+        """Finding and advice, where there is one, in one sentence."""
+        return f"{self.finding}; {self.advice}" if self.advice else self.finding
 
 
 def identify(
@@ -121,23 +121,25 @@ def identify(
     classes : ndarray of shape (n_classes,)
         Their labels.
     """
-    if tells_the_prior(target_prior, source_prior, covariance):
-        return Identification(True)
     error = np.sqrt(np.diag(covariance))
+    errors = f"standard errors are up to {error.max():.2g} (class {classes.tolist()[error.argmax()]!r})"
+    if tells_the_prior(target_prior, source_prior, covariance):
+        return Identification(True, f"the scores tell the target prior: {errors}")
     groups = [classes[group].tolist() for group in suggest_merge(target_prior, source_prior, covariance)]
     merge = f"merge {' and '.join(map(str, groups))} into one class" if groups else "merge classes"
     if sum(map(len, groups)) > MOST_NAMED:
         merge = f"merge classes, {sum(map(len, groups))} of them into {len(groups)}"
     return Identification(
         False,
-        f"standard errors are up to {error.max():.2f} (class {classes.tolist()[error.argmax()]!r}), and "
-        "the estimate cannot be told from the source prior",
+        f"{errors}, and the estimate cannot be told from the source prior",
         f"use a better classifier or more rows, or {merge}",
     )
 
 
 def prior_verdict(identification: Identification, shift_p_value: float | None = None) -> Verdict:
-    """Verdict on a correction by the prior: "abstain" for one that is not identified, or that no shift calls for.
+    """Verdict on a correction by the prior: "abstain" for one that is not identified, else "ok".
+
+    Where no shift calls for a correction, that is the reason of the "ok".
 
     Parameters
     ----------
@@ -149,7 +151,8 @@ def prior_verdict(identification: Identification, shift_p_value: float | None = 
         advice = f"{identification.advice[0].upper()}{identification.advice[1:]}."
         return Verdict("abstain", [identification.reason], advice)
     if shows_no_shift(shift_p_value):
-        return Verdict("abstain", [f"the mean scores of source and target do not differ, p = {shift_p_value:.2g}"])
+        finding = f"no shift was detected: the mean scores of source and target do not differ, p = {shift_p_value:.2g}"
+        return Verdict("ok", [finding])
     return Verdict("ok")
 
 

@@ -11,6 +11,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 
 from shiftfix._learner import unchanged_on_error
+from shiftfix._naming import cells_named
 from shiftfix._numerics import log_proba
 from shiftfix._validation import check_labels
 from shiftfix.exceptions import ShiftDataError
@@ -324,7 +325,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
             raise ShiftDataError(
                 f"classes differs from the classes of the first call, {self.classes_.tolist()}: leave it out."
             )
-        with unchanged_on_error(self):
+        with cells_named(X, "X"), unchanged_on_error(self):
             targets = self._learn_targets(np.asarray(classes)) if first else self._fitted_targets()
             return self._partial_fit(X, y, sample_weight, targets, first)
 

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.sparsefuncs import min_max_axis
 from sklearn.utils.validation import validate_data
 
+from shiftfix._naming import ColumnError
 from shiftfix._values import refuse_masked
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._training import Rows, RowsOfX, SparseRows
@@ -96,9 +97,10 @@ def scaled_rows(X: Any, scaler: StandardScaler | None) -> torch.Tensor:
         rows = np.require(X, np.float32, ["C", "W"])
     if not np.isfinite(rows).all():
         column = int(np.flatnonzero(~np.isfinite(rows).all(axis=0))[0])
-        raise ShiftDataError(
-            f"Values of column {column} of X are too large for the float32 network, even after scaling: rescale "
-            "the column, or clip its extreme values."
+        raise ColumnError(
+            "Values of {column} of X are too large for the float32 network, even after scaling: rescale the column, or "
+            "clip its extreme values.",
+            column,
         )
     return torch.as_tensor(rows)
 

@@ -11,6 +11,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from shiftfix._learner import unchanged_on_error
+from shiftfix._naming import cells_named
 from shiftfix._validation import check_count, check_generator, check_sample_weight
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._base import (
@@ -157,7 +158,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         LowEffectiveSizeWarning, NonFiniteLossWarning, GradientWarning, SymmetricUnitsWarning
             As their docstrings say.
         """
-        with unchanged_on_error(self):
+        with cells_named(X, "X"), unchanged_on_error(self):
             return self._fit(X, y, sample_weight, eval_set)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> Self:
@@ -271,7 +272,8 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
     ) -> tuple[Any, NDArray[Any], None, NDArray[np.float64]]:
         """The rows of an eval_set as (X, codes, None, full weight)."""
         X, y, weight = parts_of_eval_set(eval_set)
-        X = read_rows(self, X)
+        with cells_named(X, "the eval_set's X"):
+            X = read_rows(self, X)
         weight = check_row_weights(weight, X.shape[0], "the eval_set's sample_weight")
         y = np.asarray(y)
         if y.ndim == 0 or len(y) != X.shape[0]:
@@ -362,14 +364,16 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
     def _outputs(self, X: ArrayLike) -> NDArray[np.float64]:
         """Network outputs, shape (n_models, n_rows, n_outputs)."""
         check_is_fitted(self, "module_")
-        return network_outputs(self.module_, read_rows(self, X), self.scaler_, self.n_threads)
+        with cells_named(X, "X"):
+            return network_outputs(self.module_, read_rows(self, X), self.scaler_, self.n_threads)
 
     def _sampled(
         self, X: ArrayLike, n_samples: int, random_state: Any, transform: Callable[[NDArray[np.float64]], NDArray[Any]]
     ) -> NDArray[np.float32]:
         """``transform`` of Monte-Carlo outputs, shape (n_samples * n_models, n_rows, ...)."""
         check_is_fitted(self, "module_")
-        rows = read_rows(self, X)
+        with cells_named(X, "X"):
+            rows = read_rows(self, X)
         check_count(n_samples, "n_samples")
         if not any(is_random(layer) for layer in self.module_):
             raise ShiftDataError("The network has no dropout, so that all samples would be equal: fit it with dropout.")

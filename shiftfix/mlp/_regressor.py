@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Tags
 
 from shiftfix._learner import unchanged_on_error
+from shiftfix._naming import cells_named
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._mlp import BaseMLP
 from shiftfix.mlp._settings import RandomState, concern
@@ -260,7 +261,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         FloatingPointError
             When the loss becomes infinite or NaN.
         """
-        with unchanged_on_error(self):
+        with cells_named(X, "X"), unchanged_on_error(self):
             first = not hasattr(self, "module_")
             # Its shape is learned before it is checked: what has none is refused later.
             targets = learn_columns(np.atleast_1d(y)) if first else self._fitted_targets()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._door import public
+from shiftfix._naming import one_line
 from shiftfix._verdict import Verdict, judge
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
 from shiftfix.weights import WeightSummary, summarize_weights
@@ -155,7 +156,7 @@ def run_record(
     source, target : dict
         "file", "sha256", "rows".
     columns : dict
-        "label", "weight", "numeric", "text", "dropped".
+        "label", "weight", "id", "numeric", "text", "dropped".
     options : mapping
         What the run was asked for; "learner", "seed" and, of a network, "hidden" and "epochs" are shown.
 
@@ -185,6 +186,8 @@ def _learner(options: Mapping[str, Any]) -> str:
 
 def _done(record: Record) -> str:
     """One sentence: what the correction was."""
+    if not record["corrected"] and record["verdict"] == "ok":
+        return "nothing: there is no shift to correct for"
     if not record["corrected"]:
         return "nothing: the model was fitted without weights"
     if record["shift"] == "covariate":
@@ -241,7 +244,12 @@ def summary_rows(record: Record) -> list[tuple[str, str]]:
     if score is not None:
         values = f"{score['uncorrected']:.4f} uncorrected, {score['corrected']:.4f} corrected"
         rows.append((f"target {score['metric']}", values))
-    return rows
+    return _on_one_line(rows)
+
+
+def _on_one_line(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The rows with no line end of the data's in them."""
+    return [(one_line(label), one_line(value)) for label, value in rows]
 
 
 @public
@@ -258,17 +266,18 @@ def summary_text(record: Record) -> str:
     str
     """
     columns = record["columns"]
-    rows = [
-        *summary_rows(record),
+    more = [
         *(("notice", notice) for notice in record["notices"]),
         ("source file", f"{record['source']['file']} (sha256 {record['source']['sha256']})"),
         ("target file", f"{record['target']['file']} (sha256 {record['target']['sha256']})"),
         ("label column", columns["label"]),
+        *((f"{role} column", columns[role]) for role in ("weight", "id") if columns.get(role)),
         ("numeric columns", ", ".join(columns["numeric"]) or "none"),
         ("text columns", ", ".join(columns["text"]) or "none"),
         ("encoding", "medians from source and target features, text values from the source; no labels used"),
         ("seed", str(record["options"]["seed"])),
         ("versions", ", ".join(f"{name} {number}" for name, number in record["versions"].items())),
     ]
+    rows = summary_rows(record) + _on_one_line(more)
     width = max(len(label) for label, _ in rows) + 2
     return "\n".join(f"{label:<{width}}{value}" for label, value in rows) + "\n\n" + FILES_TEXT

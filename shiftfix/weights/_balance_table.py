@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shiftfix._naming import one_line
 from shiftfix._validation import import_optional
 
 # |SMD| that is usually called balanced (Austin 2009); shown only where sampling error does not explain it.
@@ -84,7 +85,12 @@ class BalanceTable:
             shown.names, shown.before, shown.se_before, shown.after, shown.se_after, shown.out_of_balance, strict=True
         ):
             before, se_before, after, se_after = numbers
-            yield name, f"{before:+.3f} ({se_before:.3f})", f"{after:+.3f} ({se_after:.3f})", "*" if mark else ""
+            yield (
+                one_line(name),
+                f"{before:+.3f} ({se_before:.3f})",
+                f"{after:+.3f} ({se_after:.3f})",
+                "*" if mark else "",
+            )
 
     def _foot(self) -> str:
         rest = len(self) - PRINTED_ROWS

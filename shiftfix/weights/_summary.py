@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._door import public
+from shiftfix._naming import one_line
 from shiftfix._numerics import Floats
 from shiftfix._validation import check_repeat_counts, check_weights
 from shiftfix._verdict import KeepsVerdicts, Verdict, judge
@@ -137,7 +138,7 @@ class WeightSummary(KeepsVerdicts):
             *self._overlap_rows(),
         ]
         for j, (name, _, gap, error) in enumerate(self.worst_balanced or ()):
-            shown = name if len(name) <= 30 else name[:29] + "…"
+            shown = one_line(name if len(name) <= 30 else name[:29] + "…")
             rows.append(("" if j else "worst balanced (SD)", f"{shown} {gap:+.3f} (s.e. {error:.3f})"))
         return [*rows, ("verdict", str(self.verdict)), *(("  because", reason) for reason in self.reasons)]
 
@@ -289,7 +290,8 @@ def judge_weights(
     if not RAW_MEAN_LOW <= raw_mean <= RAW_MEAN_HIGH:
         caution.append(f"the raw weights average {raw_mean:.3g}, and density ratios average 1")
     if least_balanced is not None:
-        caution.append("weighting leaves {} {:.2f} standard deviations off the target".format(*least_balanced))
+        name, gap = least_balanced
+        caution.append(f"weighting leaves {one_line(name)} {gap:.2f} standard deviations off the target")
     return judge(abstain, caution, ACTION)
 
 

@@ -287,10 +287,11 @@ def test_useless_scores_leave_the_model_uncorrected(tmp_path):
 
 def test_a_target_that_did_not_move_is_told_as_such(tmp_path):
     source, target = label_problem(n=300, share=0.5)
-    correct(source, target, tmp_path / "out", "--shift", "label", "--learner", "logistic")
+    options = ["--shift", "label", "--learner", "logistic", "--on-abstain", "error"]
+    correct(source, target, tmp_path / "out", *options)
     summary = read(tmp_path / "out", "summary.json")
-    assert summary["verdict"] == "abstain"
-    assert "the mean scores of source and target do not differ" in summary["reasons"][0]
+    assert (summary["verdict"], summary["corrected"]) == ("ok", False)
+    assert "no shift was detected: the mean scores of source and target do not differ" in summary["reasons"][0]
 
 
 def test_classes_that_cannot_be_told_apart_leave_the_model_uncorrected(tmp_path):

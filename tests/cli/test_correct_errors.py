@@ -132,13 +132,13 @@ CASES = {
     "renamed": (change("target", lambda f: f.rename(columns={"a": "A"})), COVARIATE, 3, "lacks 'a' and adds 'A'"),
     "empty column": (change("source", add("a", np.nan)), COVARIATE, 3, "'a' is empty in every source row"),
     "empty target column": (change("target", add("b", None)), COVARIATE, 3, "'b' is empty in every target row"),
-    "text in numbers": (change("target", cell("a", "n. a.")), COVARIATE, 3, "numeric in the source and text"),
+    "text in numbers": (change("target", cell("a", "3 mg")), COVARIATE, 3, "numeric in the source and text"),
     "numbers for text": (change("target", add("b", 3)), COVARIATE, 3, "numeric in the target and text"),
     "infinite": (change("target", cell("a", np.inf, [1, 2])), COVARIATE, 3, "'a' is infinite in 2 target rows"),
     "unseen": (change("target", cell("b", "green")), COVARIATE, 3, "'b' has the values 'green' in 1 target"),
     "unseen, label": (change("target", cell("b", "green")), LABEL, 3, "--unseen-category ignore"),
     "unseen missing": (change("target", cell("b", None)), COVARIATE, 3, "'(missing)'"),
-    "dates": (parquet(add("a", pd.Timestamp("2020-01-01"))), COVARIATE, 3, "datetime64"),
+    "dates": (parquet(add("a", pd.Timestamp("2020-01-01"))), COVARIATE, 3, "--dates days"),
     # 3: labels and weights
     "missing labels": (
         change("source", cell("y", None, [3, 5])),

@@ -87,11 +87,14 @@ def test_the_verdict_of_a_label_shift_classifier(rng):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         still = LabelShiftClassifier(LogisticRegression(), on_abstain="error", random_state=0).fit(X, y, X[:200])
-    assert still.verdict_ == "abstain"
+    assert still.verdict_ == "ok"
+    assert not still.corrected_
+    assert "no shift was detected" in still.prior_.reason_
     assert "do not differ" in still.verdict_.reasons[0]
     with pytest.warns(PoorIdentificationWarning):
         lost = LabelShiftClassifier(LogisticRegression()).fit(0 * X, y, 0 * X)
     assert "confusion matrix is singular" in lost.verdict_.reasons[0]
+    assert (lost.prior_.reason_, lost.prior_.identified_) == (lost.verdict_.reasons[0], False)
 
 
 @pytest.mark.parametrize("meta", [CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier])

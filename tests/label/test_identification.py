@@ -104,7 +104,8 @@ class TestVerdict:
     def test_an_estimate_that_tells_the_prior_is_ok(self):
         """Variances of .0002 in sum, and a quarter of a uniform guess's is .0417."""
         found, verdict = self.judged(0.0001, 0.019)
-        assert (found.identified, found.reason) == (True, "")
+        assert found.identified
+        assert found.reason == "the scores tell the target prior: standard errors are up to 0.01 (class 'ant')"
         assert verdict == "ok"
         assert (verdict.reasons, verdict.action) == ((), "")
 
@@ -113,14 +114,16 @@ class TestVerdict:
         assert not found.identified
         assert verdict == "abstain"
         assert verdict.reasons == (found.reason,)
-        assert "standard errors are up to 0.20 (class 'ant')" in found.finding
+        assert "standard errors are up to 0.2 (class 'ant')" in found.finding
         assert verdict.action == "Use a better classifier or more rows, or merge classes."
         assert found.reason == f"{found.finding}; use a better classifier or more rows, or merge classes"
 
     def test_where_no_shift_shows_there_is_nothing_to_do(self):
         _, verdict = self.judged(0.0001, 0.3)
-        assert verdict == "abstain"
-        assert verdict.reasons == ("the mean scores of source and target do not differ, p = 0.3",)
+        assert verdict == "ok"
+        assert verdict.reasons == (
+            "no shift was detected: the mean scores of source and target do not differ, p = 0.3",
+        )
         assert verdict.action == ""
 
     def test_of_a_vague_one_nothing_else_is_told(self):
@@ -138,8 +141,10 @@ def test_every_prior_has_the_verdict_of_its_facts(make, shrink):
     fitted = make().set_params(shrink=shrink)
     for target in (overlapping_scores(1, [0.1, 0.2, 0.7], 200)[0], scores[::2], scores[:2]):
         fitted.fit(scores, y, target)
-        assert fitted.verdict_ == ("ok" if fitted.identified_ and not fitted.shrunk_ else "abstain")
-        assert len(fitted.verdict_.reasons) == (fitted.verdict_ == "abstain")
-        if not fitted.identified_:
+        assert fitted.verdict_ == ("ok" if fitted.identified_ else "abstain")
+        assert len(fitted.verdict_.reasons) == (fitted.shrunk_ or not fitted.identified_)
+        assert fitted.reason_
+        if fitted.verdict_.reasons:
             assert fitted.verdict_.reasons == (fitted.reason_,)
+            assert ("no shift was detected" in fitted.reason_) == fitted.identified_
         assert bool(fitted.verdict_.action) == (not fitted.identified_)
