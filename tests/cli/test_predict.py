@@ -95,7 +95,7 @@ def test_columns_go_by_their_names(results):
 
 
 BAD = {
-    "a column is missing": (lambda rows: rows.drop(columns="age"), "the rows lack 'age'.*add or rename"),
+    "a column is missing": (lambda rows: rows.drop(columns="age"), "the rows lack 'age'.*Add or rename"),
     "a column too many": (lambda rows: rows.assign(ill="yes"), "the rows add 'ill'.*--drop"),
     "both": (lambda rows: rows.rename(columns={"age": "years"}), "lack 'age' and add 'years'"),
     "text for numbers": (lambda rows: rows.assign(age="old"), r"column 'age' holds text \(such as 'old'\)"),
