@@ -110,7 +110,7 @@ def parts_of(model: Any) -> Iterator[Any]:
             continue
         seen.add(id(part))
         yield part
-        waiting += members_of(part)
+        waiting.extend(members_of(part))
 
 
 def check_columns(model: Any) -> None:
