@@ -17,6 +17,12 @@ class ForeignError(Exception):
     """An archive, or a part of one, that shiftfix never wrote."""
 
 
+def require(holds: object, otherwise: str) -> None:
+    """Raise ForeignError, with what is wrong, unless it holds."""
+    if not holds:
+        raise ForeignError(otherwise)
+
+
 def open_archive(file: IO[bytes]) -> zipfile.ZipFile:
     """The archive in an open file, its members stored, without repetition, and no larger than the file.
 
@@ -28,23 +34,24 @@ def open_archive(file: IO[bytes]) -> zipfile.ZipFile:
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    if file.read(4) != b"PK\x03\x04":
-        raise ForeignError("it is no archive")
+    require(file.read(4) == b"PK\x03\x04", "it is no archive")
     file.seek(0)
     try:
         archive = zipfile.ZipFile(file)
     except Exception as error:  # what a broken archive raises is endless
         raise DamagedError(str(error)) from error
-    members = archive.infolist()
-    if any(member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 for member in members):
-        raise ForeignError("its parts are compressed or encrypted")
-    if len({member.filename for member in members}) < len(members):
-        raise ForeignError("it names one part twice")
-    if any(member.file_size != member.compress_size for member in members):
-        raise DamagedError("the sizes of its parts contradict each other")
-    if sum(member.file_size for member in members) > size:
-        raise DamagedError("its parts are larger than the file")
+    check_members(archive.infolist(), size)
     return archive
+
+
+def check_members(members: list[zipfile.ZipInfo], size: int) -> None:
+    """Raise unless members are stored once, as they are, in a file of this size."""
+    ways = {(info.compress_type, info.flag_bits & 1) for info in members}
+    require(ways <= {(zipfile.ZIP_STORED, 0)}, "its parts are compressed or encrypted")
+    require(len({info.filename for info in members}) == len(members), "it names one part twice")
+    stored = [info.compress_size for info in members]
+    if [info.file_size for info in members] != stored or sum(stored) > size:
+        raise DamagedError("the sizes of its parts are not those of the file")
 
 
 def member(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -56,8 +63,7 @@ def member(archive: zipfile.ZipFile, name: str) -> bytes:
         When there is none.
     DamagedError
     """
-    if name not in archive.NameToInfo:
-        raise ForeignError(f"it has no part {name!r}")
+    require(name in archive.NameToInfo, f"it has no part {name!r}")
     try:
         return archive.read(name)
     except Exception as error:  # what a broken archive raises is endless

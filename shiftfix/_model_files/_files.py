@@ -34,10 +34,13 @@ KINDS = (
     (b"{", "a JSON file, and a model is needed"),
 )
 PARTS = (
+    ("/data.pkl", "network"),
     ("[Content_Types].xml", "a document of an office program, and a model is needed"),
     (".npy", "an archive of arrays of numpy, and a model is needed"),
     ("config.json", "a model of another package"),
 )
+
+UNKNOWN = "an archive that holds no model"
 
 
 def save_model(model: BaseEstimator, path: str | os.PathLike[str]) -> None:
@@ -137,21 +140,21 @@ def load_model(path: str | os.PathLike[str]) -> Any:
 def kind_of(file: IO[bytes]) -> str | None:
     """None for a file of skops, "network" for one of a network, else what it is, in words."""
     start = file.read(8)
-    for mark, words in KINDS:
-        if start.startswith(mark):
-            return words
-    if not start.startswith(b"PK\x03\x04"):
-        return "no model of shiftfix" if start else "empty: take another copy"
+    if start.startswith(b"PK\x03\x04"):
+        return kind_of_archive(file)
+    found = [words for mark, words in KINDS if start.startswith(mark)]
+    return [*found, "no model of shiftfix" if start else "empty: take another copy"][0]
+
+
+def kind_of_archive(file: IO[bytes]) -> str | None:
+    """The same of a zip archive, by the names of its parts."""
     try:
         names = open_archive(file).namelist()
     except (DamagedError, ForeignError):
         return None  # whoever reads it says why
     if "schema.json" in names:
         return None
-    if any(name.endswith("/data.pkl") for name in names):
-        return "network"
-    found = [words for ending, words in PARTS if any(name.endswith(ending) for name in names)]
-    return found[0] if found else "an archive that holds no model"
+    return next((words for ending, words in PARTS if any(name.endswith(ending) for name in names)), UNKNOWN)
 
 
 def _load_skops(file: IO[bytes], name: str) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from shiftfix._archive import ForeignError, member
+from shiftfix._archive import member, require
 from shiftfix._model_files._trees import TREE, TREE_PREDICTOR, check_predictor, check_tree
 
 Node = dict[str, Any]
@@ -105,15 +105,10 @@ class Archive:
     arrays: dict[str, bytes] = field(default_factory=dict)
 
 
-def refuse(what: str) -> None:
-    raise ForeignError(what)
-
-
 def full_name(node: Node) -> str:
     """Module and class of a node."""
     module, name = node["__module__"], node["__class__"]
-    if type(module) is not str or type(name) is not str:
-        refuse("its classes have no names")
+    require({type(module), type(name)} == {str}, "its classes have no names")
     return f"{module}.{name}"
 
 
@@ -134,11 +129,10 @@ def check_array(file: str, archive: Archive) -> None:
     version = np.lib.format.read_magic(stream)
     header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
     shape, _, dtype = header(stream)
-    entries = math.prod(size or 1 for size in shape)
-    n_bytes = len(content) - stream.tell()
-    fits = entries * dtype.itemsize == n_bytes if 0 not in shape else n_bytes == 0 and entries <= MOST_EMPTY
-    if dtype.hasobject or dtype.subdtype is not None or not fits or (not dtype.itemsize and entries > 1):
-        refuse("an array is not as large as it says")
+    require(not dtype.hasobject, "an array holds objects")
+    require(math.prod(shape) * dtype.itemsize == len(content) - stream.tell(), "an array is not as large as it says")
+    # What has no bytes can be long all the same.
+    require(math.prod(max(size, 1) for size in shape) <= max(MOST_EMPTY, len(content)), "an array is of nothing")
     archive.arrays[file] = content
 
 
@@ -150,8 +144,7 @@ def array_of(node: Node, archive: Archive) -> Any:
 def plain_of(node: Node) -> Any:
     """The value of a node that holds a number, text, a bool or None."""
     value = json.loads(node["content"])
-    if type(value) not in PLAIN:
-        refuse("a plain value is none")
+    require(type(value) in PLAIN, "a plain value is none")
     return value
 
 
@@ -166,10 +159,8 @@ def mapping(node: Node, archive: Archive, depth: int) -> Node:
     """A dict; the types of its keys stand beside it."""
     key_types = checked(node["key_types"], archive, depth)
     kinds = [full_name(kind) for kind in key_types["content"]]
-    if key_types["__loader__"] != "ListNode" or len(kinds) != len(node["content"]):
-        refuse("a dict has keys that are the same as text")
-    if not all(kind.startswith(KEYS) for kind in kinds):
-        refuse("a dict has keys that are neither text nor numbers")
+    require(len(kinds) == len(node["content"]), "a dict has keys that are the same as text")
+    require(all(kind.startswith(KEYS) for kind in kinds), "a dict has keys that are neither text nor numbers")
     content = {key: checked(value, archive, depth) for key, value in node["content"].items()}
     return {"content": content, "key_types": key_types}
 
@@ -177,14 +168,14 @@ def mapping(node: Node, archive: Archive, depth: int) -> Node:
 def array(node: Node, archive: Archive, depth: int) -> Node:
     """An array of numbers, which may be shared, or one of objects as their list."""
     if node["type"] == "numpy":
-        if type(node["__id__"]) is not int or node["file"] != f"{node['__id__']}.npy":
-            refuse("an array is not where it should be")
+        require(type(node["__id__"]) is int, "an array has no number")
+        require(node["file"] == f"{node['__id__']}.npy", "an array is not where it should be")
         check_array(node["file"], archive)
         return {"type": "numpy", "file": node["file"], "__id__": node["__id__"]}
     shape = checked(node["shape"], archive, depth)
     sizes = [plain_of(size) for size in shape["content"]]
-    if node["type"] != "json" or len(sizes) not in (1, 2) or sizes[0] != len(node["content"]):
-        refuse("an array of objects has another shape")
+    require(len(sizes) in (1, 2), "an array of objects has another shape")
+    require((node["type"], sizes[0]) == ("json", len(node["content"])), "an array of objects has another shape")
     return {"type": "json", "shape": shape, **items(node, archive, depth)}
 
 
@@ -210,8 +201,8 @@ def inner(node: Node, archive: Archive, depth: int) -> Node:
 def piece(node: Node, archive: Archive, depth: int) -> Node:
     """A slice."""
     ends = node["content"]
-    if set(ends) != {"start", "stop", "step"} or any(type(end) not in (type(None), int) for end in ends.values()):
-        refuse("a slice has no ends")
+    require(set(ends) == {"start", "stop", "step"}, "a slice has no ends")
+    require(set(map(type, ends.values())) <= {type(None), int}, "a slice has no ends")
     return {"content": ends}
 
 
@@ -237,8 +228,7 @@ def reduced(node: Node, archive: Archive, depth: int) -> Node:
 
 def loss(node: Node, archive: Archive, depth: int) -> Node:
     made = reduced(node, archive, depth)
-    if made["content"]["content"]:
-        refuse("a loss has a state")
+    require(not made["content"]["content"], "a loss has a state")
     return made
 
 
@@ -246,8 +236,7 @@ def generator(node: Node, archive: Archive, depth: int) -> Node:
     """A generator of numpy's own kind, seeded by a pool of its own size."""
     parts = {name: checked(node["content"][name], archive, depth) for name in ("bit_generator", "seed_seq")}
     kind, size = parts["bit_generator"]["content"]["bit_generator"], parts["seed_seq"]["content"]["pool_size"]
-    if plain_of(kind) != "PCG64" or plain_of(size) != 4:
-        refuse("a generator is of another kind")
+    require((plain_of(kind), plain_of(size)) == ("PCG64", 4), "a generator is of another kind")
     return {"content": parts}
 
 
@@ -255,12 +244,10 @@ def legacy_generator(node: Node, archive: Archive, depth: int) -> Node:
     """A RandomState of numpy's Mersenne twister, whose place lies within its own key."""
     made = {"content": checked(node["content"], archive, depth)}
     state = made["content"]["content"]
-    key, place = (state["state"]["content"][name] for name in ("key", "pos"))
-    numbers = [plain_of(place), plain_of(state["has_gauss"])]
-    twister = array_of(key, archive)
-    fits = twister.shape == (624,) and twister.dtype == np.uint32 and all(type(number) is int for number in numbers)
-    if plain_of(state["bit_generator"]) != "MT19937" or not (fits and 0 <= numbers[0] <= 624 and numbers[1] in (0, 1)):
-        refuse("a generator is of another kind")
+    twister, place = array_of(state["state"]["content"]["key"], archive), plain_of(state["state"]["content"]["pos"])
+    require(plain_of(state["bit_generator"]) == "MT19937", "a generator is of another kind")
+    require((twister.shape, twister.dtype) == ((624,), np.uint32), "a generator is of another kind")
+    require(place in range(625) and plain_of(state["has_gauss"]) in (0, 1), "a generator is of another kind")
     return made
 
 
@@ -293,13 +280,10 @@ def checked(node: Node, archive: Archive, depth: int) -> Node:
         For what skops would not write of these kinds, or of other ones.
     """
     loader, name = node["__loader__"], full_name(node)
-    if depth > MOST_DEPTH:
-        refuse("its objects stand too deep in one another")
-    known = LOADERS.get(loader)
-    if known is None or not known[0](name, known[1]):
-        refuse(f"it holds {name[:100]!r}, which is not trusted")
-    assert known is not None
-    made = known[2](node, archive, depth + 1)
+    require(depth <= MOST_DEPTH, "its objects stand too deep in one another")
+    holds, known, make = LOADERS.get(loader, (is_one_of, (), nothing))
+    require(holds(name, known), f"it holds {name[:100]!r}, which is not trusted")
+    made = make(node, archive, depth + 1)
     return {"__class__": node["__class__"], "__module__": node["__module__"], "__loader__": loader, **made}
 
 
@@ -318,8 +302,8 @@ def checked_file(archive: zipfile.ZipFile) -> bytes:
     DamagedError
     """
     schema = json.loads(member(archive, "schema.json"))
-    if type(schema["protocol"]) is not int or schema["protocol"] < 2:  # older ones were read with fewer checks
-        refuse("it is of an old skops")
+    # Older ones were read with fewer checks.
+    require(type(schema["protocol"]) is int and schema["protocol"] >= 2, "it is of an old skops")
     parts = Archive(archive)
     made = checked(schema, parts, 0) | {"protocol": schema["protocol"], "_skops_version": str(schema["_skops_version"])}
     stream = io.BytesIO()

@@ -4,7 +4,7 @@ A row names its two children, which scikit-learn numbers after it, and the colum
 table, no way back, and no column that the model does not have.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,11 @@ from sklearn.ensemble import (
     ExtraTreesRegressor,
     GradientBoostingClassifier,
     GradientBoostingRegressor,
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
 )
 
-from shiftfix._archive import ForeignError
+from shiftfix._archive import require
 
 TREE = "sklearn.tree._tree.Tree"
 TREE_PREDICTOR = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
@@ -32,13 +30,11 @@ FORESTS = (
     RandomForestClassifier,
     RandomForestRegressor,
 )
-BOOSTERS = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 
 
 def need(holds: bool) -> None:
     """Raise ForeignError unless it holds."""
-    if not holds:
-        raise ForeignError("a decision tree leads nowhere")
+    require(holds, "a decision tree leads nowhere")
 
 
 def check_rows(
@@ -72,11 +68,12 @@ def check_tree(
     counts : tuple of int
         Number of nodes and depth, as the tree says.
     """
-    need(all(type(number) is int for number in (n_features, n_outputs, *counts)))
-    need(n_features > 0 and nodes.ndim == 1 and counts[0] == len(nodes) > 0 and 0 <= counts[1] <= len(nodes))
-    need(
-        n_classes.dtype == np.intp and n_classes.shape == (n_outputs,) and n_outputs > 0 and bool((n_classes > 0).all())
-    )
+    need(set(map(type, (n_features, n_outputs, *counts))) == {int})
+    need(n_features > 0 and nodes.ndim == 1)
+    need(counts[0] == len(nodes) > 0)
+    need(0 <= counts[1] <= len(nodes))
+    need((n_classes.dtype, n_classes.shape) == (np.dtype(np.intp), (n_outputs,)))
+    need(n_outputs > 0 and n_classes.min() > 0)
     need(values.shape == (len(nodes), n_outputs, int(n_classes.max())))
     inner = nodes["left_child"] != -1
     check_rows(nodes["left_child"], nodes["right_child"], nodes["feature"], inner, n_features)
@@ -95,6 +92,15 @@ def check_predictor(parts: dict[str, NDArray[Any]]) -> None:
         need(bool((by_category < len(bitsets)).all()))
 
 
+def members_of(part: Any) -> Iterable[Any]:
+    """What a container or an object holds."""
+    if isinstance(part, list | tuple | set):
+        return part
+    if isinstance(part, np.ndarray):
+        return part.ravel() if part.dtype == object else ()
+    return part.values() if isinstance(part, dict) else getattr(part, "__dict__", {}).values()
+
+
 def parts_of(model: Any) -> Iterator[Any]:
     """A model and all objects in it, each once."""
     waiting, seen = [model], set()
@@ -104,33 +110,38 @@ def parts_of(model: Any) -> Iterator[Any]:
             continue
         seen.add(id(part))
         yield part
-        if isinstance(part, dict):
-            waiting += part.values()
-        elif isinstance(part, list | tuple | set):
-            waiting += part
-        elif isinstance(part, np.ndarray):
-            waiting += part.ravel().tolist() if part.dtype == object else []
-        else:
-            waiting += getattr(part, "__dict__", {}).values()
+        waiting.extend(members_of(part))
 
 
 def check_columns(model: Any) -> None:
     """Raise ForeignError unless all trees in a model ask for columns that the estimators around them have."""
     for part in parts_of(model):
-        if hasattr(part, "tree_"):
-            need(part.tree_.n_features == part.n_features_in_)
-        if isinstance(part, FORESTS) and hasattr(part, "estimators_"):
-            members = np.ravel(np.array(part.estimators_, dtype=object))
-            need(all(member.tree_.n_features == part.n_features_in_ for member in members))
-        if isinstance(part, BOOSTERS) and hasattr(part, "_predictors"):
-            for predictor in (one for group in part._predictors for one in group):
-                check_booster(predictor.nodes, part)
+        for name in CHECKS.keys() & getattr(part, "__dict__", {}).keys():
+            CHECKS[name](part)
 
 
-def check_booster(nodes: NDArray[Any], booster: Any) -> None:
-    """Raise unless the columns of a booster's tree are its own, and those split by category have categories."""
-    inner = nodes["is_leaf"] == 0
-    columns, by_category = nodes["feature_idx"][inner], nodes["is_categorical"][inner] != 0
-    need(bool((columns < booster.n_features_in_).all()))
+def check_own(estimator: Any) -> None:
+    """Raise unless a decision tree has the columns of its estimator."""
+    need(estimator.tree_.n_features == estimator.n_features_in_)
+
+
+def check_forest(estimator: Any) -> None:
+    """Raise unless the trees of a forest have its columns; other ensembles check what they hand on."""
+    if isinstance(estimator, FORESTS):
+        members = np.ravel(np.array(estimator.estimators_, dtype=object))
+        need({member.tree_.n_features for member in members} == {estimator.n_features_in_})
+
+
+def check_booster(booster: Any) -> None:
+    """Raise unless the columns of a booster's trees are its own, and those split by category have categories."""
     has_categories = np.asarray(booster._bin_mapper.is_categorical_) != 0
-    need(has_categories.shape == (booster.n_features_in_,) and bool(has_categories[columns[by_category]].all()))
+    need(has_categories.shape == (booster.n_features_in_,))
+    for predictor in (one for group in booster._predictors for one in group):
+        inner = predictor.nodes["is_leaf"] == 0
+        columns, by_category = predictor.nodes["feature_idx"][inner], predictor.nodes["is_categorical"][inner] != 0
+        need(bool((columns < booster.n_features_in_).all()))
+        need(bool(has_categories[columns[by_category]].all()))
+
+
+# By the attribute that holds the trees.
+CHECKS = {"tree_": check_own, "estimators_": check_forest, "_predictors": check_booster}

@@ -140,85 +140,101 @@ def usable_rows(rows: Any, needs: Needs, drop: list[str], unseen_category: str, 
     if unknown:
         raise InputError(f"--drop: the rows have no column {listed(unknown)}; they have {listed(rows.columns)}.")
     rows = rows.drop(columns=drop)
-    problems = column_problems(list(rows.columns), needs)
-    if not problems:
-        rows = rows if needs.names is None else rows[needs.names]
-        problems = [problem for name in rows.columns for problem in cell_problems(rows[name], needs, notices)]
-    if not problems:
-        problems = [
-            found for name in needs.text for found in unseen_values(rows, name, needs, unseen_category, notices)
-        ]
+    raise_all(column_problems(list(rows.columns), needs))
+    rows = rows if needs.names is None else rows[needs.names]
+    raise_all([problem for name in rows.columns for problem in cell_problems(rows[name], needs, notices)])
+    raise_all([found for name in needs.text for found in unseen_values(rows, name, needs, unseen_category, notices)])
+    return rows
+
+
+def raise_all(problems: list[str]) -> None:
+    """Raise InputError with all that was found, if anything."""
     if problems:
         raise InputError(" ".join(problems))
-    return rows
 
 
 def column_problems(found: list[str], needs: Needs) -> list[str]:
     """What is wrong with the names, or with the number, of the columns."""
     if needs.names is None:
-        if needs.n_columns in (None, len(found)):
-            return []
-        return [
-            f"the rows have {len(found)} columns ({listed(found)}), and the model was fitted with {needs.n_columns} "
-            "columns without names: pass as many, in the same order."
-        ]
+        return count_problems(found, needs.n_columns)
     missing = [name for name in needs.names if name not in found]
     extra = [name for name in found if name not in needs.names]
-    said = [f"lack {listed(missing)}"] if missing else []
-    said += [f"add {listed(extra)}"] if extra else []
+    said = [f"{verb} {listed(names)}" for verb, names in (("lack", missing), ("add", extra)) if names]
     if not said:
         return []
-    advice = "add or rename the missing ones" if missing else "leave the others out with --drop"
-    advice += ", and leave the others out with --drop" if missing and extra else ""
-    return [f"the columns differ from those the model was fitted with: the rows {' and '.join(said)}. Please {advice}."]
+    return [
+        f"the columns differ from those the model was fitted with: the rows {' and '.join(said)}. Add or rename those "
+        "that are missing, and leave others out with --drop."
+    ]
+
+
+def count_problems(found: list[str], n_columns: int | None) -> list[str]:
+    """What is wrong with the columns of rows for a model that was fitted on arrays."""
+    if n_columns in (None, len(found)):
+        return []
+    return [
+        f"the rows have {len(found)} columns ({listed(found)}), and the model was fitted with {n_columns} columns "
+        "without names: pass as many, in the same order."
+    ]
 
 
 def cell_problems(column: Any, needs: Needs, notices: list[str]) -> list[str]:
     """What is wrong with the cells of a column, text it has not seen apart."""
+    present = column.dropna()
+    if present.empty or holds_numbers(column) == (column.name not in needs.text):
+        return [] if column.name in needs.text else number_problems(column, needs, notices)
+    held, holds = ("text", "numbers") if column.name in needs.text else ("numbers", "text")
+    return [
+        f"column {column.name!r} holds {holds} (such as {str(present.iloc[0])!r}), and held {held} when the model was "
+        "fitted: make both alike."
+    ]
+
+
+def holds_numbers(column: Any) -> bool:
+    """Whether a column holds numbers; truth values are none."""
     from pandas.api import types
 
-    name, is_number = column.name, types.is_numeric_dtype(column) and not types.is_bool_dtype(column)
-    gaps = int(column.isna().sum())
-    if name in needs.text:
-        if is_number and gaps < len(column):
-            return [f"column {name!r} holds numbers, and held text when the model was fitted: make both alike."]
-        return []
-    if gaps == len(column):  # of no kind
-        is_number = True
-    if not is_number:
-        word = next(str(cell) for cell in column.dropna())
-        return [f"column {name!r} holds text (such as {word!r}), and held numbers when the model was fitted."]
+    return types.is_numeric_dtype(column) and not types.is_bool_dtype(column)
+
+
+def number_problems(column: Any, needs: Needs, notices: list[str]) -> list[str]:
+    """What is wrong with numbers; a notice of those that are missing where none was."""
     values = column.astype("float64").to_numpy(dtype=np.float64, na_value=np.nan)
-    infinite = np.flatnonzero(np.isinf(values))
+    infinite, gaps = np.flatnonzero(np.isinf(values)), int(np.isnan(values).sum())
     if infinite.size:
-        return [f"column {name!r} is infinite in {infinite.size} rows (rows {listed(infinite)}, counted from 0)."]
-    if gaps and name in needs.whole:
+        return [
+            f"column {column.name!r} is infinite in {infinite.size} rows (rows {listed(infinite)}, counted from 0)."
+        ]
+    if gaps and column.name in needs.whole:
         notices.append(
-            f"column {name!r} is missing in {gaps} rows and was in none that the model was fitted with: the median "
-            "was filled in there."
+            f"column {column.name!r} is missing in {gaps} rows and was in none that the model was fitted with: the "
+            "median was filled in there."
         )
     return []
 
 
 def unseen_values(rows: Any, name: str, needs: Needs, unseen_category: str, notices: list[str]) -> list[str]:
     """What is wrong with the values of a text column: those that the model has never seen."""
-    known = {MISSING_TEXT if value != value else value for value in needs.text[name].tolist()}
-    values = [MISSING_TEXT if value != value else value for value in as_text(rows[[name]])[:, 0]]
-    unseen = sorted({value for value in values if value not in known})
+    known, values = set(with_gaps_named(needs.text[name])), with_gaps_named(as_text(rows[[name]])[:, 0])
+    unseen = [value for value in values if value not in known]
     if not unseen:
         return []
-    count = sum(value in unseen for value in values)
+    found = (
+        f"column {name!r} has the values {listed(sorted(set(unseen)))} in {len(unseen)} rows and in none that the "
+        "model was fitted with"
+    )
     if unseen_category == "error":
         return [
-            f"column {name!r} has the values {listed(unseen)} in {count} rows and in none that the model was fitted "
-            "with: group the values, drop those rows, or pass --unseen-category ignore to encode them as none of the "
-            "known ones."
+            f"{found}: group the values, drop those rows, or pass --unseen-category ignore to encode them as none of "
+            "the known ones."
         ]
-    notices.append(
-        f"column {name!r}: the values {listed(unseen)} are in {count} rows and in none that the model was fitted with; "
-        "they were encoded as none of the known ones."
-    )
+    notices.append(f"{found}; they were encoded as none of the known ones.")
     return []
+
+
+def with_gaps_named(values: NDArray[Any]) -> list[str]:
+    """Text values with a word for a missing one."""
+    return [MISSING_TEXT if value != value else value for value in values.tolist()]
 
 
 def prediction_table(model: Any, rows: Any) -> Any:

@@ -89,34 +89,72 @@ def fits_classes(n_outputs: Any, estimator: Any) -> bool:
     return is_count(n_outputs) and n_outputs == expected and (expected > 1 or len(estimator.classes_) == 2)
 
 
+def is_column_count(value: Any, _: Any) -> bool:
+    return is_count(value, 1)
+
+
+def scales_columns(value: Any, estimator: Any) -> bool:
+    return is_scaler(value, estimator.n_features_in_)
+
+
+def scales_outputs(value: Any, estimator: Any) -> bool:
+    return is_scaler(value, estimator._n_outputs)
+
+
+def holds_lists(value: Any, _: Any) -> bool:
+    return is_history(value)
+
+
+def is_list_of_text(value: Any, _: Any) -> bool:
+    return type(value) is list and set(map(type, value)) <= {str}
+
+
+def is_number_of(value: Any, _: Any) -> bool:
+    return is_count(value)
+
+
+def is_number_of_rows(value: Any, _: Any) -> bool:
+    return is_size(value)
+
+
+def is_number_of_rows_if_any(value: Any, _: Any) -> bool:
+    return is_size(0 if value is None else value)
+
+
+def is_text(value: Any, _: Any) -> bool:
+    return type(value) is str
+
+
+def has_classes(value: Any, _: Any) -> bool:
+    return are_classes(value)
+
+
+def is_single(value: Any, estimator: Any) -> bool:
+    return type(value) is bool and estimator._n_outputs <= (1 if value else math.inf)
+
+
 # name: what is needed, and whether a value and its estimator have it; in the order in which they rely on each other
 COMMON: dict[str, tuple[str, Holds]] = {
-    "n_features_in_": ("a number of columns", lambda value, _: is_count(value, 1)),
-    "scaler_": ("None or a scaler of these columns", lambda value, est: is_scaler(value, est.n_features_in_)),
-    "history_": ("a dict of lists", lambda value, _: is_history(value)),
-    "layer_names_": ("a list of text", lambda value, _: type(value) is list and all(type(v) is str for v in value)),
+    "n_features_in_": ("a number of columns", is_column_count),
+    "scaler_": ("None or a scaler of these columns", scales_columns),
+    "history_": ("a dict of lists", holds_lists),
+    "layer_names_": ("a list of text", is_list_of_text),
     "best_epoch_": ("a whole number for each network", is_best_epoch),
-    "n_epochs_": ("a whole number", lambda value, _: is_count(value)),
-    "n_parameters_": ("a whole number", lambda value, _: is_count(value)),
-    "effective_sample_size_": ("a number of rows", lambda value, _: is_size(value)),
-    "validation_effective_sample_size_": (
-        "a number of rows or None",
-        lambda value, _: value is None or is_size(value),
-    ),
-    "device_": ("text", lambda value, _: type(value) is str),
+    "n_epochs_": ("a whole number", is_number_of),
+    "n_parameters_": ("a whole number", is_number_of),
+    "effective_sample_size_": ("a number of rows", is_number_of_rows),
+    "validation_effective_sample_size_": ("a number of rows or None", is_number_of_rows_if_any),
+    "device_": ("text", is_text),
 }
 CLASSES: dict[str, tuple[str, Holds]] = {
-    "classes_": ("a sorted array of at least two classes", lambda value, _: are_classes(value)),
-    "_trained_loss": ("the name of a loss", lambda value, _: type(value) is str),
+    "classes_": ("a sorted array of at least two classes", has_classes),
+    "_trained_loss": ("the name of a loss", is_text),
     "_n_outputs": ("an output for each class", fits_classes),
 }
 NUMBERS: dict[str, tuple[str, Holds]] = {
-    "_n_outputs": ("a number of outputs", lambda value, _: is_count(value, 1)),
-    "_single_output": (
-        "a bool that fits the outputs",
-        lambda value, est: type(value) is bool and (not value or est._n_outputs == 1),
-    ),
-    "target_scaler_": ("None or a scaler of the outputs", lambda value, est: is_scaler(value, est._n_outputs)),
+    "_n_outputs": ("a number of outputs", is_column_count),
+    "_single_output": ("a bool that fits the outputs", is_single),
+    "target_scaler_": ("None or a scaler of the outputs", scales_outputs),
 }
 
 
@@ -125,33 +163,38 @@ def check_learned(estimator: Any) -> None:
     estimator._check_settings()
     check_generator(estimator.random_state)
     for name, (needed, holds) in (COMMON | (CLASSES if is_classifier(estimator) else NUMBERS)).items():
-        if name not in vars(estimator):
-            raise ShiftDataError(f"{name} is missing")
+        expect(name in vars(estimator), f"{name} is missing")
         value = vars(estimator)[name]
-        if not holds(value, estimator):
-            raise ShiftDataError(f"{name} is {reprlib.repr(value)}, and {needed} is needed")
-    names = getattr(estimator, "feature_names_in_", None)
-    if names is not None and not are_names(names, estimator.n_features_in_):
-        raise ShiftDataError(f"feature_names_in_ is {reprlib.repr(names)}, and one name per column is needed")
+        expect(holds(value, estimator), f"{name} is {reprlib.repr(value)}, and {needed} is needed")
+    names = getattr(estimator, "feature_names_in_", np.full(estimator.n_features_in_, ""))
+    expect(
+        are_names(names, estimator.n_features_in_),
+        f"feature_names_in_ is {reprlib.repr(names)}, and one name per column is needed",
+    )
     # What `fit` looks up at its door: the loss, and the weights of the classes.
     targets, codes = estimator._fitted_targets(), np.arange(len(getattr(estimator, "classes_", [0])))
     estimator._loss_function(targets)
     targets.factors(codes, np.ones(len(codes)))
 
 
+def expect(holds: object, otherwise: str) -> None:
+    """Raise ShiftDataError, with what is wrong, unless it holds."""
+    if not holds:
+        raise ShiftDataError(otherwise)
+
+
 def check_parameters(parameters: Any) -> None:
-    """Raise ShiftDataError unless it is a dict of tensors by name whose numbers are all finite."""
-    is_dict = type(parameters) is dict and all(type(value) is torch.Tensor for value in parameters.values())
-    if not is_dict or any(value.dtype != torch.float32 for value in parameters.values()):
-        raise ShiftDataError("its parameters are no float32 tensors")
-    broken = [name for name, value in parameters.items() if not bool(value.isfinite().all())]
-    negative = [
-        name for name, value in parameters.items() if name.endswith("running_variance") and bool((value < 0).any())
-    ]
-    if broken or negative:
-        raise ShiftDataError(
-            f"its parameters {', '.join((broken + negative)[:5])} are NaN, infinite or negative variances"
-        )
+    """Raise ShiftDataError unless it is a dict of float32 tensors by name whose numbers are all finite."""
+    expect(type(parameters) is dict, "its parameters are no tensors")
+    expect(set(map(type, parameters.values())) <= {torch.Tensor}, "its parameters are no tensors")
+    expect({value.dtype for value in parameters.values()} <= {torch.float32}, "its parameters are not float32")
+    wrong = [name for name, value in parameters.items() if not is_sound(name, value)]
+    expect(not wrong, f"its parameters {', '.join(wrong[:5])} are NaN, infinite or negative variances")
+
+
+def is_sound(name: str, value: torch.Tensor) -> bool:
+    """Whether a parameter is finite and, of a variance, not negative."""
+    return bool(value.isfinite().all()) and not (name.endswith("running_variance") and bool((value < 0).any()))
 
 
 def check_room(estimator: Any, parameters: dict[str, torch.Tensor]) -> None:
@@ -162,10 +205,10 @@ def check_room(estimator: Any, parameters: dict[str, torch.Tensor]) -> None:
     widths = [estimator.n_features_in_, *map(int, layer_sizes(estimator)), estimator._n_outputs]
     needed = estimator.n_models * sum(a * b for a, b in pairwise(widths))
     found = sum(value.numel() for value in parameters.values())
-    if needed > found:
-        raise ShiftDataError(
-            f"its parameters do not fit its settings, which take {needed} weights, and there are {found} numbers"
-        )
+    expect(
+        needed <= found,
+        f"its parameters do not fit its settings, which take {needed} weights, and there are {found} numbers",
+    )
 
 
 def check_shapes(parameters: dict[str, torch.Tensor], module: torch.nn.Module) -> None:
@@ -186,23 +229,23 @@ def check_training_state(estimator: Any) -> None:
     state = estimator._training_state
     if state is None:
         return
-    if type(state) is not dict or set(state) != STATE_KEYS:
-        raise ShiftDataError("the state of its training is of another form")
-    unit = state["unit"]
-    if type(unit) is not dict or not all(is_size(value) and value > 0 for value in unit.values()):
-        raise ShiftDataError("the unit of its weights is no positive number")
-    targets = estimator._fitted_targets()
-    run = estimator._run(
-        1, estimator._loss_function(targets), targets.n_outputs, state["seeds"], torch.device("cpu"), True
+    expect(type(state) is dict and set(state) == STATE_KEYS, "the state of its training is of another form")
+    expect(
+        all(is_size(value) and value > 0 for value in state["unit"].values()), "the unit of its weights is no number"
     )
-    optimizer = state["run"]["optimizer"]["state"]
-    shapes = {k: tuple(parameter.shape) for k, parameter in enumerate(run.parameters)}
-    for key, values in optimizer.items():
-        for value in values.values():
-            if type(value) is torch.Tensor and (
-                (value.ndim and tuple(value.shape) != shapes[key]) or not bool(value.isfinite().all())
-            ):
-                raise ShiftDataError("the state of its optimizer does not fit its parameters")
+    targets = estimator._fitted_targets()
+    objective, device = estimator._loss_function(targets), torch.device("cpu")
+    run = estimator._run(1, objective, targets.n_outputs, state["seeds"], device, True)
+    for key, values in state["run"]["optimizer"]["state"].items():
+        check_moments(values, run.parameters[key])
     run.load_state_dict(state["run"] | {"module": run.module.state_dict()})
-    if not (is_count(run.epoch) and is_count(run.step) and is_history(run.history)):
-        raise ShiftDataError("the state of its training is of another form")
+    expect(is_count(run.epoch) and is_count(run.step), "the state of its training is of another form")
+    expect(is_history(run.history), "the state of its training is of another form")
+
+
+def check_moments(values: dict[str, Any], parameter: torch.Tensor) -> None:
+    """Raise unless what an optimizer keeps of a parameter is finite, and a number or of the parameter's shape."""
+    for value in values.values():
+        if type(value) is torch.Tensor:
+            expect(value.shape in ((), parameter.shape), "the state of its optimizer does not fit its parameters")
+            expect(value.isfinite().all(), "the state of its optimizer is not finite")

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from shiftfix._archive import DamagedError, ForeignError, member
+from shiftfix._archive import DamagedError, ForeignError, member, require
 from shiftfix.mlp._saving._encoding import PLAIN
 
 STORAGES = {
@@ -38,11 +38,7 @@ BYTES, DTYPES = (
     "torch.storage UntypedStorage",
     {f"torch uint{bits}": getattr(torch, f"uint{bits}") for bits in (16, 32, 64)},
 )
-TENSOR, LATER_TENSOR, HOOKS = (
-    "torch._utils _rebuild_tensor_v2",
-    "torch._utils _rebuild_tensor_v3",
-    "collections OrderedDict",
-)
+
 # Text and memory that are referred to again come out again: up to so many times the size of the file.
 MOST_REPEATED = 64
 MOST_LARGE_KEYS, MOST_AXES = 1000, 64
@@ -77,8 +73,7 @@ class Values:
     def spend(self, size: int) -> None:
         """Count what comes out again; raise ForeignError when it is more than a file of ours has."""
         self.budget -= size
-        if self.budget < 0:
-            raise ForeignError("its values are repeated too often")
+        require(self.budget >= 0, "its values are repeated too often")
 
 
 def from_mark(values: Values) -> list[Any]:
@@ -91,8 +86,7 @@ def from_mark(values: Values) -> list[Any]:
 
 def last(values: Values, kind: type) -> Any:
     """The uppermost value, a container of this kind."""
-    if type(values.stack[-1]) is not kind:
-        raise ForeignError("its values are no plain ones")
+    require(type(values.stack[-1]) is kind, "its values are no plain ones")
     return values.stack[-1]
 
 
@@ -102,18 +96,20 @@ def append(values: Values, items: list[Any]) -> None:
 
 def set_items(values: Values, items: list[Any]) -> None:
     keys = items[::2]
+    require(set(map(type, keys)) <= set(PLAIN), "its dicts have keys of other kinds")
     # Large whole numbers can be chosen so that a dict compares each with all others.
-    large = sum(type(key) is int and abs(key) >= 2**63 for key in keys)
-    if len(items) % 2 or any(type(key) not in PLAIN for key in keys) or large > MOST_LARGE_KEYS:
-        raise ForeignError("its dicts have keys of other kinds")
+    require(sum(map(is_large, keys)) <= MOST_LARGE_KEYS, "its dicts have keys of other kinds")
     last(values, dict).update(zip(keys, items[1::2], strict=True))
+
+
+def is_large(key: Any) -> bool:
+    return type(key) is int and abs(key) >= 2**63
 
 
 def pop(values: Values, n: int) -> list[Any]:
     """Take the last n values off the stack."""
     taken = values.stack[-n:]
-    if len(taken) < n:
-        raise ForeignError("its values are incomplete")
+    require(len(taken) == n, "its values are incomplete")
     del values.stack[-n:]
     return taken
 
@@ -121,10 +117,8 @@ def pop(values: Values, n: int) -> list[Any]:
 def recall(values: Values, place: int) -> None:
     """Put a value on the stack again; containers would let a small file hold endless content."""
     value = values.memo[place]
-    if type(value) is str:
-        values.spend(len(value))
-    elif type(value) is not Name:
-        raise ForeignError("its values are shared")
+    require(type(value) in (str, Name), "its values are shared")
+    values.spend(len(value))
     values.stack.append(value)
 
 
@@ -132,97 +126,182 @@ def remember(values: Values, place: int) -> None:
     values.memo[place] = values.stack[-1]
 
 
-def refer(values: Values) -> None:
+def refer(values: Values, _: Any) -> None:
     """Read the reference to the memory of a tensor."""
     kind, storage, key, _, n_entries = values.stack.pop()
-    if kind != "storage" or type(storage) is not Name or type(key) is not str or type(n_entries) is not int:
-        raise ForeignError("its tensors are described in another way")
+    kinds = (kind, type(storage), type(key), type(n_entries))
+    require(kinds == ("storage", Name, str, int), "its tensors are described in another way")
     values.stack.append(Memory(key, storage.name, n_entries))
 
 
-def call(values: Values) -> None:
+def call(values: Values, _: Any) -> None:
     """Make a tensor, or the empty dict of its hooks: the only calls there are."""
     name, arguments = pop(values, 2)
-    if type(name) is not Name or type(arguments) is not tuple:
-        raise ForeignError("it calls something")
-    if name.name == HOOKS and not arguments:
-        values.stack.append({})
-    elif name.name == TENSOR and len(arguments) == 6:
-        memory, offset, shape, stride = arguments[:4]
-        values.stack.append(tensor_of(values, memory, STORAGES[memory.storage], offset, shape, stride))
-    elif name.name == LATER_TENSOR and len(arguments) == 7 and arguments[0].storage == BYTES:
-        memory, offset, shape, stride = arguments[:4]
-        values.stack.append(tensor_of(values, memory, DTYPES[arguments[6].name], offset, shape, stride))
-    else:
-        raise ForeignError(f"it calls {name.name}")
+    require((type(name), type(arguments)) == (Name, tuple), "it calls something")
+    require(name.name in CALLS, f"it calls {name.name}")
+    values.stack.append(CALLS[name.name](values, *arguments))
 
 
-def tensor_of(values: Values, memory: Memory, dtype: torch.dtype, offset: Any, shape: Any, stride: Any) -> torch.Tensor:
+def no_hooks(values: Values) -> dict[Any, Any]:
+    return {}
+
+
+def rebuilt(values: Values, memory: Memory, offset: Any, shape: Any, stride: Any, *_: Any) -> torch.Tensor:
+    return tensor_of(values, memory, STORAGES[memory.storage], (offset, shape, stride))
+
+
+def rebuilt_later(
+    values: Values, memory: Memory, offset: Any, shape: Any, stride: Any, gradient: Any, hooks: Any, dtype: Name
+) -> torch.Tensor:
+    require(memory.storage == BYTES, "its tensors are described in another way")
+    return tensor_of(values, memory, DTYPES[dtype.name], (offset, shape, stride))
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    "collections OrderedDict": no_hooks,
+    "torch._utils _rebuild_tensor_v2": rebuilt,
+    "torch._utils _rebuild_tensor_v3": rebuilt_later,
+}
+
+
+def tensor_of(values: Values, memory: Memory, dtype: torch.dtype, view: tuple[Any, Any, Any]) -> torch.Tensor:
     """The tensor of a memory that it fills; ForeignError for a view of it, or one that is larger."""
-    sizes = (*shape, *stride, offset)
-    if any(type(size) is not int or not 0 <= size < 2**60 for size in sizes) or offset or len(sizes) > MOST_AXES:
-        raise ForeignError("its tensors have impossible shapes")
-    n_entries = math.prod(shape)
-    steps = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
-    dense = all(size == 1 or step == found for size, step, found in zip(shape, steps, stride, strict=True))
-    if not (dense or n_entries == 0):
-        raise ForeignError("its tensors are views")
+    check_view(*view)
+    shape = view[1]
+    n_bytes = math.prod(shape) * dtype.itemsize
     unit = 1 if memory.storage == BYTES else dtype.itemsize
-    if memory.n_entries * unit != n_entries * dtype.itemsize:
-        raise ForeignError("its tensors are larger or smaller than their memory")
-    if n_entries == 0:
+    require(memory.n_entries * unit == n_bytes, "its tensors are larger or smaller than their memory")
+    if n_bytes == 0:
         return torch.empty(shape, dtype=dtype)
+    values.spend(n_bytes)
     key = (memory.key, dtype, shape)
     if key not in values.tensors:
-        raw = bytearray(member(values.archive, f"{values.folder}/data/{memory.key}"))
-        if len(raw) != n_entries * dtype.itemsize:
-            raise ForeignError("its tensors are larger or smaller than their memory")
-        flat = torch.frombuffer(raw, dtype=torch.uint8 if dtype == torch.bool else dtype)
-        values.tensors[key] = (flat != 0 if dtype == torch.bool else flat).reshape(shape)
-    values.spend(n_entries * dtype.itemsize)
+        values.tensors[key] = numbers_of(values, memory, dtype, n_bytes).reshape(shape)
     return values.tensors[key]
 
 
-def constant(value: Any) -> Callable[[Values, Any], None]:
-    return lambda values, _: values.stack.append(value)
+def check_view(offset: Any, shape: Any, stride: Any) -> None:
+    """Raise unless a tensor is a whole memory, in order."""
+    sizes = (*shape, *stride, offset)
+    require(set(map(type, sizes)) == {int} and len(sizes) <= MOST_AXES, "its tensors have impossible shapes")
+    require(min(sizes) >= 0 and max(sizes) < 2**60, "its tensors have impossible shapes")
+    steps = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    # The step along an axis of one entry, and any step of none, means nothing.
+    wrong = [found for size, step, found in zip(shape, steps, stride, strict=True) if size > 1 and step != found]
+    require(not offset and (not wrong or 0 in shape), "its tensors are views")
+
+
+def numbers_of(values: Values, memory: Memory, dtype: torch.dtype, n_bytes: int) -> torch.Tensor:
+    """The numbers in a memory, in one row."""
+    raw = bytearray(member(values.archive, f"{values.folder}/data/{memory.key}"))
+    require(len(raw) == n_bytes, "its tensors are larger or smaller than their memory")
+    if dtype == torch.bool:  # other bytes than 0 and 1 are no truth values
+        return torch.frombuffer(raw, dtype=torch.uint8) != 0
+    return torch.frombuffer(raw, dtype=dtype)
+
+
+def ignore(values: Values, _: Any) -> None:
+    pass
+
+
+def mark(values: Values, _: Any) -> None:
+    values.marks.append(len(values.stack))
 
 
 def push(values: Values, value: Any) -> None:
     values.stack.append(value)
 
 
+def push_none(values: Values, _: Any) -> None:
+    values.stack.append(None)
+
+
+def push_true(values: Values, _: Any) -> None:
+    values.stack.append(True)
+
+
+def push_false(values: Values, _: Any) -> None:
+    values.stack.append(False)
+
+
+def push_dict(values: Values, _: Any) -> None:
+    values.stack.append({})
+
+
+def push_list(values: Values, _: Any) -> None:
+    values.stack.append([])
+
+
+def push_name(values: Values, name: str) -> None:
+    values.stack.append(Name(name))
+
+
+def push_tuple(values: Values, _: Any) -> None:
+    values.stack.append(())
+
+
+def tuple_of_one(values: Values, _: Any) -> None:
+    values.stack.append(tuple(pop(values, 1)))
+
+
+def tuple_of_two(values: Values, _: Any) -> None:
+    values.stack.append(tuple(pop(values, 2)))
+
+
+def tuple_of_three(values: Values, _: Any) -> None:
+    values.stack.append(tuple(pop(values, 3)))
+
+
+def tuple_from_mark(values: Values, _: Any) -> None:
+    values.stack.append(tuple(from_mark(values)))
+
+
+def append_one(values: Values, _: Any) -> None:
+    append(values, pop(values, 1))
+
+
+def append_all(values: Values, _: Any) -> None:
+    append(values, from_mark(values))
+
+
+def set_one(values: Values, _: Any) -> None:
+    set_items(values, pop(values, 2))
+
+
+def set_all(values: Values, _: Any) -> None:
+    set_items(values, from_mark(values))
+
+
 INSTRUCTIONS: dict[str, Callable[[Values, Any], None]] = {
-    "PROTO": lambda values, _: None,
-    "STOP": lambda values, _: None,
-    "MARK": lambda values, _: values.marks.append(len(values.stack)),
-    "NONE": constant(None),
-    "NEWTRUE": constant(True),
-    "NEWFALSE": constant(False),
+    **dict.fromkeys(["PROTO", "STOP"], ignore),
     **dict.fromkeys(["BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE"], push),
-    "EMPTY_DICT": lambda values, _: values.stack.append({}),
-    "EMPTY_LIST": lambda values, _: values.stack.append([]),
-    "EMPTY_TUPLE": constant(()),
-    "TUPLE1": lambda values, _: values.stack.append(tuple(pop(values, 1))),
-    "TUPLE2": lambda values, _: values.stack.append(tuple(pop(values, 2))),
-    "TUPLE3": lambda values, _: values.stack.append(tuple(pop(values, 3))),
-    "TUPLE": lambda values, _: values.stack.append(tuple(from_mark(values))),
-    "APPEND": lambda values, _: append(values, pop(values, 1)),
-    "APPENDS": lambda values, _: append(values, from_mark(values)),
-    "SETITEM": lambda values, _: set_items(values, pop(values, 2)),
-    "SETITEMS": lambda values, _: set_items(values, from_mark(values)),
     **dict.fromkeys(["BINPUT", "LONG_BINPUT"], remember),
     **dict.fromkeys(["BINGET", "LONG_BINGET"], recall),
-    "GLOBAL": lambda values, name: values.stack.append(Name(name)),
-    "BINPERSID": lambda values, _: refer(values),
-    "REDUCE": lambda values, _: call(values),
+    "MARK": mark,
+    "NONE": push_none,
+    "NEWTRUE": push_true,
+    "NEWFALSE": push_false,
+    "GLOBAL": push_name,
+    "EMPTY_DICT": push_dict,
+    "SETITEM": set_one,
+    "SETITEMS": set_all,
+    "EMPTY_LIST": push_list,
+    "APPEND": append_one,
+    "APPENDS": append_all,
+    "EMPTY_TUPLE": push_tuple,
+    "TUPLE1": tuple_of_one,
+    "TUPLE2": tuple_of_two,
+    "TUPLE3": tuple_of_three,
+    "TUPLE": tuple_from_mark,
+    "BINPERSID": refer,
+    "REDUCE": call,
 }
 
 
 def folder_of(archive: zipfile.ZipFile) -> str:
     """The folder in an archive of ``torch.save`` that holds all its parts."""
     folders = [name.removesuffix("/data.pkl") for name in archive.namelist() if name.endswith("/data.pkl")]
-    if len(folders) != 1:
-        raise ForeignError("it holds no values of torch.save")
+    require(len(folders) == 1, "it holds no values of torch.save")
     return folders[0]
 
 
@@ -242,18 +321,21 @@ def read_values(archive: zipfile.ZipFile) -> Any:
     """
     folder = folder_of(archive)
     order = member(archive, f"{folder}/byteorder").decode("ascii", "replace")
-    if order != sys.byteorder:
-        raise ForeignError(f"its numbers are in the order of bytes of another machine ({order[:10]!r})")
+    require(order == sys.byteorder, f"its numbers are in the order of bytes of another machine ({order[:10]!r})")
     pickled = member(archive, f"{folder}/data.pkl")
     size = sum(info.file_size for info in archive.infolist())
     values = Values(archive, folder, MOST_REPEATED * size)
     try:
-        for opcode, argument, _ in pickletools.genops(pickled):
-            INSTRUCTIONS[opcode.name](values, argument)
+        carry_out(pickled, values)
     except (ForeignError, DamagedError):
         raise
     except Exception as error:  # what a pickle that is none raises is endless
         raise ForeignError(f"its values cannot be read ({type(error).__name__})") from error
-    if len(values.stack) != 1 or values.marks:
-        raise ForeignError("its values are incomplete")
+    require((len(values.stack), values.marks) == (1, []), "its values are incomplete")
     return values.stack[0]
+
+
+def carry_out(pickled: bytes, values: Values) -> None:
+    """Carry out the instructions of a pickle, where they are of the few kinds that are known."""
+    for opcode, argument, _ in pickletools.genops(pickled):
+        INSTRUCTIONS[opcode.name](values, argument)
