@@ -35,6 +35,12 @@ def _parameters(
     mu = check_vector(mu, "mean_shift", n_features, of="features")
     s = np.asarray(scale, dtype=np.float64)
     s = check_vector(np.full(n_features, s) if s.ndim == 0 else s, "scale", n_features, of="features")
+    _refuse_scale(s)
+    return _bounded_shift(mu), s
+
+
+def _refuse_scale(s: NDArray[np.float64]) -> None:
+    """Raise for standard deviations that are not positive, or whose squares are no numbers."""
     if (s <= 0).any():
         raise ShiftDataError(f"scale holds {s.min():g}: standard deviations must be > 0.")
     if (s < 1 / MOST_SHIFT).any() or (s > MOST_SHIFT).any():
@@ -42,7 +48,6 @@ def _parameters(
             f"scale holds {s[(s < 1 / MOST_SHIFT) | (s > MOST_SHIFT)][0]:g}: standard deviations from "
             f"{1 / MOST_SHIFT:g} to {MOST_SHIFT:g} are needed, for the log ratio has their squares."
         )
-    return _bounded_shift(mu), s
 
 
 def _bounded_shift(mu: NDArray[np.float64]) -> NDArray[np.float64]:
