@@ -114,6 +114,15 @@ def pooled_scaler(X_source: Floats, X_target: Floats, counts_source: Floats, cou
     return scaler
 
 
+def _refuse_extreme(values: Floats, name: str) -> None:
+    beyond = (values < LEAST_SETTING) | (values > LARGEST_SETTING)
+    if beyond.any():
+        raise ShiftDataError(
+            f"{name}={values[beyond][0]:g}: a number >= {LEAST_SETTING:g} and <= {LARGEST_SETTING:g} is needed, for "
+            "others overflow when squared or inverted."
+        )
+
+
 def candidates(setting: Any, name: str, default: ArrayLike) -> Floats:
     """The values a setting stands for: "auto" the default, a number itself, a sequence its entries; all > 0."""
     if isinstance(setting, str):
@@ -123,12 +132,7 @@ def candidates(setting: Any, name: str, default: ArrayLike) -> Floats:
     values = np.array([check_number(setting, name, above=0)]) if np.ndim(setting) == 0 else check_vector(setting, name)
     if (values <= 0).any():
         raise ShiftDataError(f"{name} holds {values.min():g}: numbers > 0 are needed.")
-    beyond = (values < LEAST_SETTING) | (values > LARGEST_SETTING)
-    if beyond.any():
-        raise ShiftDataError(
-            f"{name}={values[beyond][0]:g}: a number >= {LEAST_SETTING:g} and <= {LARGEST_SETTING:g} is needed, for "
-            "others overflow when squared or inverted."
-        )
+    _refuse_extreme(values, name)
     return values.astype(np.float64)
 
 

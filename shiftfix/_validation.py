@@ -213,6 +213,17 @@ def check_sample_weight(
     return check_weights(sample_weight, name, n_rows, of=of)
 
 
+def _refuse_uncountable(counts: NDArray[np.float64], name: str) -> None:
+    # In units of the largest: the sum itself may overflow.
+    largest = counts.max()
+    if (counts / largest).sum() > LARGEST_WHOLE / largest:
+        raise ShiftDataError(
+            f"{name} holds {largest:g} and adds up to more than {LARGEST_WHOLE:.2g}: it counts how often each row "
+            f"stands for itself, and that many rows cannot be counted. Pass {name} / {name}.max() if only the ratios "
+            "matter."
+        )
+
+
 def check_repeat_counts(
     sample_weight: ArrayLike | None, n_rows: int, name: str = "sample_weight", *, of: str = "rows"
 ) -> NDArray[np.float64]:
@@ -228,14 +239,7 @@ def check_repeat_counts(
         counts = counts / counts.max()
         counts = counts / counts[present].mean()
         counts[counts < LEAST_COUNT] = 0.0
-    # In units of the largest: the sum itself may overflow.
-    largest = counts.max()
-    if (counts / largest).sum() > LARGEST_WHOLE / largest:
-        raise ShiftDataError(
-            f"{name} holds {largest:g} and adds up to more than {LARGEST_WHOLE:.2g}: it counts how often each row "
-            f"stands for itself, and that many rows cannot be counted. Pass {name} / {name}.max() if only the ratios "
-            "matter."
-        )
+    _refuse_uncountable(counts, name)
     return counts
 
 

@@ -7,6 +7,7 @@
 ``RULSIF``              the same for a bounded, relative ratio
 ``KLIEP``               ratio by maximum likelihood on kernels
 ``KMM``                 weights that match kernel means; none for new rows by itself
+``TableColumns``        numbers from a table with gaps and categories, for ``LogisticWeighter(features=...)``
 ======================  =========================================================================
 """
 
@@ -15,16 +16,8 @@ from shiftfix.covariate._kernel_mean import KMM
 from shiftfix.covariate._kliep import KLIEP
 from shiftfix.covariate._least_squares import RULSIF, ULSIF
 from shiftfix.covariate._logistic import LogisticWeighter
-from shiftfix.covariate._table_columns import TableColumns, are_numbers, reads_raw_rows
+from shiftfix.covariate._table_columns import TableColumns
+from shiftfix.covariate._table_columns import are_numbers as are_numbers
+from shiftfix.covariate._table_columns import reads_raw_rows as reads_raw_rows
 
-__all__ = [
-    "KLIEP",
-    "KMM",
-    "RULSIF",
-    "ULSIF",
-    "ClassifierWeighter",
-    "LogisticWeighter",
-    "TableColumns",
-    "are_numbers",
-    "reads_raw_rows",
-]
+__all__ = ["KLIEP", "KMM", "RULSIF", "ULSIF", "ClassifierWeighter", "LogisticWeighter", "TableColumns"]

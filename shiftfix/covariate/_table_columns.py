@@ -57,16 +57,24 @@ def check_raw_rows(X: Any, name: str) -> Any:
     """
     if X is None or sparse.issparse(X):
         return check_matrix(X, name, accept_sparse=True)
-    rows = X if hasattr(X, "columns") else np.asarray(np.ma.filled(np.ma.asarray(X, dtype=object), np.nan))
+    rows = X if hasattr(X, "columns") else _array_with_gaps(X)
     if len(rows.shape) != 2 or 0 in rows.shape:
         raise ShiftDataError(f"{name} has shape {tuple(rows.shape)}: rows and columns are needed.")
     columns = [read_column(values) for values in columns_of(rows)]
-    for label, column in zip(column_names(rows) or range(len(columns)), columns, strict=True):
+    _refuse_infinity(columns, column_names(rows), name)
+    numbers = [column.numbers for column in columns if column.numbers is not None]
+    return np.column_stack(numbers) if len(numbers) == len(columns) and not hasattr(X, "columns") else rows
+
+
+def _array_with_gaps(X: Any) -> NDArray[Any]:
+    """An array of objects, NaN where an entry is masked."""
+    return np.asarray(np.ma.filled(np.ma.asarray(X, dtype=object), np.nan))
+
+
+def _refuse_infinity(columns: list["Column"], names: list[str] | None, name: str) -> None:
+    for label, column in zip(names or range(len(columns)), columns, strict=True):
         if column.numbers is not None and np.isinf(column.numbers).any():
             raise ShiftDataError(f"{name} contains infinity in column {label!r}: replace it, or leave a gap (NaN).")
-    if hasattr(X, "columns") or any(column.numbers is None for column in columns):
-        return rows
-    return np.column_stack([column.numbers for column in columns if column.numbers is not None])
 
 
 def frame_like(X: Any, library: str | None, names: list[str] | None) -> Any:
@@ -141,8 +149,7 @@ class TableColumns(TransformerMixin, BaseEstimator):
         self.has_gaps_ = [bool(column.missing.any()) for column in columns]
         self.names_ = []
         for name, categories, gaps in zip(names, self.categories_, self.has_gaps_, strict=True):
-            self.names_ += [name] if categories is None else [f"{name}={value}" for value in categories]
-            self.names_ += [f"{name} is missing"] if gaps else []
+            self.names_ += _names_made(name, categories, gaps)
         return self
 
     def transform(self, X: Any) -> Floats:
@@ -151,11 +158,7 @@ class TableColumns(TransformerMixin, BaseEstimator):
         fitted = zip(columns_of(X), self.categories_, self.means_, self.has_gaps_, strict=True)
         for values, categories, mean, gaps in fitted:
             column = read_column(values)
-            if categories is not None:
-                text = column.text if column.numbers is None else values.astype(str)
-                made += [(text == category) & ~column.missing for category in categories]
-            else:
-                made.append(np.full(len(values), mean) if column.numbers is None else _filled(column.numbers, mean))
+            made += [_numbers_of(column, mean)] if categories is None else _indicators_of(values, column, categories)
             made += [column.missing] if gaps else []
         return np.column_stack(made).astype(np.float64)
 
@@ -184,8 +187,23 @@ def _matrices(frames: tuple[Any, Any]) -> tuple[Any, Any]:
     return check_matrix(frames[0], "X_source"), check_matrix(frames[1], "X_target")
 
 
-def _filled(numbers: Floats, mean: float) -> Floats:
-    return np.where(np.isnan(numbers), mean, numbers)
+def _names_made(name: str, categories: NDArray[Any] | None, gaps: bool) -> list[str]:
+    """Names of the columns that are made of one."""
+    made = [name] if categories is None else [f"{name}={value}" for value in categories]
+    return [*made, f"{name} is missing"] if gaps else made
+
+
+def _numbers_of(column: Column, mean: float) -> Floats:
+    """Numbers of a column with its gaps filled; the mean throughout where it has none."""
+    if column.numbers is None:
+        return np.full(len(column.missing), mean)
+    return np.where(column.missing, mean, column.numbers)
+
+
+def _indicators_of(values: NDArray[Any], column: Column, categories: NDArray[Any]) -> list[NDArray[np.bool_]]:
+    """For each category, which rows have it."""
+    text = column.text if column.numbers is None else values.astype(str)
+    return [(text == category) & ~column.missing for category in categories]
 
 
 def _mean_of_known(column: Column) -> float:

@@ -44,6 +44,12 @@ def _parameters(
     mu = check_vector(mu, "mean_shift", n_features, of="features")
     s = _number_or_vector(scale, "scale")
     s = check_vector(np.full(n_features, s) if s.ndim == 0 else s, "scale", n_features, of="features")
+    _refuse_scale(s)
+    return _bounded_shift(mu), s
+
+
+def _refuse_scale(s: NDArray[np.float64]) -> None:
+    """Raise for standard deviations that are not positive, or whose squares are no numbers."""
     if (s <= 0).any():
         raise ShiftDataError(f"scale holds {s.min():g}: standard deviations must be > 0.")
     if (s < 1 / MOST_SHIFT).any() or (s > MOST_SHIFT).any():
@@ -51,7 +57,6 @@ def _parameters(
             f"scale holds {s[(s < 1 / MOST_SHIFT) | (s > MOST_SHIFT)][0]:g}: standard deviations from "
             f"{1 / MOST_SHIFT:g} to {MOST_SHIFT:g} are needed, for the log ratio has their squares."
         )
-    return _bounded_shift(mu), s
 
 
 def _bounded_shift(mu: NDArray[np.float64]) -> NDArray[np.float64]:
