@@ -103,6 +103,33 @@ def callback(
     """Hold the options that stand before a command."""
 
 
+# How tables are read, by every command that reads some.
+IdColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--id", help="Column that names the rows: copied to the results, never learned from.", metavar="COLUMN"
+    ),
+]
+Separator = Annotated[
+    str | None,
+    typer.Option(help="What separates the cells of CSV files: a character, or tab; found when not given."),
+]
+DecimalMark = Annotated[
+    Decimal | None, typer.Option(help="Decimal mark of CSV files: a point or a comma; found when not given.")
+]
+MissingWords = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Word (or number) that means a missing value, also of the label; may be repeated. Empty cells always "
+        "do, and NA, NaN, NULL, None and their like among numbers, but not in labels.",
+        metavar="WORD",
+    ),
+]
+DatesAs = Annotated[
+    Dates, typer.Option(help="Columns of dates or times: refuse them, or take them as days since 1970.")
+]
+
+
 @app.command(
     help="Repair known shifts, and show what the repair is worth. Without a name: the two demos that need no "
     "file. Each row is the median over the seeds; 'oracle' is the same model with the true weights or class "
@@ -174,30 +201,11 @@ def correct(
     drop: Annotated[
         list[str] | None, typer.Option(help="Column to leave out; may be repeated.", metavar="COLUMN")
     ] = None,
-    id_column: Annotated[
-        str | None,
-        typer.Option(
-            "--id", help="Column that names the rows: copied to the results, never learned from.", metavar="COLUMN"
-        ),
-    ] = None,
-    sep: Annotated[
-        str | None,
-        typer.Option(help="What separates the cells of CSV files: a character, or tab; found when not given."),
-    ] = None,
-    decimal: Annotated[
-        Decimal | None, typer.Option(help="Decimal mark of CSV files: a point or a comma; found when not given.")
-    ] = None,
-    missing: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Word (or number) that means a missing value, also of the label; may be repeated. Empty cells always "
-            "do, and NA, NaN, NULL, None and their like among numbers, but not in labels.",
-            metavar="WORD",
-        ),
-    ] = None,
-    dates: Annotated[
-        Dates, typer.Option(help="Columns of dates or times: refuse them, or take them as days since 1970.")
-    ] = Dates.refuse,
+    id_column: IdColumn = None,
+    sep: Separator = None,
+    decimal: DecimalMark = None,
+    missing: MissingWords = None,
+    dates: DatesAs = Dates.refuse,
     correction: Annotated[
         Correction | None,
         typer.Option(help="For label shift: adjust the probabilities (default), or retrain with weights."),
@@ -295,6 +303,11 @@ def predict(
     drop: Annotated[
         list[str] | None, typer.Option(help="Column of ROWS to leave out; may be repeated.", metavar="COLUMN")
     ] = None,
+    id_column: IdColumn = None,
+    sep: Separator = None,
+    decimal: DecimalMark = None,
+    missing: MissingWords = None,
+    dates: DatesAs = Dates.refuse,
     unseen_category: Annotated[
         UnseenCategory, typer.Option(help="What to do about text values that the model has never seen.")
     ] = UnseenCategory.error,
@@ -303,14 +316,22 @@ def predict(
 ) -> None:
     """Read, predict, and write or print."""
     with exit_codes(debug):
+        from shiftfix.cli._columns import make_reading
         from shiftfix.cli._predict import run_predict
 
         predictions, notices = run_predict(
-            model, rows, out, drop=list(drop or []), unseen_category=unseen_category.value, overwrite=overwrite
+            model,
+            rows,
+            out,
+            identifier=id_column,
+            drop=list(drop or []),
+            reading=make_reading(sep, decimal.value if decimal else None, list(missing or []), dates.value),
+            unseen_category=unseen_category.value,
+            overwrite=overwrite,
         )
         for notice in notices:
-            typer.echo(f"notice: {notice}", err=True)
+            typer.echo(f"notice: {one_line(notice)}", err=True)
         if out is None:
             typer.echo(predictions.to_csv(index_label="row", lineterminator="\n"), nl=False)
         else:
-            typer.echo(f"written: {out}")
+            typer.echo(f"written: {one_line(str(out))}")

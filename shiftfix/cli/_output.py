@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shiftfix.cli._exit import OutputError
-from shiftfix.cli._files import listed
 from shiftfix.cli._results import foreign_files, writing
+from shiftfix.cli._words import listed
 from shiftfix.cli._workplace import hold, is_free, publish, workplace_of
 
 FILES = ("predictions.csv", "weights.csv", "model.skops", "summary.txt", "summary.json")

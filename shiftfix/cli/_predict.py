@@ -11,9 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftfix._atomic import check_writable, replace_file
+from shiftfix.cli._columns import Reading
 from shiftfix.cli._encode import as_text
 from shiftfix.cli._exit import InputError, OutputError
-from shiftfix.cli._files import listed, read_table
+from shiftfix.cli._files import Table, read_table
+from shiftfix.cli._safe_csv import harmless_table
+from shiftfix.cli._tables import feature_frame
+from shiftfix.cli._words import listed
 from shiftfix.exceptions import ShiftDataError
 
 MISSING_TEXT = "(missing)"
@@ -42,7 +46,15 @@ class Needs:
 
 
 def run_predict(
-    model_path: Path, rows_path: Path, out: Path | None, *, drop: list[str], unseen_category: str, overwrite: bool
+    model_path: Path,
+    rows_path: Path,
+    out: Path | None,
+    *,
+    identifier: str | None,
+    drop: list[str],
+    reading: Reading,
+    unseen_category: str,
+    overwrite: bool,
 ) -> tuple[Any, list[str]]:
     """Read, predict, write.
 
@@ -51,8 +63,12 @@ def run_predict(
     model_path, rows_path : pathlib.Path
     out : pathlib.Path or None
         File to write; None writes nothing.
+    identifier : str or None
+        Column that names the rows, carried into the predictions.
     drop : list of str
         Columns to leave out.
+    reading : Reading
+        How the cells are read.
     unseen_category : {"error", "ignore"}
     overwrite : bool
         Replace ``out``.
@@ -60,6 +76,7 @@ def run_predict(
     Returns
     -------
     predictions : pandas.DataFrame
+        Safe to open in a spreadsheet.
     notices : list of str
 
     Raises
@@ -70,10 +87,13 @@ def run_predict(
     if out is not None:
         check_file(out, [model_path, rows_path], overwrite)
     model = read_model(model_path)
-    rows = read_table(rows_path, "rows")
+    table = read_table(rows_path, "rows", reading)
     notices: list[str] = []
-    frame = usable_rows(rows, needs_of(model), drop, unseen_category, notices)
+    frame = usable_rows(table, needs_of(model), identifier, drop, unseen_category, notices)
     predictions = predicted(model, frame)
+    if identifier is not None:
+        predictions.insert(0, identifier, table.written(identifier))
+    predictions = harmless_table(predictions)
     if out is not None:
         write_predictions(predictions, out)
     return predictions, notices
@@ -127,7 +147,9 @@ def encoder_parts(model: Any) -> list[tuple[str, Any, list[str]]]:
     return parts if ours else []
 
 
-def usable_rows(rows: Any, needs: Needs, drop: list[str], unseen_category: str, notices: list[str]) -> Any:
+def usable_rows(
+    table: Table, needs: Needs, identifier: str | None, drop: list[str], unseen_category: str, notices: list[str]
+) -> Any:
     """The rows as the model takes them, with its columns in its order.
 
     Raises
@@ -136,12 +158,17 @@ def usable_rows(rows: Any, needs: Needs, drop: list[str], unseen_category: str, 
         For columns that are missing, too many or of another kind, and text that the model has never seen; for all of
         it at once.
     """
-    unknown = [column for column in drop if column not in rows.columns]
+    apart = [*drop, *([] if identifier is None else [identifier])]
+    unknown = [column for column in apart if column not in table.columns]
     if unknown:
-        raise InputError(f"--drop: the rows have no column {listed(unknown)}; they have {listed(rows.columns)}.")
-    rows = rows.drop(columns=drop)
-    raise_all(column_problems(list(rows.columns), needs))
-    rows = rows if needs.names is None else rows[needs.names]
+        raise InputError(
+            f"--drop or --id: the rows have no column {listed(unknown)}; they have {listed(table.columns)}."
+        )
+    found = [column for column in table.columns if column not in apart]
+    raise_all(column_problems(found, needs))
+    columns = [table.column(name) for name in needs.names or found]
+    raise_all([column.problem for column in columns if column.problem])
+    rows = feature_frame(columns, len(table))
     raise_all([problem for name in rows.columns for problem in cell_problems(rows[name], needs, notices)])
     raise_all([found for name in needs.text for found in unseen_values(rows, name, needs, unseen_category, notices)])
     return rows

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from shiftfix.cli._exit import OutputError
-from shiftfix.cli._files import listed, sha256
+from shiftfix.cli._files import sha256
+from shiftfix.cli._words import listed
 
 SUMMARY = "summary.json"
 

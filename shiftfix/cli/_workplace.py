@@ -25,8 +25,8 @@ from pathlib import Path
 
 from shiftfix._locks import lock_file
 from shiftfix.cli._exit import OutputError
-from shiftfix.cli._files import listed
 from shiftfix.cli._results import foreign_files, remove_results, writing
+from shiftfix.cli._words import listed
 
 PARTS = ("lock", "new", "ready", "old")
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
