@@ -210,9 +210,11 @@ def cell_problems(column: Any, needs: Needs, notices: list[str]) -> list[str]:
     present = column.dropna()
     if present.empty or holds_numbers(column) == (column.name not in needs.text):
         return [] if column.name in needs.text else number_problems(column, needs, notices)
+    cell = present.iloc[0]
+    shown = cell if isinstance(cell, str) else f"{cell:g}"
     held, holds = ("text", "numbers") if column.name in needs.text else ("numbers", "text")
     return [
-        f"column {column.name!r} holds {holds} (such as {str(present.iloc[0])!r}), and held {held} when the model was "
+        f"column {column.name!r} holds {holds} (such as {shown!r}), and held {held} when the model was "
         "fitted: make both alike."
     ]
 
