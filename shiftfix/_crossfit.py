@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from shiftfix._row_order import Rows, content_order
-from shiftfix._validation import check_labels
+from shiftfix._validation import check_count, check_labels
 from shiftfix.exceptions import ShiftDataError
 
 
@@ -120,6 +120,16 @@ def is_fold_count(cv: Any) -> bool:
     return isinstance(cv, int | np.integer) and not isinstance(cv, bool)
 
 
+def check_folds(cv: Any) -> None:
+    """Raise ShiftDataError unless it is a number of folds, a splitter, or pairs of positions."""
+    if is_fold_count(cv):
+        check_count(cv, "cv", least=2)
+        return
+    pairs = isinstance(cv, Iterable) and not isinstance(cv, str | bytes | set | dict | np.ndarray)
+    if not (pairs or callable(getattr(cv, "get_n_splits", None))):
+        raise ShiftDataError(f"cv={cv!r}: a number of folds, a splitter, or a list of (training, held-out) is needed.")
+
+
 def shuffled_folds(
     n_folds: int, y: ArrayLike, *, stratified: bool, seed: int, groups: ArrayLike | None = None
 ) -> list[Fold]:
@@ -194,8 +204,7 @@ def given_folds(cv: Any, X: Any, y: ArrayLike, *, groups: ArrayLike | None = Non
         they learn from.
     """
     y = np.asarray(y)
-    if isinstance(cv, str) or not (hasattr(cv, "split") or isinstance(cv, Iterable)):
-        raise ShiftDataError(f"cv={cv!r}: a number of folds, a splitter, or a list of (training, held-out) is needed.")
+    check_folds(cv)
     pairs = cv.split(X, y, groups) if hasattr(cv, "split") else cv
     folds = [_checked_fold(number, pair, len(y)) for number, pair in enumerate(pairs)]
     if not folds:

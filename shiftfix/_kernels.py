@@ -20,6 +20,7 @@ from shiftfix._naming import OVERFLOW, ColumnError
 from shiftfix._numerics import Floats
 from shiftfix._row_order import content_order
 from shiftfix._validation import check_number, check_vector
+from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 
 # A model of non-negative kernels can reach 0 where its logarithm is needed. At a millionth, even a million source rows
@@ -129,7 +130,8 @@ def candidates(setting: Any, name: str, default: ArrayLike) -> Floats:
         if setting != "auto":
             raise ShiftDataError(f"{name}={setting!r}: 'auto', a number > 0 or a sequence of such numbers is needed.")
         return np.asarray(default, dtype=np.float64)
-    values = np.array([check_number(setting, name, above=0)]) if np.ndim(setting) == 0 else check_vector(setting, name)
+    given = as_array(setting, name)
+    values = np.array([check_number(given.item(), name, above=0)]) if given.ndim == 0 else check_vector(given, name)
     if (values <= 0).any():
         raise ShiftDataError(f"{name} holds {values.min():g}: numbers > 0 are needed.")
     _refuse_extreme(values, name)

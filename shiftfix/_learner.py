@@ -21,7 +21,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from shiftfix._door import public
-from shiftfix._validation import check_generator, check_weights
+from shiftfix._validation import check_generator, check_methods, check_option, check_rows, check_weights
 from shiftfix.exceptions import ShiftDataError
 
 Fallback = Literal["resample"] | None
@@ -139,12 +139,22 @@ def fit_weighted(
         When the learner takes no weights and ``fallback`` is None, and for weights that are negative, all zero or not
         one per row.
     """
+    check_methods(estimator, "estimator", ["fit", "get_params"], "an estimator of scikit-learn's kind")
+    check_option(fallback, "fallback", [None, "resample"])
+    check_generator(rng)
+    for values, name in ((X, "X"), (y, "y")):
+        check_rows(values, name)
     estimator = clone(estimator)
     if weights is None:
         return estimator.fit(X, y)
     if not _are_weights(weights, _num_samples(X)):
         check_weights(weights, "weights", _num_samples(X))
     weights = np.asarray(weights, dtype=np.float64)
+    if weights.max() > np.finfo(np.float64).max / len(weights):
+        raise ShiftDataError(
+            f"weights holds {weights.max():.3g}, and a learner adds them up: pass weights / weights.max(), whose ratios "
+            "are the same."
+        )
     if (weights == 0).any():
         kept = np.flatnonzero(weights)
         X, y, weights = _safe_indexing(X, kept), _safe_indexing(y, kept), weights[kept]

@@ -156,8 +156,20 @@ def odd_cell(X: Any, names: Sequence[str] | None) -> str | None:
     for place, cells in enumerate(table.T):
         row = next((row for row, cell in enumerate(cells) if not is_finite_number(cell)), None)
         if row is not None:
-            return f"{one_line(repr(cells[row]))[:100]} in {column_word(names, place)}, row {row}"
+            return f"{shown(cells[row])} in {column_word(names, place)}, row {row}"
     return None
+
+
+def odd_entry(values: Any) -> str | None:
+    """The first entry that is no finite number, and its position; None where there is none."""
+    place = next((place for place, entry in enumerate(values) if not is_finite_number(entry)), None)
+    return None if place is None else f"{shown(values[place])} at position {place}"
+
+
+def shown(value: Any) -> str:
+    """A value from data as messages quote it, on one line and not at length."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    return one_line(repr(plain))[:100]
 
 
 def is_finite_number(cell: Any) -> bool:

@@ -13,8 +13,8 @@ from sklearn.utils import check_array
 
 from shiftfix._blocks import row_blocks
 from shiftfix._door import plain
-from shiftfix._naming import CellError, cell_error, column_names, column_word, odd_cell, one_line
-from shiftfix._values import LARGEST_WHOLE, refuse_masked, refuse_no_numbers, refuse_unusable_labels
+from shiftfix._naming import CellError, cell_error, column_names, column_word, odd_cell, odd_entry, one_line
+from shiftfix._values import LARGEST_WHOLE, as_array, refuse_no_numbers, refuse_unusable_labels
 from shiftfix.exceptions import MissingDependencyError, ShiftDataError
 
 # A row that counts less than this share of an average one moves no sum.
@@ -64,7 +64,7 @@ def check_matrix(
         raise ShiftDataError(
             f"{name} is a sparse matrix, and sparse input is not supported here: pass {name}.toarray()."
         )
-    refuse_masked(X, name)
+    X = check_rows(X, name)
     for found in [getattr(X, "dtype", None), *getattr(X, "dtypes", [])]:
         refuse_no_numbers(found, name, "pass real numbers, such as days since a date")
     names = column_names(X) or names
@@ -84,6 +84,25 @@ def check_matrix(
     else:
         _check_finite(array, name, names)
     return array
+
+
+def check_rows(X: Any, name: str) -> Any:
+    """Rows of any content: a data frame or a sparse matrix as it is, anything else as an array of one or more rows.
+
+    Raises
+    ------
+    ShiftDataError
+        For what makes no array, masked entries, and columns of a frame that share a name.
+    """
+    if sparse.issparse(X):
+        return X
+    names = column_names(X)
+    if names is None:
+        return as_array(X, name)
+    repeated = sorted({column for column in names if names.count(column) > 1})
+    if repeated:
+        raise ShiftDataError(f"{name} has several columns named {repeated[0]!r}: give each a name of its own.")
+    return X
 
 
 def _as_numbers(X: Any, name: str, dtype: Any, names: list[str] | None) -> Any:
@@ -166,14 +185,13 @@ def check_two_samples(
 
 def check_vector(values: ArrayLike, name: str, n_rows: int | None = None, *, of: str = "rows") -> NDArray[np.float64]:
     """One-dimensional finite float64 array, of length n_rows when that is given."""
-    refuse_masked(values, name)
+    values = as_array(values, name)
+    refuse_no_numbers(values.dtype, name, "pass real numbers")
     try:
-        refuse_no_numbers(np.asarray(values).dtype, name, "pass real numbers")
-        array = np.asarray(values, dtype=np.float64)
-    except ShiftDataError:
-        raise
+        array = values.astype(np.float64)
     except (ValueError, TypeError, OverflowError) as error:
-        raise ShiftDataError(f"{name} cannot be read as numbers ({error}).") from error
+        where = "" if values.ndim != 1 else f"it holds {odd_entry(values)}"
+        raise ShiftDataError(f"{name} cannot be read as numbers ({where or one_line(str(error))}).") from error
     if array.ndim != 1:
         raise ShiftDataError(f"{name} has shape {array.shape}, and one number per row is needed: pass a 1D array.")
     if array.size == 0:
@@ -258,8 +276,7 @@ def check_labels(
         raise ShiftDataError(
             f"One class label per row is needed: this requires y to be passed, but the target {name} is None."
         )
-    refuse_masked(y, name)
-    array = np.asarray(y)
+    array = as_array(y, name)
     if array.ndim != 1:
         raise ShiftDataError(f"{name} has shape {array.shape}: pass a 1D array with one label per row.")
     if array.size == 0:
@@ -279,6 +296,7 @@ def check_scores(
     ``[np.float64, np.float32]``, a type in the list is kept, and float32 scores whose rows miss 1 by rounding only (up
     to 1e-5) come back as they are, uncopied: do not write into them.
     """
+    scores = check_rows(scores, name)
     if np.ndim(scores) == 1:
         raise ShiftDataError(
             f"{name} has one dimension: pass class probabilities, as predict_proba gives them, with a column per class."
@@ -289,7 +307,8 @@ def check_scores(
             f"{name} has {array.shape[1]} columns for {n_classes} classes: pass one column per class, in the "
             "order of the classes."
         )
-    total, least = array.sum(axis=1, dtype=np.float64), array.min(axis=1)
+    with np.errstate(over="ignore"):
+        total, least = array.sum(axis=1, dtype=np.float64), array.min(axis=1)
     wrong = (least < 0) | (np.abs(total - 1) > 1e-3)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
@@ -308,7 +327,7 @@ def check_class_order(values: Any, name: str, classes: ArrayLike) -> None:
     Names that are not the classes are left alone: nothing is known of their order then.
     """
     named = getattr(values, "columns", None)
-    if named is None and np.ndim(values) == 1:
+    if named is None and getattr(values, "ndim", 0) == 1:
         named = getattr(values, "index", None)
     names = [] if named is None or callable(named) else [str(label) for label in named]
     labels = [str(label) for label in np.asarray(classes).tolist()]
@@ -322,9 +341,11 @@ def check_class_order(values: Any, name: str, classes: ArrayLike) -> None:
 def check_prior(prior: ArrayLike, name: str, n_classes: int | None = None) -> NDArray[np.float64]:
     """Class probabilities as a float64 array of shape (n_classes,) that sums to 1."""
     array = check_vector(prior, name, n_classes, of="classes")
-    if (array < 0).any() or abs(array.sum() - 1) > 1e-6:
+    with np.errstate(over="ignore"):
+        total = array.sum()
+    if (array < 0).any() or abs(total - 1) > 1e-6:
         raise ShiftDataError(
-            f"{name} is not a probability vector (sum {array.sum():.6g}, least entry {array.min():.6g}): pass "
+            f"{name} is not a probability vector (sum {total:.6g}, least entry {array.min():.6g}): pass "
             "non-negative numbers that sum to 1."
         )
     return array / array.sum()

@@ -17,9 +17,9 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
     A tensor comes without its gradient.
     """
     refuse_masked(values, name)
-    if hasattr(values, "detach"):
+    if not isinstance(values, type) and callable(getattr(values, "detach", None)):
         values = values.detach().cpu()
-    if hasattr(values, "toarray"):
+    if not isinstance(values, type) and callable(getattr(values, "toarray", None)):
         raise ShiftDataError(f"{name} is a sparse matrix, which cannot be used here: pass {name}.toarray().")
     try:
         array = np.asarray(values)
@@ -61,8 +61,10 @@ def is_missing(label: Any) -> bool:
 
 def refuse_unusable_labels(array: NDArray[Any], name: str, *, whole: bool) -> None:
     """Raise for missing, mixed or merged labels; with ``whole`` also for dates, complex numbers and fractions."""
-    _refuse_missing_labels(array, name)
+    refuse_missing_labels(array, name)
+    _refuse_infinity(array, name)
     _refuse_mixed_labels(array, name)
+    _refuse_things(array, name)
     _refuse_merged(array, name)
     if whole:
         refuse_no_numbers(array.dtype, name, "class labels are text or whole numbers; turn them into text, if meant so")
@@ -81,7 +83,7 @@ def _refuse_merged(array: NDArray[Any], name: str) -> None:
     floats = _floats_among(array)
     if floats.dtype.kind != "f":
         return
-    large = np.isfinite(floats) & (np.abs(floats) >= LARGEST_WHOLE)
+    large = np.isfinite(floats) & (np.abs(floats.astype(np.float64)) >= LARGEST_WHOLE)
     if large.any():
         raise ShiftDataError(
             f"{name} holds the label {floats[large][0]:g} as a float, and floats from {LARGEST_WHOLE:.0f} on do not "
@@ -89,16 +91,35 @@ def _refuse_merged(array: NDArray[Any], name: str) -> None:
         )
 
 
-def _refuse_missing_labels(array: NDArray[Any], name: str) -> None:
-    missing = array != array if array.dtype.kind in "fcmM" else np.zeros(array.size, bool)
+def refuse_missing_labels(array: NDArray[Any], name: str) -> None:
+    """Raise for None, NaN and their like among labels or values."""
+    missing = array != array if array.dtype.kind in "fcmM" else np.zeros(array.shape, bool)
     if array.dtype.kind == "O":
-        missing = np.array([is_missing(label) for label in array], bool)
+        missing = np.array([is_missing(label) for label in array.ravel()], bool).reshape(array.shape)
     if missing.any():
-        row = int(np.flatnonzero(missing)[0])
+        row = int(np.nonzero(missing)[0][0])
         raise ShiftDataError(
             f"{name} contains NaN or None ({missing.sum()} missing labels, the first at position {row}): "
             "drop those rows; they belong to no class."
         )
+
+
+def _refuse_infinity(array: NDArray[Any], name: str) -> None:
+    if np.isinf(_floats_among(array).astype(np.float64) if array.dtype.kind in "fO" else 0.0).any():
+        raise ShiftDataError(f"{name} contains infinity: pass one class label per row.")
+
+
+def _refuse_things(array: NDArray[Any], name: str) -> None:
+    """Raise for complex numbers, and for objects that neither compare nor sort as labels do."""
+    refuse_no_numbers(array.dtype if array.dtype.kind == "c" else None, name, "labels are text or whole numbers")
+    if array.dtype.kind == "O":
+        try:
+            np.unique(array)
+        except TypeError as error:
+            kinds = ", ".join(sorted({type(label).__name__ for label in array}))
+            raise ShiftDataError(
+                f"{name} holds labels of type {kinds}, which have no order: pass text or whole numbers."
+            ) from error
 
 
 def _refuse_mixed_labels(array: NDArray[Any], name: str) -> None:
@@ -107,8 +128,6 @@ def _refuse_mixed_labels(array: NDArray[Any], name: str) -> None:
 
 
 def _refuse_fractions(array: NDArray[Any], name: str) -> None:
-    if array.dtype.kind == "f" and np.isinf(array).any():
-        raise ShiftDataError(f"{name} contains infinity: pass one class label per row.")
     if array.dtype.kind == "f" and (array != np.floor(array)).any():
         raise ShiftDataError(
             f"Unknown label type: {name} holds continuous numbers, and class labels are needed; label shift is about "

@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._door import PublicCalls
+from shiftfix._validation import check_rows
 
 
 def estimator_has(method: str) -> Callable[[Any], bool]:
@@ -48,4 +49,4 @@ class BaseCorrected(PublicCalls, MetaEstimatorMixin, BaseEstimator):
         ndarray of shape (n_rows,)
         """
         check_is_fitted(self)
-        return self.estimator_.predict(X)
+        return self.estimator_.predict(check_rows(X, "X"))

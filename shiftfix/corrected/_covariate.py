@@ -13,19 +13,19 @@ from sklearn.utils import Tags, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted, has_fit_parameter
 
-from shiftfix._crossfit import check_groups, is_fold_count
+from shiftfix._crossfit import check_folds, check_groups
 from shiftfix._learner import Fallback, unchanged_on_error
 from shiftfix._naming import CellError
 from shiftfix._numerics import log_proba
 from shiftfix._validation import (
-    check_count,
     check_generator,
     check_labels,
+    check_methods,
     check_number,
     check_option,
     check_repeat_counts,
+    check_rows,
 )
-from shiftfix._values import refuse_masked
 from shiftfix._verdict import caller_warns
 from shiftfix.corrected._abstain import WEIGHTING, OnAbstain, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
@@ -158,7 +158,7 @@ class BaseCovariateShift(BaseCorrected):
                 "One label or value per row is needed: this requires y to be passed, but the target y is None."
             )
         for values, name in ((X, "X"), (y, "y"), (X_target, "X_target")):
-            refuse_masked(values, name)
+            check_rows(values, name)
         if is_classifier(self) and np.ndim(y) == 1:
             check_labels(y, "y")
         check_consistent_length(X, y)
@@ -184,12 +184,12 @@ class BaseCovariateShift(BaseCorrected):
         """Raise for settings that are not known."""
         check_option(self.on_abstain, "on_abstain", ["uncorrected", "error", "correct"])
         check_option(self.fallback, "fallback", [None, "resample"])
+        check_methods(self.estimator, "estimator", ["fit", "get_params"], "an estimator of scikit-learn's kind")
+        check_folds(self.cv)
         if not isinstance(self.exponent, str):
             check_number(self.exponent, "exponent", least=0, most=1)
         elif self.exponent != "cv":
             raise ShiftDataError(f'exponent={self.exponent!r}: a number >= 0 and <= 1, or "cv", is needed.')
-        elif is_fold_count(self.cv):
-            check_count(self.cv, "cv", 2)
         if self.weighter is not None and not hasattr(self.weighter, "log_ratio"):
             raise ShiftDataError(
                 f"weighter={self.weighter!r} is no weighter: pass one from shiftfix.covariate, or None."
@@ -287,7 +287,7 @@ class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Class probabilities, shape (n_rows, n_classes)."""
         check_is_fitted(self)
-        return self.estimator_.predict_proba(X)
+        return self.estimator_.predict_proba(check_rows(X, "X"))
 
     @available_if(estimator_has("predict_proba"))  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -300,7 +300,7 @@ class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Decision values, as the estimator gives them."""
         check_is_fitted(self)
-        return self.estimator_.decision_function(X)
+        return self.estimator_.decision_function(check_rows(X, "X"))
 
 
 class CovariateShiftRegressor(RegressorMixin, BaseCovariateShift):

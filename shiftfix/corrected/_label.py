@@ -24,10 +24,11 @@ from shiftfix._validation import (
     check_number,
     check_option,
     check_repeat_counts,
+    check_rows,
     check_same_columns,
     column_names,
 )
-from shiftfix._values import refuse_masked
+from shiftfix._values import as_array
 from shiftfix._verdict import KeepsVerdicts, Verdict, caller_warns
 from shiftfix.corrected._abstain import PRIOR, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
@@ -60,9 +61,8 @@ def check_estimator(estimator: Any, correction: Correction) -> None:
 
 def check_source(X: Any, y: Any, sample_weight: ArrayLike | None, groups: ArrayLike | None) -> SourceRows:
     """The labelled rows, checked as far as the classifier does not check them itself."""
-    refuse_masked(X, "X")
-    refuse_masked(y, "y")
-    labels = check_labels(y if y is None else column_or_1d(y, warn=True), "y")
+    X = check_rows(X, "X")
+    labels = check_labels(y if y is None else column_or_1d(as_array(y, "y"), warn=True), "y")
     check_classification_targets(labels)
     X, labels = indexable(X, labels)
     counts = None if sample_weight is None else check_repeat_counts(sample_weight, len(labels))
@@ -72,8 +72,7 @@ def check_source(X: Any, y: Any, sample_weight: ArrayLike | None, groups: ArrayL
 
 def check_target(X: Any, X_target: Any) -> Any:
     """The target rows, with the columns of the source rows."""
-    refuse_masked(X_target, "X_target")
-    X_target = indexable(X_target)[0]
+    X_target = indexable(check_rows(X_target, "X_target"))[0]
     if len(np.shape(X)) == len(np.shape(X_target)) == 2:
         check_same_columns(column_names(X), X_target, "X", "X_target", np.shape(X)[1])
     return X_target
@@ -362,7 +361,7 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Class probabilities under the target prior, shape (n_rows, n_classes)."""
         check_is_fitted(self)
-        return self.adjust_proba(self.estimator_.predict_proba(X))
+        return self.adjust_proba(self.estimator_.predict_proba(check_rows(X, "X")))
 
     @available_if(estimator_has("predict_proba"))  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:

@@ -22,10 +22,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.utils import _safe_indexing
 
-from shiftfix._crossfit import Fold, Rows, is_fold_count, out_of_fold
+from shiftfix._crossfit import Fold, Rows, check_folds, is_fold_count, out_of_fold
 from shiftfix._learner import fit_weighted, learner_of, weight_parameter
 from shiftfix._numerics import Floats
-from shiftfix._validation import check_count, check_generator, check_matrix, check_option
+from shiftfix._validation import check_count, check_generator, check_matrix, check_methods, check_option
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
 from shiftfix.covariate._folds import new_folds_of_samples, own_folds, stacked_groups
 from shiftfix.covariate._odds import (
@@ -319,7 +319,9 @@ class ClassifierWeighter(BaseWeighter):
     def _folds_asked(self, classifier: Any, n_least: int) -> Any:
         """Number of folds, None for in-sample, or the user's own; ``n_least`` are the rows of the smaller sample."""
         cv = self.cv
-        if isinstance(cv, str):
+        if not (cv is None or isinstance(cv, str)):
+            check_folds(cv)
+        elif isinstance(cv, str):
             check_option(cv, "cv", ["auto"])
             linear = isinstance(learner_of(classifier), LinearClassifierMixin)
             cv = None if linear and self.calibration is None else AUTO_FOLDS
@@ -336,10 +338,11 @@ class ClassifierWeighter(BaseWeighter):
         return cv
 
     def _checked_classifier(self, weighted: bool) -> Any:
-        if self.calibration == "isotonic":  # type: ignore[comparison-overlap]  # what users try
+        if isinstance(self.calibration, str) and self.calibration == "isotonic":  # type: ignore[comparison-overlap]  # what users try
             raise ShiftDataError(ISOTONIC)
         check_option(self.calibration, "calibration", [None, "sigmoid"])
         classifier = LogisticRegression(max_iter=1000) if self.classifier is None else self.classifier
+        check_methods(classifier, "classifier", ["fit", "get_params"], "a classifier of scikit-learn's kind, or None")
         _refuse_unusable(classifier)
         if weighted and weight_parameter(classifier) is None:
             raise ShiftDataError(

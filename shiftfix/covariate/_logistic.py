@@ -364,6 +364,7 @@ class LogisticWeighter(BaseWeighter):
         else:
             check_number(self.C, "C", above=0)
             check_number(self.C, "C", least=LEAST_C)
+        check_option(self.warm_start, "warm_start", [True, False])
         check_count(self.max_iter, "max_iter")
         check_number(self.tol, "tol", above=0)
 

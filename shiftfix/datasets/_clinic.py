@@ -20,7 +20,7 @@ from scipy.special import expit
 from sklearn.utils import Bunch
 
 from shiftfix._door import public
-from shiftfix._validation import check_count, check_generator, check_option
+from shiftfix._validation import check_count, check_generator, check_number, check_option
 from shiftfix.exceptions import ShiftDataError
 
 NUMERIC_FEATURES = ("age", "blood_pressure", "cholesterol")
@@ -182,7 +182,7 @@ def make_clinic(
     if isinstance(random_state, np.random.RandomState):
         state = random_state
     elif isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
-        state = np.random.RandomState(random_state)
+        state = np.random.RandomState(check_number(random_state, "random_state", least=0, most=2**32 - 1))
     else:
         state = np.random.RandomState(check_generator(random_state).integers(2**32))
     X_source, y_source = _draw_population(n_source, "source", state)

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._numerics import simplex_least_squares
-from shiftfix._validation import check_class_order, check_labels, check_matrix
+from shiftfix._validation import check_class_order, check_labels, check_matrix, check_rows
+from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label._base import BasePriorEstimator, Estimate, Learned
 from shiftfix.label._confusion import check_predictions
@@ -37,7 +38,8 @@ def _check_counts(
     labels = np.arange(n_classes) if classes is None else check_labels(classes, "classes")
     check_class_order(confusion, "confusion", labels)
     check_class_order(predicted, "predicted", labels)
-    if np.ndim(predicted) != 1 or np.asarray(predicted).dtype.kind not in "iuf":
+    predicted = as_array(predicted, "predicted")
+    if predicted.ndim != 1 or predicted.dtype.kind not in "iuf":
         raise ShiftDataError(
             "predicted must hold how many target rows were predicted as each class, shape (n_classes,); predicted "
             "labels themselves can be given to fit or update."
@@ -186,7 +188,7 @@ class BBSE(BasePriorEstimator):
             For scores that are no probabilities or have another number of columns, and for unknown labels.
         """
         check_is_fitted(self, "target_prior_")
-        if self._source.kind != "hard" or np.ndim(scores) != 1:
+        if self._source.kind != "hard" or np.ndim(check_rows(scores, "scores")) != 1:
             return super().adjust_proba(scores)
         predicted = check_predictions(scores, "scores", self.classes_, self._source.kind)
         given_source = predicted @ (self.joint_confusion_ / self.joint_confusion_.sum(axis=1, keepdims=True))

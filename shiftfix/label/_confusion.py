@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from shiftfix._blocks import PRODUCT_ENTRIES, row_blocks
 from shiftfix._door import public
-from shiftfix._validation import check_class_order, check_option, check_scores
+from shiftfix._validation import check_class_order, check_option, check_rows, check_scores
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label._labels import check_as_many, class_positions, count_rows, positions_among
 
@@ -104,6 +104,7 @@ def check_predictions(scores: ArrayLike, name: str, classes: NDArray[Any], kind:
         predicted labels among the classes.
     """
     check_class_order(scores, name, classes)
+    scores = check_rows(scores, name)
     if np.ndim(scores) == 1:
         if kind != "hard":
             raise ShiftDataError(

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shiftfix._validation import check_repeat_counts
+from shiftfix._validation import check_repeat_counts, check_rows
 from shiftfix.exceptions import NotIdentifiedError, ShiftDataError
 from shiftfix.label._calibration import WITH_BIAS, calibrate, choose_calibration, fit_calibration
 from shiftfix.label._confusion import check_predictions, confounded_classes, joint_and_conditional
@@ -102,7 +102,7 @@ def read_source(
     """
     labels, class_index = class_positions(y_source, "y_source", classes)
     counts, _ = count_rows(class_index, sample_weight, labels, "y_source")
-    shape = np.shape(scores_source)
+    shape = np.shape(check_rows(scores_source, "scores_source"))
     if len(shape) == 2 and shape[1] > len(labels):
         raise ShiftDataError(
             f"scores_source has {shape[1]} columns, and y_source holds only the {len(labels)} "

@@ -95,7 +95,8 @@ def learn_classes(y: Any, loss: Any, class_weight: Any) -> ClassTargets:
             f"y holds one class only ({classes.tolist()[0]!r}, counting rows of positive weight): at least "
             "two classes are needed."
         )
-    return ClassTargets(classes, 1 if loss == "binary_cross_entropy" else len(classes), class_weight)
+    is_binary = isinstance(loss, str) and loss == "binary_cross_entropy"
+    return ClassTargets(classes, 1 if is_binary else len(classes), class_weight)
 
 
 def smoothed_loss(settings: Classes, n_outputs: int, n_classes: int) -> tuple[Callable[..., Any], float]:

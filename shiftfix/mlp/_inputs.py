@@ -11,8 +11,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.sparsefuncs import min_max_axis
 from sklearn.utils.validation import validate_data
 
-from shiftfix._naming import ColumnError
-from shiftfix._values import refuse_masked
+from shiftfix._naming import OVERFLOW, ColumnError, cell_error, odd_cell, one_line
+from shiftfix._validation import check_rows
+from shiftfix._values import as_array, refuse_missing_labels, refuse_no_numbers
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._training import Rows, RowsOfX, SparseRows
 
@@ -23,10 +24,34 @@ FLOATS = [np.float64, np.float32]
 
 def read_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool = False, **how: Any) -> Any:
     """X, and y where there is one, as scikit-learn's ``validate_data`` checks them; X an array or a ``csr_array``."""
-    refuse_masked(X, "X")
-    refuse_masked(y, "y")
+    X = _readable_rows(X)
+    if y is not None and not isinstance(y, str):
+        y = as_array(y, "y")
+        refuse_missing_labels(y, "y")
     found = validate_data(estimator, X, y, reset=reset, dtype=FLOATS, accept_sparse="csr", **how)
     return (canonical(found[0]), found[1]) if isinstance(found, tuple) else canonical(found)
+
+
+def _readable_rows(X: Any) -> Any:
+    """Rows that can be read as numbers; raise ShiftDataError, or TypeError as scikit-learn does, for others."""
+    X = check_rows(X, "X")
+    for dtype in [getattr(X, "dtype", None), *getattr(X, "dtypes", [])]:
+        refuse_no_numbers(dtype, "X", "pass real numbers, such as days since a date")
+    if not isinstance(X, np.ndarray):
+        return X
+    if X.ndim != 2:
+        raise ShiftDataError(
+            f"X has shape {X.shape}, and a 2D array (n_rows, n_features) is needed. Reshape your data with "
+            "X.reshape(-1, 1) if it is one feature, and X.reshape(1, -1) if it is one row."
+        )
+    try:
+        X if X.dtype.kind not in "OSU" else X.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        # scikit-learn's checks look for its words, for which numpy's are.
+        why = f" ({one_line(str(error))[:100]})" if isinstance(error, TypeError) else ""
+        said = f"X cannot be read as numbers{why}: it holds {odd_cell(X, None)}"
+        raise cell_error(said, isinstance(error, TypeError)) from error
+    return X
 
 
 def canonical(X: Any) -> Any:
@@ -57,12 +82,21 @@ def parts_of_eval_set(eval_set: Any) -> tuple[Any, Any, Any]:
 
 
 def feature_scaler(X: Any, weight: NDArray[np.float64]) -> StandardScaler:
-    """Weighted means and deviations of the columns; those of a sparse X are taken without making it dense."""
+    """Weighted means and deviations of the columns; those of a sparse X are taken without making it dense.
+
+    Raises
+    ------
+    ShiftDataError
+        For a column whose values overflow when squared.
+    """
     is_sparse = sparse.issparse(X)
     rows = X.astype(np.float64) if is_sparse else X
     # The variance of a constant column may round to less than 0; its scale is 1 in any case.
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         scaler = StandardScaler(with_mean=not is_sparse).fit(rows, sample_weight=weight)
+    lost = np.flatnonzero(~np.isfinite(scaler.var_))
+    if lost.size:
+        raise ColumnError(OVERFLOW.format(np.abs(rows[:, [lost[0]]]).max()), int(lost[0]))
     return scaler.set_params(with_mean=True)  # it will meet dense batches, whose means can be taken off
 
 
@@ -90,9 +124,9 @@ def scaled_rows(X: Any, scaler: StandardScaler | None) -> torch.Tensor:
     """
     if sparse.issparse(X):
         X = X.toarray()
-    if scaler is not None:
-        X = scaler.transform(X)
     with np.errstate(over="ignore"):
+        if scaler is not None:
+            X = scaler.transform(X)
         # Writeable, because torch warns of memory it could not write to.
         rows = np.require(X, np.float32, ["C", "W"])
     if not np.isfinite(rows).all():

@@ -11,8 +11,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Tags
 
 from shiftfix._learner import unchanged_on_error
-from shiftfix._naming import cells_named
+from shiftfix._naming import cells_named, columns_named
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._inputs import feature_scaler
 from shiftfix.mlp._mlp import BaseMLP
 from shiftfix.mlp._settings import RandomState, concern
 from shiftfix.mlp._training import REGRESSION_LOSSES, Rows, check_loss
@@ -60,7 +61,8 @@ class NumberTargets:
 
     def scaled(self, codes: NDArray[Any], weight: NDArray[np.float64]) -> Self:
         """The same on the scale of the training rows: weighted mean 0 and variance 1."""
-        return replace(self, scaler=StandardScaler().fit(codes, sample_weight=weight))
+        with columns_named(["y"] if self.single else [f"y {place}" for place in range(self.n_outputs)]):
+            return replace(self, scaler=feature_scaler(codes, weight))
 
     def encode(self, codes: NDArray[Any]) -> NDArray[np.float32]:
         """The array that the loss takes."""

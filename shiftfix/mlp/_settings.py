@@ -11,7 +11,6 @@ the task must know) is checked at the door of ``fit`` by who uses it.
 Fields stand in the order of the constructor. Of several concerns the LAST base class comes first, as in any dataclass.
 """
 
-import math
 import numbers
 import os
 from collections.abc import Callable, Sequence
@@ -100,18 +99,34 @@ def check_optimizer(optimizer: object, name: str = "optimizer") -> None:
         )
 
 
+LARGEST_START = 1e30  # what float32 still multiplies
+LARGEST_BOUND = 9e18  # what a Python integer may be for torch
+
+
 def check_initializer(initializer: Any, name: str = "initializer") -> None:
     """Raise unless it is a name, a number or a callable."""
     names = (*get_args(RandomStart), *get_args(ConstantStart))
     is_number = isinstance(initializer, numbers.Real) and not isinstance(initializer, bool)
-    if not ((is_number and math.isfinite(initializer)) or callable(initializer) or initializer in names):
+    is_known = callable(initializer) or _is_one_of(initializer, names)
+    if not (is_known or (is_number and abs(initializer) <= LARGEST_START)):
         raise ShiftDataError(
             f"{name}={initializer!r}: one of {', '.join(map(repr, names))}, a number for all weights, or a function of "
             "a weight matrix and a torch.Generator is needed."
         )
 
 
+def _is_one_of(value: object, names: Sequence[str]) -> bool:
+    return isinstance(value, str) and value in names
+
+
+def check_path(path: object, name: str) -> None:
+    """Raise unless it is the path of a file, or None."""
+    if not (path is None or (isinstance(path, str | bytes | os.PathLike) and os.fspath(path))):
+        raise ShiftDataError(f"{name}={path!r}: the path of a file, or None, is needed.")
+
+
 rate = number(least=0, below=1)
+bound = unless_none(number(above=0, most=LARGEST_BOUND))
 
 
 @concern
@@ -193,9 +208,9 @@ class Penalties(Concern):
     l1: Annotated[float, number(least=0, most=1e30)] = 0.0
     l2: Annotated[float, number(least=0, most=1e30)] = 0.0
     decoupled: Annotated[bool, yes_or_no] = False
-    max_norm: Annotated[float | None, unless_none(number(above=0))] = None
-    clip_norm: Annotated[float | None, unless_none(number(above=0))] = None
-    clip_value: Annotated[float | None, unless_none(number(above=0))] = None
+    max_norm: Annotated[float | None, bound] = None
+    clip_norm: Annotated[float | None, bound] = None
+    clip_value: Annotated[float | None, bound] = None
 
 
 @concern
@@ -216,7 +231,7 @@ class Running(Concern):
     n_threads: Annotated[int | None, unless_none(count())] = 1
     progress: Annotated[bool, yes_or_no] = False
     callbacks: Any = None
-    checkpoint: str | os.PathLike[str] | None = None
+    checkpoint: Annotated[str | os.PathLike[str] | None, check_path] = None
     resume: Annotated[bool, yes_or_no] = False
     random_state: RandomState = None
 

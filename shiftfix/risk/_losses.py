@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 
 from shiftfix._door import public
-from shiftfix._validation import check_labels, check_matrix, check_methods, check_number
+from shiftfix._validation import check_labels, check_matrix, check_methods, check_number, check_rows
 from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 
@@ -169,6 +169,7 @@ def row_losses(model: Any, X: Any, y: ArrayLike) -> NDArray[np.float64]:
         For what is no model, y of another length than X, and losses that are no finite numbers.
     """
     check_methods(model, "model", ["predict"], "a fitted classifier or regressor")
+    X = check_rows(X, "X")
     if not is_classifier(model):
         return squared_losses(model.predict(X), y)
     if not hasattr(model, "predict_proba"):

@@ -38,7 +38,7 @@ def rotated_accuracy(angle: float, noise: float = 0.0) -> float:
     >>> round(rotated_accuracy(np.pi / 2, 0.3), 12), rotated_accuracy(0.0)
     (0.5, 1.0)
     """
-    check_number(angle, "angle", above=-np.inf, below=np.inf)
+    angle = float(check_number(angle, "angle", above=-np.inf, below=np.inf))
     check_number(noise, "noise", least=0, most=1e100)
     return float(1 - np.arccos(np.cos(angle) / np.hypot(1, noise)) / np.pi)
 
@@ -91,7 +91,7 @@ def concept_shift(
     n_source, n_target = check_count(n_source, "n_source"), check_count(n_target, "n_target")
     n_features = check_count(n_features, "n_features", least=2)
     at_home = rotated_accuracy(0.0, noise)
-    abroad = rotated_accuracy(angle, noise)
+    abroad, angle = rotated_accuracy(angle, noise), float(angle)
     generator = check_generator(random_state)
     samples = []
     for n_rows, turn in ((n_source, 0.0), (n_target, angle)):

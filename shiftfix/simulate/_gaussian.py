@@ -98,7 +98,11 @@ def gaussian_log_ratio(X: ArrayLike, mean_shift: ArrayLike = 1.0, scale: ArrayLi
     """
     rows = check_matrix(X, "X")
     mu, s = _parameters(mean_shift, scale, rows.shape[1])
-    return (rows**2 / 2 - ((rows - mu) / s) ** 2 / 2 - np.log(s)).sum(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        log_ratio = (rows**2 / 2 - ((rows - mu) / s) ** 2 / 2 - np.log(s)).sum(axis=1)
+    if not np.isfinite(log_ratio).all():
+        raise ShiftDataError(f"X holds {np.abs(rows).max():.3g}, whose square overflows: pass rows of a smaller scale.")
+    return log_ratio
 
 
 def _distance(mean_shift: ArrayLike) -> float:
@@ -109,7 +113,7 @@ def _distance(mean_shift: ArrayLike) -> float:
 def _distance_and_cut(mean_shift: ArrayLike, clip: float) -> tuple[float, float]:
     """The distance d = |mu| and the point a of mu'x / d beyond which w > clip."""
     d = _distance(mean_shift)
-    log_clip = np.log(check_number(clip, "clip", above=0))
+    log_clip = np.log(float(check_number(clip, "clip", above=0, below=np.inf)))
     if d == 0:
         # w is 1 everywhere: above the clip always or never.
         return d, -np.inf if log_clip < 0 else np.inf
@@ -211,7 +215,7 @@ def gaussian_chi2(mean_shift: ArrayLike = 1.0, scale: ArrayLike = 1.0) -> float:
     >>> round(gaussian_chi2(1.0), 6)
     1.718282
     """
-    n_features = max(np.size(mean_shift), np.size(scale))
+    n_features = max(as_array(mean_shift, "mean_shift").size, as_array(scale, "scale").size)
     mu, s = _parameters(mean_shift, scale, n_features)
     if (s**2 >= 2).any():
         return np.inf
@@ -323,7 +327,7 @@ def gaussian_covariate_shift(
     """
     n_source, n_target = check_count(n_source, "n_source"), check_count(n_target, "n_target")
     if n_features is None:
-        n_features = max(np.size(mean_shift), np.size(scale))
+        n_features = max(as_array(mean_shift, "mean_shift").size, as_array(scale, "scale").size)
     n_features = check_count(n_features, "n_features")
     mu, s = _parameters(mean_shift, scale, n_features)
     generator = check_generator(random_state)

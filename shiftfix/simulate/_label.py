@@ -21,6 +21,7 @@ from shiftfix._validation import (
     check_option,
     check_prior,
 )
+from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._problem import ShiftProblem
 
@@ -269,7 +270,7 @@ def label_shift(
     ([0.4, 0.6], [0.9, 0.1])
     """
     labels = check_labels(y, "y")
-    rows = np.asarray(X)
+    rows = as_array(X, "X")
     if rows.ndim == 0 or len(rows) != len(labels):
         raise ShiftDataError(
             f"X has shape {rows.shape} for {len(labels)} labels: pass an array with one row per label."

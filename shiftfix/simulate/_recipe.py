@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from shiftfix._door import public
-from shiftfix._validation import check_generator, check_option
+from shiftfix._validation import check_generator, check_labels, check_option
+from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._label import dirichlet_prior, knock_out_prior, label_shift, tweak_one_prior
 from shiftfix.simulate._problem import ShiftProblem
@@ -98,11 +99,13 @@ def from_recipe(
     if "random_state" in parameters:
         raise ShiftDataError("the recipe fixes random_state: pass it to from_recipe instead.")
     generator = check_generator(random_state)
-    X = np.asarray(X)
+    X, y = as_array(X, "X"), as_array(y, "y")
+    if X.ndim != 2:
+        raise ShiftDataError(f"X has shape {X.shape}, and a 2D array (n_rows, n_features) is needed.")
     if "features" in recipe:
         X = X[:, _positions(recipe["features"], X.shape[1], feature_names)]
     if simulator == "label_shift":
-        n_classes = np.unique(np.asarray(y)).size
+        n_classes = np.unique(check_labels(y, "y")).size
         for name in ("source_prior", "target_prior"):
             if name in parameters:
                 parameters[name] = _prior(parameters[name], name, n_classes, generator)

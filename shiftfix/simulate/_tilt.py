@@ -21,6 +21,7 @@ from shiftfix._validation import (
     check_option,
     check_vector,
 )
+from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._problem import ShiftProblem
 
@@ -61,7 +62,10 @@ def tilt_log_weights(X: ArrayLike, beta: ArrayLike, *, standardize: bool = False
     if standardize:
         deviation = pool.std(axis=0)
         pool = (pool - pool.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
-    log_tilt = pool @ direction
+    with np.errstate(over="ignore", invalid="ignore"):
+        log_tilt = pool @ direction
+    if not np.isfinite(log_tilt).all():
+        raise ShiftDataError(f"beta holds {np.abs(direction).max():.3g}, and x'beta overflows: pass a smaller beta.")
     return log_tilt - logsumexp(log_tilt) + np.log(len(pool))
 
 
@@ -139,7 +143,7 @@ def exponential_tilt(
     """
     rows = check_matrix(X, "X")
     n_rows = len(rows)
-    labels = np.asarray(y)
+    labels = as_array(y, "y")
     if labels.shape != (n_rows,):
         raise ShiftDataError(f"y has shape {labels.shape} for {n_rows} rows: pass a 1D array with one value per row.")
     check_number(source_fraction, "source_fraction", above=0, below=1)

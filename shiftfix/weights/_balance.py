@@ -14,7 +14,7 @@ sqrt((s_S^2 + s_T^2) / 2), squares besides means, and 0.1 as the usual limit. Ha
 a ratio, and its linearised variance.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -140,6 +140,8 @@ def _check_names(feature_names: Sequence[str] | None, found: list[str] | None, n
     """Names as given, those of the columns, or x0, x1, ..."""
     if feature_names is None:
         return [f"x{j}" for j in range(n_features)] if found is None else found
+    if isinstance(feature_names, str) or not isinstance(feature_names, Iterable):
+        raise ShiftDataError(f"feature_names is a {type(feature_names).__name__}: pass a list, one name per column.")
     names = [str(name) for name in feature_names]
     if len(names) != n_features:
         raise ShiftDataError(f"feature_names has {len(names)} names for {n_features} columns: pass one per column.")

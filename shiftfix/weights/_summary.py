@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from shiftfix._door import public
 from shiftfix._naming import one_line
 from shiftfix._numerics import Floats
-from shiftfix._validation import check_repeat_counts, check_weights
+from shiftfix._validation import check_number, check_repeat_counts, check_weights
 from shiftfix._verdict import KeepsVerdicts, Verdict, judge
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.weights._balance_table import BalanceTable
@@ -355,6 +355,16 @@ def summary_of(
     )
 
 
+def _check_findings(balance: object, share: object, feature: object) -> None:
+    """Raise ShiftDataError for findings of the user's that are of another kind."""
+    if not (balance is None or isinstance(balance, BalanceTable)):
+        raise ShiftDataError(f"balance is a {type(balance).__name__}: pass what balance_table returns, or None.")
+    if share is not None:
+        check_number(share, "target_outside_share", least=0, most=1)
+    if not (feature is None or isinstance(feature, str)):
+        raise ShiftDataError(f"target_outside_feature is a {type(feature).__name__}: pass a feature's name, or None.")
+
+
 @public
 def summarize_weights(
     weights: ArrayLike,
@@ -412,6 +422,7 @@ def summarize_weights(
     if not (counts @ (w > 0)):
         raise ShiftDataError("weights are zero wherever sample_weight is not: no row is left to summarize.")
     check_clip(clip, min_ess)
+    _check_findings(balance, target_outside_share, target_outside_feature)
     target = None
     if target_weights is not None:
         w_target = check_weights(target_weights, "target_weights")

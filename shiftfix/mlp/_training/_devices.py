@@ -89,7 +89,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
     try:
         resolved = torch.device(device)
         torch.empty(0, device=resolved)
-    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, TypeError, ValueError, AssertionError, NotImplementedError) as error:
         raise ShiftDataError(
             f"device={device!r} cannot be used here ({str(error).splitlines()[0][:200]}): pass "
             '"cpu", "auto", or a device that torch finds on this machine.'
