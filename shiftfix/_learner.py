@@ -152,8 +152,8 @@ def fit_weighted(
     weights = np.asarray(weights, dtype=np.float64)
     if weights.max() > np.finfo(np.float64).max / len(weights):
         raise ShiftDataError(
-            f"weights holds {weights.max():.3g}, and a learner adds them up: pass weights / weights.max(), whose ratios "
-            "are the same."
+            f"weights holds {weights.max():.3g}, and a learner adds them up: pass weights / weights.max(), which have "
+            "the same ratios."
         )
     if (weights == 0).any():
         kept = np.flatnonzero(weights)
