@@ -233,14 +233,14 @@ def test_other_precisions_do_what_their_value_does(make, names, kind):
 
 def test_a_search_over_arrays_of_settings():
     grid = {
-        "batch_size": np.array([8, 16]),
-        "activation": np.array(["relu", "tanh"]),
+        "batch_size": np.array([16, 32]),
+        "activation": np.array(["tanh"]),
         "batch_norm": np.array([True, False]),
-        "learning_rate": np.geomspace(0.001, 0.01, 2),
+        "learning_rate": np.geomspace(0.001, 0.01, 1),
     }
     network = MLPClassifier((4,), max_epochs=1, random_state=0)
     search = GridSearchCV(network, grid, cv=2, error_score="raise").fit(X_SOURCE, Y)
-    assert search.best_params_["batch_size"] in (8, 16)
+    assert search.best_params_["batch_size"] in (16, 32)
 
 
 def test_a_refused_fit_leaves_the_estimator_with_what_was_given():
