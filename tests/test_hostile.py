@@ -187,11 +187,11 @@ def judge(name, replaced):
     """
     call = CALLS[name]
     arguments = {key: copy.deepcopy(value) for key, value in (call.data | call.settings).items()}
-    for argument, kind in replaced.items():
-        if argument in call.data:
-            arguments[argument] = ARRAYS[kind](np.array(call.data[argument]))
-        else:
-            arguments[argument] = SETTINGS[kind]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy's matrices are to be no more
+        for argument, kind in replaced.items():
+            made = ARRAYS[kind](np.array(call.data[argument])) if argument in call.data else SETTINGS[kind]
+            arguments[argument] = made
     given = {key: value.copy() for key, value in arguments.items() if isinstance(value, np.ndarray)}
     before = outside()
     with warnings.catch_warnings(record=True) as caught:
