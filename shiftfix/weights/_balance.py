@@ -140,7 +140,11 @@ def _check_names(feature_names: Sequence[str] | None, found: list[str] | None, n
     """Names as given, those of the columns, or x0, x1, ..."""
     if feature_names is None:
         return [f"x{j}" for j in range(n_features)] if found is None else found
-    if isinstance(feature_names, str) or not isinstance(feature_names, Iterable) or np.ndim(feature_names) == 0:
+    if (
+        isinstance(feature_names, str)
+        or not isinstance(feature_names, Iterable)
+        or getattr(feature_names, "ndim", 1) == 0
+    ):
         raise ShiftDataError(f"feature_names is a {type(feature_names).__name__}: pass a list, one name per column.")
     names = [str(name) for name in feature_names]
     if len(names) != n_features:
