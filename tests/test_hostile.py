@@ -71,6 +71,12 @@ INFINITE = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def folder_of_its_own(tmp_path, monkeypatch):
+    """A word may be taken for the name of a file to write, such as a checkpoint's."""
+    monkeypatch.chdir(tmp_path)
+
+
 class HangError(Exception):
     """A call did not end."""
 

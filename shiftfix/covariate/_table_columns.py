@@ -4,6 +4,8 @@ Such rows go to the learner untouched. What is told of them (overlap, balance) a
 numbers, which are made here column by column; a linear ratio can be fitted to the same numbers.
 """
 
+import datetime
+import warnings
 from importlib import import_module
 from typing import Any, NamedTuple, Self
 
@@ -105,12 +107,18 @@ def columns_of(X: Any) -> list[NDArray[Any]]:
 def read_column(values: NDArray[Any]) -> Column:
     """A column as numbers where all of its values are, else as text."""
     if values.dtype.kind in "mM":
-        numbers = np.where(np.isnat(values), np.nan, values.astype(np.int64).astype(np.float64))
+        numbers = _stamps_in_days(values)
     elif values.dtype.kind in "biuf":
         numbers = values.astype(np.float64)
     else:
         return _read_objects(values)
     return Column(numbers, np.empty(0, dtype=str), np.isnan(numbers))
+
+
+def _stamps_in_days(times: NDArray[Any]) -> Floats:
+    """Dates as days since 1970 and spans as days, whatever the unit they are counted in; NaN where there is none."""
+    spans = times - np.datetime64(0, "D") if times.dtype.kind == "M" else times
+    return np.asarray(spans / np.timedelta64(1, "D"), dtype=np.float64)
 
 
 def _read_objects(values: NDArray[Any]) -> Column:
@@ -120,10 +128,20 @@ def _read_objects(values: NDArray[Any]) -> Column:
         return Column(None, text, missing)
     numbers = np.full(len(values), np.nan)
     try:
-        numbers[~missing] = values[~missing].astype(np.float64)
+        numbers[~missing] = _numbers_of_objects(values[~missing])
     except (TypeError, ValueError):
         return Column(None, text, missing)
     return Column(numbers, np.empty(0, dtype=str), missing)
+
+
+def _numbers_of_objects(values: NDArray[Any]) -> Floats:
+    """Numbers as they are, dates of any time zone as days; TypeError or ValueError for others."""
+    if not all(isinstance(value, datetime.date) for value in values):
+        return values.astype(np.float64)
+    # numpy knows no time zones, and warns where it takes one off.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return _stamps_in_days(values.astype("datetime64[us]"))
 
 
 class TableColumns(TransformerMixin, BaseEstimator):
