@@ -10,6 +10,7 @@ from sklearn.utils import ClassifierTags, RegressorTags, Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from shiftfix._door import PublicCalls
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._module_datasets import inputs_of
 from shiftfix.mlp._module_inputs import InputsForm, ModuleInput, read_inputs
@@ -19,7 +20,7 @@ from shiftfix.mlp._module_targets import loss_kind
 from shiftfix.mlp._training import limited_threads
 
 
-class ModulePredictor(BaseEstimator):
+class ModulePredictor(PublicCalls, BaseEstimator):
     """Predictions of the module in ``module_``, by the kind of the loss that it was trained with."""
 
     module_: Any

@@ -419,11 +419,11 @@ def check_after_a_death(out, earlier, run, exchange):
     assert set(os.listdir(out.parent)) <= {"mine.txt", "out", work.name}
     if out.exists():
         found = run_of(out)
-        assert found in {earlier, run}
-    elif earlier is not None:
+    elif (work / "old").exists():
         assert not exchange
-        assert run_of(work / "old") == earlier
-        found = earlier
+        found = run_of(work / "old")
+    # A process that repeats its run may die while it replaces its own results.
+    assert found in {earlier, run}
     if found is not None:
         with pytest.raises(OutputError, match="not empty"):
             write_results(out, 99, overwrite=False)

@@ -19,11 +19,19 @@ CLINIC = [str(cards_folder() / "clinic_source.csv"), str(cards_folder() / "clini
 CORRECT = ["correct", *CLINIC, "--label", "readmitted", "--shift", "covariate"]
 QUICK = [*CORRECT, "--learner", "logistic", "--out"]
 COMMAND = [sys.executable, "-c", "from shiftfix.cli import main; main()"]
+# Whatever these tests were started under (nohup, the background of a shell), a signal does here what it does at first.
+DEFAULT_SIGNALS = """
+import os, signal, sys
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+INTERRUPTIBLE = [sys.executable, "-I", "-S", "-c", DEFAULT_SIGNALS, *COMMAND]
 
 
-def shell(arguments, redirection, tmp_path, **environment):
+def shell(arguments, redirection, tmp_path, command=COMMAND, **environment):
     """Exit code and stderr of the command as a shell runs it."""
-    quoted = " ".join(f"'{part}'" for part in [*COMMAND, *map(str, arguments)])
+    quoted = " ".join(f"'{part}'" for part in [*command, *map(str, arguments)])
     script = f"set -o pipefail; {quoted} {redirection}"
     found = subprocess.run(
         ["bash", "-c", script], cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, check=False
@@ -83,7 +91,7 @@ def test_messages_show_every_character(tmp_path, charset, name):
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize("delay", [0.0, 0.3, 1.0])
 def test_a_signal_ends_a_run_with_one_line_and_nothing_left(tmp_path, name, delay):
-    long = [*COMMAND, *CORRECT, "--out", "out", "--epochs", "100000", "--hidden", "512,512"]
+    long = [*INTERRUPTIBLE, *CORRECT, "--out", "out", "--epochs", "100000", "--hidden", "512,512"]
     with subprocess.Popen(long, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while not workplace_of(tmp_path / "out").exists():
             assert process.poll() is None
@@ -98,7 +106,7 @@ def test_a_signal_ends_a_run_with_one_line_and_nothing_left(tmp_path, name, dela
 
 @pytest.mark.slow
 def test_nohup_is_respected(tmp_path):
-    code, _, _ = shell([*QUICK, "out"], "& pid=$!; sleep 1; kill -HUP $pid; wait $pid", tmp_path)
+    code, _, _ = shell([*QUICK, "out"], "& pid=$!; sleep 1; kill -HUP $pid; wait $pid", tmp_path, INTERRUPTIBLE)
     assert code == 129
     script = " ".join(f"'{part}'" for part in [*COMMAND, *QUICK, "out"])
     found = subprocess.run(

@@ -17,7 +17,7 @@ FLOAT32 = "training runs in float32: repeated rows and weights agree to 1e-6, th
 MASKS = "dropout masks and the validation split depend on the number of rows; tested without both"
 EXPECTED_FAILURES = {
     MLPClassifier: {f"check_sample_weight_equivalence_on_{kind}_data": MASKS for kind in ("dense", "sparse")},
-    MLPRegressor: {"check_sample_weight_equivalence_on_dense_data": FLOAT32},
+    MLPRegressor: {f"check_sample_weight_equivalence_on_{kind}_data": FLOAT32 for kind in ("dense", "sparse")},
 }
 
 
