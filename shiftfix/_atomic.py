@@ -67,6 +67,15 @@ def _temporary(path: Path) -> Iterator[IO[bytes]]:
         _being_written.discard(beside.name)
 
 
+def write_through(path: Path) -> None:
+    """Have the system bring a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise unless :func:`replace_file` could write to ``path``; to be called before hours of training.
 
@@ -120,11 +129,7 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], None
         os.fsync(file.fileno())
         file.close()
         os.replace(file.name, resolved)
-    if os.name != "nt":
-        directory = os.open(resolved.parent, os.O_RDONLY)
-        try:
-            # Some network file systems refuse it; the file is whole all the same.
-            with contextlib.suppress(OSError):
-                os.fsync(directory)
-        finally:
-            os.close(directory)
+    if os.name != "nt":  # there no folder can be opened
+        # Some network file systems refuse it; the file is whole all the same.
+        with contextlib.suppress(OSError):
+            write_through(resolved.parent)

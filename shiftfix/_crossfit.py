@@ -125,7 +125,7 @@ def check_folds(cv: Any) -> None:
     if is_fold_count(cv):
         check_count(cv, "cv", least=2)
         return
-    pairs = isinstance(cv, Iterable) and not isinstance(cv, str | bytes | set | dict | np.ndarray)
+    pairs = isinstance(cv, Iterable) and not (isinstance(cv, str | bytes | set | dict) or hasattr(cv, "ndim"))
     if not (pairs or callable(getattr(cv, "get_n_splits", None))):
         raise ShiftDataError(f"cv={cv!r}: a number of folds, a splitter, or a list of (training, held-out) is needed.")
 

@@ -22,6 +22,7 @@ from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from shiftfix._door import public
 from shiftfix._validation import check_generator, check_methods, check_option, check_rows, check_weights
+from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 
 Fallback = Literal["resample"] | None
@@ -147,6 +148,7 @@ def fit_weighted(
     estimator = clone(estimator)
     if weights is None:
         return estimator.fit(X, y)
+    weights = as_array(weights, "weights")
     if not _are_weights(weights, _num_samples(X)):
         check_weights(weights, "weights", _num_samples(X))
     weights = np.asarray(weights, dtype=np.float64)

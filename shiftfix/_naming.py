@@ -1,5 +1,6 @@
 """Names in messages: those the user knows, on one line, and nothing that a terminal would obey."""
 
+import reprlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,11 @@ def one_line(text: str) -> str:
     'age\\nverdict  ok'
     """
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+def short_error(error: Exception) -> str:
+    """The type and the beginning of the text of an error that nobody expected."""
+    return f"{type(error).__name__}: {reprlib.repr(str(error))}"
 
 
 def column_names(X: Any) -> list[str] | None:

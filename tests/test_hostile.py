@@ -71,6 +71,12 @@ INFINITE = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def folder_of_its_own(tmp_path, monkeypatch):
+    """A word may be taken for the name of a file to write, such as a checkpoint's."""
+    monkeypatch.chdir(tmp_path)
+
+
 class HangError(Exception):
     """A call did not end."""
 
@@ -126,13 +132,17 @@ SHARES = {"source_prior_", "target_prior_", "explained_share_", "domain_auc_", "
 NOT_NEGATIVE = {"source_weights_", "class_weight_", "effective_size", "effective_sample_size_", "max_weight"}
 # No clip is an infinite one, weights without a tail have no shape of it, and two constants differ by infinitely many
 # standard deviations.
-NOT_FINITE = {"clip", "clip_", "log_clip_", "loo_scores_", "threshold_", "pareto_k", "before", "after", "se_before",
-              "se_after"}  # fmt: skip
+NOT_FINITE = {
+    "clip", "clip_", "log_clip_", "cv_scores_", "loo_scores_", "threshold_", "pareto_k", "before", "after", "se_before",
+    "se_after",
+}  # fmt: skip
 
 
 def nonsense_in(name, result):
     """What in a result cannot be right, or None."""
     for where, array in numbers_in(result):
+        if name in LEARNERS_INSIDE and where.startswith("[1]"):
+            continue
         last = where.rpartition(".")[2]
         if name not in INFINITE and last not in NOT_FINITE and not np.isfinite(array).all():
             return f"{where or 'result'} is not finite"
@@ -153,6 +163,8 @@ def may_not_pass(name, replaced):
             refused = NO_LABELS if {argument, f"{argument} of {name}"} & LABELS else NO_NUMBERS
             if kind in refused:
                 return argument
+        elif (argument, kind) == ("hidden_layer_sizes", "empty array"):
+            continue  # no hidden layer
         elif kind in NO_SETTING and argument not in YOURS | ANYTHING:
             return argument
     return None
@@ -187,11 +199,11 @@ def judge(name, replaced):
     """
     call = CALLS[name]
     arguments = {key: copy.deepcopy(value) for key, value in (call.data | call.settings).items()}
-    for argument, kind in replaced.items():
-        if argument in call.data:
-            arguments[argument] = ARRAYS[kind](np.array(call.data[argument]))
-        else:
-            arguments[argument] = SETTINGS[kind]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy's matrices are to be no more
+        for argument, kind in replaced.items():
+            made = ARRAYS[kind](np.array(call.data[argument])) if argument in call.data else SETTINGS[kind]
+            arguments[argument] = made
     given = {key: value.copy() for key, value in arguments.items() if isinstance(value, np.ndarray)}
     before = outside()
     with warnings.catch_warnings(record=True) as caught:
@@ -216,7 +228,7 @@ def judge(name, replaced):
     if verdict[0] in ("fine", "refused"):
         raw = [w for w in caught if issubclass(w.category, RuntimeWarning | FutureWarning | DeprecationWarning)]
         if name in LEARNERS_INSIDE:
-            raw = [w for w in raw if "sklearn" not in w.filename]
+            raw = [w for w in raw if "shiftfix" in w.filename]
         if raw:
             return "raw error", f"{raw[0].category.__name__}: {raw[0].message} ({raw[0].filename}:{raw[0].lineno})"
         if outside() != before:

@@ -182,3 +182,25 @@ def test_networks_have_log_probabilities(make):
     X = codes(SOURCE)[:200, :1]
     model = make().fit(X, Y[:200])
     assert_allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
+
+
+DATES = {
+    "seconds": lambda dates: dates.astype("datetime64[s]"),
+    "nanoseconds": lambda dates: dates.astype("datetime64[ns]"),
+    "time zone": lambda dates: dates.dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"),
+    "datetimes": lambda dates: pandas.Series(dates.dt.to_pydatetime(), dtype=object),
+}
+
+
+@pytest.mark.parametrize("kind", DATES)
+def test_dates_are_days_in_whatever_unit_a_sample_counts_them(kind):
+    """One sample in microseconds and the other in another unit: as if both held days, with a gap in either."""
+    hours = [np.random.default_rng(seed).integers(0, 2400, 400).astype(float) + 300 * seed for seed in (0, 1)]
+    stamps = [pandas.Series(pandas.Timestamp("2023-01-01") + pandas.to_timedelta(h, unit="h")) for h in hours]
+    stamps = [dates.astype("datetime64[us]").where(hour != hour[0]) for dates, hour in zip(stamps, hours, strict=True)]
+    days = [(dates - pandas.Timestamp(0)) / pandas.Timedelta("1D") for dates in stamps]
+    weighter = LogisticWeighter(features=TableColumns())
+    told = weighter.fit(*(pandas.DataFrame({"stamp": dates}) for dates in days)).source_weights_
+    mixed = pandas.DataFrame({"stamp": stamps[0]}), pandas.DataFrame({"stamp": DATES[kind](stamps[1])})
+    assert_allclose(weighter.fit(*mixed).source_weights_, told, rtol=1e-6)
+    assert np.corrcoef(hours[0], np.log(told))[0, 1] > 0.9

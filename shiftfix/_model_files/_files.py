@@ -15,6 +15,7 @@ from shiftfix._archive import DamagedError, ForeignError, open_archive
 from shiftfix._atomic import check_writable, replace_file
 from shiftfix._model_files._schema import TRUSTED, checked_file
 from shiftfix._model_files._trees import check_columns
+from shiftfix._naming import short_error
 from shiftfix._validation import import_optional
 from shiftfix.exceptions import ShiftDataError
 
@@ -71,10 +72,10 @@ def save_model(model: BaseEstimator, path: str | os.PathLike[str]) -> None:
         model.save(path)
         return
     content = packed_model(model)
-    replace_file(path, partial(_put, content))
+    replace_file(path, partial(_write_bytes, content))
 
 
-def _put(content: bytes, file: IO[bytes]) -> None:
+def _write_bytes(content: bytes, file: IO[bytes]) -> None:
     file.write(content)
 
 
@@ -96,8 +97,7 @@ def packed_model(model: BaseEstimator) -> bytes:
     except ForeignError as error:
         raise ShiftDataError(f"{name} cannot be stored without pickle ({error}). {UNSAFE}") from error
     except Exception as error:  # what skops raises for objects that it does not know is endless
-        what = f"{type(error).__name__}: {reprlib.repr(str(error))}"
-        raise ShiftDataError(f"{name} cannot be stored without pickle ({what}). {UNSAFE}") from error
+        raise ShiftDataError(f"{name} cannot be stored without pickle ({short_error(error)}). {UNSAFE}") from error
     return content
 
 
@@ -196,7 +196,7 @@ def made_of(file: IO[bytes]) -> Any:
     except (ForeignError, DamagedError, ShiftDataError):
         raise
     except Exception as error:  # what content that was made up raises is endless
-        raise ForeignError(f"{type(error).__name__}: {reprlib.repr(str(error))}") from error
+        raise ForeignError(short_error(error)) from error
     if not isinstance(model, BaseEstimator):
         raise ForeignError(f"it holds a {type(model).__name__}, which is no estimator")
     return model

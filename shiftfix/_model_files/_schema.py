@@ -179,7 +179,7 @@ def array(node: Node, archive: Archive, depth: int) -> Node:
     return {"type": "json", "shape": shape, **items(node, archive, depth)}
 
 
-def plain(node: Node, archive: Archive, depth: int) -> Node:
+def json_value(node: Node, archive: Archive, depth: int) -> Node:
     plain_of(node)
     return {"content": node["content"], "is_json": True}
 
@@ -253,7 +253,7 @@ def legacy_generator(node: Node, archive: Archive, depth: int) -> Node:
 
 Check = tuple[Callable[[str, tuple[str, ...]], bool], tuple[str, ...], Callable[[Node, Archive, int], Node]]
 LOADERS: dict[str, Check] = {
-    "JsonNode": (is_one_of, ("builtins.str",), plain),
+    "JsonNode": (is_one_of, ("builtins.str",), json_value),
     "DictNode": (is_one_of, ("builtins.dict", "collections.OrderedDict"), mapping),
     "ListNode": (is_one_of, ("builtins.list",), items),
     "SetNode": (is_one_of, ("builtins.set",), items),

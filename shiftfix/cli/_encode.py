@@ -17,10 +17,34 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
+from shiftfix._naming import one_line
+from shiftfix.exceptions import ShiftDataError
+
 
 def as_numbers(frame: Any) -> NDArray[np.float64]:
-    """Numeric columns as float64, missing values NaN; shape as the frame."""
-    return frame.astype("float64").to_numpy(dtype=np.float64, na_value=np.nan)
+    """Numeric columns as float64, dates as days since 1970, missing values NaN; shape as the frame.
+
+    Raises
+    ------
+    ShiftDataError
+        For a column of anything else.
+    """
+    return np.column_stack([_numbers_of_column(frame[name], name) for name in frame.columns])
+
+
+def _numbers_of_column(column: Any, name: str) -> NDArray[np.float64]:
+    """One column of :func:`as_numbers`."""
+    if column.dtype.kind == "M":
+        dates = column.dt.tz_convert(None) if getattr(column.dt, "tz", None) else column
+        column = (dates.to_numpy() - np.datetime64(0, "D")) / np.timedelta64(1, "D")
+        return np.asarray(column, dtype=np.float64)
+    try:
+        return np.asarray(column.astype("float64").to_numpy(dtype=np.float64, na_value=np.nan))
+    except (TypeError, ValueError) as error:
+        raise ShiftDataError(
+            f"column {name!r} is not one of numbers, with which the model was fitted ({one_line(str(error))}): read it "
+            "as numbers, or dates by pandas.to_datetime."
+        ) from error
 
 
 def as_text(frame: Any) -> NDArray[np.object_]:

@@ -191,7 +191,7 @@ def column_problems(found: list[str], needs: Needs) -> list[str]:
         return []
     return [
         f"the columns differ from those the model was fitted with: the rows {' and '.join(said)}. Add or rename those "
-        "that are missing, and leave others out with --drop."
+        "that are missing, and leave others out with --drop, or name the one that names the rows with --id."
     ]
 
 

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from shiftfix._atomic import write_through
 from shiftfix._locks import lock_file
 from shiftfix.cli._exit import OutputError
 from shiftfix.cli._results import foreign_files, remove_results, writing
@@ -182,7 +183,7 @@ def publish(work: Path, final: Path, overwrite: bool) -> None:
         When files came or changed there during the run. They stay, and the results are kept in a new folder beside.
     """
     ready = work / "ready"
-    _write_through(work / "new")
+    _write_all_through(work / "new")
     (work / "new").rename(ready)
     try:
         _put(ready, final, work / "old", overwrite)
@@ -221,13 +222,9 @@ def _keep_beside(ready: Path, final: Path) -> Path:
     return beside
 
 
-def _write_through(folder: Path) -> None:
+def _write_all_through(folder: Path) -> None:
     """Have the system bring a folder's files to the disk, before anything that they replace is removed."""
     if os.name == "nt":  # there no folder can be opened
         return
     for path in [*folder.iterdir(), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        write_through(path)

@@ -4,6 +4,8 @@ Such rows go to the learner untouched. What is told of them (overlap, balance) a
 numbers, which are made here column by column; a linear ratio can be fitted to the same numbers.
 """
 
+import datetime
+import warnings
 from importlib import import_module
 from typing import Any, NamedTuple, Self
 
@@ -72,7 +74,7 @@ def _array_with_gaps(X: Any) -> NDArray[Any]:
     return np.asarray(np.ma.filled(np.ma.asarray(X, dtype=object), np.nan))
 
 
-def _refuse_infinity(columns: list["Column"], names: list[str] | None, name: str) -> None:
+def _refuse_infinity(columns: list["RawColumn"], names: list[str] | None, name: str) -> None:
     for label, column in zip(names or range(len(columns)), columns, strict=True):
         if column.numbers is not None and np.isinf(column.numbers).any():
             raise ShiftDataError(f"{name} contains infinity in column {label!r}: replace it, or leave a gap (NaN).")
@@ -86,7 +88,7 @@ def frame_like(X: Any, library: str | None, names: list[str] | None) -> Any:
     return import_module(library).DataFrame(X, **options)
 
 
-class Column(NamedTuple):
+class RawColumn(NamedTuple):
     """Values of one column: numbers with NaN for gaps, or None and the text of each value; and where gaps are."""
 
     numbers: Floats | None
@@ -103,28 +105,44 @@ def columns_of(X: Any) -> list[NDArray[Any]]:
     return [np.asarray(X[name]) for name in X.columns]
 
 
-def read_column(values: NDArray[Any]) -> Column:
+def read_column(values: NDArray[Any]) -> RawColumn:
     """A column as numbers where all of its values are, else as text."""
     if values.dtype.kind in "mM":
-        numbers = np.where(np.isnat(values), np.nan, values.astype(np.int64).astype(np.float64))
+        numbers = _stamps_in_days(values)
     elif values.dtype.kind in "biuf":
         numbers = values.astype(np.float64)
     else:
         return _read_objects(values)
-    return Column(numbers, np.empty(0, dtype=str), np.isnan(numbers))
+    return RawColumn(numbers, np.empty(0, dtype=str), np.isnan(numbers))
 
 
-def _read_objects(values: NDArray[Any]) -> Column:
+def _stamps_in_days(times: NDArray[Any]) -> Floats:
+    """Dates as days since 1970 and spans as days, whatever the unit they are counted in; NaN where there is none."""
+    spans = times - np.datetime64(0, "D") if times.dtype.kind == "M" else times
+    return np.asarray(spans / np.timedelta64(1, "D"), dtype=np.float64)
+
+
+def _read_objects(values: NDArray[Any]) -> RawColumn:
     missing = np.array([is_missing(value) for value in values], dtype=bool)
     text = np.array([str(value) for value in values])
     if any(isinstance(value, str) for value in values[~missing]):
-        return Column(None, text, missing)
+        return RawColumn(None, text, missing)
     numbers = np.full(len(values), np.nan)
     try:
-        numbers[~missing] = values[~missing].astype(np.float64)
+        numbers[~missing] = _numbers_of_objects(values[~missing])
     except (TypeError, ValueError):
-        return Column(None, text, missing)
-    return Column(numbers, np.empty(0, dtype=str), missing)
+        return RawColumn(None, text, missing)
+    return RawColumn(numbers, np.empty(0, dtype=str), missing)
+
+
+def _numbers_of_objects(values: NDArray[Any]) -> Floats:
+    """Numbers as they are, dates of any time zone as days; TypeError or ValueError for others."""
+    if not all(isinstance(value, datetime.date) for value in values):
+        return values.astype(np.float64)
+    # numpy knows no time zones, and warns where it takes one off.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return _stamps_in_days(values.astype("datetime64[us]"))
 
 
 class TableColumns(PublicCalls, TransformerMixin, BaseEstimator):
@@ -194,27 +212,27 @@ def _names_made(name: str, categories: NDArray[Any] | None, gaps: bool) -> list[
     return [*made, f"{name} is missing"] if gaps else made
 
 
-def _numbers_of(column: Column, mean: float) -> Floats:
+def _numbers_of(column: RawColumn, mean: float) -> Floats:
     """Numbers of a column with its gaps filled; the mean throughout where it has none."""
     if column.numbers is None:
         return np.full(len(column.missing), mean)
     return np.where(column.missing, mean, column.numbers)
 
 
-def _indicators_of(values: NDArray[Any], column: Column, categories: NDArray[Any]) -> list[NDArray[np.bool_]]:
+def _indicators_of(values: NDArray[Any], column: RawColumn, categories: NDArray[Any]) -> list[NDArray[np.bool_]]:
     """For each category, which rows have it."""
     text = column.text if column.numbers is None else values.astype(str)
     return [(text == category) & ~column.missing for category in categories]
 
 
-def _mean_of_known(column: Column) -> float:
+def _mean_of_known(column: RawColumn) -> float:
     """Mean of the numbers of a column, 0 where there are none."""
     if column.numbers is None or column.missing.all():
         return 0.0
     return float(np.mean(column.numbers[~column.missing]))
 
 
-def _frequent_categories(column: Column) -> NDArray[Any] | None:
+def _frequent_categories(column: RawColumn) -> NDArray[Any] | None:
     """Categories by falling frequency, None for numbers; equally frequent ones as text sorts them."""
     if column.numbers is not None:
         return None

@@ -8,6 +8,7 @@ from sklearn.utils.validation import _num_samples
 
 from shiftfix._door import PublicCalls
 from shiftfix._validation import check_count
+from shiftfix.covariate import are_numbers, comparable_rows
 from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, name_ticks
 from shiftfix.weights import BALANCED, BalanceTable, balance_table
 
@@ -64,6 +65,7 @@ class BalanceDisplay(PublicCalls):
         Parameters
         ----------
         X_source : array-like of shape (n_source, n_features)
+            Categories and gaps of a frame are shown as the columns that :class:`shiftfix.covariate.TableColumns` makes.
         X_target : array-like of shape (n_target, n_features)
         weights : array-like of shape (n_source,)
         ax : matplotlib Axes, default=None
@@ -82,7 +84,8 @@ class BalanceDisplay(PublicCalls):
         ShiftDataError
             As balance_table.
         """
-        return cls.from_table(balance_table(X_source, X_target, weights, **options), ax=ax, top=top)
+        rows, options = _rows_to_compare(X_source, X_target, options)
+        return cls.from_table(balance_table(*rows, weights, **options), ax=ax, top=top)
 
     @classmethod
     def from_estimator(
@@ -146,3 +149,18 @@ class BalanceDisplay(PublicCalls):
         )
         self.shown_, self.ax_, self.figure_ = shown, ax, ax.figure
         return self
+
+
+def _rows_to_compare(X_source: Any, X_target: Any, options: dict[str, Any]) -> tuple[tuple[Any, Any], dict[str, Any]]:
+    """Two samples as balance_table reads them, and its options: frames that hold more than numbers are encoded."""
+    frames = (X_source, X_target)
+    if not all(hasattr(X, "columns") for X in frames) or all(map(are_numbers, frames)):
+        return frames, options
+    names = list(X_source.columns)
+    if sorted(map(str, names)) != sorted(map(str, X_target.columns)):
+        return frames, options
+    frames = (X_source, X_target[names])
+    if callable(score := options.get("score")):
+        options = options | {"score": tuple(map(score, frames))}
+    rows, made = comparable_rows(frames, names)
+    return rows, {"feature_names": made} | options

@@ -250,7 +250,7 @@ def _without_absent_classes(
     scores: NDArray[Any], share: NDArray[np.float64], score_prior: NDArray[np.float64], here: _Point, tol: float
 ) -> _Point:
     """The point without what is left of classes that are clearly absent, where the certificate allows it."""
-    candidate = np.where(here.gradient < 1 - np.sqrt(tol), 0.0, here.prior)
+    candidate = np.where(here.gradient < 1 - np.sqrt(float(tol)), 0.0, here.prior)
     if here.gap > tol or not (candidate < here.prior).any() or not candidate.any():
         return here
     candidate = candidate / candidate.sum()

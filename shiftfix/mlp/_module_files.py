@@ -4,7 +4,6 @@ A file holds no class and no function: those come from the user when it is read,
 module's parameters are compared before any of them is set.
 """
 
-import reprlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ from torch.nn.parameter import is_lazy
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._module_inputs import InputForm, InputsForm
 from shiftfix.mlp._module_outputs import copy_of_module
-from shiftfix.mlp._saving._encoding import NotStorableError, decode, encode
+from shiftfix.mlp._saving._encoding import NotStorableError, decode, encode, encode_learned
 from shiftfix.mlp._training import explained
 
 # Of one training; the next one is not to write where the file says, nor to run what it names.
@@ -59,7 +58,7 @@ def pack_module(settings: Mapping[str, Any], fitted: Mapping[str, Any], module: 
         For an attribute that takes pickle to store.
     """
     stored, needed = _settings_without_code(settings)
-    learned = {name: _encoded(fitted[name], name) for name in LEARNED if name in fitted}
+    learned = {name: encode_learned(fitted[name], name) for name in LEARNED if name in fitted}
     form: InputsForm = fitted["_form"]
     parts = [[part.columns, list(part.shape), part.whole] for part in form.parts]
     return {
@@ -82,18 +81,7 @@ def _settings_without_code(settings: Mapping[str, Any]) -> tuple[dict[str, Any],
     return stored, needed
 
 
-def _encoded(value: Any, name: str) -> Any:
-    try:
-        return encode(value, name)
-    except NotStorableError as error:
-        where, found = error.args
-        raise ShiftDataError(
-            f"The fitted attribute {where} holds {reprlib.repr(found)}, a {type(found).__name__}, and cannot be stored "
-            "without pickle: use joblib."
-        ) from None
-
-
-def unpack_settings(content: Any, known: Collection[str], given: Mapping[str, Any]) -> dict[str, Any]:
+def trainer_settings(content: Any, known: Collection[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of the trainer in a file, with those that the user gives because no file can hold them.
 
     Parameters

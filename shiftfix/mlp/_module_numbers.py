@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from shiftfix._validation import column_names
+from shiftfix._values import refuse_masked
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._training import explained
 
@@ -15,12 +16,6 @@ UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 LARGEST_INT64 = np.iinfo(np.int64).max
 # What longer floating point becomes.
 WIDEST = {"f": np.dtype(np.float64), "c": np.dtype(np.complex128)}
-
-
-def refuse_masked(values: Any, name: str) -> None:
-    """Raise ShiftDataError for a masked array of which something is masked."""
-    if np.ma.is_masked(values):
-        raise ShiftDataError(f"{name} has masked values: fill them in, or drop their rows.")
 
 
 def numbers_of(values: Any, name: str) -> torch.Tensor:

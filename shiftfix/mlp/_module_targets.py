@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from shiftfix._validation import check_labels, column_names
+from shiftfix._values import refuse_masked
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._module_numbers import numbers_of, refuse_masked, refuse_non_finite
+from shiftfix.mlp._module_numbers import numbers_of, refuse_non_finite
 from shiftfix.mlp._training import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, explained, shapes_text
 
 Kind = Literal["classes", "numbers"]

@@ -20,7 +20,7 @@ from shiftfix.mlp._base import (
     weights_may_rest,
 )
 from shiftfix.mlp._inputs import rows_on
-from shiftfix.mlp._module_files import filled_module, pack_module, unpack_fitted, unpack_settings
+from shiftfix.mlp._module_files import filled_module, pack_module, trainer_settings, unpack_fitted
 from shiftfix.mlp._module_inputs import ModuleInput
 from shiftfix.mlp._module_outputs import check_module, copy_of_module, module_dtype
 from shiftfix.mlp._module_predictions import ModulePredictor
@@ -363,7 +363,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         """
         content = read(path, "model")
         check_module(module)
-        trainer = cls(module, **unpack_settings(content, cls(module).get_params(deep=False), settings))
+        trainer = cls(module, **trainer_settings(content, cls(module).get_params(deep=False), settings))
         check_training(part_of(trainer, Training))
         check_loss(trainer.loss, CLASSIFICATION_LOSSES | REGRESSION_LOSSES)
         fitted = unpack_fitted(content)

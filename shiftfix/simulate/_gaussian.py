@@ -144,7 +144,7 @@ def gaussian_clipped_mean(clip: float, mean_shift: ArrayLike = 1.0) -> float:
     0.80939
     """
     d, a = _distance_and_cut(mean_shift, clip)
-    return float(norm.cdf(a - d) + clip * norm.sf(a))
+    return float(norm.cdf(a - d) + float(clip) * norm.sf(a))
 
 
 @public
@@ -165,7 +165,7 @@ def gaussian_clipped_square(clip: float, mean_shift: ArrayLike = 1.0) -> float:
     """
     d, a = _distance_and_cut(mean_shift, clip)
     with np.errstate(over="ignore"):
-        return float(np.exp(d**2 + norm.logcdf(a - 2 * d)) + np.exp(2 * np.log(clip) + norm.logsf(a)))
+        return float(np.exp(d**2 + norm.logcdf(a - 2 * d)) + np.exp(2 * np.log(float(clip)) + norm.logsf(a)))
 
 
 @public

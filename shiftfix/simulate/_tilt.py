@@ -158,7 +158,7 @@ def exponential_tilt(
             f"{n_rest} to draw the target from: both need at least 1."
         )
     if target_fraction is not None:
-        check_number(target_fraction, "target_fraction", above=0)
+        check_number(target_fraction, "target_fraction", above=0, most=1e6)
         n_target = max(1, round(target_fraction * n_rest))
     n_target = n_rest if n_target is None else check_count(n_target, "n_target")
 

@@ -140,7 +140,11 @@ def _check_names(feature_names: Sequence[str] | None, found: list[str] | None, n
     """Names as given, those of the columns, or x0, x1, ..."""
     if feature_names is None:
         return [f"x{j}" for j in range(n_features)] if found is None else found
-    if isinstance(feature_names, str) or not isinstance(feature_names, Iterable):
+    if (
+        isinstance(feature_names, str)
+        or not isinstance(feature_names, Iterable)
+        or getattr(feature_names, "ndim", 1) == 0
+    ):
         raise ShiftDataError(f"feature_names is a {type(feature_names).__name__}: pass a list, one name per column.")
     names = [str(name) for name in feature_names]
     if len(names) != n_features:
@@ -232,6 +236,7 @@ def balance_table(
     sizes = source.shape[0], target.shape[0]
     names = _check_names(feature_names, found, source.shape[1])
     w = check_weights(weights, "weights", sizes[0], of="source rows")
+    w = w / w.max()  # only ratios matter, and the sums of huge weights overflow
     counts = [
         check_repeat_counts(sample_weight_source, sizes[0], "sample_weight_source"),
         check_repeat_counts(sample_weight_target, sizes[1], "sample_weight_target"),

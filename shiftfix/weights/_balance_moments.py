@@ -130,8 +130,9 @@ def compare_means(source: Any, spreads: Sequence[ColumnSpread], shares: Floats, 
     divisor = common_scale([of_source.deviation, of_target.deviation], scale)
     unit = np.where(divisor > 0, divisor, 1.0)
     first, second = power_sums(source, of_source, shares, of_target.mean, unit)
-    means = [np.clip((of_source.mean - of_target.mean) / unit, -FAR, FAR), first[0]]
-    deviations = [np.minimum(spread.deviation / unit, FAR) for spread in spreads]
+    with np.errstate(over="ignore"):  # FAR is as far as a table tells
+        means = [np.clip((of_source.mean - of_target.mean) / unit, -FAR, FAR), first[0]]
+        deviations = [np.minimum(spread.deviation / unit, FAR) for spread in spreads]
     weighted = second[1] - 2 * means[1] * first[1] + means[1] ** 2 * shares[1].sum()
     of_means = [deviations[0] ** 2 / of_source.total, np.maximum(weighted, 0)]
     errors = [np.sqrt(variance + deviations[1] ** 2 / of_target.total) for variance in of_means]

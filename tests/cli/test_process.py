@@ -212,3 +212,11 @@ def test_a_source_that_would_be_replaced(tmp_path):
     assert result.exit_code == 5
     assert "which this run reads" in result.stderr
     assert source.exists()
+
+
+def test_python_runs_it_as_a_module(tmp_path):
+    """For where the script is not on the path, as in a notebook's kernel."""
+    found = subprocess.run(
+        [sys.executable, "-m", "shiftfix", "demo", "--list"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "breast_cancer" in found.stdout

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from shiftfix import load_model
 from shiftfix.cli._app import app
+from shiftfix.exceptions import ShiftDataError
 
 
 def patients(n, older, first, seed):
@@ -93,3 +95,19 @@ def test_the_same_numbers_as_of_a_plain_file(files):
     target.drop(columns="outcome").to_parquet(folder / "t.parquet")
     assert correct(folder / "s.parquet", folder / "t.parquet", folder / "typed", *options).exit_code == 0
     assert pd.read_csv(folder / "typed" / "weights.csv").equals(pd.read_csv(folder / "own" / "weights.csv"))
+
+
+@pytest.mark.parametrize("zone", [None, "Asia/Tokyo"])
+def test_the_model_takes_dates_as_dates_in_python(files, zone):
+    """Days since 1970 of the date, in any unit; words that were never read as dates are told so, by their column."""
+    folder, _, target = files
+    out = folder / f"python {zone}".replace("/", " ")
+    result = correct(folder / "source.csv", folder / "target.csv", out, "--id", "patient", "--dates", "days")
+    assert result.exit_code == 0, result.stderr
+    model, written = load_model(out / "model.skops"), pd.read_csv(out / "predictions.csv")
+    dates = target["admitted"].astype("datetime64[s]")
+    dates = dates if zone is None else dates.dt.tz_localize("UTC").dt.tz_convert(zone)
+    found = model.predict_proba(target.assign(admitted=dates))
+    np.testing.assert_allclose(found[:, 1], written["probability_krank"], rtol=1e-6)
+    with pytest.raises(ShiftDataError, match=r"'admitted' is not one of numbers.*'2023-.*pandas.to_datetime"):
+        model.predict(target.assign(admitted=target["admitted"].astype(str)))

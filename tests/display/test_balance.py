@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LogisticRegression
 
 from shiftfix import _validation
-from shiftfix.covariate import ClassifierWeighter, LogisticWeighter
+from shiftfix.covariate import ClassifierWeighter, LogisticWeighter, TableColumns
 from shiftfix.display import BalanceDisplay
 from shiftfix.exceptions import MissingDependencyError
 from shiftfix.weights._balance import balance_table
@@ -98,3 +98,28 @@ def test_as_many_other_rows_are_shown_by_weights_of_their_own():
     shown = BalanceDisplay.from_estimator(weighter, X_new, X_target)
     expected = BalanceDisplay.from_weights(X_new, X_target, weighter.transform(X_new))
     assert np.array_equal(shown.table.after, expected.table.after)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_frame_with_categories_and_gaps_is_shown_as_its_weighter_read_it(library, rng):
+    """The names of the user's columns, and the differences that encoding by hand gives."""
+    frames = pytest.importorskip(library)
+    samples = []
+    for share in (0.3, 0.7):
+        ward = rng.choice(["east", "west"], 200, p=[share, 1 - share])
+        dose = np.where(rng.random(200) < 0.2, np.nan, rng.normal(share, 1, 200))
+        samples.append(frames.DataFrame({"dose": dose, "ward": ward}))
+    weighter = LogisticWeighter(features=TableColumns()).fit(*samples)
+    other_order = samples[1][["ward", "dose"]]
+    shown = BalanceDisplay.from_estimator(weighter, samples[0], other_order, squares=False, score=east_or_not).shown_
+    found = dict(zip(shown.names, shown.before, strict=True))
+    assert {"dose", "dose is missing", "ward=east", "ward=west", "score"} <= set(found)
+    east = [np.asarray(frame["ward"]) == "east" for frame in samples]
+    expected = (east[1].mean() - east[0].mean()) / east[1].std()
+    assert found["ward=east"] == pytest.approx(expected, rel=0.01)
+    assert found["score"] == pytest.approx(expected, rel=0.01)
+
+
+def east_or_not(frame):
+    """A score of the frame as it was given, signed."""
+    return np.where(np.asarray(frame["ward"]) == "east", 1.0, -1.0)

@@ -178,7 +178,7 @@ def test_what_is_not_finite_is_named_by_column_and_row(value):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (np.ma.array(X, mask=X > 2), "X has masked values"),
+        (np.ma.array(X, mask=X > 2), "X is a masked array with"),
         ([[1.0], [2.0, 3.0]], "X cannot be read as an array of numbers"),
         (None, "X is an array of object"),
         ("text", "X is an array of"),

@@ -104,7 +104,7 @@ def test_classes_that_the_rows_lack_keep_their_columns():
         (np.where(Y, np.nan, 0), "y contains NaN"),
         (np.where(Y, np.inf, 0), "continuous numbers"),
         (np.array([None, "a"] * (N // 2), dtype=object), "y contains NaN or None"),
-        (np.ma.array(Y, mask=Y == 1), "y has masked values"),
+        (np.ma.array(Y, mask=Y == 1), "y is a masked array with"),
         (np.full(N, "2020-01-01", dtype="M8[D]"), "datetime64"),
         (np.eye(2)[Y], r"y has shape \(40, 2\)"),
     ],

@@ -149,6 +149,18 @@ def is_learned(name: str) -> bool:
     return name.endswith("_") and not name.startswith("_")
 
 
+def encode_learned(value: Any, name: str) -> Any:
+    """:func:`encode` of a fitted attribute; ShiftDataError for what takes pickle."""
+    try:
+        return encode(value, name)
+    except NotStorableError as error:
+        where, found = error.args
+        raise ShiftDataError(
+            f"The fitted attribute {where} holds {reprlib.repr(found)}, a {type(found).__name__}, and cannot be stored "
+            "without pickle: use joblib."
+        ) from None
+
+
 def encode(value: Any, where: str) -> Any:
     """Nested dicts, lists and tensors, for :func:`write_atomically`, that :func:`decode` turns back into ``value``."""
     kind = type(value)

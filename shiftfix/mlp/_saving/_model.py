@@ -9,8 +9,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix import __version__
+from shiftfix._naming import short_error
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._saving._encoding import NotStorableError, decode, encode, is_learned
+from shiftfix.mlp._saving._encoding import NotStorableError, decode, encode, encode_learned, is_learned
 from shiftfix.mlp._saving._learned import (
     check_learned,
     check_parameters,
@@ -64,14 +65,7 @@ def pack_estimator(estimator: Any) -> dict[str, Any]:
             "The fitted network has other layers than the settings ask for, and would come back as another: put back "
             "those that were set after fit, or fit again."
         )
-    try:
-        fitted = {name: encode(value, name) for name, value in vars(estimator).items() if _is_kept(estimator, name)}
-    except NotStorableError as error:
-        where, value = error.args
-        raise ShiftDataError(
-            f"The fitted attribute {where} holds {reprlib.repr(value)}, a {type(value).__name__}, and cannot be stored "
-            "without pickle: use joblib."
-        ) from None
+    fitted = {name: encode_learned(value, name) for name, value in vars(estimator).items() if _is_kept(estimator, name)}
     module = {name: value.detach().cpu().clone() for name, value in estimator.module_.state_dict().items()}
     try:
         check_parameters(module)
@@ -136,12 +130,7 @@ def unpack_estimator(content: Any, expected_class: type[Estimator]) -> Estimator
     except ShiftDataError as error:
         raise ShiftDataError(f"{WRONG} ({str(error).rstrip('.')}): take another copy, or upgrade.") from error
     except Exception as error:  # what content that was made up raises is endless
-        raise ShiftDataError(f"{WRONG} ({one_line(error)}): upgrade.") from error
-
-
-def one_line(error: Exception) -> str:
-    """An error that was not expected, short."""
-    return f"{type(error).__name__}: {reprlib.repr(str(error))}"
+        raise ShiftDataError(f"{WRONG} ({short_error(error)}): upgrade.") from error
 
 
 def _restore(content: dict[str, Any], expected_class: type[Estimator]) -> Estimator:
@@ -212,5 +201,5 @@ def restore_state(state: Any, expected_class: type[Estimator]) -> Estimator:
             estimator._check_settings()
             return estimator
     except Exception as error:  # what content that was made up raises is endless
-        raise ShiftDataError(f"{WRONG} ({one_line(error)}): upgrade.") from error
+        raise ShiftDataError(f"{WRONG} ({short_error(error)}): upgrade.") from error
     return unpack_estimator(content, expected_class)

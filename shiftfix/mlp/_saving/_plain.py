@@ -176,7 +176,7 @@ def tensor_of(values: Values, memory: Memory, dtype: torch.dtype, view: tuple[An
     values.spend(n_bytes)
     key = (memory.key, dtype, shape)
     if key not in values.tensors:
-        values.tensors[key] = numbers_of(values, memory, dtype, n_bytes).reshape(shape)
+        values.tensors[key] = entries_of(values, memory, dtype, n_bytes).reshape(shape)
     return values.tensors[key]
 
 
@@ -191,7 +191,7 @@ def check_view(offset: Any, shape: Any, stride: Any) -> None:
     require(not offset and (not wrong or 0 in shape), "its tensors are views")
 
 
-def numbers_of(values: Values, memory: Memory, dtype: torch.dtype, n_bytes: int) -> torch.Tensor:
+def entries_of(values: Values, memory: Memory, dtype: torch.dtype, n_bytes: int) -> torch.Tensor:
     """The numbers in a memory, in one row."""
     raw = bytearray(member(values.archive, f"{values.folder}/data/{memory.key}"))
     require(len(raw) == n_bytes, "its tensors are larger or smaller than their memory")
