@@ -54,6 +54,14 @@ class OutOfFold(NamedTuple):
         return np.divide(total, times, out=np.full_like(total, np.nan), where=times > 0)
 
 
+def _put_together(dealt: list[tuple[Rows, NDArray[Any]]], n_rows: int) -> NDArray[Any]:
+    """Scores in the order of the rows, from those of the rows that each model was dealt."""
+    scores = np.empty((n_rows, *dealt[0][1].shape[1:]), dtype=np.result_type(*[s for _, s in dealt]))
+    for rows, values in dealt:
+        scores[rows] = values
+    return scores
+
+
 def out_of_fold(
     folds: Iterable[Fold],
     fit: Callable[[Rows], Any],
@@ -92,11 +100,7 @@ def out_of_fold(
         rows = np.arange(number, n_target, len(folds))
         if score_target is not None and rows.size:
             dealt.append((rows, np.asarray(score_target(model, rows))))
-    target_scores = None
-    if dealt:
-        target_scores = np.empty((n_target, *dealt[0][1].shape[1:]), dtype=np.result_type(*[s for _, s in dealt]))
-        for rows, values in dealt:
-            target_scores[rows] = values
+    target_scores = _put_together(dealt, n_target) if dealt else None
     return OutOfFold(models, np.concatenate([f.held_out for f in folds]), np.concatenate(parts), target_scores)
 
 
@@ -231,13 +235,17 @@ def _checked_fold(number: int, pair: Any, n_rows: int) -> Fold:
     return Fold(training, held_out)
 
 
+def _positions_in_mask(mask: NDArray[np.bool_], n_rows: int) -> Rows:
+    if mask.shape != (n_rows,):
+        raise ValueError(f"a mask of shape {mask.shape}")
+    return np.flatnonzero(mask)
+
+
 def _row_positions(rows: Any, n_rows: int) -> Rows:
     """Positions from positions or a mask of the rows."""
     found = np.asarray(rows)
     if found.dtype == bool:
-        if found.shape != (n_rows,):
-            raise ValueError(f"a mask of shape {found.shape}")
-        return np.flatnonzero(found)
+        return _positions_in_mask(found, n_rows)
     if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
         raise ValueError(f"an array of {found.dtype} of shape {found.shape}")
     if found.size and not (found.min() >= 0 and found.max() < n_rows):

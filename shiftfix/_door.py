@@ -28,6 +28,16 @@ OUTPUT = {"transform_output": "default"}
 PYTHON_TYPES: dict[str, Callable[[Any], Any]] = {"b": bool, "i": int, "u": int, "f": float, "c": complex, "U": str}
 
 
+def _numpy_modes() -> dict[str, Any]:
+    """For the errors that numpy would stop at or hand on: what it does of itself."""
+    return {kind: NUMPY_ERRORS[kind] for kind, mode in np.geterr().items() if mode not in ("ignore", "warn")}
+
+
+def _scipy_modes() -> dict[str, Any]:
+    """For the errors that scipy's functions would raise: to ignore them, as they do of themselves."""
+    return {kind: "ignore" for kind, mode in special.geterr().items() if mode == "raise" and kind != MEMORY}
+
+
 @contextmanager
 def own_options(own_output: bool = False) -> Iterator[None]:
     """Inside, options of scikit-learn, numpy and scipy that would change or stop our numbers are as they come.
@@ -38,8 +48,7 @@ def own_options(own_output: bool = False) -> Iterator[None]:
         Whether no transformer of the user's is called inside, so that all of them may return arrays.
     """
     wanted, config = CHECKS | OUTPUT if own_output else CHECKS, sklearn.get_config()
-    stopping = {kind: NUMPY_ERRORS[kind] for kind, mode in np.geterr().items() if mode not in ("ignore", "warn")}
-    raising = {kind: "ignore" for kind, mode in special.geterr().items() if mode == "raise" and kind != MEMORY}
+    stopping, raising = _numpy_modes(), _scipy_modes()
     with ExitStack() as stack:
         if any(config[name] != value for name, value in wanted.items()):
             stack.enter_context(sklearn.config_context(**wanted))
@@ -48,6 +57,11 @@ def own_options(own_output: bool = False) -> Iterator[None]:
         if raising:
             stack.enter_context(special.errstate(**raising))
         yield
+
+
+def _is_array_of_one(value: Any) -> bool:
+    """Whether a value is an array without dimensions, and not masked."""
+    return isinstance(value, np.ndarray) and value.ndim == 0 and not isinstance(value, np.ma.MaskedArray)
 
 
 def plain(value: Any) -> Any:
@@ -59,7 +73,7 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, Fraction):
         return float(value)
-    is_array = isinstance(value, np.ndarray) and value.ndim == 0 and not isinstance(value, np.ma.MaskedArray)
+    is_array = _is_array_of_one(value)
     if not (is_array or isinstance(value, np.generic)):
         return value
     if is_array and value.dtype.kind == "O":
@@ -92,10 +106,15 @@ def _method_door(call: Callable[..., Any]) -> Callable[..., Any]:
     return door
 
 
+def _is_setting(name: str) -> bool:
+    """Whether an attribute is neither private nor learned."""
+    return not (name[0] == "_" or name[-1] == "_")
+
+
 def _with_plain_settings(estimator: Any, call: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
     """What a method returns, called on a twin that has plain settings where the estimator's own are not."""
     given = vars(estimator)
-    settings = {name: plain(value) for name, value in given.items() if not (name[0] == "_" or name[-1] == "_")}
+    settings = {name: plain(value) for name, value in given.items() if _is_setting(name)}
     changed = {name: value for name, value in settings.items() if value is not given[name]}
     if not changed:
         return _with_plain_arguments(functools.partial(call, estimator), args, kwargs)

@@ -87,13 +87,16 @@ def _request_weights(estimator: Any) -> None:
     """For scikit-learn's metadata routing: learners ask for the weights, everything else does without."""
     components = [estimator, *estimator.get_params(deep=True).values()]
     for component in components:
-        if not hasattr(component, "fit") or not hasattr(component, "get_metadata_routing"):
-            continue
-        learns = is_classifier(component) or is_regressor(component)
-        if has_fit_parameter(component, "sample_weight") and hasattr(component, "set_fit_request"):
-            component.set_fit_request(sample_weight=learns)
-        if hasattr(component, "set_score_request") and "sample_weight" in signature(component.score).parameters:
-            component.set_score_request(sample_weight=learns)
+        if hasattr(component, "fit") and hasattr(component, "get_metadata_routing"):
+            _request_of(component)
+
+
+def _request_of(component: Any) -> None:
+    learns = is_classifier(component) or is_regressor(component)
+    if has_fit_parameter(component, "sample_weight") and hasattr(component, "set_fit_request"):
+        component.set_fit_request(sample_weight=learns)
+    if hasattr(component, "set_score_request") and "sample_weight" in signature(component.score).parameters:
+        component.set_score_request(sample_weight=learns)
 
 
 def _are_weights(weights: Any, n_rows: int) -> bool:

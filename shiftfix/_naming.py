@@ -1,7 +1,7 @@
 """Names in messages: those the user knows, on one line, and nothing that a terminal would obey."""
 
 import reprlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,6 +47,11 @@ def column_word(names: Sequence[str] | None, place: int) -> str:
     return f"column {place}" if names is None else f"column {names[place]!r}"
 
 
+def differences(needed: Collection[Any], found: Collection[Any]) -> tuple[list[Any], list[Any]]:
+    """What is needed and not found, and what is found and not needed, each in its order."""
+    return [name for name in needed if name not in found], [name for name in found if name not in needed]
+
+
 def made_names(transformer: Any, made: Any, names: Sequence[str] | None) -> list[str]:
     """Names of the columns that a fitted transformer makes.
 
@@ -71,11 +76,16 @@ def made_names(transformer: Any, made: Any, names: Sequence[str] | None) -> list
     # One part without names does not make the others nameless.
     for part, inner, columns in getattr(transformer, "transformers_", ()):
         place = getattr(transformer, "output_indices_", {}).get(part, slice(0))
-        known = _names_out(inner, None)
-        if not known and isinstance(columns, list) and len(columns) == len(found[place]):
-            known = [str(column) for column in columns]
-        found[place] = known if len(known) == len(found[place]) else found[place]
+        found[place] = _names_of_part(inner, columns, len(found[place])) or found[place]
     return found
+
+
+def _names_of_part(part: Any, columns: Any, n_made: int) -> list[str]:
+    """Names of the columns that one part of a transformer makes; none where they are not known."""
+    known = _names_out(part, None)
+    if not known and isinstance(columns, list) and len(columns) == n_made:
+        known = [str(column) for column in columns]
+    return known if len(known) == n_made else []
 
 
 def _names_out(transformer: Any, names: Sequence[str] | None) -> list[str]:

@@ -13,7 +13,16 @@ from sklearn.utils import check_array
 
 from shiftfix._blocks import row_blocks
 from shiftfix._door import plain
-from shiftfix._naming import CellError, cell_error, column_names, column_word, odd_cell, odd_entry, one_line
+from shiftfix._naming import (
+    CellError,
+    cell_error,
+    column_names,
+    column_word,
+    differences,
+    odd_cell,
+    odd_entry,
+    one_line,
+)
 from shiftfix._values import LARGEST_WHOLE, as_array, refuse_no_numbers, refuse_unusable_labels
 from shiftfix.exceptions import MissingDependencyError, ShiftDataError
 
@@ -65,10 +74,26 @@ def check_matrix(
             f"{name} is a sparse matrix, and sparse input is not supported here: pass {name}.toarray()."
         )
     X = check_rows(X, name)
-    for found in [getattr(X, "dtype", None), *getattr(X, "dtypes", [])]:
-        refuse_no_numbers(found, name, "pass real numbers, such as days since a date")
+    _refuse_other_types(X, name)
     names = column_names(X) or names
     array = _as_numbers(X, name, dtype, names)
+    _check_matrix_shape(array, name)
+    if sparse.issparse(array):
+        array = sparse.csr_array(array)
+        _check_finite_stored(array, name, names)
+    else:
+        _check_finite(array, name, names)
+    return array
+
+
+def _refuse_other_types(X: Any, name: str) -> None:
+    """Raise for an array, or a column of a frame, of complex numbers, dates or durations."""
+    for found in [getattr(X, "dtype", None), *getattr(X, "dtypes", [])]:
+        refuse_no_numbers(found, name, "pass real numbers, such as days since a date")
+
+
+def _check_matrix_shape(array: Any, name: str) -> None:
+    """Raise unless an array has two dimensions, and rows and columns."""
     if array.ndim != 2:
         raise ShiftDataError(
             f"{name} has shape {array.shape}, and a 2D array (n_rows, n_features) is needed: "
@@ -78,12 +103,6 @@ def check_matrix(
         raise ShiftDataError(f"{name} has no rows: pass at least one.")
     if array.shape[1] == 0:
         raise ShiftDataError(f"{name} has 0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
-    if sparse.issparse(array):
-        array = sparse.csr_array(array)
-        _check_finite_stored(array, name, names)
-    else:
-        _check_finite(array, name, names)
-    return array
 
 
 def check_rows(X: Any, name: str) -> Any:
@@ -151,20 +170,24 @@ def check_same_columns(reference: list[str] | None, X: Any, reference_name: str,
     n_found = np.shape(X)[1]
     names = column_names(X)
     if reference is not None and names is not None and names != reference:
-        missing = [c for c in reference if c not in names]
-        extra = [c for c in names if c not in reference]
-        if missing or extra:
-            raise ShiftDataError(
-                f"{name} and {reference_name} differ in their columns: {name} lacks {missing} and adds "
-                f"{extra}. Pass the same features in both."
-            )
-        raise ShiftDataError(
-            f"{name} has the columns of {reference_name} in another order: use {name}[{reference_name}.columns]."
-        )
+        raise _other_columns(reference, names, reference_name, name)
     if n_found != n_features:
         raise ShiftDataError(
             f"{name} has {n_found} columns, {reference_name} has {n_features}: pass the same features in both."
         )
+
+
+def _other_columns(reference: list[str], names: list[str], reference_name: str, name: str) -> ShiftDataError:
+    """How the names of two samples differ."""
+    missing, extra = differences(reference, names)
+    if missing or extra:
+        return ShiftDataError(
+            f"{name} and {reference_name} differ in their columns: {name} lacks {missing} and adds "
+            f"{extra}. Pass the same features in both."
+        )
+    return ShiftDataError(
+        f"{name} has the columns of {reference_name} in another order: use {name}[{reference_name}.columns]."
+    )
 
 
 def check_two_samples(
@@ -185,24 +208,33 @@ def check_two_samples(
 
 def check_vector(values: ArrayLike, name: str, n_rows: int | None = None, *, of: str = "rows") -> NDArray[np.float64]:
     """One-dimensional finite float64 array, of length n_rows when that is given."""
-    values = as_array(values, name)
-    refuse_no_numbers(values.dtype, name, "pass real numbers")
-    try:
-        array = values.astype(np.float64)
-    except (ValueError, TypeError, OverflowError) as error:
-        where = "" if values.ndim != 1 else f"it holds {odd_entry(values)}"
-        raise ShiftDataError(f"{name} cannot be read as numbers ({where or one_line(str(error))}).") from error
+    array = _real_numbers(values, name)
     if array.ndim != 1:
         raise ShiftDataError(f"{name} has shape {array.shape}, and one number per row is needed: pass a 1D array.")
     if array.size == 0:
         raise ShiftDataError(f"{name} is empty: pass at least one value.")
     if n_rows is not None and array.size != n_rows:
         raise ShiftDataError(f"{name} has {array.size} values for {n_rows} {of}: pass one per row.")
+    _check_finite_vector(array, name)
+    return array
+
+
+def _real_numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """An array of float64 of any shape; raise ShiftDataError for what is none."""
+    found = as_array(values, name)
+    refuse_no_numbers(found.dtype, name, "pass real numbers")
+    try:
+        return found.astype(np.float64)
+    except (ValueError, TypeError, OverflowError) as error:
+        where = one_line(str(error)) if found.ndim != 1 else f"it holds {odd_entry(found)}"
+        raise ShiftDataError(f"{name} cannot be read as numbers ({where}).") from error
+
+
+def _check_finite_vector(array: NDArray[np.float64], name: str) -> None:
     if not np.isfinite(array).all():
         row = int(np.flatnonzero(~np.isfinite(array))[0])
         what = "NaN" if np.isnan(array[row]) else "infinity"
         raise ShiftDataError(f"{name} contains {what} (the first at position {row}): remove or replace it.")
-    return array
 
 
 def check_weights(
@@ -321,15 +353,20 @@ def check_scores(
     return array / total[:, np.newaxis].astype(array.dtype)
 
 
+def _names_of_classes(values: Any) -> list[str]:
+    """Names of the columns of a frame, or in the index of a Series; none for others."""
+    named = getattr(values, "columns", None)
+    if named is None and getattr(values, "ndim", 0) == 1:
+        named = getattr(values, "index", None)
+    return [] if named is None or callable(named) else [str(label) for label in named]
+
+
 def check_class_order(values: Any, name: str, classes: ArrayLike) -> None:
     """Raise when the columns of a frame, or the index of a Series, name the classes in another order.
 
     Names that are not the classes are left alone: nothing is known of their order then.
     """
-    named = getattr(values, "columns", None)
-    if named is None and getattr(values, "ndim", 0) == 1:
-        named = getattr(values, "index", None)
-    names = [] if named is None or callable(named) else [str(label) for label in named]
+    names = _names_of_classes(values)
     labels = [str(label) for label in np.asarray(classes).tolist()]
     if names != labels and sorted(names) == sorted(labels):
         raise ShiftDataError(
@@ -359,6 +396,10 @@ def _is_within_double(value: Any) -> bool:
     return True
 
 
+def _is_real_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and _is_within_double(value)
+
+
 def check_number(
     value: Any,
     name: str,
@@ -377,8 +418,7 @@ def check_number(
     ]
     needed = " and ".join(text.format(bound) for bound, text, _ in bounds if bound is not None)
     value = plain(value)
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool) and _is_within_double(value)
-    if not is_number or not all(holds(value, bound) for bound, _, holds in bounds if bound is not None):
+    if not _is_real_number(value) or not all(holds(value, bound) for bound, _, holds in bounds if bound is not None):
         raise ShiftDataError(f"{name}={value!r}: a number {needed} is needed.")
     return value
 

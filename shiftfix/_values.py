@@ -28,10 +28,15 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
             f"{name} is a {type(values).__name__} that makes no array, such as a list of rows of different lengths: "
             "pass an array-like with as many values in each row."
         ) from error
-    if (array.ndim == 0 and array.dtype.kind in "OSU") or array.dtype.kind == "V":
-        what = "array with named fields" if array.dtype.kind == "V" else type(values).__name__
-        raise ShiftDataError(f"{name} is a{'n' * (what[0] in 'aeiou')} {what}: pass an array-like of values.")
+    _refuse_things(array, type(values).__name__, name)
     return array
+
+
+def _refuse_things(array: NDArray[Any], kind: str, name: str) -> None:
+    """Raise for one text or object, of which numpy makes an array without dimensions, and for named fields."""
+    if (array.ndim == 0 and array.dtype.kind in "OSU") or array.dtype.kind == "V":
+        what = "array with named fields" if array.dtype.kind == "V" else kind
+        raise ShiftDataError(f"{name} is a{'n' * (what[0] in 'aeiou')} {what}: pass an array-like of values.")
 
 
 def refuse_masked(values: Any, name: str) -> None:

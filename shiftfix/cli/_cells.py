@@ -149,16 +149,22 @@ def _present_cells(cells: Cells, absent: NDArray[np.bool_]) -> Column:
     return _words(cells, kinds, absent)
 
 
-def plain_numbers(words: list[str], cells: Cells) -> list[float] | None:
-    """Numbers of words without a decimal comma, or None where not all of them are such, or may mean something else."""
-    if cells.reading.decimal == "," or not words:
-        return None
+def _floats_of(words: list[str]) -> list[float] | None:
+    """Numbers of words as Python reads them, but for 1_000 and nan; None where not all of them are such."""
     try:
         numbers = [float(word) for word in words]
     except ValueError:
         return None
-    # Python reads 1_000 and nan as numbers.
-    if any(number != number for number in numbers) or "_" in "".join(words):
+    odd = any(number != number for number in numbers) or "_" in "".join(words)
+    return None if odd else numbers
+
+
+def plain_numbers(words: list[str], cells: Cells) -> list[float] | None:
+    """Numbers of words without a decimal comma, or None where not all of them are such, or may mean something else."""
+    if cells.reading.decimal == "," or not words:
+        return None
+    numbers = _floats_of(words)
+    if numbers is None:
         return None
     doubtful = cells.reading.decimal is None and cells.between != "," and _all_thousands(words)
     return None if doubtful and cells.decimal_commas() else numbers

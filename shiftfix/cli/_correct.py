@@ -57,18 +57,25 @@ def run_correct(source: Path, target: Path, out: Path, options: Mapping[str, Any
     return record
 
 
+def _read_both(
+    source: Path, target: Path, given: Mapping[str, Any], reading: Reading, refusals: Refusals
+) -> Tables | None:
+    """The two samples, or None where something is wrong with them, which is noted."""
+    files = [refusals.of(read_table, path, name, reading) for path, name in [(source, "source"), (target, "target")]]
+    if any(file is None for file in files):
+        return None
+    roles = Roles(given["label"], given["weight"], given["id"], given["drop"])
+    choices = {name: given[name] for name in ("shift", "task", "unseen_category")}
+    return prepare_tables(files[0], files[1], roles, **choices, refusals=refusals)
+
+
 def _checked(
     source: Path, target: Path, given: Mapping[str, Any], refusals: Refusals
 ) -> tuple[Mapping[str, Any], Tables, Any]:
     """Options, the two samples and the learner; all that is wrong with them, and was noted, is told at once."""
     options = refusals.of(with_defaults, given)
     reading = refusals.of(make_reading, given["sep"], given["decimal"], given["missing"], given["dates"]) or Reading()
-    files = [refusals.of(read_table, path, name, reading) for path, name in [(source, "source"), (target, "target")]]
-    tables = None
-    if all(file is not None for file in files):
-        roles = Roles(given["label"], given["weight"], given["id"], given["drop"])
-        choices = {name: given[name] for name in ("shift", "task", "unseen_category")}
-        tables = prepare_tables(files[0], files[1], roles, **choices, refusals=refusals)
+    tables = _read_both(source, target, given, reading, refusals)
     learner = refusals.of(make_learner, tables.task, options) if options and tables else None
     refusals.raise_found()
     assert tables is not None

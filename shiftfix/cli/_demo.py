@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -88,6 +89,16 @@ def render(name: str, demo: Demo, outcomes: list[Outcome], seed: int) -> Group:
     score = np.median([outcome.score for outcome in outcomes], axis=0)
     effective = np.median([outcome.effective_size for outcome in outcomes], axis=0)
     seconds = np.median([outcome.seconds for outcome in outcomes], axis=0)
+    lines = [_verdict(outcomes), *_medians(demo, outcomes, seed), demo.done]
+    if demo.detail:
+        lines.append(demo.detail.format(np.median([outcome.detail for outcome in outcomes])))
+    return Group(_demo_table(name, demo, score, effective, seconds), Text("\n".join(lines) + "\n"))
+
+
+def _demo_table(
+    name: str, demo: Demo, score: NDArray[np.float64], effective: NDArray[np.float64], seconds: NDArray[np.float64]
+) -> Table:
+    """A row for each of the fits."""
     digits = ",.0f" if demo.better == 0 else ".3f"
     table = Table(title=f"{name}: {demo.kind} shift", title_justify="left", title_style="bold")
     table.add_column("")
@@ -95,21 +106,16 @@ def render(name: str, demo: Demo, outcomes: list[Outcome], seed: int) -> Group:
         table.add_column(head, justify="right")
     for place, row in enumerate(("uncorrected", "corrected", "oracle")):
         table.add_row(row, f"{score[place]:{digits}}", f"{effective[place]:,.0f}", f"{seconds[place]:.2f}")
-    lines = [_verdict(outcomes), *_medians(demo, outcomes, seed), demo.done]
-    if demo.detail:
-        lines.append(demo.detail.format(np.median([outcome.detail for outcome in outcomes])))
-    return Group(table, Text("\n".join(lines) + "\n"))
+    return table
 
 
 def _verdict(outcomes: list[Outcome]) -> str:
     n_runs = len(outcomes)
-    if n_runs == 1:
-        reasons = "; ".join(outcomes[0].reasons)
-        return f"Verdict: {outcomes[0].verdict}{f' ({reasons})' if reasons else ''}."
     counts = Counter(outcome.verdict for outcome in outcomes)
     parts = [f"{verdict} in {count} of {n_runs} runs" for verdict, count in counts.most_common()]
+    said = outcomes[0].verdict if n_runs == 1 else ", ".join(parts)
     reasons = "; ".join(dict.fromkeys(reason for outcome in outcomes for reason in outcome.reasons))
-    return f"Verdict: {', '.join(parts)}{f' ({reasons})' if reasons else ''}."
+    return f"Verdict: {said}{f' ({reasons})' if reasons else ''}."
 
 
 def _medians(demo: Demo, outcomes: list[Outcome], seed: int) -> list[str]:

@@ -15,16 +15,24 @@ EXPECTED_PAIRS = 7.0
 def identifier_problem(source: Column, target: Column) -> str:
     """Why a feature is taken for an identifier; "" when it is not."""
     if source.kind == "text" and target.kind == "text":
-        if len(source.values) >= LEAST_ROWS and _is_unique(source):
-            return _identifier(source, f"has {len(source.values)} different values in {len(source.values)} source rows")
-        return ""
-    if source.kind != "number" or not (_is_whole(source) and _is_whole(target)):
-        return ""
+        n_rows = len(source.values)
+        return _identifier(source, f"has {n_rows} different values in {n_rows} source rows") if _tells(source) else ""
+    if source.kind == "number" and _is_whole(source) and _is_whole(target):
+        return _number_identifier(source, target)
+    return ""
+
+
+def _number_identifier(source: Column, target: Column) -> str:
     if _never_repeats(source) and _is_unique(target):
         return _identifier(source, "holds a different whole number in every row, though some would agree by chance")
-    if _is_unique(source) and _is_unique(target) and outside(source, target) and len(source.values) >= LEAST_ROWS:
+    if _tells(source) and _is_unique(target) and outside(source, target):
         return _identifier(source, f"holds a different whole number in every row, {_ranges(source, target)}")
     return ""
+
+
+def _tells(column: Column) -> bool:
+    """Whether a column tells apart so many rows that it may name them."""
+    return len(column.values) >= LEAST_ROWS and _is_unique(column)
 
 
 def identifier_doubt(source: Column, target: Column) -> str:
@@ -35,7 +43,7 @@ def identifier_doubt(source: Column, target: Column) -> str:
     if outside(source, target):
         ranges = _ranges(source, target)
         return f"column {source.name!r}: no target value is within the source's range ({ranges}); {remedy}"
-    if source.kind == "number" and len(source.values) >= LEAST_ROWS and _is_whole(source) and _is_unique(source):
+    if source.kind == "number" and _is_whole(source) and _tells(source):
         return f"column {source.name!r} holds a different whole number in every source row; {remedy}"
     return ""
 

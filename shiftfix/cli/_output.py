@@ -62,13 +62,18 @@ def _resolved(path: Path) -> Path:
     excess = len(os.fsencode(workplace_of(final).name)) - LONGEST_NAME
     if excess > 0:
         raise OutputError(f"--out {path} has a name that is {excess} bytes too long: name another folder.")
+    _check_place(path, final)
+    return final
+
+
+def _check_place(path: Path, final: Path) -> None:
+    """Raise OutputError for what stands in the way, and where there is no folder to make it in."""
     if final.is_symlink():
         raise OutputError(f"--out {path} is a link that leads to itself: name another folder.")
     if final.exists() and not final.is_dir():
         raise OutputError(f"--out {path} is a file: name a folder that does not exist yet.")
     if not final.parent.is_dir():
         raise OutputError(f"--out {path} is to be made in {final.parent}, which is no folder: make it first.")
-    return final
 
 
 def _check_inputs(final: Path, path: Path, inputs: Sequence[Path]) -> None:

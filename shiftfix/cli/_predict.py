@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftfix._atomic import check_writable, replace_file
+from shiftfix._naming import differences
 from shiftfix.cli._columns import Reading
 from shiftfix.cli._encode import as_text
 from shiftfix.cli._exit import InputError, OutputError
 from shiftfix.cli._files import Table, read_table
 from shiftfix.cli._safe_csv import harmless_table
 from shiftfix.cli._tables import feature_frame
-from shiftfix.cli._words import listed
+from shiftfix.cli._words import lacks_and_adds, listed
 from shiftfix.exceptions import ShiftDataError
 
 MISSING_TEXT = "(missing)"
@@ -158,13 +159,7 @@ def usable_rows(
         For columns that are missing, too many or of another kind, and text that the model has never seen; for all of
         it at once.
     """
-    apart = [*drop, *([] if identifier is None else [identifier])]
-    unknown = [column for column in apart if column not in table.columns]
-    if unknown:
-        raise InputError(
-            f"--drop or --id: the rows have no column {listed(unknown)}; they have {listed(table.columns)}."
-        )
-    found = [column for column in table.columns if column not in apart]
+    found = _columns_beside(table, [*drop, *([] if identifier is None else [identifier])])
     raise_all(column_problems(found, needs))
     columns = [table.column(name) for name in needs.names or found]
     raise_all([column.problem for column in columns if column.problem])
@@ -180,17 +175,25 @@ def raise_all(problems: list[str]) -> None:
         raise InputError(" ".join(problems))
 
 
+def _columns_beside(table: Table, apart: list[str]) -> list[str]:
+    """The columns of a table but those that are set apart, all of which it must have."""
+    unknown, found = differences(apart, table.columns)
+    if unknown:
+        raise InputError(
+            f"--drop or --id: the rows have no column {listed(unknown)}; they have {listed(table.columns)}."
+        )
+    return found
+
+
 def column_problems(found: list[str], needs: Needs) -> list[str]:
     """What is wrong with the names, or with the number, of the columns."""
     if needs.names is None:
         return count_problems(found, needs.n_columns)
-    missing = [name for name in needs.names if name not in found]
-    extra = [name for name in found if name not in needs.names]
-    said = [f"{verb} {listed(names)}" for verb, names in (("lack", missing), ("add", extra)) if names]
+    said = lacks_and_adds(*differences(needs.names, found), ("lack", "add"))
     if not said:
         return []
     return [
-        f"the columns differ from those the model was fitted with: the rows {' and '.join(said)}. Add or rename those "
+        f"the columns differ from those the model was fitted with: the rows {said}. Add or rename those "
         "that are missing, and leave others out with --drop, or name the one that names the rows with --id."
     ]
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from shiftfix._naming import differences
 from shiftfix.cli._cells import Role, sort_words
 from shiftfix.cli._columns import Column
 from shiftfix.cli._exit import InputError, UsageError
@@ -17,7 +18,7 @@ from shiftfix.cli._files import Table
 from shiftfix.cli._ids import identifier_doubt, identifier_problem
 from shiftfix.cli._labels import read_label, target_labels
 from shiftfix.cli._refusals import Refusals
-from shiftfix.cli._words import argument, listed, quoted
+from shiftfix.cli._words import argument, lacks_and_adds, listed, quoted
 
 # A text column with more values than this is an identifier or free text, not a category.
 MOST_CATEGORIES = 1000
@@ -206,16 +207,19 @@ def _check_roles(roles: Roles, source: Table, target: Table) -> None:
         raise UsageError(f"--id {argument(roles.id)}: the results have a column of this name; rename it in the files.")
 
 
+def _lost(source: Table, target: Table, roles: Roles) -> list[str]:
+    """What to say of each option whose column is not there; an identifier may be in either table."""
+    return [
+        f"{option} {argument(column)}: the source has no such column; it has {listed(source.columns)}. Name "
+        "one of them."
+        for column, option in roles.by_option
+        if column not in [*source.columns, *(target.columns if option == "--id" else [])]
+    ]
+
+
 def _features(source: Table, target: Table, roles: Roles) -> list[str]:
     """Feature columns, which source and target must share."""
-    lost = []
-    for column, option in roles.by_option:
-        either = option == "--id" and column in target.columns
-        if column not in source.columns and not either:
-            lost.append(
-                f"{option} {argument(column)}: the source has no such column; it has {listed(source.columns)}. Name "
-                "one of them."
-            )
+    lost = _lost(source, target, roles)
     taken = [column for column, _ in roles.by_option]
     features = [column for column in source.columns if column not in taken]
     if lost:
@@ -227,13 +231,10 @@ def _features(source: Table, target: Table, roles: Roles) -> list[str]:
 
 def _check_columns(features: list[str], target: Table, roles: Roles) -> None:
     taken = [column for column, _ in roles.by_option]
-    missing = [column for column in features if column not in target.columns]
-    extra = [column for column in target.columns if column not in features and column not in taken]
-    if missing or extra:
-        found = [f"lacks {listed(missing)}"] if missing else []
-        found += [f"adds {listed(extra)}"] if extra else []
+    said = lacks_and_adds(*differences(features, [column for column in target.columns if column not in taken]))
+    if said:
         raise InputError(
-            f"the columns of source and target differ: the target {' and '.join(found)}. Both need the same "
+            f"the columns of source and target differ: the target {said}. Both need the same "
             "features: add or rename the columns, or leave them out with --drop (in both files) or by hand."
         )
 

@@ -17,6 +17,12 @@ def listed(values: Iterable[Any]) -> str:
     return ", ".join(quoted(value) for value in values[:SHOWN]) + more
 
 
+def lacks_and_adds(missing: list[str], extra: list[str], verbs: tuple[str, str] = ("lacks", "adds")) -> str:
+    """How columns differ from others: "lacks 'a' and adds 'b'"; "" where they do not."""
+    parts = zip(verbs, (missing, extra), strict=True)
+    return " and ".join(f"{verb} {listed(names)}" for verb, names in parts if names)
+
+
 def quoted(value: Any) -> str:
     """A value as messages show it."""
     return repr(value) if isinstance(value, str) else one_line(str(value))

@@ -57,21 +57,26 @@ def _with_seeds(classifier: Any, rng: np.random.Generator) -> Any:
     return clone_.set_params(**{name: int(rng.integers(2**31 - 1)) for name in unset})
 
 
+def _refuse_other_sizes(name: str, value: Any) -> None:
+    """Raise for a setting that replaces the sizes of the two samples."""
+    short = name.split("__")[-1]
+    if short in ("class_weight", "priors", "class_prior") and value is not None:
+        raise ShiftDataError(
+            f"The classifier has {name}={value!r}: it replaces the sizes of the two samples by others, and the "
+            f"factor n_source / n_target would then be applied twice. Set {name}=None: the sizes are undone here."
+        )
+    if short == "fit_prior" and value is False:
+        raise ShiftDataError(
+            f"The classifier has {name}=False: the factor n_source / n_target would then be applied twice. "
+            f"Set {name}=True."
+        )
+
+
 def _refuse_unusable(classifier: Any) -> None:
     """Raise for classifiers whose odds are not those of the two samples."""
     parameters = classifier.get_params(deep=True)
     for name, value in parameters.items():
-        short = name.split("__")[-1]
-        if short in ("class_weight", "priors", "class_prior") and value is not None:
-            raise ShiftDataError(
-                f"The classifier has {name}={value!r}: it replaces the sizes of the two samples by others, and the "
-                f"factor n_source / n_target would then be applied twice. Set {name}=None: the sizes are undone here."
-            )
-        if short == "fit_prior" and value is False:
-            raise ShiftDataError(
-                f"The classifier has {name}=False: the factor n_source / n_target would then be applied twice. "
-                f"Set {name}=True."
-            )
+        _refuse_other_sizes(name, value)
     parts = [classifier, *parameters.values()]
     if any(isinstance(part, CalibratedClassifierCV) and part.method == "isotonic" for part in parts):
         raise ShiftDataError(ISOTONIC)

@@ -62,6 +62,12 @@ def _rows_at(arrays: Sequence[Any], rows: Sequence[Rows]) -> list[Any]:
     return [array[positions] for array, positions in zip(arrays, rows, strict=True)]
 
 
+def _side_of(pair: Sequence[Any], side: int, samples: Any, counts: Any) -> tuple[Any, Any]:
+    """Rows of both samples and their counts on one side of a pair of folds: 0 to learn from, 1 held out."""
+    rows = [fold[side] for fold in pair]
+    return _rows_at(samples, rows), _rows_at(counts, rows)
+
+
 def held_out_losses(
     samples: Sequence[Any],
     counts: Sequence[Floats],
@@ -97,9 +103,7 @@ def held_out_losses(
     folds = [folds_of_numbers(np.arange(len(rows)) % N_FOLDS) for rows in kept]
     losses = {(name, C): 0.0 for name in features for C in penalties}
     for pair in zip(*folds, strict=True):
-        training, held_out = ([fold[side] for fold in pair] for side in (0, 1))
-        learned = _rows_at(samples, training), _rows_at(counts, training)
-        judged = _rows_at(samples, held_out), _rows_at(counts, held_out)
+        learned, judged = (_side_of(pair, side, samples, counts) for side in (0, 1))
         for name in features:
             # The penalty per row is that of the fit on all rows.
             path = _losses_along(learned, judged, name, [1 / (C * total) for C in penalties], max_iter)
@@ -128,10 +132,8 @@ def refuse_large_squares(spreads: Sequence[ColumnSpread]) -> None:
     reach = np.max([np.maximum(np.abs(spread.low), np.abs(spread.high)) for spread in spreads], axis=0)
     if (reach > LARGEST_SQUARED).any():
         column = int(np.flatnonzero(reach > LARGEST_SQUARED)[0])
-        raise ShiftDataError(
-            f"The values of column {column} overflow when squared (largest {reach[column]:.3g}): rescale the column, "
-            'for example to thousands or logarithms, or pass features="linear".'
-        )
+        found = OVERFLOW.format(reach[column]).rstrip(".")
+        raise ColumnError(f'{found}, or pass features="linear".', column)
 
 
 class ModelChoice(NamedTuple):

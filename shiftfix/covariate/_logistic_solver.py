@@ -200,6 +200,12 @@ def factorize(H: Floats) -> Factor:
     raise FloatingPointError("The Hessian is not finite.")
 
 
+def _secants_between(now: tuple[Floats, float, Floats], found: tuple[Floats, float, Floats]) -> list[Secant]:
+    """The step between two points and the change of the gradient along it; none where the function is not convex."""
+    moved, change = found[0] - now[0], found[2] - now[2]
+    return [(moved, change)] if moved @ change > 0 else []
+
+
 def newton(
     objective: Objective, start: Floats, max_iter: int, tol: float, factor: Factor | None = None
 ) -> tuple[Floats, float, int]:
@@ -238,9 +244,7 @@ def newton(
             if found is None:
                 break  # rounding: no step lowers F any more, and the gradient says how close it is
         if found is not None:
-            moved, change = found[0] - now[0], found[2] - now[2]
-            if moved @ change > 0:
-                pairs.append((moved, change))
+            pairs += _secants_between(now, found)
             now = found
         new_norm = np.abs(now[2]).max()
         refresh = new_norm > tol and new_norm * CHORD_GAIN > norm

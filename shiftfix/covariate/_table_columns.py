@@ -65,8 +65,13 @@ def check_raw_rows(X: Any, name: str) -> Any:
         raise ShiftDataError(f"{name} has shape {tuple(rows.shape)}: rows and columns are needed.")
     columns = [read_column(values) for values in columns_of(rows)]
     _refuse_infinity(columns, column_names(rows), name)
+    return rows if hasattr(X, "columns") else _as_floats(columns, rows)
+
+
+def _as_floats(columns: list["RawColumn"], rows: NDArray[Any]) -> NDArray[Any]:
+    """Rows as float64 where all of their columns are numbers, else as they are."""
     numbers = [column.numbers for column in columns if column.numbers is not None]
-    return np.column_stack(numbers) if len(numbers) == len(columns) and not hasattr(X, "columns") else rows
+    return np.column_stack(numbers) if len(numbers) == len(columns) else rows
 
 
 def _array_with_gaps(X: Any) -> NDArray[Any]:

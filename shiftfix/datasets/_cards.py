@@ -18,6 +18,7 @@ FILE_KEYS = {"role", "name", "bytes", "sha256", "url", "bundled", "note"}
 # A name that stays in its folder and is a file's on every system, Windows included.
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}(?<!\.)")
 RESERVED_NAME = re.compile(r"(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?", re.IGNORECASE)
+WORD = re.compile(r"(?s).+")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 ADDRESS = re.compile(r"(https?|file)://[!-~]+")
 
@@ -93,17 +94,21 @@ def check_card(card: dict[str, Any], name: str) -> None:
         check_entry(entry, name)
 
 
+def _is_text(value: Any, form: re.Pattern[str]) -> bool:
+    return isinstance(value, str) and form.fullmatch(value) is not None
+
+
 def check_entry(entry: dict[str, Any], card: str) -> None:
     """Raise ShiftDataError unless a card's entry names a file in its own folder and how to recognise it."""
     where = f"the card {card!r} has a file with"
     check_safe_name(entry.get("name"), f"{where} the name")
-    if not isinstance(entry.get("role"), str) or not entry["role"]:
+    if not _is_text(entry.get("role"), WORD):
         raise ShiftDataError(f"{where} the role {entry.get('role')!r}: a word is needed.")
     if type(entry.get("bytes")) is not int or entry["bytes"] < 1:
         raise ShiftDataError(f"{where} bytes = {entry.get('bytes')!r}: a whole number >= 1 is needed.")
-    if not isinstance(entry.get("sha256"), str) or not SHA256.fullmatch(entry["sha256"]):
+    if not _is_text(entry.get("sha256"), SHA256):
         raise ShiftDataError(f"{where} sha256 = {entry.get('sha256')!r}: 64 hexadecimal digits are needed.")
-    if "url" in entry and not (isinstance(entry["url"], str) and ADDRESS.fullmatch(entry["url"])):
+    if "url" in entry and not _is_text(entry["url"], ADDRESS):
         raise ShiftDataError(f"{where} the address {entry['url']!r}: one that begins with https:// is needed.")
 
 

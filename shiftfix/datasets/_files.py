@@ -107,6 +107,20 @@ def _content_of(path: Path) -> bytes | None:
         return None
 
 
+def _found_here(
+    card: dict[str, Any], entries: list[dict[str, Any]], homes: list[Path]
+) -> tuple[bytes, dict[str, Any]] | None:
+    """Bytes of the first of the files that is in the package or in a folder, and its entry."""
+    try:
+        return _read_bundled(entries) or _read_in(homes, card["name"], entries)
+    except (DatasetNotFoundError, ChecksumError):
+        raise
+    except OSError as error:
+        raise DatasetNotFoundError(
+            f"{error.filename} cannot be read ({error.strerror}): pass another folder as data_home=."
+        ) from error
+
+
 def read_role(
     card: dict[str, Any], role: str, data_home: str | os.PathLike[str] | None = None, download: bool = False
 ) -> tuple[bytes, dict[str, Any]]:
@@ -143,14 +157,7 @@ def read_role(
     for entry in entries:
         check_safe_name(entry["name"], "the card has a file with the name")
     homes = data_homes(data_home)
-    try:
-        found = _read_bundled(entries) or _read_in(homes, card["name"], entries)
-    except (DatasetNotFoundError, ChecksumError):
-        raise
-    except OSError as error:
-        raise DatasetNotFoundError(
-            f"{error.filename} cannot be read ({error.strerror}): pass another folder as data_home=."
-        ) from error
+    found = _found_here(card, entries, homes)
     if found is not None:
         return found
     fetchable = [entry for entry in entries if "url" in entry]

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import math
 import struct
 from collections.abc import Collection
 from typing import Any
@@ -19,6 +20,11 @@ IDX_UINT8 = 0x08
 def decompress(content: bytes) -> bytes:
     """The bytes themselves, or what is inside when they are gzip."""
     return gzip.decompress(content) if content[:2] == GZIP_MAGIC else content
+
+
+def _begins_as_idx(content: bytes) -> bool:
+    """Whether a file begins like an idx file of unsigned bytes, of one dimension or more."""
+    return len(content) >= 4 and content[:2] == b"\x00\x00" and content[2] == IDX_UINT8 and content[3] != 0
 
 
 def read_idx(content: bytes, name: str) -> NDArray[np.uint8]:
@@ -45,7 +51,7 @@ def read_idx(content: bytes, name: str) -> NDArray[np.uint8]:
         For another magic number, another type, or sizes that do not fit the length.
     """
     content = decompress(content)
-    if len(content) < 4 or content[:2] != b"\x00\x00" or content[2] != IDX_UINT8 or content[3] == 0:
+    if not _begins_as_idx(content):
         raise ShiftDataError(
             f"{name} starts with {content[:4].hex()}, and 000008 followed by the number of dimensions is "
             "needed: this is no idx file of unsigned bytes."
@@ -54,9 +60,7 @@ def read_idx(content: bytes, name: str) -> NDArray[np.uint8]:
     start = 4 + 4 * n_dimensions
     shape = struct.unpack(f">{n_dimensions}I", content[4:start]) if len(content) >= start else None
     # Python integers: the product of three 32-bit sizes does not fit into 64 bits.
-    size = 1
-    for length in shape or ():
-        size *= length
+    size = math.prod(shape or ())
     if shape is None or len(content) - start != size:
         raise ShiftDataError(
             f"{name} has {max(len(content) - start, 0)} values for the sizes {shape}: the file is cut or damaged."

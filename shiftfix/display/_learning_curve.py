@@ -142,11 +142,9 @@ class LearningCurveDisplay(PublicCalls):
         self.limit_line_ = None if effect_ax is None else self._draw_weight_effect(effect_ax)
         if effect_ax is not None:
             ax.set_xlabel("")
-        ticker = import_optional("matplotlib.ticker", "plots")
         for each in (ax, effect_ax):
             if each is not None:
-                each.set_xlim(0.5, len(self.history["train_loss"]) + 0.5)
-                each.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
+                _count_epochs(each, len(self.history["train_loss"]))
         self.ax_, self.weight_effect_ax_, self.figure_ = ax, effect_ax, ax.figure
         return self
 
@@ -226,6 +224,13 @@ def _curves(history: Mapping[str, Any], name: str, key: str) -> list[tuple[str, 
 def _as_table(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Values with a column per network, shape (n_epochs, n_members)."""
     return values.reshape(len(values), -1)
+
+
+def _count_epochs(ax: Any, n_epochs: int) -> None:
+    """Have the horizontal axis count epochs."""
+    ticker = import_optional("matplotlib.ticker", "plots")
+    ax.set_xlim(0.5, n_epochs + 0.5)
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _check_history(history: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:

@@ -189,19 +189,21 @@ class PriorDisplay(PublicCalls):
             top=top,
         )
 
+    def _rest(self, shown: NDArray[np.intp]) -> str:
+        """What the classes hold that are not shown."""
+        p, q = (np.delete(prior, shown).sum() for prior in (self.source_prior, self.target_prior))
+        return (
+            f"the {len(shown)} largest changes of {len(self.source_prior)} classes; the others hold {p:.1%} of the "
+            f"source, {q:.1%} of the target"
+        )
+
     def plot(self, ax: Any = None, *, top: int = 30) -> Self:
         """Draw the ``top`` largest changes, on ``ax`` or a new figure; returns self."""
         # Rounded, so that of two classes, whose changes are equal, the first is always on top.
         change = np.round(np.abs(self.target_prior - self.source_prior), 12)
         shown = np.argsort(-change, kind="stable")[: check_count(top, "top")]
         n, n_classes = len(shown), len(change)
-        notes = [self.note]
-        if n < n_classes:
-            p, q = (np.delete(prior, shown).sum() for prior in (self.source_prior, self.target_prior))
-            notes.append(
-                f"the {n} largest changes of {n_classes} classes; the others hold {p:.1%} of the source, "
-                f"{q:.1%} of the target"
-            )
+        notes = [self.note, *([self._rest(shown)] if n < n_classes else [])]
         lines = [line for note in notes for line in textwrap.wrap(note, NOTE_WIDTH)]
         ax = get_axes(ax, size=(6.4, 1.6 + 0.27 * n + 0.18 * len(lines)))
         rows = np.arange(n)

@@ -54,6 +54,13 @@ def tells_the_prior(
     return bool(chi2.sf(wald, len(shift) - 1) < SHIFT_LEVEL)
 
 
+def _likest_pair(covariance: NDArray[np.float64]) -> list[int]:
+    """The two classes whose estimates exclude one another the most, in order."""
+    off_diagonal = covariance.copy()
+    np.fill_diagonal(off_diagonal, np.inf)
+    return sorted(int(place) for place in np.unravel_index(np.argmin(off_diagonal), covariance.shape))
+
+
 def suggest_merge(
     target_prior: NDArray[np.float64], source_prior: NDArray[np.float64], covariance: NDArray[np.float64]
 ) -> list[list[int]]:
@@ -81,9 +88,7 @@ def suggest_merge(
         for _ in range(max(1, len(groups) // MERGES_SHARE)):
             if len(groups) == 2:
                 return []
-            off_diagonal = v.copy()
-            np.fill_diagonal(off_diagonal, np.inf)
-            j, k = sorted(int(place) for place in np.unravel_index(np.argmin(off_diagonal), v.shape))
+            j, k = _likest_pair(v)
             for values in (q, p, v, v.T):
                 values[j] += values[k]
             q, p, v = np.delete(q, k), np.delete(p, k), np.delete(np.delete(v, k, axis=0), k, axis=1)

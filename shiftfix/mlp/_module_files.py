@@ -149,14 +149,20 @@ def unpack_fitted(content: dict[str, Any]) -> dict[str, Any]:
     return found | {"_form": _unpack_form(content["fitted"].get("_form"))}
 
 
+def _n_inputs(names: list[str] | None, alone: bool, n_parts: int) -> int:
+    """How many inputs a form is of: as many as it has parts, where nothing else says so."""
+    if alone:
+        return 1
+    return n_parts if names is None else len(names)
+
+
 def _unpack_form(form: Any) -> InputsForm:
     try:
         names, alone, parts = form["names"], form["alone"], [_unpack_part(*part) for part in form["parts"]]
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise _unreadable("the form of its inputs") from error
-    counts = {1} if alone is True else {len(names)} if _is_names(names) else {len(parts)}
     known = type(alone) is bool and (names is None or _is_names(names))
-    if not (known and parts and {len(parts)} == counts):
+    if not (known and parts and len(parts) == _n_inputs(names, alone, len(parts))):
         raise _unreadable("the form of its inputs")
     return InputsForm(parts, names, alone)
 

@@ -92,6 +92,11 @@ def _check_form(given: torch.Tensor, values: Any, name: str, form: InputForm) ->
         check_same_columns(form.columns, values, "the training X", name, len(form.columns))
 
 
+def _type_of(given: torch.Tensor, dtype: torch.dtype) -> torch.dtype:
+    """The module's type, or the complex one of its precision for complex numbers."""
+    return torch.promote_types(dtype, given.dtype) if given.is_complex() else dtype
+
+
 def _read_input(values: Any, name: str, dtype: torch.dtype, form: InputForm | None) -> tuple[torch.Tensor, InputForm]:
     """One input as the module takes it, and its form."""
     given, columns = numbers_of(values, name), column_names(values)
@@ -100,9 +105,7 @@ def _read_input(values: Any, name: str, dtype: torch.dtype, form: InputForm | No
     if form is not None:
         _check_form(given, values, name, form)
     whole = not (given.is_floating_point() or given.is_complex()) and (form is None or form.whole)
-    tensor = given.to(
-        torch.promote_types(dtype, given.dtype) if given.is_complex() else torch.int64 if whole else dtype
-    )
+    tensor = given.to(torch.int64 if whole else _type_of(given, dtype))
     refuse_non_finite(tensor, given, name, columns)
     return tensor, InputForm(columns, tuple(given.shape[1:]), whole)
 

@@ -133,9 +133,11 @@ def learn_label_classes(labels: NDArray[Any], n_classes: int, name: str) -> NDAr
     # Numbers with a 0 among them count the columns, and one that is too large is a mistake.
     if len(found) == n_classes and not (counted and found[0] == 0):
         return found
-    if counted:
-        raise _beyond(labels, n_classes, name)
-    raise ShiftDataError(
+    raise _beyond(labels, n_classes, name) if counted else _other_number(found, n_classes, name)
+
+
+def _other_number(found: NDArray[Any], n_classes: int, name: str) -> ShiftDataError:
+    return ShiftDataError(
         f"{name} holds {len(found)} classes ({_listed(found)}), and the module's outputs are for {n_classes}: give the "
         f"module {len(found)} outputs, or pass the columns of the outputs, whole numbers from 0 to {n_classes - 1}, as "
         f"{name}."

@@ -324,17 +324,21 @@ def _draw_once(
     return source, target
 
 
-def _draw_with_replacement(
-    members: list[NDArray[np.int64]], wanted: _Wanted, generator: np.random.Generator
-) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
-    """Row positions of both samples, per class, from disjoint halves."""
-    halves = [(rows[: len(rows) // 2], rows[len(rows) // 2 :]) for rows in members]
-    for label, (half_target, half_source) in zip(wanted.classes.tolist(), halves, strict=True):
+def _check_halves(halves: list[tuple[NDArray[np.int64], NDArray[np.int64]]], classes: NDArray[Any]) -> None:
+    for label, (half_target, half_source) in zip(classes.tolist(), halves, strict=True):
         if len(half_target) == 0:
             raise ShiftDataError(
                 f"class {label!r} has {len(half_source)} row, and 2 are needed to keep source and "
                 "target apart: drop the class or merge it."
             )
+
+
+def _draw_with_replacement(
+    members: list[NDArray[np.int64]], wanted: _Wanted, generator: np.random.Generator
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+    """Row positions of both samples, per class, from disjoint halves."""
+    halves = [(rows[: len(rows) // 2], rows[len(rows) // 2 :]) for rows in members]
+    _check_halves(halves, wanted.classes)
     source = [half for _, half in halves]
     if wanted.source_prior is not None:
         n_source = sum(map(len, source)) if wanted.n_source is None else wanted.n_source

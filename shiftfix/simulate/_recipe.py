@@ -33,20 +33,35 @@ def _prior(value: ArrayLike | dict[str, Any], name: str, n_classes: int, generat
         raise ShiftDataError(f"the recipe's {name} does not fit the protocol {protocol!r} ({error}).") from error
 
 
+def _named_positions(features: Sequence[Any], names: list[str]) -> list[int]:
+    missing = [feature for feature in features if feature not in names]
+    if missing:
+        raise ShiftDataError(
+            f"the recipe names the features {missing}, and feature_names has {names or 'none'}: pass the "
+            "feature_names of the data set."
+        )
+    return [names.index(feature) for feature in features]
+
+
 def _positions(features: Sequence[Any], n_features: int, feature_names: Sequence[str] | None) -> list[int]:
     """Column positions of the names or positions in a recipe."""
     if any(isinstance(feature, str) for feature in features):
-        names = [] if feature_names is None else [str(name) for name in feature_names]
-        missing = [feature for feature in features if feature not in names]
-        if missing:
-            raise ShiftDataError(
-                f"the recipe names the features {missing}, and feature_names has {names or 'none'}: pass the "
-                "feature_names of the data set."
-            )
-        return [names.index(feature) for feature in features]
+        return _named_positions(features, [] if feature_names is None else [str(name) for name in feature_names])
     if any(not 0 <= feature < n_features for feature in features):
         raise ShiftDataError(f"the recipe asks for the columns {features} of {n_features}: positions start at 0.")
     return list(features)
+
+
+def _check_recipe(recipe: Any) -> None:
+    if not isinstance(recipe, dict) or set(recipe) - RECIPE_KEYS or "simulator" not in recipe:
+        found = sorted(recipe) if isinstance(recipe, dict) else type(recipe).__name__
+        raise ShiftDataError(f"the recipe has {found}: a dict with simulator, parameters and maybe features is needed.")
+
+
+def _drawn_priors(parameters: dict[str, Any], n_classes: int, generator: np.random.Generator) -> dict[str, Any]:
+    """The priors that a recipe gives, drawn where it says how to draw them."""
+    given = [name for name in ("source_prior", "target_prior") if name in parameters]
+    return {name: _prior(parameters[name], name, n_classes, generator) for name in given}
 
 
 @public
@@ -91,9 +106,7 @@ def from_recipe(
     >>> from_recipe(X, X[:, 0], recipe, feature_names=["a", "b"], random_state=0).X_source.shape
     (10, 1)
     """
-    if not isinstance(recipe, dict) or set(recipe) - RECIPE_KEYS or "simulator" not in recipe:
-        found = sorted(recipe) if isinstance(recipe, dict) else type(recipe).__name__
-        raise ShiftDataError(f"the recipe has {found}: a dict with simulator, parameters and maybe features is needed.")
+    _check_recipe(recipe)
     simulator = check_option(recipe["simulator"], "simulator", ["exponential_tilt", "label_shift"])
     parameters = dict(recipe.get("parameters", {}))
     if "random_state" in parameters:
@@ -105,10 +118,7 @@ def from_recipe(
     if "features" in recipe:
         X = X[:, _positions(recipe["features"], X.shape[1], feature_names)]
     if simulator == "label_shift":
-        n_classes = np.unique(check_labels(y, "y")).size
-        for name in ("source_prior", "target_prior"):
-            if name in parameters:
-                parameters[name] = _prior(parameters[name], name, n_classes, generator)
+        parameters |= _drawn_priors(parameters, np.unique(check_labels(y, "y")).size, generator)
     simulate = exponential_tilt if simulator == "exponential_tilt" else label_shift
     try:
         return simulate(X, y, **parameters, random_state=generator)

@@ -137,9 +137,7 @@ class WeightSummary(KeepsVerdicts):
             ("source rows clipped", f"{self.clipped_share:.1%}"),
             *self._overlap_rows(),
         ]
-        for j, (name, _, gap, error) in enumerate(self.worst_balanced or ()):
-            shown = one_line(name if len(name) <= 30 else name[:29] + "…")
-            rows.append(("" if j else "worst balanced (SD)", f"{shown} {gap:+.3f} (s.e. {error:.3f})"))
+        rows += _balance_rows(self.worst_balanced or ())
         return [*rows, ("verdict", str(self.verdict)), *(("  because", reason) for reason in self.reasons)]
 
     def _overlap_rows(self) -> list[tuple[str, str]]:
@@ -238,6 +236,13 @@ def _least_balanced(balance: BalanceTable) -> tuple[str, float] | None:
         beyond = np.fmax(np.abs(balance.after) - GAP_ERRORS * balance.se_after, -np.inf)
     place = int(np.argmax(beyond))
     return (balance.names[place], float(abs(balance.after[place]))) if beyond[place] > GAP_CAUTION else None
+
+
+def _balance_rows(worst: tuple[Imbalance, ...]) -> list[tuple[str, str]]:
+    """Labels and values of the printed table for the moments that are least balanced."""
+    shown = [one_line(name if len(name) <= 30 else name[:29] + "…") for name, *_ in worst]
+    values = [f"{name} {gap:+.3f} (s.e. {error:.3f})" for name, (_, _, gap, error) in zip(shown, worst, strict=True)]
+    return list(zip(["worst balanced (SD)", *[""] * len(values)], values, strict=False))
 
 
 def _worst_balanced(balance: BalanceTable) -> tuple[Imbalance, ...]:

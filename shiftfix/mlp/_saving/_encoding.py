@@ -24,6 +24,11 @@ DICTS = (dict, OrderedDict, Counter)
 MOST_TEXT = 2**26
 
 
+def is_dense(tensor: torch.Tensor) -> bool:
+    """Whether a tensor holds each of its numbers, as they are."""
+    return tensor.layout == torch.strided and not tensor.is_quantized and tensor.device.type != "meta"
+
+
 def storable(value: Any, where: str) -> Any:
     """Copy of nested content that ``weights_only`` reads back: tensors on the CPU, dense and without gradient.
 
@@ -46,7 +51,7 @@ def storable(value: Any, where: str) -> Any:
         return kind(storable(item, f"{where}[{position}]") for position, item in enumerate(value))
     if kind in DICTS:
         return {storable_key(key, where): storable(item, f"{where}[{key!r}]") for key, item in value.items()}
-    if kind in TENSORS and value.layout == torch.strided and not value.is_quantized and value.device.type != "meta":
+    if kind in TENSORS and is_dense(value):
         return storable_tensor(value)
     raise ShiftDataError(
         f"{where} is {reprlib.repr(value)}, a {kind.__name__}, which could not be read back without running code: "
@@ -71,6 +76,12 @@ def storable_tensor(value: torch.Tensor) -> torch.Tensor:
     return dense
 
 
+def _feed_tensor(hasher: Any, tensor: torch.Tensor) -> None:
+    hasher.update(f"tensor {tensor.dtype} {list(tensor.shape)};".encode())
+    if tensor.numel():  # torch views no empty memory as bytes
+        hasher.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+
+
 def _feed(hasher: Any, value: Any) -> None:
     """Add a value, its type, length and order to a digest; TypeError for what ``storable`` never lets through."""
     kind = type(value)
@@ -79,9 +90,7 @@ def _feed(hasher: Any, value: Any) -> None:
         for item in value.items() if kind is dict else value:
             _feed(hasher, item)
     elif kind is torch.Tensor and value.layout == torch.strided:
-        hasher.update(f"tensor {value.dtype} {list(value.shape)};".encode())
-        if value.numel():  # torch views no empty memory as bytes
-            hasher.update(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+        _feed_tensor(hasher, value)
     elif kind in PLAIN:
         # Not the repr of text: which characters it escapes changes with the version of Python.
         text = value.encode("utf-8", "surrogatepass") if kind is str else repr(value).encode()
@@ -174,11 +183,16 @@ def encode(value: Any, where: str) -> Any:
         return {"type": kind.__name__, "items": [encode(item, f"{where}[{i}]") for i, item in enumerate(value)]}
     if kind in DICTS:
         return encode_dict(value, where)
-    if kind is np.ndarray:
+    return encode_other(value, where)
+
+
+def encode_other(value: Any, where: str) -> Any:
+    """:func:`encode` of what numpy and scikit-learn make."""
+    if type(value) is np.ndarray:
         return {"type": "array", **encode_array(value, where)}
     if isinstance(value, np.generic):
         return {"type": "scalar", **encode_array(np.asarray(value), where)}
-    if kind is StandardScaler:
+    if type(value) is StandardScaler:
         return encode_scaler(value, where)
     raise NotStorableError(where, value)
 

@@ -58,20 +58,26 @@ def write_atomically(content: Any, path: str | os.PathLike[str], kind: str) -> N
     replace_file(path, lambda file: _save({"header": header, "content": content}, file))
 
 
-def _load(file: IO[bytes], path: str) -> tuple[dict[str, Any], Any]:
-    """Header and content of an open file, with their digest checked."""
-    damaged = ShiftDataError(f"{path!r} is damaged or cut short: take another copy. Nothing in it was executed.")
+def _damaged(path: str) -> ShiftDataError:
+    return ShiftDataError(f"{path!r} is damaged or cut short: take another copy. Nothing in it was executed.")
+
+
+def _stored_in(file: IO[bytes], path: str) -> Any:
+    """The values in an open file."""
     try:
         with open_archive(file) as archive:
-            stored = read_values(archive)
+            return read_values(archive)
     except DamagedError as error:
-        raise damaged from error
+        raise _damaged(path) from error
     except ForeignError as error:
         raise ShiftDataError(
             f"{path!r} was not written by shiftfix ({error}): pass a file that shiftfix wrote. Nothing in it was "
             "executed."
         ) from error
-    header = stored.get("header") if type(stored) is dict else None
+
+
+def _check_header(header: Any, path: str) -> None:
+    """Raise unless a header is one of ours, of this version or an older one."""
     if type(header) is not dict or header.get("format") != FORMAT:
         raise ShiftDataError(
             f"{path!r} was not written by shiftfix: pass a file that shiftfix wrote. Nothing in it was executed."
@@ -81,13 +87,20 @@ def _load(file: IO[bytes], path: str) -> tuple[dict[str, Any], Any]:
         raise ShiftDataError(
             f"{path!r} was written by a newer shiftfix ({header.get('shiftfix')}, this is {__version__}): upgrade."
         )
+
+
+def _load(file: IO[bytes], path: str) -> tuple[dict[str, Any], Any]:
+    """Header and content of an open file, with their digest checked."""
+    stored = _stored_in(file, path)
+    header: Any = stored.get("header") if type(stored) is dict else None
+    _check_header(header, path)
     written = header.pop("digest", None)
     try:
         intact = written == digest(header, stored["content"])
     except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
-        raise damaged from error
+        raise _damaged(path) from error
     if not intact:
-        raise damaged
+        raise _damaged(path)
     return header, stored["content"]
 
 

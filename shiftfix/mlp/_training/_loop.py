@@ -186,6 +186,23 @@ def all_finite(run: Run) -> bool:
     return all(bool(state[name].isfinite().all()) for name in run.finite_at_start)
 
 
+def _begin(run: Run, training: Rows, callbacks: Sequence[Any]) -> None:
+    """What precedes the first epoch."""
+    if run.initial_pull is None and bool(training.weight.max() > training.weight.min()):
+        measure_pull(run, training)
+    notify(callbacks, "on_fit_start", run)
+    if run.finite is None:
+        run.finite = {"loss": float("inf"), "epoch": run.epoch, "state": _copy_of(run.module)}
+
+
+def _one_epoch(run: Run, training: Rows, validation: Rows | None) -> bool:
+    """Train and judge; whether all was finite."""
+    before = _copy_of(run.module) if validation is None else {}
+    record(run, "learning_rate", run.optimizer.param_groups[0]["lr"])
+    losses = record_losses(run, *run_epoch(run, training))
+    return keep_last(run, losses, before) if validation is None else validate(run, losses, validation)
+
+
 def fit_loop(
     run: Run,
     training: Rows,
@@ -221,18 +238,10 @@ def fit_loop(
     NonFiniteLossWarning
         When it does so later: the best epoch by the validation loss, or by the training loss, is kept.
     """
-    if run.initial_pull is None and bool(training.weight.max() > training.weight.min()):
-        measure_pull(run, training)
-    notify(callbacks, "on_fit_start", run)
-    if run.finite is None:
-        run.finite = {"loss": float("inf"), "epoch": run.epoch, "state": _copy_of(run.module)}
+    _begin(run, training, callbacks)
     epochs = range(run.epoch + 1, (run.epoch if run.stop else run.max_epochs) + 1)
     for _ in epochs if progress is None else progress(epochs):
-        before = _copy_of(run.module) if validation is None else {}
-        record(run, "learning_rate", run.optimizer.param_groups[0]["lr"])
-        losses = record_losses(run, *run_epoch(run, training))
-        finite = keep_last(run, losses, before) if validation is None else validate(run, losses, validation)
-        if not finite:
+        if not _one_epoch(run, training, validation):
             _back_to_finite(run)
             break
         notify(callbacks, "on_epoch_end", run)

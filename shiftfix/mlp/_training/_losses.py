@@ -345,12 +345,16 @@ def check_loss(loss: Any, losses: Mapping[Any, Callable[..., Any]]) -> Callable[
     return losses[loss]
 
 
+def _is_one_number(values: Any) -> bool:
+    return isinstance(values, int | float) or (isinstance(values, torch.Tensor) and values.ndim == 0)
+
+
 def check_row_losses(values: Any, n_rows: int) -> None:
     """Raise unless a loss returned a floating-point tensor of shape (n_rows,)."""
     advice = "return one loss per row, a torch tensor of shape (n_rows,)"
     if isinstance(values, torch.Tensor) and values.shape == (n_rows,) and values.is_floating_point():
         return
-    if isinstance(values, int | float) or (isinstance(values, torch.Tensor) and values.ndim == 0):
+    if _is_one_number(values):
         raise ShiftDataError('the loss returned a number: return one loss per row (reduction="none").')
     if not isinstance(values, torch.Tensor):
         raise ShiftDataError(f"the loss returned a {type(values).__name__}: {advice}.")

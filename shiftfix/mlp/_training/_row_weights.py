@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from shiftfix._naming import differences
 from shiftfix._validation import check_number, check_sample_weight
 from shiftfix._verdict import tell
 from shiftfix.exceptions import LowEffectiveSizeWarning, ShiftDataError
@@ -172,9 +173,8 @@ def class_weights(
 def _weights_by_name(class_weight: dict[Any, Any], classes: NDArray[Any]) -> NDArray[np.float64]:
     """Weight of each class; 1 for those that are not named, where all that are named are classes."""
     known = classes.tolist()
-    absent = [label for label in known if label not in class_weight]
     # As scikit-learn reads it: a label too many may be that of another fold, unless it stands where one is missing.
-    unknown = [label for label in class_weight if label not in known]
+    absent, unknown = differences(known, class_weight)
     if absent and unknown:
         raise ShiftDataError(
             f"class_weight names {unknown}, and the classes of y are {known}: it has no weight for {absent}. Name "
