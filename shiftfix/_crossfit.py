@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from shiftfix._row_order import Rows, content_order
-from shiftfix._validation import check_count, check_labels
+from shiftfix._setting_checks import check_count
+from shiftfix._validation import check_labels
 from shiftfix.exceptions import ShiftDataError
 
 

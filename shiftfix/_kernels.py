@@ -19,7 +19,8 @@ from shiftfix._blocks import row_blocks
 from shiftfix._naming import OVERFLOW, ColumnError
 from shiftfix._numerics import Floats
 from shiftfix._row_order import content_order
-from shiftfix._validation import check_number, check_vector
+from shiftfix._setting_checks import check_number
+from shiftfix._validation import check_vector
 from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 

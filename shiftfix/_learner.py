@@ -21,7 +21,8 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from shiftfix._door import public
-from shiftfix._validation import check_generator, check_methods, check_option, check_rows, check_weights
+from shiftfix._setting_checks import check_generator, check_methods, check_option
+from shiftfix._validation import check_rows, check_weights
 from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 

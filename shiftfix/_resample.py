@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shiftfix._validation import import_optional
+from shiftfix._setting_checks import import_optional
 
 
 def resampled_counts(

@@ -69,7 +69,7 @@ def refuse_unusable_labels(array: NDArray[Any], name: str, *, whole: bool) -> No
     refuse_missing_labels(array, name)
     _refuse_infinity(array, name)
     _refuse_mixed_labels(array, name)
-    _refuse_things(array, name)
+    _refuse_unordered(array, name)
     _refuse_merged(array, name)
     if whole:
         refuse_no_numbers(array.dtype, name, "class labels are text or whole numbers; turn them into text, if meant so")
@@ -114,7 +114,7 @@ def _refuse_infinity(array: NDArray[Any], name: str) -> None:
         raise ShiftDataError(f"{name} contains infinity: pass one class label per row.")
 
 
-def _refuse_things(array: NDArray[Any], name: str) -> None:
+def _refuse_unordered(array: NDArray[Any], name: str) -> None:
     """Raise for complex numbers, and for objects that neither compare nor sort as labels do."""
     refuse_no_numbers(array.dtype if array.dtype.kind == "c" else None, name, "labels are text or whole numbers")
     if array.dtype.kind == "O":

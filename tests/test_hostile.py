@@ -321,12 +321,6 @@ def test_the_arguments_work_as_they_are(name):
     assert judge(name, {}) == ("fine", "")
 
 
-@pytest.fixture(autouse=True)
-def nowhere(tmp_path, monkeypatch):
-    """A place for the checkpoints whose names are hostile text."""
-    monkeypatch.chdir(tmp_path)
-
-
 def search(seed, n_calls):
     """Fail with the smallest bad call among so many; the same for the same seed."""
 

@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 
 from shiftfix import simulate, weights
 from shiftfix._door import plain
-from shiftfix._validation import check_count, check_number, check_option
+from shiftfix._setting_checks import check_count, check_number, check_option
 from shiftfix.corrected import CovariateShiftClassifier, LabelShiftClassifier
 from shiftfix.covariate import KLIEP, KMM, RULSIF, ULSIF, ClassifierWeighter, LogisticWeighter
 from shiftfix.exceptions import ShiftDataError

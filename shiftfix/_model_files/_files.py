@@ -16,7 +16,7 @@ from shiftfix._atomic import check_writable, replace_file
 from shiftfix._model_files._schema import TRUSTED, checked_file
 from shiftfix._model_files._trees import check_columns
 from shiftfix._naming import short_error
-from shiftfix._validation import import_optional
+from shiftfix._setting_checks import import_optional
 from shiftfix.exceptions import ShiftDataError
 
 NETWORKS = ("shiftfix.mlp._classifier", "shiftfix.mlp._regressor")

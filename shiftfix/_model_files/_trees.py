@@ -37,7 +37,7 @@ def need(holds: bool) -> None:
     require(holds, "a decision tree leads nowhere")
 
 
-def check_rows(
+def check_tree_rows(
     left: NDArray[Any], right: NDArray[Any], columns: NDArray[Any], inner: NDArray[np.bool_], most: int
 ) -> None:
     """Raise unless the children of inner rows stand after them in the table, and their columns are below ``most``."""
@@ -76,7 +76,7 @@ def check_tree(
     need(n_outputs > 0 and n_classes.min() > 0)
     need(values.shape == (len(nodes), n_outputs, int(n_classes.max())))
     inner = nodes["left_child"] != -1
-    check_rows(nodes["left_child"], nodes["right_child"], nodes["feature"], inner, n_features)
+    check_tree_rows(nodes["left_child"], nodes["right_child"], nodes["feature"], inner, n_features)
 
 
 def check_predictor(parts: dict[str, NDArray[Any]]) -> None:
@@ -85,7 +85,7 @@ def check_predictor(parts: dict[str, NDArray[Any]]) -> None:
     nodes = parts.pop("nodes")
     need(nodes.ndim == 1 and len(nodes) > 0)
     inner = nodes["is_leaf"] == 0
-    check_rows(nodes["left"], nodes["right"], nodes["feature_idx"], inner, 2**31)
+    check_tree_rows(nodes["left"], nodes["right"], nodes["feature_idx"], inner, 2**31)
     by_category = nodes["bitset_idx"][inner & (nodes["is_categorical"] != 0)]
     for bitsets in parts.values():
         need(bitsets.dtype == np.uint32 and bitsets.ndim == 2 and bitsets.shape[1] == 8)

@@ -49,7 +49,7 @@ def main() -> None:
 def _run() -> None:
     missing = [module for module in REQUIRED if importlib.util.find_spec(module) is None]
     if missing:
-        from shiftfix._validation import import_optional
+        from shiftfix._setting_checks import import_optional
         from shiftfix.exceptions import MissingDependencyError
 
         try:

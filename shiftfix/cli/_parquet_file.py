@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftfix._naming import one_line
-from shiftfix._validation import import_optional
+from shiftfix._setting_checks import import_optional
 from shiftfix.cli._cells import Role, date_problem
 from shiftfix.cli._columns import Column, Reading, empty_column, number_column, refused_column, text_column
 from shiftfix.cli._exit import InputError

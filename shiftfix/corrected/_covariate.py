@@ -17,15 +17,8 @@ from shiftfix._crossfit import check_folds, check_groups
 from shiftfix._learner import Fallback, unchanged_on_error
 from shiftfix._naming import CellError
 from shiftfix._numerics import log_proba
-from shiftfix._validation import (
-    check_generator,
-    check_labels,
-    check_methods,
-    check_number,
-    check_option,
-    check_repeat_counts,
-    check_rows,
-)
+from shiftfix._setting_checks import check_generator, check_methods, check_number, check_option
+from shiftfix._validation import check_labels, check_repeat_counts, check_rows
 from shiftfix._verdict import caller_warns
 from shiftfix.corrected._abstain import WEIGHTING, OnAbstain, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has

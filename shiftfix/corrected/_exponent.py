@@ -16,7 +16,7 @@ from sklearn.utils import _safe_indexing
 
 from shiftfix._crossfit import Fold, OutOfFold, Rows, is_fold_count, out_of_fold
 from shiftfix._learner import Fallback, fit_weighted
-from shiftfix._validation import check_count
+from shiftfix._setting_checks import check_count
 from shiftfix.corrected._folds import counted_folds, new_folds
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.risk import row_losses

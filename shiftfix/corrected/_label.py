@@ -18,16 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 from shiftfix._crossfit import check_groups
 from shiftfix._learner import Fallback, fit_weighted, learner_of, unchanged_on_error
 from shiftfix._numerics import log_proba
-from shiftfix._validation import (
-    check_generator,
-    check_labels,
-    check_number,
-    check_option,
-    check_repeat_counts,
-    check_rows,
-    check_same_columns,
-    column_names,
-)
+from shiftfix._setting_checks import check_generator, check_number, check_option
+from shiftfix._validation import check_labels, check_repeat_counts, check_rows, check_same_columns, column_names
 from shiftfix._values import as_array
 from shiftfix._verdict import KeepsVerdicts, Verdict, caller_warns
 from shiftfix.corrected._abstain import PRIOR, decide

@@ -19,13 +19,8 @@ from shiftfix._door import PublicCalls
 from shiftfix._learner import unchanged_on_error
 from shiftfix._naming import ColumnError, columns_named
 from shiftfix._numerics import Floats, log_mean_exp
-from shiftfix._validation import (
-    check_matrix,
-    check_option,
-    check_repeat_counts,
-    check_same_columns,
-    check_two_samples,
-)
+from shiftfix._setting_checks import check_option
+from shiftfix._validation import check_matrix, check_repeat_counts, check_same_columns, check_two_samples
 from shiftfix._verdict import tell
 from shiftfix.covariate._finishing import bounded, finished_weights, learn_clip
 from shiftfix.covariate._overlap import summarize_ratio

@@ -25,7 +25,8 @@ from sklearn.utils import _safe_indexing
 from shiftfix._crossfit import Fold, Rows, check_folds, is_fold_count, out_of_fold
 from shiftfix._learner import fit_weighted, learner_of, weight_parameter
 from shiftfix._numerics import Floats
-from shiftfix._validation import check_count, check_generator, check_matrix, check_methods, check_option
+from shiftfix._setting_checks import check_count, check_generator, check_methods, check_option
+from shiftfix._validation import check_matrix
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
 from shiftfix.covariate._folds import new_folds_of_samples, own_folds, stacked_groups
 from shiftfix.covariate._odds import (

@@ -33,7 +33,7 @@ from shiftfix._kernels import (
     squared_distances,
 )
 from shiftfix._numerics import Floats
-from shiftfix._validation import check_count, check_generator, check_number
+from shiftfix._setting_checks import check_count, check_generator, check_number
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
 from shiftfix.covariate._kernel_mean_solver import SymmetricKernel, match_kernel_means
 

@@ -43,7 +43,7 @@ from shiftfix._kernels import (
     squared_distances,
 )
 from shiftfix._numerics import Floats
-from shiftfix._validation import check_count, check_generator, check_number
+from shiftfix._setting_checks import check_count, check_generator, check_number
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
 
 # Kernels that no source row is near would get infinite coefficients, and target rows that no kernel is near an

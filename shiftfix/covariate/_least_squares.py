@@ -30,7 +30,8 @@ from shiftfix._kernels import (
     prepare_kernels,
 )
 from shiftfix._numerics import Floats
-from shiftfix._validation import check_count, check_generator, check_matrix, check_number
+from shiftfix._setting_checks import check_count, check_generator, check_number
+from shiftfix._validation import check_matrix
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
 from shiftfix.covariate._leave_one_out import kernel_moments, leave_one_out_scores
 

@@ -24,7 +24,8 @@ from shiftfix._crossfit import Rows, folds_of_numbers
 from shiftfix._naming import OVERFLOW, CellError, ColumnError, column_names, made_names
 from shiftfix._numerics import Floats
 from shiftfix._row_order import content_order
-from shiftfix._validation import check_count, check_matrix, check_number, check_option
+from shiftfix._setting_checks import check_count, check_number, check_option
+from shiftfix._validation import check_matrix
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
 from shiftfix.covariate._logistic_columns import EXPANSIONS, Columns, make_columns, n_columns
 from shiftfix.covariate._logistic_solver import NEWTON_COLUMNS, Objective, solve

@@ -64,7 +64,7 @@ def check_raw_rows(X: Any, name: str) -> Any:
     if len(rows.shape) != 2 or 0 in rows.shape:
         raise ShiftDataError(f"{name} has shape {tuple(rows.shape)}: rows and columns are needed.")
     columns = [read_column(values) for values in columns_of(rows)]
-    _refuse_infinity(columns, column_names(rows), name)
+    _refuse_infinite_columns(columns, column_names(rows), name)
     return rows if hasattr(X, "columns") else _as_floats(columns, rows)
 
 
@@ -79,7 +79,7 @@ def _array_with_gaps(X: Any) -> NDArray[Any]:
     return np.asarray(np.ma.filled(np.ma.asarray(X, dtype=object), np.nan))
 
 
-def _refuse_infinity(columns: list["RawColumn"], names: list[str] | None, name: str) -> None:
+def _refuse_infinite_columns(columns: list["RawColumn"], names: list[str] | None, name: str) -> None:
     for label, column in zip(names or range(len(columns)), columns, strict=True):
         if column.numbers is not None and np.isinf(column.numbers).any():
             raise ShiftDataError(f"{name} contains infinity in column {label!r}: replace it, or leave a gap (NaN).")

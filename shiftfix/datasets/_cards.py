@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shiftfix._door import public
-from shiftfix._validation import check_option
+from shiftfix._setting_checks import check_option
 from shiftfix.exceptions import ShiftDataError
 
 REQUIRED_KEYS = {"name", "title", "licence", "source", "shift", "assumption", "rows", "features", "traps"}

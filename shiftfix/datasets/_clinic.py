@@ -20,7 +20,7 @@ from scipy.special import expit
 from sklearn.utils import Bunch
 
 from shiftfix._door import public
-from shiftfix._validation import check_count, check_generator, check_number, check_option
+from shiftfix._setting_checks import check_count, check_generator, check_number, check_option
 from shiftfix.exceptions import ShiftDataError
 
 NUMERIC_FEATURES = ("age", "blood_pressure", "cholesterol")

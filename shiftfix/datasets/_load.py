@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
 from shiftfix._door import public
-from shiftfix._validation import check_option, import_optional
+from shiftfix._setting_checks import check_option, import_optional
 from shiftfix.datasets._cards import load_card
 from shiftfix.datasets._clinic import FEATURE_NAMES, LABEL, NUMERIC_FEATURES
 from shiftfix.datasets._files import read_role

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftfix._validation import import_optional
+from shiftfix._setting_checks import import_optional
 
 # From the palette of Okabe & Ito (2008), "Color universal design": blue and vermilion differ in hue and in
 # lightness; what is drawn in them also differs in shape or line.

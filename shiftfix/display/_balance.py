@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import _num_samples
 
 from shiftfix._door import PublicCalls
-from shiftfix._validation import check_count
+from shiftfix._setting_checks import check_count
 from shiftfix.covariate import are_numbers, comparable_rows
 from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, name_ticks
 from shiftfix.weights import BALANCED, BalanceTable, balance_table

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._door import PublicCalls
-from shiftfix._validation import import_optional
+from shiftfix._setting_checks import import_optional
 from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, legend_above
 from shiftfix.exceptions import ShiftDataError
 

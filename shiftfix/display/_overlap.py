@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score
 
 from shiftfix._door import PublicCalls
-from shiftfix._validation import check_count, check_repeat_counts, check_vector
+from shiftfix._setting_checks import check_count
+from shiftfix._validation import check_repeat_counts, check_vector
 from shiftfix.display._axes import BLUE, GREY, LOG_10, VERMILION, bin_edges, get_axes, legend_above, ratio_ticks
 from shiftfix.weights import EQUAL_TO
 

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._door import PublicCalls
-from shiftfix._validation import check_class_order, check_count, check_labels, check_matrix, check_number, check_prior
+from shiftfix._setting_checks import check_count, check_number
+from shiftfix._validation import check_class_order, check_labels, check_matrix, check_prior
 from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, legend_above, name_ticks
 from shiftfix.exceptions import ShiftDataError
 

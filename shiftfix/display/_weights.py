@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._door import PublicCalls
-from shiftfix._validation import check_count, check_repeat_counts, check_weights
+from shiftfix._setting_checks import check_count
+from shiftfix._validation import check_repeat_counts, check_weights
 from shiftfix.display._axes import BLUE, LOG_10, VERMILION, bin_edges, get_axes, legend_above, ratio_ticks
 from shiftfix.weights import clip_threshold, clip_weights, effective_sample_size, exceeds
 

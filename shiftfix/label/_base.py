@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._door import PublicCalls
 from shiftfix._learner import unchanged_on_error
-from shiftfix._validation import check_class_order, check_number, check_option, check_scores
+from shiftfix._setting_checks import check_number, check_option
+from shiftfix._validation import check_class_order, check_scores
 from shiftfix._verdict import KeepsVerdicts, Verdict, tell
 from shiftfix.exceptions import PoorIdentificationWarning, ShiftDataError
 from shiftfix.label._identification import Identification, identify, prior_verdict, shows_no_shift

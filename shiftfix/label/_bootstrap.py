@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._resample import bootstrap_two_samples
-from shiftfix._validation import check_count, check_generator
+from shiftfix._setting_checks import check_count, check_generator
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label._base import BasePriorEstimator, JudgedEstimate
 from shiftfix.label._likelihood import fit_log_scores, log_scores, softmax_block

@@ -32,7 +32,8 @@ from sklearn.utils.validation import check_is_fitted
 from shiftfix._blocks import row_blocks
 from shiftfix._door import PublicCalls
 from shiftfix._learner import unchanged_on_error
-from shiftfix._validation import check_class_order, check_option, check_scores
+from shiftfix._setting_checks import check_option
+from shiftfix._validation import check_class_order, check_scores
 from shiftfix._verdict import tell
 from shiftfix.label._labels import check_as_many, class_positions, count_rows
 from shiftfix.label._likelihood import (

@@ -14,7 +14,8 @@ from scipy.sparse.csgraph import connected_components
 
 from shiftfix._blocks import PRODUCT_ENTRIES, row_blocks
 from shiftfix._door import public
-from shiftfix._validation import check_class_order, check_option, check_rows, check_scores
+from shiftfix._setting_checks import check_option
+from shiftfix._validation import check_class_order, check_rows, check_scores
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label._labels import check_as_many, class_positions, count_rows, positions_among
 

@@ -14,7 +14,8 @@ from scipy.stats import chi2
 
 from shiftfix._blocks import row_blocks
 from shiftfix._door import public
-from shiftfix._validation import check_count, check_generator, check_repeat_counts, check_scores
+from shiftfix._setting_checks import check_count, check_generator
+from shiftfix._validation import check_repeat_counts, check_scores
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label._gmm import (
     ROW_BLOCK,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftfix._validation import check_count, check_number
+from shiftfix._setting_checks import check_count, check_number
 from shiftfix.label._base import Estimate, Learned
 from shiftfix.label._bootstrap import BaseResampledPrior
 from shiftfix.label._implied_prior import PriorFrom, score_prior_from

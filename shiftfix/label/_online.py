@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 from shiftfix._door import PublicCalls
 from shiftfix._learner import unchanged_on_error
 from shiftfix._numerics import simplex_least_squares
-from shiftfix._validation import check_number, check_option
+from shiftfix._setting_checks import check_number, check_option
 from shiftfix._verdict import Verdict
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label._base import normal_interval

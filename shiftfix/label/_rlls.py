@@ -21,7 +21,7 @@ from scipy.optimize import brentq
 
 from shiftfix._blocks import weighted_sum
 from shiftfix._numerics import simplex_least_squares
-from shiftfix._validation import check_number, check_option
+from shiftfix._setting_checks import check_number, check_option
 from shiftfix.label._base import Estimate, Learned
 from shiftfix.label._bootstrap import BaseResampledPrior
 from shiftfix.label._confusion import joint_and_conditional

@@ -12,7 +12,8 @@ from scipy.stats import chi2
 
 from shiftfix._door import public
 from shiftfix._permutation import permutation_p_value
-from shiftfix._validation import check_count, check_generator, check_repeat_counts, check_scores
+from shiftfix._setting_checks import check_count, check_generator
+from shiftfix._validation import check_repeat_counts, check_scores
 
 # Rows in the smaller sample up to which rows are permuted. Above, chi-squared is as right, and faster.
 MOST_PERMUTED = 5000

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._atomic import check_writable
 from shiftfix._door import PublicCalls
-from shiftfix._validation import import_optional
+from shiftfix._setting_checks import import_optional
 from shiftfix.mlp._network import describe
 from shiftfix.mlp._saving import checkpoint_writer, fingerprint, go_on, saved_run
 from shiftfix.mlp._settings import Running, Training, concern

@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from shiftfix._learner import unchanged_on_error
 from shiftfix._naming import cells_named
-from shiftfix._validation import check_count, check_generator, check_sample_weight
+from shiftfix._setting_checks import check_count, check_generator
+from shiftfix._validation import check_sample_weight
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._base import (
     BaseTrainer,

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from shiftfix._door import plain
-from shiftfix._validation import check_count, check_number, check_option
+from shiftfix._setting_checks import check_count, check_number, check_option
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.weights import check_clip
 

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 
 from shiftfix._door import public
-from shiftfix._validation import check_labels, check_matrix, check_methods, check_number, check_rows
+from shiftfix._setting_checks import check_methods, check_number
+from shiftfix._validation import check_labels, check_matrix, check_rows
 from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 

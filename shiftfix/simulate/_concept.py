@@ -3,7 +3,7 @@
 import numpy as np
 
 from shiftfix._door import public
-from shiftfix._validation import check_count, check_generator, check_number
+from shiftfix._setting_checks import check_count, check_generator, check_number
 from shiftfix.simulate._problem import ShiftProblem
 
 

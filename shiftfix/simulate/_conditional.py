@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from shiftfix._validation import check_number, check_option
+from shiftfix._setting_checks import check_number, check_option
 from shiftfix.exceptions import ShiftDataError
 
 CONDITIONALS = ["quadratic", "linear", "logistic"]

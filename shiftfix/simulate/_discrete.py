@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._door import public
-from shiftfix._validation import check_count, check_generator, check_option, check_prior, check_vector
+from shiftfix._setting_checks import check_count, check_generator, check_option
+from shiftfix._validation import check_prior, check_vector
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._problem import ShiftProblem
 

@@ -10,7 +10,7 @@ distributed for X ~ Exp(1), the weights are Pareto with tail index k = 1 - lam w
 import numpy as np
 
 from shiftfix._door import public
-from shiftfix._validation import check_count, check_generator, check_number
+from shiftfix._setting_checks import check_count, check_generator, check_number
 from shiftfix.simulate._conditional import Conditional, draw_outcome
 from shiftfix.simulate._problem import ShiftProblem
 

@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from shiftfix._door import public
-from shiftfix._validation import check_count, check_generator, check_matrix, check_number, check_vector
+from shiftfix._setting_checks import check_count, check_generator, check_number
+from shiftfix._validation import check_matrix, check_vector
 from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._conditional import Conditional, draw_outcome

@@ -13,14 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._door import public
-from shiftfix._validation import (
-    check_count,
-    check_generator,
-    check_labels,
-    check_number,
-    check_option,
-    check_prior,
-)
+from shiftfix._setting_checks import check_count, check_generator, check_number, check_option
+from shiftfix._validation import check_labels, check_prior
 from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._problem import ShiftProblem

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from shiftfix._door import public
-from shiftfix._validation import check_generator, check_labels, check_option
+from shiftfix._setting_checks import check_generator, check_option
+from shiftfix._validation import check_labels
 from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.simulate._label import dirichlet_prior, knock_out_prior, label_shift, tweak_one_prior

@@ -24,14 +24,8 @@ from scipy import sparse
 
 from shiftfix._blocks import ColumnSpread, column_spread
 from shiftfix._door import public
-from shiftfix._validation import (
-    check_matrix,
-    check_option,
-    check_repeat_counts,
-    check_two_samples,
-    check_vector,
-    check_weights,
-)
+from shiftfix._setting_checks import check_option
+from shiftfix._validation import check_matrix, check_repeat_counts, check_two_samples, check_vector, check_weights
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.weights._balance_moments import Floats, Scale, compare_means, compare_squares, row_shares
 from shiftfix.weights._balance_table import BalanceTable

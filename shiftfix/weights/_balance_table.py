@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftfix._naming import one_line
-from shiftfix._validation import import_optional
+from shiftfix._setting_checks import import_optional
 
 # |SMD| that is usually called balanced (Austin 2009); shown only where sampling error does not explain it.
 BALANCED = 0.1

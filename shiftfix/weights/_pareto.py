@@ -21,7 +21,8 @@ from numpy.typing import ArrayLike
 
 from shiftfix._door import public
 from shiftfix._numerics import Floats
-from shiftfix._validation import check_number, check_repeat_counts, check_weights
+from shiftfix._setting_checks import check_number
+from shiftfix._validation import check_repeat_counts, check_weights
 
 # The prior worth ten tail rows at k = 1/2, which steadies the fit of a short tail (Vehtari et al. 2024).
 PRIOR_ROWS, PRIOR_K = 10, 0.5

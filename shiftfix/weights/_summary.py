@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from shiftfix._door import public
 from shiftfix._naming import one_line
 from shiftfix._numerics import Floats
-from shiftfix._validation import check_number, check_repeat_counts, check_weights
+from shiftfix._setting_checks import check_number
+from shiftfix._validation import check_repeat_counts, check_weights
 from shiftfix._verdict import KeepsVerdicts, Verdict, judge
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.weights._balance_table import BalanceTable

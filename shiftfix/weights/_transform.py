@@ -12,7 +12,8 @@ from scipy.optimize import brentq
 
 from shiftfix._door import public
 from shiftfix._numerics import Floats
-from shiftfix._validation import check_number, check_repeat_counts, check_weights
+from shiftfix._setting_checks import check_number
+from shiftfix._validation import check_repeat_counts, check_weights
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.weights._effective_size import effective_sample_size_of
 from shiftfix.weights._pareto import smooth_weights_of

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from shiftfix._validation import check_generator
+from shiftfix._setting_checks import check_generator
 from shiftfix.exceptions import InactiveWeightsWarning, ShiftDataError
 from shiftfix.mlp import MLPClassifier, MLPRegressor, huber, polynomial_tail
 

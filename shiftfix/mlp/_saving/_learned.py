@@ -16,7 +16,7 @@ import torch
 from sklearn.base import is_classifier
 from sklearn.preprocessing import StandardScaler
 
-from shiftfix._validation import check_generator
+from shiftfix._setting_checks import check_generator
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._settings import layer_sizes
 

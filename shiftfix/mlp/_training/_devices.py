@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 
 from shiftfix._door import own_options
-from shiftfix._validation import check_count
+from shiftfix._setting_checks import check_count
 from shiftfix.exceptions import ShiftDataError
 
 # By process: a forked child must not wait for a thread that it does not have.

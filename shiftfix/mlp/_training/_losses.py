@@ -33,7 +33,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional
 
-from shiftfix._validation import check_number
+from shiftfix._setting_checks import check_number
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._settings import ClassLoss, NumberLoss
 

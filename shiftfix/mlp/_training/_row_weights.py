@@ -8,7 +8,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._naming import differences
-from shiftfix._validation import check_number, check_sample_weight
+from shiftfix._setting_checks import check_number
+from shiftfix._validation import check_sample_weight
 from shiftfix._verdict import tell
 from shiftfix.exceptions import LowEffectiveSizeWarning, ShiftDataError
 from shiftfix.mlp._settings import Weighting

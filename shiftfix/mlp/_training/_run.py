@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from shiftfix._validation import check_generator
+from shiftfix._setting_checks import check_generator
 from shiftfix.mlp._network import BatchNorm
 from shiftfix.mlp._settings import Precision, Training, part_of
 from shiftfix.mlp._training._batches import part_sizes
