@@ -23,6 +23,10 @@ def _is_within_double(value: Any) -> bool:
     return True
 
 
+def _is_real_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and _is_within_double(value)
+
+
 def check_number(
     value: Any,
     name: str,

@@ -20,7 +20,6 @@ from shiftfix._naming import (
     odd_entry,
     one_line,
 )
-from shiftfix._setting_checks import _is_within_double
 from shiftfix._values import LARGEST_WHOLE, as_array, refuse_no_numbers, refuse_unusable_labels
 from shiftfix.exceptions import ShiftDataError
 
@@ -382,7 +381,3 @@ def check_prior(prior: ArrayLike, name: str, n_classes: int | None = None) -> ND
             "non-negative numbers that sum to 1."
         )
     return array / array.sum()
-
-
-def _is_real_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and _is_within_double(value)
