@@ -128,10 +128,8 @@ def refuse_large_squares(spreads: Sequence[ColumnSpread]) -> None:
     reach = np.max([np.maximum(np.abs(spread.low), np.abs(spread.high)) for spread in spreads], axis=0)
     if (reach > LARGEST_SQUARED).any():
         column = int(np.flatnonzero(reach > LARGEST_SQUARED)[0])
-        raise ShiftDataError(
-            f"The values of column {column} overflow when squared (largest {reach[column]:.3g}): rescale the column, "
-            'for example to thousands or logarithms, or pass features="linear".'
-        )
+        advice = OVERFLOW.format(reach[column]).removesuffix(".")
+        raise ColumnError(f'{advice}, or pass features="linear".', column)
 
 
 class ModelChoice(NamedTuple):

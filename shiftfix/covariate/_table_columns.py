@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
+from shiftfix._door import PublicCalls
 from shiftfix._learner import FORWARDERS
 from shiftfix._numerics import Floats
 from shiftfix._validation import check_matrix, column_names
@@ -126,7 +127,7 @@ def _read_objects(values: NDArray[Any]) -> Column:
     return Column(numbers, np.empty(0, dtype=str), missing)
 
 
-class TableColumns(TransformerMixin, BaseEstimator):
+class TableColumns(PublicCalls, TransformerMixin, BaseEstimator):
     """Numbers from a table: gaps filled with the mean, categories as 0 and 1, and a column that says where gaps were.
 
     Attributes
