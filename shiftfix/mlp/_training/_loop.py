@@ -195,12 +195,9 @@ def _begin(run: Run, training: Rows, callbacks: Sequence[Any]) -> None:
         run.finite = {"loss": float("inf"), "epoch": run.epoch, "state": _copy_of(run.module)}
 
 
-def _one_epoch(run: Run, training: Rows, validation: Rows | None) -> bool:
-    """Train and judge; whether all was finite."""
-    before = _copy_of(run.module) if validation is None else {}
-    record(run, "learning_rate", run.optimizer.param_groups[0]["lr"])
-    losses = record_losses(run, *run_epoch(run, training))
-    return keep_last(run, losses, before) if validation is None else validate(run, losses, validation)
+def _judge_epoch(run: Run, weighted: torch.Tensor, validation: Rows | None, before: dict[str, Any]) -> bool:
+    """Keep what is best so far; whether all was finite."""
+    return keep_last(run, weighted, before) if validation is None else validate(run, weighted, validation)
 
 
 def fit_loop(
@@ -241,7 +238,10 @@ def fit_loop(
     _begin(run, training, callbacks)
     epochs = range(run.epoch + 1, (run.epoch if run.stop else run.max_epochs) + 1)
     for _ in epochs if progress is None else progress(epochs):
-        if not _one_epoch(run, training, validation):
+        before = _copy_of(run.module) if validation is None else {}
+        record(run, "learning_rate", run.optimizer.param_groups[0]["lr"])
+        weighted = record_losses(run, *run_epoch(run, training))
+        if not _judge_epoch(run, weighted, validation, before):
             _back_to_finite(run)
             break
         notify(callbacks, "on_epoch_end", run)
