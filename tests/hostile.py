@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import fractions
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,12 @@ def changed(array: Any, index: Any, value: Any) -> Any:
 def as_frame(array: Any) -> Any:
     array = np.asarray(array)
     return pandas.Series(array, name="col\n1") if array.ndim == 1 else pandas.DataFrame(array).add_prefix("col\x1b ")
+
+
+def as_matrix(values: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        return np.asmatrix(values)
 
 
 def as_polars(array: Any) -> Any:
@@ -109,7 +116,7 @@ ARRAYS: dict[str, Callable[[np.ndarray], Any]] = {
     "sparse columns": lambda a: sparse.csc_matrix(np.atleast_2d(a)),
     "torch": lambda a: torch.as_tensor(a.copy()),
     "torch with gradient": lambda a: torch.as_tensor(a.astype(float)).requires_grad_(),
-    "matrix": lambda a: np.asmatrix(a),
+    "matrix": as_matrix,
     "generator": lambda a: (row for row in a),
     "dict": lambda a: dict(enumerate(a.tolist())),
     "set": lambda a: set(np.ravel(a).tolist()),

@@ -53,7 +53,7 @@ def codes(frame):
 
 
 BOOSTING = HistGradientBoostingClassifier(
-    learning_rate=0.5, max_iter=15, max_depth=2, categorical_features="from_dtype"
+    learning_rate=0.5, max_iter=15, max_depth=2, random_state=0, categorical_features="from_dtype"
 )
 # name: learner, what it is given of a frame
 LEARNERS = {
@@ -71,9 +71,12 @@ LEARNERS = {
         lambda frame: frame,
     ),
     "categories of a frame": (BOOSTING, as_categories),
-    "gaps of an array": (HistGradientBoostingClassifier(learning_rate=0.5, max_iter=15, max_depth=2), codes),
+    "gaps of an array": (
+        HistGradientBoostingClassifier(learning_rate=0.5, max_iter=15, max_depth=2, random_state=0),
+        codes,
+    ),
     "gaps of a frame": (
-        HistGradientBoostingClassifier(learning_rate=0.5, max_iter=15, max_depth=2),
+        HistGradientBoostingClassifier(learning_rate=0.5, max_iter=15, max_depth=2, random_state=0),
         lambda frame: pandas.DataFrame(codes(frame)),
     ),
     "objects": (
