@@ -102,7 +102,7 @@ def test_classes_that_the_rows_lack_keep_their_columns():
         (np.arange(N) - 1, r"y holds 40 classes \(-1, 0, 1, 2, 3, 4, 5, 6, 7, 8, \.\.\.\)"),
         (Y + 0.5, "continuous numbers"),
         (np.where(Y, np.nan, 0), "y contains NaN"),
-        (np.where(Y, np.inf, 0), "continuous numbers"),
+        (np.where(Y, np.inf, 0), "y contains infinity"),
         (np.array([None, "a"] * (N // 2), dtype=object), "y contains NaN or None"),
         (np.ma.array(Y, mask=Y == 1), "y is a masked array with"),
         (np.full(N, "2020-01-01", dtype="M8[D]"), "datetime64"),
