@@ -135,7 +135,10 @@ def _as_numbers(X: Any, name: str, dtype: Any, names: list[str] | None) -> Any:
     except (ValueError, TypeError) as error:
         where = None if sparse.issparse(X) or np.iscomplexobj(X) else odd_cell(X, names)
         found = one_line(str(error)) if where is None else f"it holds {where}"
-        raise cell_error(f"{name} cannot be read as numbers ({found})", isinstance(error, TypeError)) from error
+        mistyped = isinstance(error, TypeError)
+        # scikit-learn's checks of estimators look for numpy's own words.
+        found += f"; {one_line(str(error))}" * (mistyped and where is not None)
+        raise cell_error(f"{name} cannot be read as numbers ({found})", mistyped) from error
 
 
 def _check_finite_stored(array: Any, name: str, names: list[str] | None) -> None:

@@ -164,6 +164,8 @@ def raw_weights(make):
     return make().set_params(clip=None, normalize=None).fit_transform(REPEATED, X_TARGET)
 
 
+# At 0.9 of the rows the weights of a kernel method leave the target unreached, which the verdict rightly says.
+@pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorOverlapWarning")
 @pytest.mark.parametrize("clip", ["sqrt", 1.5, "90%", "ess", "pareto", None])
 @pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in (WEIGHTERS | KERNEL_WEIGHTERS).items()])
 def test_every_clip_rule_acts_on_the_raw_weights_of_the_fitted_rows(make, clip):

@@ -213,7 +213,8 @@ def test_nobody_is_told_to_encode_what_the_estimator_encodes(estimator, spoil):
         source = source.assign(ward=1.0)
         target = target.assign(ward=1.0)
         source.loc[3, "age"] = np.nan
-    text = message(CovariateShiftClassifier(estimator).fit, source, np.tile([0, 1], 40), X_target=target)
+    model = CovariateShiftClassifier(estimator, LogisticWeighter())
+    text = message(model.fit, source, np.tile([0, 1], 40), X_target=target)
     assert "first, for example" not in text
     assert "LogisticWeighter(features=transformer)" in text
     assert ("'age'" if spoil == "gap" else "'ward'") in text

@@ -150,9 +150,9 @@ class BaseCovariateShift(BaseCorrected):
             raise ShiftDataError(
                 "One label or value per row is needed: this requires y to be passed, but the target y is None."
             )
-        for values, name in ((X, "X"), (y, "y"), (X_target, "X_target")):
-            check_rows(values, name)
-        if is_classifier(self) and np.ndim(y) == 1:
+        check_rows(X, "X")
+        check_rows(X_target, "X_target")
+        if np.ndim(check_rows(y, "y")) == 1 and is_classifier(self):
             check_labels(y, "y")
         check_consistent_length(X, y)
         n_rows = _num_samples(X)

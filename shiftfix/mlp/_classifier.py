@@ -155,7 +155,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         Share of each target that is spread over all classes; ``predict_proba`` then estimates the smoothed
         probabilities.
     class_weight : None, "balanced" or dict, default=None
-        Multiplies the row weights, the validation's too. "balanced" gives all classes the same total weight.
+        Multiplies the row weights, the validation's too. "balanced" gives all classes the same total weight. A
+        dict needs a weight for every label in y; labels that no row has are ignored.
     optimizer : str or class, default="adam"
         "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" (from ``torch.optim``, with its defaults
         but the learning rate and a momentum of 0.9), "lars" (a rate per layer, so it needs a much larger

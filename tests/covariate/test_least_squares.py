@@ -204,8 +204,9 @@ PROBLEMS = {
     "1 to 10": lambda seed: simulate.gaussian_covariate_shift(500, 5000, n_features=2, random_state=seed),
     "10 to 1": lambda seed: simulate.gaussian_covariate_shift(5000, 500, n_features=2, random_state=seed),
 }
-# Below the least correlation of log w with the truth over seeds 0-3 by .1 or more: it fades with the dimension.
-LEAST = {"gaussian 10d, small source": 0.4, "20d": 0.25, "50d": 0.15, "gaussian 5d, small target": 0.5}
+# Below the least correlation of log w with the truth over seeds 0-3 by .1 or more: it fades with the dimension. With
+# 500 source rows it hangs on the seed: .42 to .85 over seeds 0-9.
+LEAST = {"gaussian 10d, small source": 0.4, "20d": 0.25, "50d": 0.15, "gaussian 5d, small target": 0.5, "1 to 10": 0.3}
 
 
 @pytest.mark.slow

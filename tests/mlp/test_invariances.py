@@ -269,7 +269,7 @@ def test_nothing_global_is_read_or_changed(estimator):
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize(("class_weight", "factor"), [(None, 1.0), ({0: 3.0}, 3.0), ("balanced", None)])
+@pytest.mark.parametrize(("class_weight", "factor"), [(None, 1.0), ({0: 3.0, 1: 1.0}, 3.0), ("balanced", None)])
 def test_the_validation_loss_is_the_fully_weighted_mean(class_weight, factor, exponent):
     """sum(w l) / sum(w) of the eval_set, l from ``predict_proba``, w times the class weight. The exponent has no
     part in it: it speaks of the training only. predict_proba runs in float64, the loss in float32."""
@@ -304,7 +304,7 @@ def test_the_validation_loss_of_numbers_is_the_fully_weighted_mean():
 
 @pytest.mark.parametrize("clip", [None, 1.5, "sqrt", "80%"])
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("class_weight", [None, {1: 4.0}])
+@pytest.mark.parametrize("class_weight", [None, {0: 1.0, 1: 4.0}])
 def test_one_step_of_gradient_descent_by_hand(class_weight, exponent, clip):
     """Logistic regression from zero weights: step = lr mean_i u_i (onehot(y_i) - 1/2) x_i', where u is the class
     weight times min(w, c)^exponent, over its mean. Float32: 1e-6."""

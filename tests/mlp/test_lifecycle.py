@@ -608,7 +608,7 @@ def test_a_warm_start_with_new_classes_or_columns_is_an_error(data):
     "model",
     [
         classifier(n_models=3, batch_norm=True, schedule="multistep"),
-        classifier(loss="polynomial_tail", class_weight={0: 2.0}, dropconnect=0.2),
+        classifier(loss="polynomial_tail", class_weight={0: 2.0, 1: 1.0}, dropconnect=0.2),
         classifier(loss="binary_cross_entropy", early_stopping=False),
         regressor(n_models=2, input_noise=0.1, hidden_layer_sizes=()),
         regressor(standardize=False, hidden_layer_sizes=np.array([4, 4]), dropout=[0.1, 0.0]),

@@ -161,18 +161,21 @@ class TestClassWeights:
     def test_none_and_dict(self):
         index, w = np.array([0, 1, 2]), np.ones(3)
         assert class_weights(None, index, w, self.LABELS).tolist() == [1, 1, 1]
-        assert class_weights({"c": 2, "a": 0.5}, index, w, self.LABELS).tolist() == [0.5, 1, 2]
-        assert class_weights({}, index, w, self.LABELS).tolist() == [1, 1, 1]
-        assert class_weights({np.int64(7): 2}, np.array([0, 1]), w[:2], np.array([5, 7])).tolist() == [1, 2]
+        assert class_weights({"c": 2, "b": 1, "a": 0.5}, index, w, self.LABELS).tolist() == [0.5, 1, 2]
+        # A label that no row has is no error.
+        assert class_weights({"a": 3, "b": 1, "c": 1, "d": 9}, index, w, self.LABELS).tolist() == [3, 1, 1]
+        assert class_weights({np.int64(7): 2, 5: 1}, np.array([0, 1]), w[:2], np.array([5, 7])).tolist() == [1, 2]
 
     @pytest.mark.parametrize(
         ("class_weight", "message"),
         [
-            ({"d": 1.0}, r"names \['d'\], and the classes of y are \['a', 'b', 'c'\]"),
-            ({"a": 0.0}, r"class_weight\['a'\]"),
-            ({"a": -1.0}, r"class_weight\['a'\]"),
-            ({"a": np.nan}, r"class_weight\['a'\]"),
-            ({"a": np.inf}, r"class_weight\['a'\]"),
+            ({"d": 1.0}, r"no weight for \['a', 'b', 'c'\]: it names \['d'\], and the classes of y are \['a'"),
+            ({"a": 1.0, "c": 2.0}, r"no weight for \['b'\].*Name every class"),
+            ({}, "Name every class"),
+            ({"a": 0.0, "b": 1, "c": 1}, r"class_weight\['a'\]"),
+            ({"a": -1.0, "b": 1, "c": 1}, r"class_weight\['a'\]"),
+            ({"a": np.nan, "b": 1, "c": 1}, r"class_weight\['a'\]"),
+            ({"a": np.inf, "b": 1, "c": 1}, r"class_weight\['a'\]"),
             ("equal", 'None, "balanced" or a dict'),
             ([1, 2, 3], 'None, "balanced" or a dict'),
         ],

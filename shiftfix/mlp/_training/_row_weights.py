@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from shiftfix._naming import differences
 from shiftfix._setting_checks import check_number
 from shiftfix._validation import check_sample_weight
 from shiftfix._verdict import tell
@@ -140,7 +139,8 @@ def class_weights(
     Parameters
     ----------
     class_weight : None, "balanced" or dict
-        "balanced" is total / (n_classes * weight of the class), where both count rows by their weight.
+        "balanced" is total / (n_classes * weight of the class), where both count rows by their weight. A dict names
+        every class; labels that are no classes are ignored.
     index : ndarray of int of shape (n_rows,)
         Positions in ``classes``.
     weight : ndarray of shape (n_rows,)
@@ -153,8 +153,8 @@ def class_weights(
     Raises
     ------
     ShiftDataError
-        For names that are no classes beside classes without a name, weights that are not positive numbers, and
-        "balanced" for a class without rows.
+        For a dict without a class of y, weights that are not positive numbers, and "balanced" for a class without
+        rows.
     """
     if class_weight is None:
         return np.ones(len(classes))
@@ -172,18 +172,18 @@ def class_weights(
 
 
 def _weights_by_name(class_weight: dict[Any, Any], classes: NDArray[Any]) -> NDArray[np.float64]:
-    """Weight of each class; 1 for those that are not named, where all that are named are classes."""
+    """Weight of each class, all of which must be named."""
     known = classes.tolist()
-    # As scikit-learn reads it: a label too many may be that of another fold, unless it stands where one is missing.
-    absent, unknown = differences(known, class_weight)
-    if absent and unknown:
+    # A label too many may be that of rows in another fold.
+    absent = [label for label in known if label not in class_weight]
+    if absent:
         raise ShiftDataError(
-            f"class_weight names {unknown}, and the classes of y are {known}: it has no weight for {absent}. Name "
-            "every class."
+            f"class_weight has no weight for {absent}: it names {list(class_weight)}, and the classes of y are "
+            f"{known}. Name every class, with 1.0 where its rows count as they are."
         )
     for label, value in class_weight.items():
         check_number(value, f"class_weight[{label!r}]", above=0, below=np.inf)
-    return np.array([class_weight.get(label, 1.0) for label in known], dtype=np.float64)
+    return np.array([class_weight[label] for label in known], dtype=np.float64)
 
 
 def effective_size(weight: NDArray[np.float64]) -> float:
