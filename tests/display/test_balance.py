@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LogisticRegression
 
-from shiftfix import _validation
+from shiftfix import _setting_checks
 from shiftfix.covariate import ClassifierWeighter, LogisticWeighter, TableColumns
 from shiftfix.display import BalanceDisplay
 from shiftfix.exceptions import MissingDependencyError
@@ -77,7 +77,7 @@ def test_without_matplotlib_the_message_says_what_to_install(samples, monkeypatc
     def missing(module):
         raise ImportError(module)
 
-    monkeypatch.setattr(_validation.importlib, "import_module", missing)
+    monkeypatch.setattr(_setting_checks.importlib, "import_module", missing)
     with pytest.raises(MissingDependencyError, match=r"shiftfix\[plots\]"):
         BalanceDisplay.from_weights(*samples, np.ones(300))
 
