@@ -235,6 +235,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.slow
 def test_forged_files_take_no_memory(whole, models, tmp_path):
     """All of them, one after another: 200 MB at most, where an expanded tensor alone would take 2.4 GB."""
     large = [*(ARCHIVES[name](whole) for name in ARCHIVES if name not in ("one memory for many",))]

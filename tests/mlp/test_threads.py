@@ -75,10 +75,10 @@ import numpy as np, torch
 from joblib import Parallel, delayed
 torch.set_num_threads(2)
 from shiftfix.mlp import MLPClassifier
-X = np.random.default_rng(0).normal(size=(2000, 20))
-model = MLPClassifier((64,), max_epochs=1, random_state=0).fit(X, X[:, 0] > 0)
+X = np.random.default_rng(0).normal(size=(500, 20))
+model = MLPClassifier((16,), max_epochs=1, random_state=0).fit(X, X[:, 0] > 0)
 expected = model.predict_proba(X)
-found = Parallel(n_jobs=4, backend="threading")(delayed(model.predict_proba)(X) for _ in range(40))
+found = Parallel(n_jobs=4, backend="threading")(delayed(model.predict_proba)(X) for _ in range(20))
 assert all(np.array_equal(part, expected) for part in found)
 import threading
 numbers = [torch.get_num_threads()]
@@ -88,6 +88,7 @@ print(numbers)
 """
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_is_as_before_in_old_and_new_threads():
     environment = os.environ | {"OMP_NUM_THREADS": "2"}
     found = subprocess.run([sys.executable, "-c", NUMBER], check=True, capture_output=True, text=True, env=environment)
@@ -164,6 +165,7 @@ thread.join()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_child_forked_during_a_fit_does_not_wait_for_it():
     code = [sys.executable, "-W", "ignore", "-c", FORKED]
@@ -187,6 +189,7 @@ print(os.waitpid(child, 0)[1])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_child_forked_after_a_fit_with_several_threads_ends():
     code = [sys.executable, "-W", "ignore", "-c", MANY]
