@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from shiftfix import load_model, save_model
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
 from shiftfix.covariate import ClassifierWeighter, LogisticWeighter, TableColumns
 from shiftfix.exceptions import ShiftDataError
@@ -209,3 +210,14 @@ def test_dates_are_days_in_whatever_unit_a_sample_counts_them(kind):
     mixed = pandas.DataFrame({"stamp": stamps[0]}), pandas.DataFrame({"stamp": DATES[kind](stamps[1])})
     assert_allclose(weighter.fit(*mixed).source_weights_, told, rtol=1e-6)
     assert np.corrcoef(hours[0], np.log(told))[0, 1] > 0.9
+
+
+def test_a_model_with_the_default_weighter_of_raw_rows_goes_to_a_file_and_back(tmp_path):
+    pytest.importorskip("skops")
+    learner = make_pipeline(encoder(), LogisticRegression())
+    model = CovariateShiftClassifier(learner, on_abstain="correct").fit(SOURCE, Y, X_target=TARGET)
+    assert isinstance(model.weighter_.transformer_, TableColumns)
+    save_model(model, tmp_path / "model.skops")
+    again = load_model(tmp_path / "model.skops")
+    assert_array_equal(again.predict_proba(TARGET), model.predict_proba(TARGET))
+    assert_allclose(again.weighter_.transform(SOURCE), model.weighter_.transform(SOURCE))

@@ -38,6 +38,7 @@ OURS = (
     "shiftfix.covariate._least_squares.ULSIF",
     "shiftfix.covariate._logistic.LogisticWeighter",
     "shiftfix.covariate._logistic_columns.Columns",
+    "shiftfix.covariate._table_columns.TableColumns",
     "shiftfix.label._bbse.BBSE",
     "shiftfix.label._calibration.ScoreCalibrator",
     "shiftfix.label._gmm.GMM",
