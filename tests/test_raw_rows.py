@@ -138,12 +138,12 @@ def test_infinity_is_no_gap():
     rows = codes(SOURCE)
     rows[4, 1] = np.inf
     with pytest.raises(ShiftDataError, match="infinity in column 1"):
-        ClassifierWeighter(HistGradientBoostingClassifier()).fit(rows, codes(TARGET))
+        ClassifierWeighter(HistGradientBoostingClassifier(random_state=0)).fit(rows, codes(TARGET))
 
 
 def test_rows_without_names_are_those_of_the_frame():
     """Fitted on a frame, asked of an array: the same columns, by their places."""
-    weighter = ClassifierWeighter(HistGradientBoostingClassifier(max_iter=10), cv=2, random_state=0)
+    weighter = ClassifierWeighter(HistGradientBoostingClassifier(max_iter=10, random_state=0), cv=2, random_state=0)
     frame = pandas.DataFrame(codes(SOURCE), columns=["a", "b"])
     weighter.fit(frame, pandas.DataFrame(codes(TARGET), columns=["a", "b"]))
     assert_array_equal(weighter.transform(frame), weighter.transform(codes(SOURCE)))
