@@ -5,6 +5,7 @@ goes takes an ``fsync`` of the file before, and one of its directory after.
 """
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -97,7 +98,19 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         ) from error
 
 
-def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], None]) -> None:
+def _put_new(beside: str, path: Path) -> None:
+    """Give a file a second name; raise FileExistsError where one stands there, whenever it came."""
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: what comes between these two lines would be replaced
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        os.replace(beside, path)
+
+
+def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], None], *, overwrite: bool = True) -> None:
     """Write a file; whenever the process dies, the path holds the old or the new one, whole.
 
     Parameters
@@ -108,11 +121,15 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], None
         FileNotFoundError.
     write : callable
         Writes the content to the open binary file that it is given.
+    overwrite : bool, default=True
+        Replace a file that stands there when the new one is complete.
 
     Raises
     ------
     ShiftDataError
         For a missing directory, or a path that is no file.
+    FileExistsError
+        Without ``overwrite``, when a file stands there.
     OSError
         When the disk is full, for example. After any error the old file is as it was.
 
@@ -128,7 +145,10 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], None
         file.flush()
         os.fsync(file.fileno())
         file.close()
-        os.replace(file.name, resolved)
+        if overwrite:
+            os.replace(file.name, resolved)
+        else:
+            _put_new(file.name, resolved)
     if os.name != "nt":  # there no folder can be opened
         # Some network file systems refuse it; the file is whole all the same.
         with contextlib.suppress(OSError):

@@ -499,3 +499,10 @@ def test_importing_shiftfix_loads_neither_torch_nor_skops():
     code = "import sys, shiftfix; print([m for m in ('torch', 'skops', 'sklearn') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_pipe_is_no_model(tmp_path):
+    """Reading one would wait for ever, or find that it cannot be read twice."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="device or a pipe"):
+        load_model(tmp_path / "pipe")

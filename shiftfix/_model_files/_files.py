@@ -124,8 +124,9 @@ def load_model(path: str | os.PathLike[str]) -> Any:
         Without skops (extra ``cli``), for all but networks.
     """
     name = os.fsdecode(path)
-    if os.path.isdir(name):
-        raise ShiftDataError(f"{name!r} is a directory: pass the path of a model file.")
+    if os.path.exists(name) and not os.path.isfile(name):
+        what = "directory" if os.path.isdir(name) else "device or a pipe"
+        raise ShiftDataError(f"{name!r} is a {what}: pass the path of a model file.")
     with open(name, "rb") as file:
         kind = kind_of(file)
         if kind is None:

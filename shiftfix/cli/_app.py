@@ -332,6 +332,6 @@ def predict(
         for notice in notices:
             typer.echo(f"notice: {one_line(notice)}", err=True)
         if out is None:
-            typer.echo(predictions.to_csv(index_label="row", lineterminator="\n"), nl=False)
+            typer.echo(predictions, nl=False)
         else:
             typer.echo(f"written: {one_line(str(out))}")

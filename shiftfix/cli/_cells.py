@@ -24,7 +24,7 @@ from shiftfix.cli._columns import (
 from shiftfix.cli._dates import days_of_words, look_like_dates
 from shiftfix.cli._words import argument, listed, out_of, quoted
 
-Role = Literal["feature", "label", "class"]
+Role = Literal["feature", "label", "class", "text"]
 
 # In a column of numbers these mean that there is none: what pandas, R, SQL and spreadsheets write.
 USUAL_MISSING = frozenset(
@@ -36,7 +36,7 @@ SIGNS = frozenset(
     {"?", "??", "???", "-", "--", "---", ".", "..", "...", "*", "**", "#", "/", "_"}
     | {"na", "n.a", "n.a.", "n. a.", "k.a.", "k. a."}
 )
-# WordKinds that mean "missing" where numbers should be; among other words they are values.
+# Words that mean "missing" where numbers should be; among other words they are values.
 EXCUSES = frozenset(
     {"none", "x", "unknown", "missing", "blank", "not available", "not applicable", "no data", "undefined"}
     | {"unbekannt", "inconnu"}
@@ -60,7 +60,7 @@ class WordKinds(NamedTuple):
 
     @property
     def numbers(self) -> list[str]:
-        """WordKinds that are numbers by one convention or another."""
+        """Words that are numbers by one convention or another."""
         return [*self.whole, *self.point, *self.comma, *self.grouped]
 
 
@@ -85,8 +85,9 @@ class Cells(NamedTuple):
     place : ndarray of int, shape (n_rows,)
         The word of each row.
     reading : Reading
-    role : {"feature", "label", "class"}
-        Of labels only the words of ``reading`` mean missing. Those of a "class" are no numbers unless all are.
+    role : {"feature", "label", "class", "text"}
+        Of labels only the words of ``reading`` mean missing. Those of a "class" are no numbers unless all are, and
+        those of a "text" never.
     between : str
         What separates the cells of the file.
     decimal_commas : callable
@@ -132,6 +133,8 @@ def read_cells(cells: Cells) -> Column:
     gaps = listed(sorted(set(cells.words[absent]) - {""}))
     if absent.all():
         return replace(empty_column(cells.name, cells.table, len(cells.place)), gaps=gaps)
+    if cells.role == "text":
+        return text_column(cells.name, cells.table, cells.words[cells.place], absent[cells.place])
     return replace(_present_cells(cells, absent), gaps=gaps)
 
 

@@ -64,7 +64,7 @@ class Column:
     Attributes
     ----------
     name, table : str
-        ``table`` is "source" or "target".
+        ``table`` is "source", "target" or "rows".
     kind : {"number", "text", "date", "empty"}
         Dates have become days since 1970.
     values : ndarray of shape (n_rows,)

@@ -19,7 +19,7 @@ from shiftfix.cli._output import new_folder
 from shiftfix.cli._predict import prediction_table
 from shiftfix.cli._refusals import Refusals
 from shiftfix.cli._results import seal, writing
-from shiftfix.cli._safe_csv import harmless_table
+from shiftfix.cli._safe_csv import harmless_csv
 from shiftfix.cli._tables import Roles, Tables, prepare_tables
 from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, PoorOverlapWarning
 
@@ -120,7 +120,7 @@ def _fit_and_judge(
             "text": tables.text,
             "dropped": options["drop"],
         },
-        options={key: value for key, value in options.items() if key not in ("overwrite", "quiet", "debug")},
+        options={key: value for key, value in options.items() if key != "overwrite"},
     )
     return encoder, model, record
 
@@ -182,8 +182,8 @@ def _write(folder: Path, encoder: Any, model: Any, tables: Tables, record: dict[
             frame.insert(0, record["columns"]["id"], ids)
     if tables.sample_weight is not None:
         table["total_weight"] = weights * tables.sample_weight
-    harmless_table(predictions).to_csv(folder / "predictions.csv", index_label="row", lineterminator="\n")
-    harmless_table(table).to_csv(folder / "weights.csv", index_label="row", lineterminator="\n")
+    for name, frame in (("predictions.csv", predictions), ("weights.csv", table)):
+        (folder / name).write_bytes(harmless_csv(frame).encode("utf-8", "backslashreplace"))
     save_model(pipeline, folder / "model.skops")
     # Half a surrogate pair stands for a byte of a path that is not UTF-8.
     (folder / "summary.txt").write_text(summary_text(record), encoding="utf-8", errors="backslashreplace")

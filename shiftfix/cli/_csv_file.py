@@ -80,7 +80,7 @@ def read_csv_file(path: Path, name: str, reading: Reading) -> CsvTable:
     Parameters
     ----------
     path : pathlib.Path
-    name : {"source", "target"}
+    name : {"source", "target", "rows"}
         What messages call it.
     reading : Reading
 

@@ -26,7 +26,7 @@ def read_table(path: str | Path, name: str, reading: Reading = Reading()) -> Tab
     Parameters
     ----------
     path : path-like
-    name : {"source", "target"}
+    name : {"source", "target", "rows"}
         What messages call it.
     reading : Reading, optional
         How the cells are read.

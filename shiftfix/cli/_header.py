@@ -15,7 +15,7 @@ def check_header(header: Sequence[str], path: Path, name: str) -> None:
     header : sequence of str
     path : pathlib.Path
         Of the file.
-    name : {"source", "target"}
+    name : {"source", "target", "rows"}
         What messages call it.
     """
     repeated = sorted({column for column in header if header.count(column) > 1})

@@ -69,7 +69,7 @@ def read_parquet_file(path: Path, name: str, reading: Reading) -> ParquetTable:
     Parameters
     ----------
     path : pathlib.Path
-    name : {"source", "target"}
+    name : {"source", "target", "rows"}
         What messages call it.
     reading : Reading
 

@@ -1,27 +1,36 @@
 """``shiftfix predict``: a saved model and a file of rows in, a prediction per row out."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 
 from shiftfix._atomic import check_writable, replace_file
 from shiftfix._naming import differences
-from shiftfix.cli._columns import Reading
-from shiftfix.cli._encode import as_text
-from shiftfix.cli._exit import InputError, OutputError
+from shiftfix.cli._cells import USUAL_MISSING
+from shiftfix.cli._columns import Column, Reading, empty_column
+from shiftfix.cli._encode import NamedColumns
+from shiftfix.cli._exit import InputError, OutputError, UsageError
 from shiftfix.cli._files import Table, read_table
-from shiftfix.cli._safe_csv import harmless_table
-from shiftfix.cli._tables import feature_frame
+from shiftfix.cli._refusals import Refusals
+from shiftfix.cli._safe_csv import harmless_csv
+from shiftfix.cli._tables import (
+    STRAY,
+    categories,
+    check_identifier,
+    feature_frame,
+    infinities,
+    telling,
+    unseen_problem,
+)
 from shiftfix.cli._words import lacks_and_adds, listed
 from shiftfix.exceptions import ShiftDataError
-
-MISSING_TEXT = "(missing)"
 
 
 @dataclass
@@ -34,16 +43,19 @@ class Needs:
         In the model's order; None when it was fitted on arrays.
     n_columns : int or None
         None when the model does not say.
+    tells_kinds : bool
+        Whether it begins with the encoder of ``shiftfix correct``; only then the following is known.
     whole : list of str
         Numeric columns in which no value was missing when the model was fitted.
-    text : dict of str to ndarray
-        The known values of each text column, a missing one as NaN. All other columns are numeric.
+    text : dict of str to set of str
+        The known values of each text column, a missing one as "(missing)". All other columns are numeric.
     """
 
     names: list[str] | None
     n_columns: int | None
+    tells_kinds: bool = False
     whole: list[str] = field(default_factory=list)
-    text: dict[str, NDArray[Any]] = field(default_factory=dict)
+    text: dict[str, set[str]] = field(default_factory=dict)
 
 
 def run_predict(
@@ -56,7 +68,7 @@ def run_predict(
     reading: Reading,
     unseen_category: str,
     overwrite: bool,
-) -> tuple[Any, list[str]]:
+) -> tuple[str, list[str]]:
     """Read, predict, write.
 
     Parameters
@@ -76,40 +88,56 @@ def run_predict(
 
     Returns
     -------
-    predictions : pandas.DataFrame
-        Safe to open in a spreadsheet.
+    predictions : str
+        CSV, safe to open in a spreadsheet.
     notices : list of str
 
     Raises
     ------
     CommandError
-        As described in ``_exit``.
+        As described in ``_exit``; all that is wrong with the options and the files comes at once.
     """
+    refusals = Refusals()
+    apart = [*drop, *([] if identifier is None else [identifier])]
     if out is not None:
-        check_file(out, [model_path, rows_path], overwrite)
-    model = read_model(model_path)
-    table = read_table(rows_path, "rows", reading)
+        refusals.of(check_file, out, [model_path, rows_path], overwrite)
+    refusals.of(_check_apart, apart, identifier)
+    model = refusals.of(read_model, model_path)
+    table = refusals.of(read_table, rows_path, "rows", reading)
+    refusals.raise_found()
     notices: list[str] = []
-    frame = usable_rows(table, needs_of(model), identifier, drop, unseen_category, notices)
-    predictions = predicted(model, frame)
+    with model_faults([]):
+        needs = needs_of(model)
+    columns = usable_columns(table, needs, apart, unseen_category, notices)
+    text = [column.name for column in columns if column.kind == "text"]
+    with model_faults([] if needs.tells_kinds else text):
+        frame = feature_frame(columns, len(table))
+        predictions = prediction_table(model, frame if needs.names is not None else frame.to_numpy())
     if identifier is not None:
         predictions.insert(0, identifier, table.written(identifier))
-    predictions = harmless_table(predictions)
+    content = harmless_csv(predictions)
     if out is not None:
-        write_predictions(predictions, out)
-    return predictions, notices
+        write_predictions(content, out, overwrite)
+    return content, notices
 
 
 def check_file(out: Path, inputs: Iterable[Path], overwrite: bool) -> None:
     """Raise OutputError unless the file may be written."""
-    if any(path.exists() and out.exists() and os.path.samefile(path, out) for path in inputs):
-        raise OutputError(f"--out {out} is a file that this run reads: name another file.")
-    if out.is_file() and not overwrite:
-        raise OutputError(f"--out {out} exists: name another file, or pass --overwrite to replace it.")
     try:
+        if any(os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out) for path in inputs):
+            raise OutputError(f"--out {out} is a file that this run reads: name another file.")
+        if os.path.isfile(out) and not overwrite:
+            raise OutputError(f"--out {out} exists: name another file, or pass --overwrite to replace it.")
         check_writable(out)
     except (ShiftDataError, OSError) as error:
         raise OutputError(f"--out {out} cannot be written: {error}") from error
+
+
+def _check_apart(apart: list[str], identifier: str | None) -> None:
+    """Raise UsageError for a column that is named twice, or an identifier whose name the results need."""
+    check_identifier(identifier)
+    if len(set(apart)) < len(apart):
+        raise UsageError("--drop and --id name a column more than once: give each one role.")
 
 
 def read_model(path: Path) -> Any:
@@ -130,28 +158,39 @@ def needs_of(model: Any) -> Needs:
     """The columns that a model was fitted with, and of which kind they are."""
     names = getattr(model, "feature_names_in_", None)
     needs = Needs(None if names is None else [str(name) for name in names], getattr(model, "n_features_in_", None))
-    for part, transformer, columns in encoder_parts(model):
+    encoder = model.steps[0][1] if isinstance(model, Pipeline) else None
+    if not (isinstance(encoder, Pipeline) and isinstance(encoder[-1], NamedColumns)):
+        return needs
+    needs.tells_kinds = True
+    for part, transformer, columns in encoder[0].transformers_:
         if part == "numeric":
             needs.whole += columns
         elif part == "text":
-            needs.text.update(zip(columns, transformer[-1].categories_, strict=True))
+            known = [set(categories(values)) for values in transformer[-1].categories_]
+            needs.text.update(zip(columns, known, strict=True))
     return needs
 
 
-def encoder_parts(model: Any) -> list[tuple[str, Any, list[str]]]:
-    """The parts of the encoder that ``shiftfix correct`` puts ahead of its models; none for other models."""
-    first = model
-    while hasattr(first, "steps"):
-        first = first.steps[0][1]
-    parts = getattr(first, "transformers_", [])
-    ours = all(part in ("numeric", "numeric_with_missing", "text") for part, _, _ in parts)
-    return parts if ours else []
+@contextmanager
+def model_faults(text: list[str]) -> Iterator[None]:
+    """Turn what a model, or one from a file that was made up, raises into an InputError; ``text`` columns are named."""
+    try:
+        yield
+    except (InputError, ShiftDataError):
+        raise
+    except Exception as error:
+        found = " ".join(str(error).split())[:300]
+        beside = f" The rows have text in {listed(text)}." if text else ""
+        raise InputError(
+            f"the model cannot predict these rows ({type(error).__name__}: {found}): compare them with those it was "
+            f"fitted with, or take another copy of its file.{beside}"
+        ) from error
 
 
-def usable_rows(
-    table: Table, needs: Needs, identifier: str | None, drop: list[str], unseen_category: str, notices: list[str]
-) -> Any:
-    """The rows as the model takes them, with its columns in its order.
+def usable_columns(
+    table: Table, needs: Needs, apart: list[str], unseen_category: str, notices: list[str]
+) -> list[Column]:
+    """The columns as the model takes them, in its order.
 
     Raises
     ------
@@ -159,30 +198,37 @@ def usable_rows(
         For columns that are missing, too many or of another kind, and text that the model has never seen; for all of
         it at once.
     """
-    found = _columns_beside(table, [*drop, *([] if identifier is None else [identifier])])
-    raise_all(column_problems(found, needs))
-    columns = [table.column(name) for name in needs.names or found]
-    raise_all([column.problem for column in columns if column.problem])
-    rows = feature_frame(columns, len(table))
-    raise_all([problem for name in rows.columns for problem in cell_problems(rows[name], needs, notices)])
-    raise_all([found for name in needs.text for found in unseen_values(rows, name, needs, unseen_category, notices)])
-    return rows
-
-
-def raise_all(problems: list[str]) -> None:
-    """Raise InputError with all that was found, if anything."""
-    if problems:
-        raise InputError(" ".join(problems))
-
-
-def _columns_beside(table: Table, apart: list[str]) -> list[str]:
-    """The columns of a table but those that are set apart, all of which it must have."""
     unknown, found = differences(apart, table.columns)
     if unknown:
         raise InputError(
             f"--drop or --id: the rows have no column {listed(unknown)}; they have {listed(table.columns)}."
         )
-    return found
+    _raise_all(column_problems(found, needs))
+    columns = [column_as_fitted(table, name, needs) for name in needs.names or found]
+    _raise_all([problem for column in columns for problem in cell_problems(column, needs, unseen_category, notices)])
+    return columns
+
+
+def _raise_all(problems: list[str]) -> None:
+    """Raise InputError with all that was found, if anything."""
+    if problems:
+        raise InputError(*problems)
+
+
+def column_as_fitted(table: Table, name: str, needs: Needs) -> Column:
+    """One column, which alone may look of another kind than beside the rows that the model was fitted with.
+
+    Numbers that were known among words are words; and NA is a gap where there were numbers, with none beside it too.
+    """
+    if name in needs.text:
+        words = table.column(name, "text")
+        if words.kind == "text" and needs.text[name].issuperset(words.present):
+            return words
+    column = table.column(name)
+    gaps = (
+        needs.tells_kinds and name not in needs.text and not column.problem and USUAL_MISSING.issuperset(column.present)
+    )
+    return empty_column(name, table.name, len(table)) if gaps else column
 
 
 def column_problems(found: list[str], needs: Needs) -> list[str]:
@@ -208,65 +254,40 @@ def count_problems(found: list[str], n_columns: int | None) -> list[str]:
     ]
 
 
-def cell_problems(column: Any, needs: Needs, notices: list[str]) -> list[str]:
-    """What is wrong with the cells of a column, text it has not seen apart."""
-    present = column.dropna()
-    if present.empty or holds_numbers(column) == (column.name not in needs.text):
-        return [] if column.name in needs.text else number_problems(column, needs, notices)
-    cell = present.iloc[0]
-    shown = cell if isinstance(cell, str) else f"{cell:g}"
-    held, holds = ("text", "numbers") if column.name in needs.text else ("numbers", "text")
-    return [
-        f"column {column.name!r} holds {holds} (such as {shown!r}), and held {held} when the model was "
-        "fitted: make both alike."
-    ]
+def cell_problems(column: Column, needs: Needs, unseen_category: str, notices: list[str]) -> list[str]:
+    """What is wrong with the cells of a column; notices of what is not, and may surprise."""
+    if column.problem:
+        return [column.problem]
+    if column.remark:
+        notices.append(column.remark)
+    if needs.tells_kinds and column.kind != "empty" and column.is_number == (column.name in needs.text):
+        return [unlike_when_fitted(column)]
+    if column.name in needs.text:
+        rows, remedy = "rows and in none that the model was fitted with", ": group the values, drop those rows"
+        found = unseen_problem(needs.text[column.name], column, rows, remedy, unseen_category, notices)
+        return [found] if found else []
+    return number_problems(column, needs, notices)
 
 
-def holds_numbers(column: Any) -> bool:
-    """Whether a column holds numbers; truth values are none."""
-    from pandas.api import types
+def unlike_when_fitted(column: Column) -> str:
+    """What is wrong with a column that is of another kind than when the model was fitted."""
+    shown = f"{column.present[0]:g}" if column.is_number else telling(column)
+    holds, held, hint = ("numbers", "text", "") if column.is_number else ("text", "numbers", f" {STRAY}")
+    return (
+        f"column {column.name!r} holds {holds} (such as {shown!r}), and held {held} when the model was fitted: make "
+        f"both alike.{hint}"
+    )
 
-    return types.is_numeric_dtype(column) and not types.is_bool_dtype(column)
 
-
-def number_problems(column: Any, needs: Needs, notices: list[str]) -> list[str]:
+def number_problems(column: Column, needs: Needs, notices: list[str]) -> list[str]:
     """What is wrong with numbers; a notice of those that are missing where none was."""
-    values = column.astype("float64").to_numpy(dtype=np.float64, na_value=np.nan)
-    infinite, gaps = np.flatnonzero(np.isinf(values)), int(np.isnan(values).sum())
-    if infinite.size:
-        return [
-            f"column {column.name!r} is infinite in {infinite.size} rows (rows {listed(infinite)}, counted from 0)."
-        ]
+    gaps = int(column.missing.sum())
     if gaps and column.name in needs.whole:
         notices.append(
             f"column {column.name!r} is missing in {gaps} rows and was in none that the model was fitted with: the "
             "median was filled in there."
         )
-    return []
-
-
-def unseen_values(rows: Any, name: str, needs: Needs, unseen_category: str, notices: list[str]) -> list[str]:
-    """What is wrong with the values of a text column: those that the model has never seen."""
-    known, values = set(with_gaps_named(needs.text[name])), with_gaps_named(as_text(rows[[name]])[:, 0])
-    unseen = [value for value in values if value not in known]
-    if not unseen:
-        return []
-    found = (
-        f"column {name!r} has the values {listed(sorted(set(unseen)))} in {len(unseen)} rows and in none that the "
-        "model was fitted with"
-    )
-    if unseen_category == "error":
-        return [
-            f"{found}: group the values, drop those rows, or pass --unseen-category ignore to encode them as none of "
-            "the known ones."
-        ]
-    notices.append(f"{found}; they were encoded as none of the known ones.")
-    return []
-
-
-def with_gaps_named(values: NDArray[Any]) -> list[str]:
-    """Text values with a word for a missing one."""
-    return [MISSING_TEXT if value != value else value for value in values.tolist()]
+    return infinities(column, "rows")
 
 
 def prediction_table(model: Any, rows: Any) -> Any:
@@ -291,29 +312,18 @@ def prediction_table(model: Any, rows: Any) -> Any:
     return predictions
 
 
-def predicted(model: Any, rows: Any) -> Any:
-    """The table of predictions; InputError for rows, or a model from a file, that do not work together."""
-    named = hasattr(model, "feature_names_in_")
+def write_predictions(content: str, out: Path, overwrite: bool) -> None:
+    """Write a file, whole or not at all; OutputError says why not."""
     try:
-        return prediction_table(model, rows if named else rows.to_numpy())
-    except (InputError, ShiftDataError):
-        raise
-    except Exception as error:  # a file that was made up may hold a model that raises anything
-        text = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"the model cannot predict these rows ({type(error).__name__}: {text}): compare them with those it was "
-            "fitted with, or take another copy of its file."
+        replace_file(out, partial(_put_text, content), overwrite=overwrite)
+    except FileExistsError as error:
+        raise OutputError(
+            f"--out {out} came during the run and was left as it is: name another file, or pass --overwrite to "
+            "replace it."
         ) from error
-
-
-def write_predictions(predictions: Any, out: Path) -> None:
-    """Write a table, whole or not at all; OutputError says why not."""
-    try:
-        replace_file(out, partial(put_csv, predictions))
     except (ShiftDataError, OSError) as error:
         raise OutputError(f"--out {out} cannot be written: {error}") from error
 
 
-def put_csv(predictions: Any, file: IO[bytes]) -> None:
-    """Write a table with its row numbers into an open file."""
-    file.write(predictions.to_csv(index_label="row", lineterminator="\n").encode("utf-8", "backslashreplace"))
+def _put_text(content: str, file: IO[bytes]) -> None:
+    file.write(content.encode("utf-8", "backslashreplace"))

@@ -9,6 +9,11 @@ from typing import Any
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
+def harmless_csv(frame: Any) -> str:
+    """A data frame as :func:`harmless_table` has it, with the numbers of its rows, as CSV."""
+    return str(harmless_table(frame).to_csv(index_label="row", lineterminator="\n"))
+
+
 def harmless_table(frame: Any) -> Any:
     """A data frame with its text, that of its header too, made :func:`harmless`; its numbers are left alone."""
     safe = frame.rename(columns=harmless)

@@ -3,7 +3,9 @@
 Every message says which column, what was found, what is needed and what to do; all of them come at once.
 """
 
+import re
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -25,6 +27,11 @@ MOST_CATEGORIES = 1000
 MISSING = "(missing)"
 # Columns of our own files, which an identifier would stand beside.
 OUR_COLUMNS = ("row", "prediction", "weight", "total_weight")
+OUR_NUMBERED = re.compile(r"probability_.*|prediction_\d+", re.DOTALL)
+# The end of messages about columns of two kinds.
+STRAY = (
+    "A stray word or unit in one cell turns a whole CSV column into text; for one that means missing pass --missing."
+)
 
 
 class Roles(NamedTuple):
@@ -112,7 +119,7 @@ def prepare_tables(
         None where the labels cannot be read. Not to be used when there are refusals.
     """
     notices: list[str] = []
-    refusals.of(_check_roles, roles, source, target)
+    refusals.of(_check_roles, roles)
     labels = _read_labels(source, target, roles.label, task, shift, notices, refusals)
     sample_weight = _weights(source, target, roles.weight, notices, refusals)
     features = refusals.of(_features, source, target, roles) or []
@@ -195,7 +202,7 @@ def _weights(
     return refusals.of(_read_weight, source.column(weight))
 
 
-def _check_roles(roles: Roles, source: Table, target: Table) -> None:
+def _check_roles(roles: Roles) -> None:
     """Raise for a column with two roles, or an identifier whose name the results need."""
     counts = Counter(name for name, _ in roles.by_option)
     twice = sorted(name for name, count in counts.items() if count > 1)
@@ -203,8 +210,13 @@ def _check_roles(roles: Roles, source: Table, target: Table) -> None:
         raise UsageError(
             f"column {listed(twice)} is given more than one role among --label, --weight, --id and --drop: give it one."
         )
-    if roles.id is not None and (roles.id in OUR_COLUMNS or roles.id.startswith("probability_")):
-        raise UsageError(f"--id {argument(roles.id)}: the results have a column of this name; rename it in the files.")
+    check_identifier(roles.id)
+
+
+def check_identifier(name: str | None) -> None:
+    """Raise UsageError for an identifier whose name the results need."""
+    if name is not None and (name in OUR_COLUMNS or OUR_NUMBERED.fullmatch(name)):
+        raise UsageError(f"--id {argument(name)}: the results have a column of this name; rename it in the files.")
 
 
 def _lost(source: Table, target: Table, roles: Roles) -> list[str]:
@@ -275,13 +287,18 @@ def _alone(column: Column) -> list[str]:
             f"column {column.name!r} is empty in every {column.table} row: leave it out with --drop "
             f"{argument(column.name)}, or fill it in."
         ]
+    return infinities(column, f"{column.table} rows")
+
+
+def infinities(column: Column, rows: str) -> list[str]:
+    """What is wrong with the numbers of a column, when some are infinite; ``rows`` is what messages call its rows."""
     infinite = np.flatnonzero(np.isinf(column.values)) if column.is_number else np.array([])
-    if infinite.size:
-        return [
-            f"column {column.name!r} is infinite in {infinite.size} {column.table} rows (rows {listed(infinite)}, "
-            "counted from 0): correct them, or leave them empty to count as missing."
-        ]
-    return []
+    if not infinite.size:
+        return []
+    return [
+        f"column {column.name!r} is infinite in {infinite.size} {rows} (rows {listed(infinite)}, counted from 0): "
+        "correct them, or leave them empty to count as missing."
+    ]
 
 
 def _unlike(source: Column, target: Column) -> str:
@@ -296,12 +313,11 @@ def _unlike(source: Column, target: Column) -> str:
         )
     return (
         f"column {source.name!r} is numeric in the {number} and text in the {other} (such as "
-        f"{quoted(_telling(column))}): make both alike. A stray word or unit in one cell turns a whole CSV column into "
-        "text; for one that means missing pass --missing."
+        f"{quoted(telling(column))}): make both alike. {STRAY}"
     )
 
 
-def _telling(column: Column) -> str:
+def telling(column: Column) -> str:
     """A value that shows best why a column is text."""
     return next((word for word in column.present if sort_words([word]).other), column.present[0])
 
@@ -320,7 +336,7 @@ def _remarks(source: Column, target: Column) -> list[str]:
 
 def _check_text(source: Column, target: Column, unseen_category: str, notices: list[str]) -> None:
     """Values of the target that no source row has: nothing was learned about them."""
-    known = set(_categories(source))
+    known = set(categories(source.values))
     if len(known) > MOST_CATEGORIES:
         name = argument(source.name)
         raise InputError(
@@ -328,26 +344,46 @@ def _check_text(source: Column, target: Column, unseen_category: str, notices: l
             f"{MOST_CATEGORIES} are taken for categories: group them, carry the column with --id {name} if it names "
             f"the rows, or leave it out with --drop {name}."
         )
-    unseen = {value: count for value, count in sorted(Counter(_categories(target)).items()) if value not in known}
-    if unseen:
-        _tell_unseen(unseen, source.name, unseen_category, notices)
+    remedy = ", so that no weight can stand for them: group the values, drop those rows or the column (--drop)"
+    problem = unseen_problem(known, target, "target rows and in no source row", remedy, unseen_category, notices)
+    if problem:
+        raise InputError(problem)
 
 
-def _categories(column: Column) -> list[str]:
-    """Values of a column, with a word for a missing one."""
-    return [MISSING if value != value else value for value in column.values.tolist()]
+def unseen_problem(
+    known: Set[str], column: Column, rows: str, remedy: str, unseen_category: str, notices: list[str]
+) -> str:
+    """What is wrong with values of a text column that are none of the known ones; "" and a notice where ignored.
 
-
-def _tell_unseen(unseen: dict[str, int], column: str, unseen_category: str, notices: list[str]) -> None:
-    """Raise for, or notice, values that only the target has, given with their number of rows."""
-    rows = sum(unseen.values())
+    Parameters
+    ----------
+    known : set of str
+        As of :func:`categories`.
+    column : Column
+    rows : str
+        What messages call the rows that have such values, in the plural.
+    remedy : str
+        What the user can do besides ignoring them.
+    unseen_category : {"error", "ignore"}
+    notices : list of str
+        Added to.
+    """
+    unseen = [value for value in categories(column.values) if value not in known]
+    if not unseen:
+        return ""
+    values = listed(sorted(set(unseen)))
     if unseen_category == "error":
-        raise InputError(
-            f"column {column!r} has the values {listed(unseen)} in {rows} target rows and in no source "
-            "row, so that no weight can stand for them: group the values, drop those rows or the column "
-            "(--drop), or pass --unseen-category ignore to encode them as none of the known ones."
+        return (
+            f"column {column.name!r} has the values {values} in {len(unseen)} {rows}{remedy}, or pass "
+            "--unseen-category ignore to encode them as none of the known ones."
         )
     notices.append(
-        f"column {column!r}: the values {listed(unseen)} are in {rows} target rows and in no source "
-        "row; they were encoded as none of the known ones."
+        f"column {column.name!r}: the values {values} are in {len(unseen)} {rows}; they were encoded as none of the "
+        "known ones."
     )
+    return ""
+
+
+def categories(values: NDArray[Any]) -> list[str]:
+    """Values of a text column, with a word for a missing one."""
+    return [MISSING if value != value else value for value in values.tolist()]

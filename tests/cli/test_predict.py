@@ -1,15 +1,24 @@
 """``shiftfix predict``: the rows of ``correct`` get its predictions, others are checked, and no file is lost."""
 
+import errno
 import io
+import os
 import pickle
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from typer.testing import CliRunner
 
 from shiftfix import save_model
+from shiftfix._atomic import replace_file
+from shiftfix.cli import _predict
 from shiftfix.cli._app import app
 from shiftfix.mlp import MLPRegressor
 
@@ -185,3 +194,102 @@ def test_a_network_of_ones_own_predicts_a_file(tmp_path, named):
         result = run("predict", tmp_path / "model", tmp_path / "rows.csv")
         assert result.exit_code == 3
         assert "fitted with 2 columns without names" in result.stderr
+
+
+@pytest.mark.parametrize("names", [("numeric", "text"), ("numbers", "words")])
+def test_an_encoder_of_ones_own_takes_what_it_takes(tmp_path, names):
+    """Whatever its parts are called: those of the encoder of ``correct`` are told by its classes."""
+    frame = frames(60)[0][["age", "ward"]]
+    parts = zip(names, (StandardScaler(), OneHotEncoder()), (["age"], ["ward"]), strict=True)
+    model = make_pipeline(ColumnTransformer(list(parts)), LogisticRegression()).fit(frame, frame["age"] > 50)
+    save_model(model, tmp_path / "model")
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    found = table(run("predict", tmp_path / "model", tmp_path / "rows.csv"))
+    assert_allclose(found["probability_True"], model.predict_proba(frame)[:, 1])
+    frame.assign(age="old").to_csv(tmp_path / "rows.csv", index=False)
+    result = run("predict", tmp_path / "model", tmp_path / "rows.csv")
+    assert result.exit_code == 3
+    assert "text in 'age', 'ward'" in result.stderr
+
+
+def test_a_row_is_read_alone_as_among_others(tmp_path):
+    """Numbers among words are words, and NA among numbers is a gap: by what the model knows, not by the file."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"stage": rng.choice(["1", "2", "10,5", "unclear"], 80), "x": rng.normal(size=80).round(3)})
+    frame["x"] = frame["x"].astype(object).where(rng.random(80) < 0.8, "NA")
+    frame.assign(y=rng.normal(size=80)).to_csv(tmp_path / "source.csv", index=False)
+    frame.to_csv(tmp_path / "target.csv", index=False)
+    options = ["--label", "y", "--shift", "covariate", "--learner", "linear", "--out", tmp_path / "out"]
+    assert run("correct", tmp_path / "source.csv", tmp_path / "target.csv", *options).exit_code == 0
+    among = pd.read_csv(tmp_path / "out" / "predictions.csv")["prediction"]
+    for row in [
+        *(frame["stage"] == "1").to_numpy().nonzero()[0][:2],
+        *(frame["stage"] == "10,5").to_numpy().nonzero()[0][:2],
+        *(frame["x"] == "NA").to_numpy().nonzero()[0][:3],
+    ]:
+        frame.iloc[[row]].to_csv(tmp_path / "row.csv", index=False)
+        alone = table(run("predict", tmp_path / "out" / "model.skops", tmp_path / "row.csv"))
+        assert_allclose(alone["prediction"], among[row])
+
+
+def test_what_correct_says_of_a_column_predict_says_too(results):
+    rows = pd.read_csv(results / "target.csv").assign(ward="?")
+    result = predict(results, rows, "--unseen-category", "ignore")
+    assert "pass --missing '?'" in result.stderr
+    assert "pass --missing" in predict(results, rows.assign(age="old")).stderr
+
+
+def test_an_identifier_gets_into_nobodys_way(results):
+    rows = pd.read_csv(results / "target.csv").assign(patient=[f"p{k}" for k in range(200)])
+    assert table(predict(results, rows, "--id", "patient"))["patient"].tolist() == rows["patient"].tolist()
+    for name in ("row", "prediction", "probability_yes", "prediction_0"):
+        result = predict(results, rows.rename(columns={"patient": name}), "--id", name)
+        assert result.exit_code == 2
+        assert "the results have a column of this name" in result.stderr
+    assert predict(results, rows, "--id", "patient", "--drop", "patient").exit_code == 2
+
+
+def test_all_refusals_of_a_run_come_in_one_message(results, tmp_path):
+    (tmp_path / "there.csv").write_text("mine")
+    result = run("predict", tmp_path / "m", tmp_path / "r.csv", "--out", tmp_path / "there.csv", "--id", "row")
+    assert result.exit_code == 5
+    assert "4 things stand in the way" in result.stderr
+    for words in ("there.csv exists", "--id row", "m does not exist", "r.csv' does not exist"):
+        assert words in result.stderr
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_a_file_that_came_during_the_run_stays(results, tmp_path, monkeypatch, overwrite):
+    """As the file of another run does that was started at the same moment."""
+    out, predicted = tmp_path / "found.csv", _predict.prediction_table
+
+    def slow(*arguments):
+        out.write_text("somebody's")
+        return predicted(*arguments)
+
+    monkeypatch.setattr(_predict, "prediction_table", slow)
+    result = predict(results, pd.read_csv(results / "target.csv"), "--out", out, *overwrite)
+    assert result.exit_code == (0 if overwrite else 5)
+    assert (out.read_text() == "somebody's") != bool(overwrite)
+    assert overwrite or "came during the run" in result.stderr
+    assert os.listdir(tmp_path) == ["found.csv"]
+
+
+def test_a_new_file_where_there_are_no_hard_links(tmp_path, monkeypatch):
+    def refuse(*places):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    write = partial(replace_file, tmp_path / "file", lambda file: file.write(b"new"), overwrite=False)
+    write()
+    assert (tmp_path / "file").read_bytes() == b"new"
+    with pytest.raises(FileExistsError):
+        write()
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x/" * 3000])
+def test_an_output_whose_name_is_too_long(results, name):
+    result = predict(results, pd.read_csv(results / "target.csv"), "--out", results / name)
+    assert result.exit_code == 5
+    assert "cannot be written" in result.stderr
