@@ -141,6 +141,15 @@ def test_scores_are_weighted():
     assert several.score(X, X[:, :2]) == pytest.approx(r2_score(X[:, :2], several.predict(X)), rel=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_modules_of_every_precision_are_scored(dtype):
+    """Squares of y overflow float16, and bfloat16 is no type of numpy's: y is what the module's type makes of it."""
+    y = 1000 * X[:, 1]
+    model = fitted(net(1).to(dtype), "absolute_error", y=y)
+    y = torch.tensor(y).to(dtype).double().numpy()
+    assert model.score(X, y) == pytest.approx(r2_score(y, model.predict(X).astype(float)), rel=1e-12)
+
+
 def test_a_refit_forgets_the_classes_and_names_before():
     model = fitted(X=pd.DataFrame(X, columns=list("abcd")), y=np.array(["a", "b"])[Y])
     model.set_params(module=net(1), loss="huber").fit(X, X[:, 0])
