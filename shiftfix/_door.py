@@ -113,24 +113,23 @@ def _is_setting(name: str) -> bool:
 
 def _with_plain_settings(estimator: Any, call: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
     """What a method returns, called on a twin that has plain settings where the estimator's own are not."""
-    given = vars(estimator)
+    given = dict(vars(estimator))
     settings = {name: plain(value) for name, value in given.items() if _is_setting(name)}
     changed = {name: value for name, value in settings.items() if value is not given[name]}
     if not changed:
         return _with_plain_arguments(functools.partial(call, estimator), args, kwargs)
-    twin = object.__new__(type(estimator))
-    vars(twin).update(given | changed)
+    before, twin = given | changed, object.__new__(type(estimator))
+    vars(twin).update(before)
     found = _with_plain_arguments(functools.partial(call, twin), args, kwargs)
-    _take_over(estimator, {name: value for name, value in vars(twin).items() if name not in changed}, set(changed))
+    _take_over(vars(estimator), before, vars(twin))
     return estimator if found is twin else found
 
 
-def _take_over(estimator: Any, learned: dict[str, Any], kept: set[str]) -> None:
-    """Give an estimator what its twin has learned, and touch nothing else: others may be reading it."""
-    given = vars(estimator)
-    for name in set(given) - set(learned) - kept:
-        del given[name]
-    given.update({name: value for name, value in learned.items() if given.get(name, given) is not value})
+def _take_over(given: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Give an estimator what a call has changed on its twin, and touch nothing else: other threads may use it."""
+    for name in before.keys() - after.keys():
+        given.pop(name, None)
+    given.update({name: value for name, value in after.items() if before.get(name, before) is not value})
 
 
 def _opened(member: Any) -> Any:

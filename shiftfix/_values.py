@@ -23,10 +23,12 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
         raise ShiftDataError(f"{name} is a sparse matrix, which cannot be used here: pass {name}.toarray().")
     try:
         array = np.asarray(values)
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # what the entries raise is theirs: a tensor with a gradient, a RuntimeError
         raise ShiftDataError(
-            f"{name} is a {type(values).__name__} that makes no array, such as a list of rows of different lengths: "
-            "pass an array-like with as many values in each row."
+            f"{name} is a {type(values).__name__} that makes no array, such as a list of rows of different lengths or "
+            "of tensors with a gradient: pass an array-like with as many values in each row."
         ) from error
     _refuse_things(array, type(values).__name__, name)
     return array

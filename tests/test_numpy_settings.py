@@ -402,3 +402,29 @@ def test_networks_beyond_the_memory_are_refused_before_they_are_made():
         MLPClassifier((100_000, 10_000), n_models=10_000).fit(X_SOURCE, Y)
     with pytest.raises(ShiftDataError, match=r"n_models=1073741824"):
         MLPClassifier((), n_models=2**30).fit(X_SOURCE, Y)
+
+
+class Interrupted(MLPClassifier):
+    """Of a subclass's own: a call during which something else happens, and one that sets a setting."""
+
+    def predict_after(self, happens, X):
+        found = self.predict(X)
+        happens()
+        return found
+
+    def train_longer(self):
+        self.max_epochs = int(self.max_epochs) + 5
+        return self
+
+
+def test_a_fit_during_another_call_is_kept():
+    """As of two threads, one of which predicts while the other fits."""
+    model = Interrupted((4,), max_epochs=np.int64(1), random_state=0).fit(X_SOURCE, Y)
+    before = model.module_
+    model.predict_after(lambda: model.fit(X_SOURCE, Y), X_TARGET)
+    assert model.module_ is not before
+    assert type(model.max_epochs) is np.int64
+
+
+def test_a_method_of_a_subclass_may_change_a_setting():
+    assert Interrupted((4,), max_epochs=np.int64(1)).train_longer().max_epochs == 6

@@ -323,12 +323,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
             raise ShiftDataError('class_weight="balanced" needs all rows at once: pass a dict to use partial_fit.')
         if first and classes is None:
             raise ShiftDataError("classes is needed in the first call of partial_fit: pass all labels there are.")
-        if not first and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+        labels = None if classes is None else check_labels(classes, "classes")
+        if not (first or labels is None or np.array_equal(np.unique(labels), self.classes_)):
             raise ShiftDataError(
                 f"classes differs from the classes of the first call, {self.classes_.tolist()}: leave it out."
             )
         with cells_named(X, "X"), unchanged_on_error(self):
-            targets = self._learn_targets(np.asarray(classes)) if first else self._fitted_targets()
+            targets = self._learn_targets(labels) if first else self._fitted_targets()
             return self._partial_fit(X, y, sample_weight, targets, first)
 
     def _check_settings(self) -> None:

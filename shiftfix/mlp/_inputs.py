@@ -26,10 +26,17 @@ def read_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool =
     """X, and y where there is one, as scikit-learn's ``validate_data`` checks them; X an array or a ``csr_array``."""
     X = _readable_rows(X)
     if y is not None and not isinstance(y, str):
-        y = as_array(y, "y")
+        y = read_y(y, "y")
         refuse_missing_labels(y, "y")
     found = validate_data(estimator, X, y, reset=reset, dtype=FLOATS, accept_sparse="csr", **how)
     return (canonical(found[0]), found[1]) if isinstance(found, tuple) else canonical(found)
+
+
+def read_y(y: Any, name: str) -> NDArray[Any]:
+    """Labels or numbers as an array; raise ShiftDataError for what would be read as others in silence."""
+    y = as_array(y, name)
+    refuse_no_numbers(y.dtype, name, "pass real numbers, or labels as text")
+    return y
 
 
 def _readable_rows(X: Any) -> Any:

@@ -22,7 +22,7 @@ from shiftfix.mlp._base import (
     progress_bar,
     weights_may_rest,
 )
-from shiftfix.mlp._inputs import feature_scaler, parts_of_eval_set, present, read_rows, rows_on
+from shiftfix.mlp._inputs import feature_scaler, parts_of_eval_set, present, read_rows, read_y, rows_on
 from shiftfix.mlp._network import build_network, is_random, remove_generators, warn_of_symmetry
 from shiftfix.mlp._prediction import network_outputs, sampled_outputs
 from shiftfix.mlp._saved import SavedNetwork
@@ -276,7 +276,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         with cells_named(X, "the eval_set's X"):
             X = read_rows(self, X)
         weight = check_row_weights(weight, X.shape[0], "the eval_set's sample_weight")
-        y = np.asarray(y)
+        y = np.empty(()) if y is None else read_y(y, "the eval_set's y")
         if y.ndim == 0 or len(y) != X.shape[0]:
             raise ShiftDataError(
                 f"eval_set has {X.shape[0]} rows of X and {len(y) if y.ndim else 'none'} of y: pass one y per row."

@@ -59,7 +59,7 @@ def _batch_of_all(X: Any, name: str) -> Any:
         _check_sampler(X, name)
         collate = X.collate_fn if X.batch_sampler is not None else collate
         X = X.dataset
-    if isinstance(X, TensorDataset) and collate is default_collate:
+    if type(X) is TensorDataset and collate is default_collate:  # a subclass may change its items
         return X.tensors
     items = _items_of(X, name)
     with explained(

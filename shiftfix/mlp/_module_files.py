@@ -7,7 +7,6 @@ module's parameters are compared before any of them is set.
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
@@ -15,26 +14,27 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._module_inputs import InputForm, InputsForm
 from shiftfix.mlp._module_outputs import copy_of_module
 from shiftfix.mlp._saving._encoding import NotStorableError, decode, encode, encode_learned
+from shiftfix.mlp._saving._learned import CLASSES, COMMON, Holds
 from shiftfix.mlp._training import explained
 
 # Of one training; the next one is not to write where the file says, nor to run what it names.
 NOT_KEPT = ("module", "callbacks", "checkpoint", "resume", "progress")
-# What a fit learns, with the type of each; only these are read from a file.
-LEARNED: dict[str, Any] = {
-    "history_": dict,
-    "layer_names_": list,
-    "best_epoch_": int,
-    "n_epochs_": int,
-    "n_parameters_": int,
-    "effective_sample_size_": float,
-    "validation_effective_sample_size_": float | None,
-    "device_": str,
-    "classes_": np.ndarray,
-    "n_features_in_": int,
-    "feature_names_in_": np.ndarray,
-    "_flat_targets": bool,
+OF_NETWORKS = (
+    "history_",
+    "layer_names_",
+    "best_epoch_",
+    "n_epochs_",
+    "n_parameters_",
+    "effective_sample_size_",
+    "validation_effective_sample_size_",
+    "device_",
+)
+# What a fit learns, and whether a value can be that; only these are read from a file.
+LEARNED: dict[str, Holds] = {name: COMMON[name][1] for name in OF_NETWORKS} | {
+    "classes_": CLASSES["classes_"][1],
+    "_flat_targets": lambda value, _: type(value) is bool,
 }
-OPTIONAL = ("classes_", "n_features_in_", "feature_names_in_")
+OPTIONAL = {"classes_"}
 # Beside them: the form of the rows, and the settings that the file lacks.
 BESIDE = ("_form", "_needed")
 CONTENT = {"class", "settings", "fitted", "module"}
@@ -138,15 +138,16 @@ def _decoded(value: Any, name: str) -> Any:
 
 
 def unpack_fitted(content: dict[str, Any]) -> dict[str, Any]:
-    """Attributes of the fitted trainer, each of its type; raise ShiftDataError for others."""
+    """Attributes of the fitted trainer, each of its kind; raise ShiftDataError for others."""
     fitted = {name: value for name, value in content["fitted"].items() if name not in BESIDE}
-    if not set(LEARNED) - set(OPTIONAL) <= set(fitted) <= set(LEARNED):
+    if not set(LEARNED) - OPTIONAL <= set(fitted) <= set(LEARNED):
         raise _unreadable("its fitted attributes")
     found = {name: _decoded(value, name) for name, value in fitted.items()}
     for name, value in found.items():
-        if not isinstance(value, LEARNED[name]) or getattr(value, "ndim", 1) != 1:
+        if not LEARNED[name](value, None):
             raise _unreadable(name)
-    return found | {"_form": _unpack_form(content["fitted"].get("_form"))}
+    form = _unpack_form(content["fitted"].get("_form"))
+    return found | form.as_attributes() | {"_form": form}
 
 
 def _n_inputs(names: list[str] | None, alone: bool, n_parts: int) -> int:
@@ -170,9 +171,13 @@ def _unpack_form(form: Any) -> InputsForm:
 def _unpack_part(columns: Any, shape: Any, whole: Any) -> InputForm:
     """The form of one input; ValueError for none."""
     sizes = [size for size in shape if type(size) is int and size >= 0]
-    if sizes != shape or type(whole) is not bool or not (columns is None or _is_names(columns)):
+    if sizes != shape or type(whole) is not bool or not (columns is None or _are_names_of(sizes, columns)):
         raise ValueError("no form")
     return InputForm(columns, tuple(sizes), whole)
+
+
+def _are_names_of(sizes: list[int], columns: Any) -> bool:
+    return _is_names(columns) and sizes == [len(columns)]
 
 
 def _is_names(values: Any) -> bool:

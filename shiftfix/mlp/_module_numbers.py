@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from shiftfix._validation import column_names
-from shiftfix._values import refuse_masked
+from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._training import explained
 
@@ -22,12 +22,16 @@ def numbers_of(values: Any, name: str) -> torch.Tensor:
     """Tensor on the CPU, without gradient, of an array-like of numbers in any layout; see :func:`native`."""
     if isinstance(values, torch.Tensor):
         return _plain_tensor(values, name)
-    refuse_masked(values, name)
-    with explained(f"{name} cannot be read as an array of numbers", "pass numbers, as many in each row."):
-        array = np.asarray(values)
+    array = as_array(values, name)
     if array.dtype == object and column_names(values) is not None:
         array = np.column_stack([_frame_column(values[label], label, name) for label in values.columns])
     return torch.as_tensor(native(array, name))
+
+
+def numpy_of(numbers: torch.Tensor) -> NDArray[Any]:
+    """The numbers of a tensor on the CPU without gradient; bfloat16, which numpy lacks, as float32."""
+    numbers = numbers.float() if numbers.dtype == torch.bfloat16 else numbers
+    return np.asarray(numbers.resolve_conj().resolve_neg().numpy())
 
 
 def _plain_tensor(values: torch.Tensor, name: str) -> torch.Tensor:
@@ -61,7 +65,7 @@ def native(array: NDArray[Any], name: str) -> NDArray[Any]:
     if kind not in "biufc":
         raise ShiftDataError(
             f"{name} is an array of {array.dtype}: pass numbers; categories encoded, for example with scikit-learn's "
-            "OrdinalEncoder, a sparse matrix as X.toarray()."
+            "OrdinalEncoder."
         )
     array = _signed(array, name) if kind == "u" else array
     widest = WIDEST.get(kind, array.dtype)

@@ -10,6 +10,7 @@ from torch.nn.parameter import UninitializedBuffer, is_lazy
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._module_inputs import InputsForm, shape_text
+from shiftfix.mlp._module_numbers import numpy_of
 from shiftfix.mlp._training import (
     Inputs,
     call_module,
@@ -52,16 +53,15 @@ def module_dtype(module: torch.nn.Module) -> torch.dtype:
 
 @torch.no_grad()
 def shape_of_outputs(module: torch.nn.Module, X: torch.Tensor | Inputs, name: str) -> torch.Size:
-    """Shape of the outputs for the first two rows; raise ShiftDataError unless the module takes them."""
-    rows = X[:2]
+    """Shape of the outputs for a few rows; raise ShiftDataError unless the module takes them."""
     module.eval()
     with explained(
-        f"The module fails on rows of {name}, of shape {shapes_text(rows)}",
+        f"The module fails on rows of {name}, of shape {shapes_text(X)}",
         "pass X as its first layer takes it, several inputs as a tuple or a dict. Whole numbers go in as int64: make "
         "pixels floats.",
     ):
-        outputs = call_module(module, rows)
-    check_one_tensor(outputs, len(rows))
+        outputs = call_module(module, X)
+    check_one_tensor(outputs, len(X))
     return outputs.shape
 
 
@@ -74,8 +74,7 @@ def outputs_of(module: torch.nn.Module, X: torch.Tensor | Inputs, form: InputsFo
     ):
         outputs = forward(module, X)
     check_one_tensor(outputs, len(X))
-    outputs = outputs.float() if outputs.dtype == torch.bfloat16 else outputs
-    return np.asarray(outputs.resolve_conj().resolve_neg().numpy())
+    return numpy_of(outputs)
 
 
 def proba_of_outputs(loss: Any, outputs: NDArray[Any]) -> NDArray[np.float64]:

@@ -11,9 +11,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._door import PublicCalls
+from shiftfix._numerics import log_proba
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._module_datasets import inputs_of
 from shiftfix.mlp._module_inputs import InputsForm, ModuleInput, read_inputs
+from shiftfix.mlp._module_numbers import numpy_of
 from shiftfix.mlp._module_outputs import module_dtype, outputs_of, proba_of_outputs
 from shiftfix.mlp._module_rows import read_module_rows
 from shiftfix.mlp._module_targets import loss_kind
@@ -63,6 +65,9 @@ class ModulePredictor(PublicCalls, BaseEstimator):
             )
         return found
 
+    def _labels(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        return self.classes_[self._probabilities(outputs).argmax(axis=1)]
+
     def predict(self, X: ModuleInput) -> NDArray[Any]:
         """Labels for the named losses of classes, numbers in the shape of y for those of numbers.
 
@@ -70,7 +75,7 @@ class ModulePredictor(PublicCalls, BaseEstimator):
         """
         outputs = self.predict_outputs(X)
         if self._kind == "classes":
-            return self.classes_[self._probabilities(outputs).argmax(axis=1)]
+            return self._labels(outputs)
         return outputs.reshape(len(outputs)) if self._flat_targets else outputs
 
     @available_if(lambda self: self._kind == "classes")  # type: ignore[untyped-decorator]
@@ -85,8 +90,7 @@ class ModulePredictor(PublicCalls, BaseEstimator):
     @available_if(lambda self: self._kind == "classes")  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: ModuleInput) -> NDArray[np.float64]:
         """Logarithm of :meth:`predict_proba`; -inf where a probability is 0 in float64."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+        return log_proba(self.predict_proba(X))
 
     @available_if(lambda self: self._kind is not None)  # type: ignore[untyped-decorator]
     def score(
@@ -106,10 +110,9 @@ class ModulePredictor(PublicCalls, BaseEstimator):
         with limited_threads(self.n_threads):
             outputs = outputs_of(self.module_, rows.X, self._form)
         if self._kind == "classes":
-            found = self.classes_[self._probabilities(outputs).argmax(axis=1)]
-            return float(np.average(found == rows.y, weights=rows.weight))
-        flat = len(outputs), -1
-        return float(r2_score(rows.y.reshape(flat), outputs.reshape(flat), sample_weight=rows.weight))
+            return float(np.average(self._labels(outputs) == rows.y, weights=rows.weight))
+        y, found = (array.reshape(len(outputs), -1) for array in (numpy_of(rows.y), outputs))
+        return float(r2_score(y, found, sample_weight=rows.weight))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

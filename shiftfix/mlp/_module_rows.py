@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from shiftfix.mlp._inputs import parts_of_eval_set, present
 from shiftfix.mlp._module_datasets import is_dataset, unpacked
 from shiftfix.mlp._module_inputs import InputsForm, read_inputs
-from shiftfix.mlp._module_numbers import numbers_of
+from shiftfix.mlp._module_numbers import numbers_of, numpy_of
 from shiftfix.mlp._module_outputs import shape_of_outputs
 from shiftfix.mlp._module_targets import class_columns, learn_label_classes, loss_kind, n_classes_of, read_targets
 from shiftfix.mlp._training import Inputs, check_row_weights
@@ -48,7 +48,7 @@ class ModuleRows:
 def read_weight(sample_weight: Any, n_rows: int, name: str) -> NDArray[np.float64]:
     """Weights of an array-like or a tensor, with largest 1."""
     if isinstance(sample_weight, torch.Tensor):
-        sample_weight = numbers_of(sample_weight, name).double().numpy()
+        sample_weight = numpy_of(numbers_of(sample_weight, name))
     return check_row_weights(sample_weight, n_rows, name)
 
 
@@ -81,9 +81,10 @@ def read_module_rows(
         For what the module, the loss or the weighting could not use.
     """
     X, y, sample_weight = unpacked(X, y, sample_weight, name)
-    single = loss_kind(loss) == "numbers" and np.ndim(y) == 1
     X, form = read_inputs(X, f"{name}X", dtype, form)
     y = read_targets(y, f"{name}y", len(X), loss, dtype)
+    single = loss_kind(loss) == "numbers" and y.ndim == 1
+    y = y[:, None] if single else y
     weight, X, y = present(read_weight(sample_weight, len(X), f"{name}sample_weight"), X, y)
     return ModuleRows(X, y, weight, sample_weight is not None, single, form)
 
@@ -94,7 +95,7 @@ def parts_of_held_out(eval_set: Any) -> tuple[Any, Any, Any]:
 
 
 def learn_module_classes(
-    module: torch.nn.Module, loss: Any, of_classes: bool, device: torch.device, *sets: ModuleRows | None
+    module: torch.nn.Module, loss: Any, device: torch.device, *sets: ModuleRows | None
 ) -> NDArray[Any] | None:
     """Class of each column of the outputs, or None for a loss of something else.
 
@@ -106,4 +107,6 @@ def learn_module_classes(
     """
     named = [(name, rows) for name, rows in zip(("X", "the eval_set's X"), sets, strict=False) if rows is not None]
     shapes = [shape_of_outputs(module, rows.X[:2].to(device), name) for name, rows in named]
-    return learn_label_classes(named[0][1].y, n_classes_of(shapes[0], loss), "y") if of_classes else None
+    if loss_kind(loss) != "classes":
+        return None
+    return learn_label_classes(named[0][1].y, n_classes_of(shapes[0], loss), "y")

@@ -9,9 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from shiftfix._validation import check_labels, column_names
-from shiftfix._values import refuse_masked
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._module_numbers import numbers_of, refuse_non_finite
+from shiftfix.mlp._module_numbers import numbers_of, numpy_of, refuse_non_finite
 from shiftfix.mlp._training import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, explained, shapes_text
 
 Kind = Literal["classes", "numbers"]
@@ -76,9 +75,9 @@ def read_labels(y: Any, name: str, n_rows: int) -> NDArray[Any]:
     ShiftDataError
         For what are no labels, one per row: missing ones, several columns, fractions.
     """
-    refuse_masked(y, name)
+    y = numpy_of(numbers_of(y, name)) if isinstance(y, torch.Tensor) else y
     with explained(f"{name} cannot be read as class labels", "pass one per row."):
-        labels = check_labels(_label_array(y, name), name, n_rows, whole=False)
+        labels = check_labels(y, name, n_rows, whole=False)
     if labels.dtype.kind == "O":
         labels = np.array(labels.tolist())
     if labels.dtype.kind not in "biufU":
@@ -86,14 +85,6 @@ def read_labels(y: Any, name: str, n_rows: int) -> NDArray[Any]:
     if labels.dtype.kind == "f":
         _refuse_continuous(labels, name)
     return labels
-
-
-def _label_array(y: Any, name: str) -> Any:
-    """y, or the numbers of a tensor."""
-    if not isinstance(y, torch.Tensor):
-        return y
-    numbers = numbers_of(y, name)
-    return (numbers.float() if numbers.dtype == torch.bfloat16 else numbers).numpy()
 
 
 def _refuse_continuous(labels: NDArray[Any], name: str) -> None:
@@ -176,12 +167,11 @@ def _are_columns(classes: NDArray[Any]) -> bool:
 
 
 def read_number_targets(y: Any, name: str, n_rows: int, dtype: torch.dtype) -> torch.Tensor:
-    """Numbers in the module's type, of shape (n_rows, 1) for one column; raise ShiftDataError for what are none."""
+    """Numbers in the module's type; raise ShiftDataError for what are none."""
     numbers = _one_per_row(y, name, n_rows)
     if numbers.is_complex():
         raise ShiftDataError(f"{name} holds complex numbers: pass real ones, or a loss of your own that takes them.")
-    numbers = _finite(numbers, y, name, dtype)
-    return numbers[:, None] if numbers.ndim == 1 else numbers
+    return _finite(numbers, y, name, dtype)
 
 
 def read_own_targets(y: Any, name: str, n_rows: int, dtype: torch.dtype) -> torch.Tensor:

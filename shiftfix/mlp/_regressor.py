@@ -13,7 +13,7 @@ from sklearn.utils import Tags
 from shiftfix._learner import unchanged_on_error
 from shiftfix._naming import cells_named, columns_named
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._inputs import feature_scaler
+from shiftfix.mlp._inputs import feature_scaler, read_y
 from shiftfix.mlp._mlp import BaseMLP
 from shiftfix.mlp._settings import RandomState, concern
 from shiftfix.mlp._training import REGRESSION_LOSSES, Rows, check_loss
@@ -266,7 +266,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         with cells_named(X, "X"), unchanged_on_error(self):
             first = not hasattr(self, "module_")
             # Its shape is learned before it is checked: what has none is refused later.
-            targets = learn_columns(np.atleast_1d(y)) if first else self._fitted_targets()
+            targets = learn_columns(np.atleast_1d(read_y(y, "y"))) if first else self._fitted_targets()
             return self._partial_fit(X, y, sample_weight, targets, first)
 
     def _learn_targets(self, y: Any) -> NumberTargets:

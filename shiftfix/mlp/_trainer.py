@@ -254,7 +254,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         check_module(self.module)
         loss = check_loss(self.loss, CLASSIFICATION_LOSSES | REGRESSION_LOSSES)
         callbacks, device = callbacks_and_device(training)
-        dtype, kind = module_dtype(self.module), loss_kind(self.loss)
+        dtype = module_dtype(self.module)
         given = read_module_rows(X, y, sample_weight, "", self.loss, dtype)
         held_out = None
         if eval_set is not None:
@@ -263,7 +263,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         seeds, saved = self._start(training, 1)
         module = copy_of_module(self.module).to(device)
         with limited_threads(training.n_threads), borrowed_generators(device, seeds["dropout"]) as generators:
-            classes = learn_module_classes(module, self.loss, kind == "classes", device, given, held_out)
+            classes = learn_module_classes(module, self.loss, device, given, held_out)
             columns, y, weight = given.columns(classes, "y")
             (columns, y, full), validation = hold_out(
                 (columns, y, training_weights(weight, 1.0, training.clip)),
@@ -278,7 +278,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
             sizes = warn_of_few_rows(weight, None if validation is None else validation[2])
             rows = rows_on(device, columns, y, weight, dtype=dtype)
             validation_rows = None if validation is None else rows_on(device, *validation, dtype=dtype)
-            objective = outputs_as_columns(loss, kind)
+            objective = outputs_as_columns(loss, loss_kind(self.loss))
             least = try_steps(module, objective, rows, training, generators)
             run = make_run(
                 module, objective, len(rows), seeds["order"], training, least_batch=least, generators=generators

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, WeightedRandomSampler
 
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp import WeightedTrainer
+from shiftfix.mlp import MLPClassifier, MLPRegressor, WeightedTrainer
 
 QUICK = {"max_epochs": 2, "batch_size": 8, "learning_rate": 0.01, "random_state": 0}
 RNG = np.random.default_rng(0)
@@ -179,9 +179,10 @@ def test_what_is_not_finite_is_named_by_column_and_row(value):
     ("given", "said"),
     [
         (np.ma.array(X, mask=X > 2), "X is a masked array with"),
-        ([[1.0], [2.0, 3.0]], "X cannot be read as an array of numbers"),
-        (None, "X is an array of object"),
-        ("text", "X is an array of"),
+        ([[1.0], [2.0, 3.0]], "X is a list that makes no array"),
+        ([torch.tensor(row, requires_grad=True) for row in X], "X is a list that makes no array.*with a gradient"),
+        (None, "X is a NoneType"),
+        ("text", "X is a str"),
         ((), "X has shape|training rows had"),
         ({}, r"X is a dict with keys \[\]"),
         ({1: X}, r"X is a dict with keys \[1\]"),
@@ -318,6 +319,19 @@ def test_a_dataset_is_its_rows(given):
     assert np.array_equal(model.predict_outputs(rows), model.predict_outputs(X))
 
 
+class Moved(TensorDataset):
+    """Changes its items."""
+
+    def __getitem__(self, i):
+        x, y = super().__getitem__(i)
+        return x + 1, y
+
+
+def test_the_items_of_a_subclass_are_the_rows():
+    found = WeightedTrainer(net(), **QUICK).fit(Moved(TX, TY)).predict_outputs(X)
+    assert_allclose(found, WeightedTrainer(net(), **QUICK).fit(X + 1, Y).predict_outputs(X), atol=1e-7)
+
+
 def test_a_dataset_scores_and_stops():
     model = WeightedTrainer(net(), **QUICK).fit(PAIRS, eval_set=PAIRS)
     assert model.score(PAIRS) == model.score(X, Y)
@@ -357,6 +371,41 @@ def test_items_with_several_inputs():
 def test_what_a_dataset_cannot_be(given, said):
     with pytest.raises(ShiftDataError, match=said):
         WeightedTrainer(net(), **QUICK).fit(*given)
+
+
+# Where numbers are asked for one per row.
+NO_NUMBERS = [
+    ([[1.0]] * (N - 1) + [[1.0, 2.0]], "makes no array"),
+    ([torch.tensor(1.0, requires_grad=True)] * N, "makes no array"),
+    (np.ma.array(np.ones(N), mask=np.arange(N) == 3), "is a masked array with 1 masked"),
+    (np.full(N, 1j), "holds complex numbers"),
+    (torch.full((N,), 1j), "holds complex numbers"),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), NO_NUMBERS)
+def test_what_are_no_numbers_is_refused_wherever_they_are_asked_for(given, said):
+    classifier, trainer = WeightedTrainer(net(), **QUICK), WeightedTrainer(net(1), "huber", **QUICK)
+    fitted, network = WeightedTrainer(net(1), "huber", **QUICK).fit(X, Y), MLPRegressor((4,), max_epochs=1)
+    for name, call in {
+        "y": lambda: trainer.fit(X, given),
+        "sample_weight": lambda: classifier.fit(X, Y, given),
+        "the eval_set's y": lambda: trainer.fit(X, Y, eval_set=(X, given)),
+        "the eval_set's sample_weight": lambda: classifier.fit(X, Y, eval_set=(X, Y, given)),
+        "y ": lambda: fitted.score(X, given),
+        "sample_weight ": lambda: fitted.score(X, Y, given),
+    }.items():
+        with pytest.raises(ShiftDataError, match=f"{name.strip()} ((is|holds) .*)?{said}"):
+            call()
+    for call in (
+        lambda: network.fit(X, given),
+        lambda: network.fit(X, Y, given),
+        lambda: network.fit(X, Y, eval_set=(X, given)),
+        lambda: network.partial_fit(X, given),
+        lambda: MLPClassifier((4,)).partial_fit(X, Y, classes=given),
+    ):
+        with pytest.raises(ShiftDataError, match=said):
+            call()
 
 
 def test_rows_beside_labels_of_another_number():

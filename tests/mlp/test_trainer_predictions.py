@@ -141,6 +141,15 @@ def test_scores_are_weighted():
     assert several.score(X, X[:, :2]) == pytest.approx(r2_score(X[:, :2], several.predict(X)), rel=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_modules_of_every_precision_are_scored(dtype):
+    """Squares of y overflow float16, and bfloat16 is no type of numpy's: y is what the module's type makes of it."""
+    y = 1000 * X[:, 1]
+    model = fitted(net(1).to(dtype), "absolute_error", y=y)
+    y = torch.tensor(y).to(dtype).double().numpy()
+    assert model.score(X, y) == pytest.approx(r2_score(y, model.predict(X).astype(float)), rel=1e-12)
+
+
 def test_a_refit_forgets_the_classes_and_names_before():
     model = fitted(X=pd.DataFrame(X, columns=list("abcd")), y=np.array(["a", "b"])[Y])
     model.set_params(module=net(1), loss="huber").fit(X, X[:, 0])
@@ -301,6 +310,7 @@ def test_a_state_that_takes_pickle_is_not_saved(path):
 
 
 WIDE = {"type": "array", "dtype": "<i8", "shape": [3], "values": torch.arange(3)}
+BACKWARDS = WIDE | {"shape": [2], "values": torch.tensor([1, 0])}
 FORGED = {
     "no dict": lambda c: c.update(settings=3),
     "a setting out of range": lambda c: c["settings"].update(learning_rate=-1.0),
@@ -322,6 +332,12 @@ FORGED = {
     "more classes": lambda c: c["fitted"].update(classes_=WIDE),
     "a history that is none": lambda c: c["fitted"].update(history_={"type": "?"}),
     "an attribute of its own": lambda c: c["fitted"].update(predict=3),
+    "a history of no lists": lambda c: c["fitted"].update(history_={"type": "dict", "items": [["a", 3]]}),
+    "layers of no names": lambda c: c["fitted"].update(layer_names_={"type": "list", "items": [3]}),
+    "epochs below none": lambda c: c["fitted"].update(n_epochs_=-1),
+    "rows that are no number": lambda c: c["fitted"].update(effective_sample_size_=float("nan")),
+    "classes out of order": lambda c: c["fitted"].update(classes_=BACKWARDS),
+    "columns of another number": lambda c: c["fitted"]["_form"].update(parts=[[["a"], [4], False]]),
     "no form": lambda c: c["fitted"].pop("_form"),
     "a form of no parts": lambda c: c["fitted"]["_form"].update(parts=[]),
     "a form of other names": lambda c: c["fitted"]["_form"].update(names=3),

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -118,6 +118,17 @@ def limited_threads(n_threads: int | None) -> Iterator[None]:
 
 
 @contextmanager
+def generators_put_back(generators: Mapping[str, torch.Generator]) -> Iterator[None]:
+    """Leave generators as they were before the block."""
+    before = {name: generator.get_state() for name, generator in generators.items()}
+    try:
+        yield
+    finally:
+        for name, generator in generators.items():
+            generator.set_state(before[name])
+
+
+@contextmanager
 def borrowed_generators(device: torch.device, seed: int) -> Iterator[dict[str, torch.Generator]]:
     """Torch's global generators that a module on this device draws from, by name: seeded, and put back afterwards.
 
@@ -129,12 +140,7 @@ def borrowed_generators(device: torch.device, seed: int) -> Iterator[dict[str, t
         generators["cuda"] = torch.cuda.default_generators[index]
     elif device.type == "mps":
         generators["mps"] = torch.mps._get_default_mps_generator()
-    with TURNS.setdefault(os.getpid(), threading.RLock()):
-        before = {name: generator.get_state() for name, generator in generators.items()}
-        try:
-            for generator in generators.values():
-                generator.manual_seed(seed)
-            yield generators
-        finally:
-            for name, generator in generators.items():
-                generator.set_state(before[name])
+    with TURNS.setdefault(os.getpid(), threading.RLock()), generators_put_back(generators):
+        for generator in generators.values():
+            generator.manual_seed(seed)
+        yield generators

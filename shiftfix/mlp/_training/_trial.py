@@ -1,8 +1,7 @@
 """Steps tried on a copy of a module of the user's, so that what cannot be trained is said ahead of the training."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,23 +10,13 @@ from torch import nn
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._settings import Training, part_of
 from shiftfix.mlp._training._batches import Rows, part_sizes
+from shiftfix.mlp._training._devices import generators_put_back
 from shiftfix.mlp._training._explained import explained
 from shiftfix.mlp._training._loop import outputs_in_training, train_step
 from shiftfix.mlp._training._losses import check_row_losses
 from shiftfix.mlp._training._optimizers import make_optimizer
 from shiftfix.mlp._training._regularizers import Regularizers
 from shiftfix.mlp._training._run import PRECISIONS, Run
-
-
-@contextmanager
-def _put_back(generators: Mapping[str, torch.Generator]) -> Iterator[None]:
-    """Leave generators as they were before the block."""
-    before = {name: generator.get_state() for name, generator in generators.items()}
-    try:
-        yield
-    finally:
-        for name, generator in generators.items():
-            generator.set_state(before[name])
 
 
 def _try_step(module: nn.Module, loss: Callable[..., Any], rows: Rows, training: Training) -> None:
@@ -105,7 +94,7 @@ def try_steps(
         When the module, the loss or the optimiser fails, or a batch has one row and the module needs two.
     """
     most = 1 if training.batch_size == 1 else min(2, len(rows))
-    with _put_back(generators):
+    with generators_put_back(generators):
         if most == 2:
             _try_step(module, loss, rows.take(torch.arange(2, device=rows.y.device)), training)
         if not _is_trained_alone(len(rows), training.batch_size):
