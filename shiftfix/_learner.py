@@ -23,7 +23,6 @@ from sklearn.utils.validation import _num_samples, has_fit_parameter
 from shiftfix._door import public
 from shiftfix._setting_checks import check_generator, check_methods, check_option
 from shiftfix._validation import check_rows, check_weights
-from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 
 Fallback = Literal["resample"] | None
@@ -100,13 +99,6 @@ def _request_of(component: Any) -> None:
         component.set_score_request(sample_weight=learns)
 
 
-def _are_weights(weights: Any, n_rows: int) -> bool:
-    """Whether these are weights beyond doubt, as those are that were made here: what is not is told at length."""
-    if not isinstance(weights, np.ndarray) or np.ma.isMaskedArray(weights) or weights.shape != (n_rows,):
-        return False
-    return weights.dtype.kind in "fiu" and bool(np.isfinite(weights).all() and weights.min() >= 0 and weights.any())
-
-
 @public
 def fit_weighted(
     estimator: Any,
@@ -152,10 +144,7 @@ def fit_weighted(
     estimator = clone(estimator)
     if weights is None:
         return estimator.fit(X, y)
-    weights = as_array(weights, "weights")
-    if not _are_weights(weights, _num_samples(X)):
-        check_weights(weights, "weights", _num_samples(X))
-    weights = np.asarray(weights, dtype=np.float64)
+    weights = check_weights(weights, "weights", _num_samples(X))
     if weights.max() > np.finfo(np.float64).max / len(weights):
         raise ShiftDataError(
             f"weights holds {weights.max():.3g}, and a learner adds them up: pass weights / weights.max(), which have "
