@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import sklearn
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
@@ -141,10 +141,23 @@ def fit_weighted(
     check_generator(rng)
     for values, name in ((X, "X"), (y, "y")):
         check_rows(values, name)
+    weights = None if weights is None else check_weights(weights, "weights", _num_samples(X))
+    return fit_weighted_of(estimator, X, y, weights, fallback=fallback, rng=rng)
+
+
+def fit_weighted_of(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    weights: NDArray[np.float64] | None,
+    *,
+    fallback: Fallback = None,
+    rng: np.random.Generator | None = None,
+) -> Any:
+    """As :func:`fit_weighted`, of checked arguments."""
     estimator = clone(estimator)
     if weights is None:
         return estimator.fit(X, y)
-    weights = check_weights(weights, "weights", _num_samples(X))
     if weights.max() > np.finfo(np.float64).max / len(weights):
         raise ShiftDataError(
             f"weights holds {weights.max():.3g}, and a learner adds them up: pass weights / weights.max(), which have "
