@@ -141,7 +141,7 @@ def candidates(setting: Any, name: str, default: ArrayLike) -> Floats:
 
 def _ordered_rows(samples: list[tuple[Floats, Floats]]) -> list[tuple[Floats, Floats]]:
     """Rows and counts of every sample in the order of what they hold."""
-    orders = content_order([rows for rows, _ in samples])
+    orders = content_order([rows for rows, _ in samples], [counts for _, counts in samples])
     return [(rows[order], counts[order]) for (rows, counts), order in zip(samples, orders, strict=True)]
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import sklearn
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
@@ -23,7 +23,6 @@ from sklearn.utils.validation import _num_samples, has_fit_parameter
 from shiftfix._door import public
 from shiftfix._setting_checks import check_generator, check_methods, check_option
 from shiftfix._validation import check_rows, check_weights
-from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 
 Fallback = Literal["resample"] | None
@@ -100,13 +99,6 @@ def _request_of(component: Any) -> None:
         component.set_score_request(sample_weight=learns)
 
 
-def _are_weights(weights: Any, n_rows: int) -> bool:
-    """Whether these are weights beyond doubt, as those are that were made here: what is not is told at length."""
-    if not isinstance(weights, np.ndarray) or np.ma.isMaskedArray(weights) or weights.shape != (n_rows,):
-        return False
-    return weights.dtype.kind in "fiu" and bool(np.isfinite(weights).all() and weights.min() >= 0 and weights.any())
-
-
 @public
 def fit_weighted(
     estimator: Any,
@@ -149,13 +141,23 @@ def fit_weighted(
     check_generator(rng)
     for values, name in ((X, "X"), (y, "y")):
         check_rows(values, name)
+    weights = None if weights is None else check_weights(weights, "weights", _num_samples(X))
+    return fit_weighted_of(estimator, X, y, weights, fallback=fallback, rng=rng)
+
+
+def fit_weighted_of(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    weights: NDArray[np.float64] | None,
+    *,
+    fallback: Fallback = None,
+    rng: np.random.Generator | None = None,
+) -> Any:
+    """As :func:`fit_weighted`, of checked arguments."""
     estimator = clone(estimator)
     if weights is None:
         return estimator.fit(X, y)
-    weights = as_array(weights, "weights")
-    if not _are_weights(weights, _num_samples(X)):
-        check_weights(weights, "weights", _num_samples(X))
-    weights = np.asarray(weights, dtype=np.float64)
     if weights.max() > np.finfo(np.float64).max / len(weights):
         raise ShiftDataError(
             f"weights holds {weights.max():.3g}, and a learner adds them up: pass weights / weights.max(), which have "

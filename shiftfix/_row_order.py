@@ -22,8 +22,8 @@ SPREAD = 100.0
 DIGITS = 9
 
 
-def content_order(samples: Sequence[Any]) -> list[Rows]:
-    """Order of the rows of each sample that depends on their values alone.
+def content_order(samples: Sequence[Any], counts: Sequence[Floats] | None = None) -> list[Rows]:
+    """Order of the rows of each sample that depends on their values, and how often they stand there, alone.
 
     Rows are ranked by one combination of their columns, standardised over all samples, in which the weight of a column
     follows from its values and from the rows they stand in. So neither the order of the rows nor that of the columns
@@ -33,38 +33,44 @@ def content_order(samples: Sequence[Any]) -> list[Rows]:
     Parameters
     ----------
     samples : sequence of ndarray or csr_array of shape (n_rows, n_features)
+    counts : sequence of ndarray of shape (n_rows,), default=None
+        Repeat counts. Among the distinct rows of a few categories every combination may stand once, and the columns
+        are told apart by the counts only.
 
     Returns
     -------
     list of ndarray of int, shape (n_rows,)
     """
-    mean, variance = pooled_moments([column_spread(X, np.ones(X.shape[0])) for X in samples])
-    scale = column_scale(mean, variance, sum(X.shape[0] for X in samples))
+    counts = [np.ones(X.shape[0]) for X in samples] if counts is None else counts
+    mean, variance = pooled_moments([column_spread(X, c) for X, c in zip(samples, counts, strict=True)])
+    scale = column_scale(mean, variance, sum(c.sum() for c in counts))
     direction = 1 / scale
     for _ in range(ROUNDS):
-        marks = _scaled([X @ direction - mean @ direction for X in samples])
-        direction = (1 + np.sin(SPREAD * _column_signs(samples, marks, mean, scale)) / 2) / scale
+        marks = _scaled([X @ direction - mean @ direction for X in samples], counts)
+        direction = (1 + np.sin(SPREAD * _column_signs(samples, counts, marks, mean, scale)) / 2) / scale
     # Steps of the golden ratio: no two columns share a weight.
     tie_breaker = (0.5 + np.arange(1, len(mean) + 1) * 0.6180339887498949 % 1) / scale
     return [np.lexsort([_ranks(X, mean, by) for by in (tie_breaker, direction)]) for X in samples]
 
 
-def _scaled(marks: list[Floats]) -> list[Floats]:
+def _scaled(marks: list[Floats], counts: Sequence[Floats]) -> list[Floats]:
     """Marks of the rows in units of their root mean square over all samples."""
-    size = np.sqrt(np.mean(np.square(np.concatenate(marks))))
+    size = np.sqrt(np.average(np.square(np.concatenate(marks)), weights=np.concatenate(counts)))
     return [mark / size for mark in marks] if size > 0 else marks
 
 
-def _column_signs(samples: Sequence[Any], marks: list[Floats], mean: Floats, scale: Floats) -> Floats:
+def _column_signs(
+    samples: Sequence[Any], counts: Sequence[Floats], marks: list[Floats], mean: Floats, scale: Floats
+) -> Floats:
     """A number for each column by the values it has in the rows of each mark; shape (n_features,).
 
     Another function of the mark for each sample, by its mean: columns that differ only in which sample holds what
     differ too, and the samples may be exchanged.
     """
     total = np.zeros(len(mean))
-    for X, mark in zip(samples, marks, strict=True):
-        wave = np.sin(mark + 1 + mark.mean())
-        total += (X.T @ wave - mean * wave.sum()) / X.shape[0]
+    for X, c, mark in zip(samples, counts, marks, strict=True):
+        wave = c * np.sin(mark + 1 + np.average(mark, weights=c))
+        total += (X.T @ wave - mean * wave.sum()) / c.sum()
     return total / scale
 
 

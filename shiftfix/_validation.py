@@ -1,6 +1,7 @@
 """Every check of user input, and every message: what was found, what is needed, what to do."""
 
 import numbers
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Literal, overload
 
@@ -20,7 +21,7 @@ from shiftfix._naming import (
     odd_entry,
     one_line,
 )
-from shiftfix._values import LARGEST_WHOLE, as_array, refuse_no_numbers, refuse_unusable_labels
+from shiftfix._values import LARGEST_WHOLE, as_array, refuse_no_numbers, refuse_no_numbers_among, refuse_unusable_labels
 from shiftfix.exceptions import ShiftDataError
 
 # A row that counts less than this share of an average one moves no sum.
@@ -83,8 +84,12 @@ def check_matrix(
 
 def _refuse_other_types(X: Any, name: str) -> None:
     """Raise for an array, or a column of a frame, of complex numbers, dates or durations."""
-    for found in [getattr(X, "dtype", None), *getattr(X, "dtypes", [])]:
-        refuse_no_numbers(found, name, "pass real numbers, such as days since a date")
+    advice = "pass real numbers, such as days since a date"
+    types = [getattr(X, "dtype", None), *getattr(X, "dtypes", [])]
+    for found in types:
+        refuse_no_numbers(found, name, advice)
+    if any(getattr(found, "kind", "") == "O" for found in types):
+        refuse_no_numbers_among(np.asarray(X, dtype=object), name, advice)
 
 
 def _check_matrix_shape(array: Any, name: str) -> None:
@@ -113,9 +118,9 @@ def check_rows(X: Any, name: str) -> Any:
     names = column_names(X)
     if names is None:
         return as_array(X, name)
-    repeated = sorted({column for column in names if names.count(column) > 1})
-    if repeated:
-        raise ShiftDataError(f"{name} has several columns named {repeated[0]!r}: give each a name of its own.")
+    if len(set(names)) < len(names):
+        repeated = min(column for column, n_times in Counter(names).items() if n_times > 1)
+        raise ShiftDataError(f"{name} has several columns named {repeated!r}: give each a name of its own.")
     return X
 
 
@@ -221,6 +226,7 @@ def _real_numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
     """An array of float64 of any shape; raise ShiftDataError for what is none."""
     found = as_array(values, name)
     refuse_no_numbers(found.dtype, name, "pass real numbers")
+    refuse_no_numbers_among(found, name, "pass real numbers")
     try:
         return found.astype(np.float64)
     except (ValueError, TypeError, OverflowError) as error:

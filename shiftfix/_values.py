@@ -52,13 +52,36 @@ def refuse_masked(values: Any, name: str) -> None:
 
 
 def refuse_no_numbers(dtype: Any, name: str, advice: str) -> None:
-    """Raise for complex numbers, dates and durations, which would be read as other numbers in silence."""
+    """Raise for complex numbers, dates and durations, which would be read as other numbers in silence.
+
+    Parameters
+    ----------
+    dtype : dtype of numpy, pandas or polars, or None
+    name : str
+        What messages call the values.
+    advice : str
+        What to do.
+    """
     kinds = {"c": "complex numbers", "M": "dates", "m": "durations"}
-    kind = getattr(dtype, "kind", "")
+    kind = _kind_of(dtype)
     if kind in kinds:
         # scikit-learn's checks of estimators look for its own words.
         begin = "Complex data not supported: " * (kind == "c")
         raise ShiftDataError(f"{begin}{name} holds {kinds[kind]}: {advice}.")
+
+
+def _kind_of(dtype: Any) -> str:
+    """Letter that numpy has for a type; those of polars have none."""
+    if callable(getattr(dtype, "is_temporal", None)) and dtype.is_temporal():
+        return "m" if str(dtype).startswith(("Duration", "Time")) else "M"
+    return getattr(dtype, "kind", "")
+
+
+def refuse_no_numbers_among(array: NDArray[Any], name: str, advice: str) -> None:
+    """The same for numpy's own scalars in an array of objects, which become floats without a word."""
+    if array.dtype.kind == "O":
+        for dtype in {entry.dtype for entry in array.flat if isinstance(entry, np.generic)}:
+            refuse_no_numbers(dtype, name, advice)
 
 
 def is_missing(label: Any) -> bool:
@@ -77,7 +100,9 @@ def refuse_unusable_labels(array: NDArray[Any], name: str, *, whole: bool) -> No
     _refuse_unordered(array, name)
     _refuse_merged(array, name)
     if whole:
-        refuse_no_numbers(array.dtype, name, "class labels are text or whole numbers; turn them into text, if meant so")
+        advice = "class labels are text or whole numbers; turn them into text, if meant so"
+        refuse_no_numbers(array.dtype, name, advice)
+        refuse_no_numbers_among(array, name, advice)
         _refuse_fractions(_floats_among(array), name)
 
 

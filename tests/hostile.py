@@ -40,6 +40,11 @@ def as_polars(array: Any) -> Any:
     return polars.DataFrame({f"c{i}": column for i, column in enumerate(array.T)})
 
 
+def as_dates(array: Any) -> Any:
+    """Dates in polars's own type, for which it has no letter as numpy has."""
+    return as_polars(np.full(np.shape(array), np.datetime64("2024-01-01", "us")))
+
+
 def endless() -> Any:
     """A list that holds itself."""
     items: list[Any] = []
@@ -92,6 +97,7 @@ ARRAYS: dict[str, Callable[[np.ndarray], Any]] = {
     "complex": lambda a: a + 1j,
     "dates": lambda a: np.full(a.shape, np.datetime64("2024-01-01")),
     "spans of time": lambda a: np.full(a.shape, np.timedelta64(1, "D")),
+    "polars dates": as_dates,
     "structured": lambda a: np.zeros(a.shape, [("a", float), ("b", int)]),
     "masked": lambda a: np.ma.masked_array(a, mask=np.arange(a.size).reshape(a.shape) == 0),
     "big endian": lambda a: a.astype(np.dtype(a.dtype).newbyteorder(">")),
@@ -192,11 +198,11 @@ SETTINGS: dict[str, Any] = {
 NO_NUMBERS = {
     "NaN", "infinity", "minus infinity", "all NaN", "None inside", "text inside", "pandas NA inside", "words",
     "line breaks",
-    "things", "complex", "dates", "spans of time", "structured", "masked", "ragged", "nested in itself", "generator",
-    "dict", "set", "word", "byte string", "path", "class", "object", "ellipsis", "date", "no rows",
+    "things", "complex", "dates", "polars dates", "spans of time", "structured", "masked", "ragged", "nested in itself",
+    "generator", "dict", "set", "word", "byte string", "path", "class", "object", "ellipsis", "date", "no rows",
 }  # fmt: skip
 # The same for labels, which may be words, and dates of one kind are labels too.
-NO_LABELS = NO_NUMBERS - {"words", "line breaks", "dates", "spans of time", "text inside"}
+NO_LABELS = NO_NUMBERS - {"words", "line breaks", "dates", "polars dates", "spans of time", "text inside"}
 NO_SETTING = {
     "NaN", "numpy NaN", "complex", "pandas NA", "not a time", "line break", "bytes", "set", "object", "date",
     "2D array", "minus infinity", "empty array", "module",

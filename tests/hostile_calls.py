@@ -117,6 +117,11 @@ def calls(function: Callable[..., Any], data: dict[str, Any], **settings: Any) -
     return Call(function, data, rest | settings)
 
 
+def tabled(**arguments: Any) -> Any:
+    made = covariate.TableColumns().fit(arguments["X"])
+    return made, made.transform(arguments["X_new"])
+
+
 def calibrated(**arguments: Any) -> Any:
     made = label.ScoreCalibrator(arguments["kind"]).fit(arguments["scores"], arguments["y"])
     return made, made.transform(arguments["scores_new"])
@@ -160,6 +165,7 @@ CALLS: dict[str, Call] = {
     "ULSIF": weigher(covariate.ULSIF, n_centers=10, min_ess=5),
     "ClassifierWeighter": weigher(covariate.ClassifierWeighter, min_ess=5, random_state=0),
     "LogisticWeighter": weigher(covariate.LogisticWeighter, min_ess=5),
+    "TableColumns": Call(tabled, {"X": X_SOURCE, "X_new": X_TARGET}, {}),
     # label
     "BBSE": prior(label.BBSE),
     "GMM": prior(label.GMM),

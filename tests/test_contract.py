@@ -1,5 +1,6 @@
 """What every estimator of the package promises, whatever it computes."""
 
+import contextlib
 import functools
 import pickle
 
@@ -8,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 
+from shiftfix.exceptions import PoorOverlapWarning
 from shiftfix.weights import clip_weights, effective_sample_size, normalize_weights
 from tests.registry import KERNEL_WEIGHTERS, LEARNERS, PRIORS, WEIGHTERS, overlapping_scores
 
@@ -164,14 +166,18 @@ def raw_weights(make):
     return make().set_params(clip=None, normalize=None).fit_transform(REPEATED, X_TARGET)
 
 
-# At 0.9 of the rows the weights of a kernel method leave the target unreached, which the verdict rightly says.
-@pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorOverlapWarning")
+# Clipped until 0.9 of the rows count, these leave more of the target unreached than the verdict lets pass.
+UNREACHED = {("RULSIF", "ess"), ("KLIEP", "ess")}
+
+
 @pytest.mark.parametrize("clip", ["sqrt", 1.5, "90%", "ess", "pareto", None])
-@pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in (WEIGHTERS | KERNEL_WEIGHTERS).items()])
-def test_every_clip_rule_acts_on_the_raw_weights_of_the_fitted_rows(make, clip):
+@pytest.mark.parametrize("name", WEIGHTERS | KERNEL_WEIGHTERS)
+def test_every_clip_rule_acts_on_the_raw_weights_of_the_fitted_rows(name, clip):
     """The finished weights, and what the summary says of them, are those of the functions in ``weights``."""
+    make = (WEIGHTERS | KERNEL_WEIGHTERS)[name]
     weighter = make().set_params(clip=clip, min_ess=0.9)
-    w = weighter.fit_transform(REPEATED, X_TARGET)
+    with pytest.warns(PoorOverlapWarning) if (name, clip) in UNREACHED else contextlib.nullcontext():
+        w = weighter.fit_transform(REPEATED, X_TARGET)
     expected = normalize_weights(clip_weights(raw_weights(make), clip, min_ess=0.9))
     assert_allclose(w, expected, rtol=1e-6, atol=1e-9)
     assert weighter.summary_.effective_size == pytest.approx(effective_sample_size(expected), rel=1e-6)

@@ -344,6 +344,10 @@ NO_NUMBERS = {
     "dates": np.arange(240).astype("datetime64[D]"),
     "durations": np.arange(240).astype("timedelta64[D]"),
     "complex": np.arange(240) + 1j,
+    # astype(object) would make Python's own of them, which no float is made of.
+    "dates as objects": np.array([*np.arange(240).astype("datetime64[D]")], dtype=object),
+    "durations as objects": np.array([*np.arange(240).astype("timedelta64[D]")], dtype=object),
+    "complex as objects": np.array([*(np.arange(240) + 1j)], dtype=object),
 }
 
 
@@ -358,3 +362,15 @@ def test_dates_and_complex_numbers_are_not_read_as_others(kind):
         effective_sample_size(values)
     with pytest.raises(ShiftDataError):
         MLLS("none", n_bootstrap=0).fit(np.resize(SCORES2, (240, 2)), values[np.arange(240) % 2 + 1], SCORES2)
+
+
+@pytest.mark.parametrize("kind", ["datetime64[us]", "timedelta64[us]"])
+def test_dates_of_a_frame_are_not_read_as_numbers(kind):
+    """Also where all columns are dates, so that the frame makes an array of one type."""
+    times = np.arange(240).astype(kind)
+    for library in (pytest.importorskip("pandas"), pytest.importorskip("polars")):
+        for frame in (library.DataFrame({"since": times}), library.DataFrame({"since": times, "age": np.arange(240)})):
+            with pytest.raises(ShiftDataError, match="X_source holds d"):
+                LogisticWeighter().fit(frame, frame)
+        with pytest.raises(ShiftDataError, match="weights holds d"):
+            effective_sample_size(library.Series(times))

@@ -1,10 +1,13 @@
 """Learners that take gaps, categories and text themselves get them as they are, wherever a learner can be given."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -15,6 +18,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from shiftfix import load_model, save_model
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
 from shiftfix.covariate import ClassifierWeighter, LogisticWeighter, TableColumns
+from shiftfix.covariate._table_columns import check_raw_rows
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp import MLPClassifier
 
@@ -162,6 +166,57 @@ def test_table_columns_say_what_they_are():
     assert made.transform(frame).tolist() == [[1, 0, 0, 1, 0], [0, 1, 0, 2, 1], [0, 0, 1, 3, 0], [1, 0, 0, 2, 0]]
     unseen = pandas.DataFrame({"grade": ["other"], "dose": [0.5]})
     assert made.transform(unseen).tolist() == [[0, 0, 0, 0.5, 0]]
+
+
+def test_numbers_declared_to_be_categories_are_names():
+    """Codes of which only the middle one moves: no line through them fits, and as categories they do. The true ratio is
+    9, and with C = 100 the estimate misses by .15 of it at most over ten seeds; the line says 1.0."""
+    rng = np.random.default_rng(0)
+    codes = [rng.choice([1, 2, 3], 2000, p=chance) for chance in ([0.45, 0.1, 0.45], [0.05, 0.9, 0.05])]
+    source, target = (pandas.DataFrame({"zip": pandas.Categorical(code)}) for code in codes)
+    weighter = LogisticWeighter(C=100, features=TableColumns()).fit(source, target)
+    assert sorted(weighter.transformer_.names_) == ["zip=1", "zip=2", "zip=3"]
+    assert np.exp(weighter.log_ratio(source))[codes[0] == 2] == pytest.approx(9, rel=0.4)
+    learner = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
+    model = CovariateShiftClassifier(learner, on_abstain="correct").fit(source, codes[0] % 2, X_target=target)
+    assert isinstance(model.weighter_.transformer_, TableColumns)
+
+
+def test_a_gap_does_not_make_other_categories_of_the_numbers():
+    """With a gap pandas makes floats of integers: 1.0 is still 1, and so is a number that no frame declares."""
+    made = TableColumns().fit(pandas.DataFrame({"zip": pandas.Categorical([1, 2, 2])}))
+    assert made.names_ == ["zip=2", "zip=1"]
+    for column in (pandas.Categorical([1.0, np.nan, 2.0]), [1.0, np.nan, 2.0], ["1", None, "2"]):
+        assert made.transform(pandas.DataFrame({"zip": column})).tolist() == [[0, 1], [0, 0], [1, 0]]
+
+
+def test_table_columns_take_the_columns_they_were_fitted_to():
+    made = TableColumns().fit(pandas.DataFrame({"dose": [1.0, 2], "grade": ["low", "high"]}))
+    for rows, message in (
+        (pandas.DataFrame({"grade": ["low"], "dose": [1.0]}), "in another order"),
+        (pandas.DataFrame({"dose": [1.0], "age": [3]}), "lacks \\['grade'\\] and adds \\['age'\\]"),
+        (np.ones((2, 3)), "has 3 columns"),
+        (pandas.DataFrame({"dose": ["much"], "grade": ["low"]}), "'much' in column 'dose', which held numbers"),
+        (pandas.DataFrame({"dose": [np.inf], "grade": ["low"]}), "infinity in column 'dose'"),
+        (np.ones((2, 2)) * 1j, "complex numbers"),
+        (np.array([[np.complex128(1j), "low"]], dtype=object), "complex numbers"),
+    ):
+        with pytest.raises(ShiftDataError, match=message):
+            made.transform(rows)
+    with pytest.raises(NotFittedError):
+        TableColumns().transform(np.ones((2, 2)))
+
+
+def test_many_numbers_are_not_read_one_by_one():
+    """A pipeline may read anything, and an array of floats holds no objects: 40 MB of numbers take no more than a few
+    times as much. As objects they take some 200 MB more."""
+    X = np.random.default_rng(0).normal(size=(250_000, 20))
+    tracemalloc.start()
+    rows = check_raw_rows(X, "X")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert_array_equal(rows, X)
+    assert peak < 3.5 * X.nbytes
 
 
 def test_summaries_are_of_the_columns_that_were_made():

@@ -15,7 +15,7 @@ from sklearn.base import is_classifier
 from sklearn.utils import _safe_indexing
 
 from shiftfix._crossfit import Fold, OutOfFold, Rows, is_fold_count, out_of_fold
-from shiftfix._learner import Fallback, fit_weighted
+from shiftfix._learner import Fallback, fit_weighted_of
 from shiftfix._setting_checks import check_count
 from shiftfix.corrected._folds import counted_folds, new_folds
 from shiftfix.exceptions import ShiftDataError
@@ -50,7 +50,7 @@ def fit_tempered(
     w = None if exponent == 0 else tempered_weights(weights, exponent, counts)
     if counts is not None:
         w = counts if w is None else w * counts
-    return fit_weighted(estimator, X, y, w, fallback=fallback, rng=rng)
+    return fit_weighted_of(estimator, X, y, w, fallback=fallback, rng=rng)
 
 
 def _check_fold_count(cv: Any, y: NDArray[Any], stratified: bool) -> None:
@@ -142,7 +142,7 @@ def choose_exponent(
     groups : ndarray of shape (n_rows,), default=None
         Rows of one group stay in one fold.
     fallback : {None, "resample"}, default=None
-        As in :func:`shiftfix._learner.fit_weighted`.
+        As in :func:`shiftfix.corrected.fit_weighted`.
 
     Returns
     -------

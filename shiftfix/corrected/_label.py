@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._crossfit import check_groups
-from shiftfix._learner import Fallback, fit_weighted, learner_of, unchanged_on_error
+from shiftfix._learner import Fallback, fit_weighted_of, learner_of, unchanged_on_error
 from shiftfix._numerics import log_proba
 from shiftfix._setting_checks import check_generator, check_number, check_option
 from shiftfix._validation import check_labels, check_repeat_counts, check_rows, check_same_columns, column_names
@@ -290,7 +290,7 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
             # vanish from the retrained classifier, columns and all.
             class_weight = np.maximum(target_prior, 0.5 / n_target) / source_prior
             weights = class_weight[codes] * (1.0 if counts is None else counts)
-        self.estimator_ = fit_weighted(self.estimator, X, labels, weights, fallback=self.fallback, rng=rng)
+        self.estimator_ = fit_weighted_of(self.estimator, X, labels, weights, fallback=self.fallback, rng=rng)
         self.classes_, self.prior_, self.verdict_, self.corrected_ = classes, prior, verdict, corrected
         self.source_prior_, self.target_prior_ = source_prior, target_prior
         self.score_prior_ = prior.score_prior_ if disagree else source_prior

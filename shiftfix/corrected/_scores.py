@@ -14,7 +14,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from shiftfix._crossfit import Fold, Rows, is_fold_count, out_of_fold
-from shiftfix._learner import Fallback, fit_weighted
+from shiftfix._learner import Fallback, fit_weighted_of
 from shiftfix._validation import check_scores
 from shiftfix.corrected._folds import counted_folds, new_folds
 from shiftfix.exceptions import ShiftDataError
@@ -141,7 +141,7 @@ def cross_fitted_scores(
     def fit(training: Rows) -> Any:
         counts = None if source.counts is None else source.counts[training]
         X, labels = _safe_indexing(source.X, training), source.labels[training]
-        model = fit_weighted(estimator, X, labels, counts, fallback=fallback, rng=rng)
+        model = fit_weighted_of(estimator, X, labels, counts, fallback=fallback, rng=rng)
         if not np.array_equal(model.classes_, classes):
             raise ShiftDataError(
                 f"A classifier knows the classes {model.classes_.tolist()}, and y holds {classes.tolist()}: "

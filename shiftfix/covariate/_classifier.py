@@ -23,7 +23,7 @@ from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.utils import _safe_indexing
 
 from shiftfix._crossfit import Fold, Rows, check_folds, is_fold_count, out_of_fold
-from shiftfix._learner import fit_weighted, learner_of, weight_parameter
+from shiftfix._learner import fit_weighted_of, learner_of, weight_parameter
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_count, check_generator, check_methods, check_option
 from shiftfix._validation import check_matrix
@@ -391,7 +391,7 @@ class ClassifierWeighter(BaseWeighter):
                 )
             weights = counts[training] if weighted else None
             rows = _safe_indexing(X, training)
-            model = fit_weighted(_with_seeds(classifier, rng), rows, domain[training], weights)
+            model = fit_weighted_of(_with_seeds(classifier, rng), rows, domain[training], weights)
             return FoldModel(model, score_kind(model, rows, self.calibration is not None), *seen)
 
         found = out_of_fold(folds, fit, lambda model, rows: model.log_ratio(_safe_indexing(X, rows)), keep_models=True)

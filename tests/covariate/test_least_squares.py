@@ -204,9 +204,11 @@ PROBLEMS = {
     "1 to 10": lambda seed: simulate.gaussian_covariate_shift(500, 5000, n_features=2, random_state=seed),
     "10 to 1": lambda seed: simulate.gaussian_covariate_shift(5000, 500, n_features=2, random_state=seed),
 }
-# Below the least correlation of log w with the truth over seeds 0-3 by .1 or more: it fades with the dimension. With
-# 500 source rows it hangs on the seed: .42 to .85 over seeds 0-9.
-LEAST = {"gaussian 10d, small source": 0.4, "20d": 0.25, "50d": 0.15, "gaussian 5d, small target": 0.5, "1 to 10": 0.3}
+# Below the least correlation of log w with the truth over seeds 0-3 by .1 or more: it fades with the dimension.
+LEAST = {"gaussian 10d, small source": 0.4, "20d": 0.25, "50d": 0.15, "gaussian 5d, small target": 0.5}
+# With 500 source rows and 30 centres the correlation of uLSIF hangs on the centres that are drawn: over these seeds it
+# lies between .42 and .88 with a median of .72 (.80 over the seeds 100 to 239). RuLSIF has .77 to .97.
+N_SEEDS = {"1 to 10": 20}
 
 
 @pytest.mark.slow
@@ -214,10 +216,14 @@ LEAST = {"gaussian 10d, small source": 0.4, "20d": 0.25, "50d": 0.15, "gaussian 
 @BOTH
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_the_log_ratio_goes_with_the_true_one_and_averages_one(weighter, name):
-    problem = PROBLEMS[name](0)
-    fitted = weighter(n_centers=30, clip=None).fit(problem.X_source, problem.X_target)
-    truth = np.log(problem.source_weights)
-    assert np.corrcoef(truth, fitted.log_ratio(problem.X_source))[0, 1] > LEAST.get(name, 0.6)
+    problems = [PROBLEMS[name](seed) for seed in range(N_SEEDS.get(name, 1))]
+    fits = [weighter(n_centers=30, clip=None).fit(problem.X_source, problem.X_target) for problem in problems]
+    found = [
+        np.corrcoef(np.log(problem.source_weights), fitted.log_ratio(problem.X_source))[0, 1]
+        for problem, fitted in zip(problems, fits, strict=True)
+    ]
+    assert (np.median(found) if weighter is ULSIF else min(found)) > LEAST.get(name, 0.6)
+    problem, fitted = problems[0], fits[0]
     assert fitted.summary_.raw_mean == pytest.approx(1, abs=0.4)
     w = fitted.transform(problem.X_source)
     moved = problem.X_target.mean(axis=0) - np.average(problem.X_source, axis=0, weights=w)
