@@ -36,6 +36,7 @@ from shiftfix.mlp._settings import (
     Stopping,
     Training,
     Weighting,
+    check_batches,
     check_fields,
     check_network,
     check_training,
@@ -112,9 +113,11 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         """Loss per row with its settings, and the least value it can have."""
 
     def _check_settings(self) -> None:
-        check_network(part_of(self, Network), self.batch_size)
+        network, training = part_of(self, Network), part_of(self, Training)
+        check_network(network)
         check_fields(part_of(self, Fitting))
-        check_training(part_of(self, Training))
+        check_training(training)
+        check_batches(network, training)
 
     def fit(
         self,

@@ -269,14 +269,18 @@ def check_dropout(rates: Any, n_layers: int) -> None:
         rate(one, "dropout")
 
 
-def check_network(network: Network, batch_size: int | None) -> None:
+def check_network(network: Network) -> None:
     """Raise ShiftDataError for layers, or a dropout rate for each of them, that cannot be."""
     sizes = layer_sizes(network)
     for size in sizes:
         check_count(size, "hidden_layer_sizes")
     check_fields(network)
     check_dropout(network.dropout, len(sizes))
-    if network.batch_norm and batch_size == 1:
+
+
+def check_batches(network: Network, training: Training) -> None:
+    """Raise ShiftDataError for checked settings of a network and its training that are at odds."""
+    if network.batch_norm and training.batch_size == 1:
         raise ShiftDataError("batch_norm=True needs batches of several rows: raise batch_size above 1.")
 
 
