@@ -39,7 +39,8 @@ class OutOfFold(NamedTuple):
     scores : ndarray of shape (n_scored, ...)
         What their fold's model says of them.
     target_scores : ndarray of shape (n_target, ...) or None
-        Of target row i by the model of fold i modulo the number of folds; None without target rows.
+        Of the i-th target row in the given order by the model of fold i modulo the number of folds, in the order of
+        the rows; None without target rows.
     """
 
     models: list[Any]
@@ -69,7 +70,7 @@ def out_of_fold(
     score: Callable[[Any, Rows], NDArray[Any]],
     *,
     score_target: Callable[[Any, Rows], NDArray[Any]] | None = None,
-    n_target: int = 0,
+    target_order: Rows | None = None,
     keep_models: bool = False,
 ) -> OutOfFold:
     """Train a model on each fold and score the rows it did not see.
@@ -83,7 +84,8 @@ def out_of_fold(
         ``score(model, held_out)`` gives an array with one entry per source row.
     score_target : callable, default=None
         ``score_target(model, rows)``, the same for target rows.
-    n_target : int, default=0
+    target_order : ndarray of int of shape (n_target,), default=None
+        Positions of the target rows in the order in which they are dealt to the folds.
     keep_models : bool, default=False
         Whether the models outlive their fold.
 
@@ -92,16 +94,17 @@ def out_of_fold(
     OutOfFold
     """
     folds = list(folds)
+    target_order = np.empty(0, dtype=np.intp) if target_order is None else target_order
     models, parts, dealt = [], [], []
     for number, fold in enumerate(folds):
         model = fit(fold.training)
         if keep_models:
             models.append(model)
         parts.append(np.asarray(score(model, fold.held_out)))
-        rows = np.arange(number, n_target, len(folds))
+        rows = target_order[number :: len(folds)]
         if score_target is not None and rows.size:
             dealt.append((rows, np.asarray(score_target(model, rows))))
-    target_scores = _put_together(dealt, n_target) if dealt else None
+    target_scores = _put_together(dealt, len(target_order)) if dealt else None
     return OutOfFold(models, np.concatenate([f.held_out for f in folds]), np.concatenate(parts), target_scores)
 
 

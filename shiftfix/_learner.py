@@ -21,6 +21,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from shiftfix._door import public
+from shiftfix._row_order import order_of_rows
 from shiftfix._setting_checks import check_generator, check_methods, check_option
 from shiftfix._validation import check_rows, check_weights
 from shiftfix.exceptions import ShiftDataError
@@ -174,7 +175,9 @@ def fit_weighted_of(
                 f"{name} takes no sample_weight, so the correction cannot reach it: use a learner that does, or "
                 'fallback="resample" to draw rows in proportion to their weights.'
             )
-        rows = check_generator(rng).choice(len(weights), size=len(weights), p=weights / weights.sum())
+        order = order_of_rows(X, np.asarray(y), weights)
+        chance = weights[order] / weights.sum()
+        rows = order[check_generator(rng).choice(len(weights), size=len(weights), p=chance)]
         return estimator.fit(_safe_indexing(X, rows), _safe_indexing(y, rows))
     if sklearn.get_config()["enable_metadata_routing"]:
         _request_weights(estimator)

@@ -4,11 +4,13 @@ Whatever is drawn or dealt out by position (folds, kernel centres, resampled row
 that the same data, written down in another way, give the same answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from shiftfix._blocks import column_spread, pooled_moments
 from shiftfix._numerics import Floats, column_scale
@@ -20,6 +22,9 @@ ROUNDS = 2
 SPREAD = 100.0
 # Digits of a row's rank: the sums behind it are right to some 13, and equal rows must tie.
 DIGITS = 9
+ROUNDING = 1e-9
+# Larger numbers are told apart by their ranks: their squares overflow.
+LARGEST_SQUARED = 1e150
 
 
 def content_order(samples: Sequence[Any], counts: Sequence[Floats] | None = None) -> list[Rows]:
@@ -41,6 +46,100 @@ def content_order(samples: Sequence[Any], counts: Sequence[Floats] | None = None
     -------
     list of ndarray of int, shape (n_rows,)
     """
+    return [np.lexsort(ranks) for ranks in _ranks_of_rows(samples, counts)]
+
+
+def order_of_rows(X: Any, *others: NDArray[Any], counts: Floats | None = None) -> Rows:
+    """Order of rows of any kind by what they hold, and of equal ones by what else is known of them.
+
+    Parameters
+    ----------
+    X : array-like, sparse matrix or data frame of n_rows rows
+        Whatever a learner takes: numbers, gaps, categories, text.
+    *others : ndarray of shape (n_rows,) or (n_rows, n_columns)
+        Labels, values or groups, the first before the second.
+    counts : ndarray of shape (n_rows,), default=None
+        Repeat counts: a row counted twice stands where two rows would. Rows that do not count come last.
+
+    Returns
+    -------
+    ndarray of int, shape (n_rows,)
+    """
+    numbers = comparable_numbers(X)
+    present = np.arange(numbers.shape[0]) if counts is None else np.flatnonzero(counts)
+    here = numbers[present], None if counts is None else [counts[present]]
+    ((tied, ranks),) = _ranks_of_rows([here[0]], here[1])
+    known = others if counts is None else (*others, counts)
+    columns = [_places(column[present]) for other in known for column in _rows_as_table(other).T]
+    order = present[np.lexsort([*columns[::-1], tied, ranks])]
+    return order if counts is None else np.append(order, np.flatnonzero(counts == 0))
+
+
+def equal_rows(X: Any) -> Rows:
+    """A number for each row, the same for rows that hold the same; shape (n_rows,).
+
+    Parameters
+    ----------
+    X : array-like, sparse matrix or data frame of n_rows rows
+    """
+    rows = comparable_numbers(X)
+    if sparse.issparse(rows):
+        rows.sum_duplicates()
+        rows.eliminate_zeros()
+        ends = list(pairwise(rows.indptr))
+        keys = [(rows.indices[a:b].tobytes(), rows.data[a:b].tobytes()) for a, b in ends]
+    else:
+        keys = [row.tobytes() for row in rows + 0.0]  # -0.0 is 0.0
+    number: dict[Hashable, int] = {}
+    return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.intp)
+
+
+def _rows_as_table(X: Any) -> NDArray[Any]:
+    """Rows as a table of two dimensions, of objects where they make no array of values."""
+    try:
+        values = np.asarray(X)
+    except ValueError:  # rows of different lengths
+        values = np.empty(len(X), dtype=object)
+        values[:] = [repr(row) for row in X]
+    return values.reshape(len(values), -1)
+
+
+def comparable_numbers(X: Any) -> Any:
+    """Rows of any kind as a matrix of finite numbers: as they are, or each column's values as their ranks.
+
+    Parameters
+    ----------
+    X : array-like, sparse matrix or data frame of n_rows rows
+
+    Returns
+    -------
+    ndarray or csr_array of shape (n_rows, n_columns)
+    """
+    if sparse.issparse(X):
+        rows = sparse.csr_array(X).astype(np.float64)
+        rows.data = np.nan_to_num(rows.data, nan=-1.0, posinf=LARGEST_SQUARED, neginf=-LARGEST_SQUARED)
+        return rows
+    values = _rows_as_table(X)
+    if values.shape[1] == 0:
+        return np.zeros((len(values), 1))
+    if values.dtype.kind in "biuf":
+        numbers = values.astype(np.float64)
+        if np.abs(numbers).max(initial=0) < LARGEST_SQUARED:  # False with gaps
+            return numbers
+    return np.column_stack([_places(column) for column in values.T])
+
+
+def _places(column: NDArray[Any]) -> Floats:
+    """Place of each value among the distinct ones of its column, in their order; those of objects as text."""
+    if column.dtype.kind != "O":
+        return np.unique(column, return_inverse=True)[1].astype(np.float64)
+    text = [str(value) for value in column]
+    place: dict[Hashable, int] = {word: number for number, word in enumerate(sorted(set(text)))}
+    return np.array([place[word] for word in text], dtype=np.float64)
+
+
+def _ranks_of_rows(samples: Sequence[Any], counts: Sequence[Floats] | None = None) -> list[tuple[Floats, Floats]]:
+    """What the rows of each sample are sorted by: what breaks ties, then the rank; as :func:`content_order`."""
     counts = [np.ones(X.shape[0]) for X in samples] if counts is None else counts
     mean, variance = pooled_moments([column_spread(X, c) for X, c in zip(samples, counts, strict=True)])
     scale = column_scale(mean, variance, sum(c.sum() for c in counts))
@@ -50,13 +149,14 @@ def content_order(samples: Sequence[Any], counts: Sequence[Floats] | None = None
         direction = (1 + np.sin(SPREAD * _column_signs(samples, counts, marks, mean, scale)) / 2) / scale
     # Steps of the golden ratio: no two columns share a weight.
     tie_breaker = (0.5 + np.arange(1, len(mean) + 1) * 0.6180339887498949 % 1) / scale
-    return [np.lexsort([_ranks(X, mean, by) for by in (tie_breaker, direction)]) for X in samples]
+    return [(_ranks(X, mean, tie_breaker), _ranks(X, mean, direction)) for X in samples]
 
 
 def _scaled(marks: list[Floats], counts: Sequence[Floats]) -> list[Floats]:
     """Marks of the rows in units of their root mean square over all samples."""
     size = np.sqrt(np.average(np.square(np.concatenate(marks)), weights=np.concatenate(counts)))
-    return [mark / size for mark in marks] if size > 0 else marks
+    # Standardised columns that cancel, as the probabilities of two classes do, leave rounding, which is no mark.
+    return [mark / size for mark in marks] if size > ROUNDING else [np.zeros_like(mark) for mark in marks]
 
 
 def _column_signs(

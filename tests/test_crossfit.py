@@ -30,7 +30,7 @@ def remember(folds, n_target=0):
         fit=lambda training: set(training.tolist()),
         score=lambda model, rows: np.array([row in model for row in rows]),
         score_target=lambda model, rows: np.array([[len(model), row] for row in rows]),
-        n_target=n_target,
+        target_order=np.arange(n_target),
         keep_models=True,
     )
 
@@ -50,6 +50,15 @@ def test_target_rows_are_dealt_in_turn():
     assert found.tolist() == [[1, 0], [2, 1], [3, 2], [1, 3], [2, 4]]
     assert remember(folds, n_target=2).target_scores.tolist() == [[1, 0], [2, 1]]
     assert remember(folds).target_scores is None
+
+
+def test_target_rows_are_dealt_in_the_order_given():
+    folds = [Fold(np.arange(k), np.array([k])) for k in (1, 2)]
+    score_target = lambda model, rows: np.column_stack([np.full(len(rows), model), rows])  # noqa: E731
+    found = out_of_fold(
+        folds, len, lambda model, rows: rows, score_target=score_target, target_order=np.array([3, 1, 0, 2])
+    )
+    assert found.target_scores.tolist() == [[1, 0], [2, 1], [2, 2], [1, 3]]
 
 
 def test_scores_come_back_in_the_order_of_the_rows():

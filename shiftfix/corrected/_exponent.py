@@ -70,14 +70,21 @@ def _check_fold_count(cv: Any, y: NDArray[Any], stratified: bool) -> None:
 
 
 def _folds(
-    estimator: Any, X: ArrayLike, y: ArrayLike, rows: Rows, cv: Any, groups: NDArray[Any] | None, rng: Any
+    estimator: Any,
+    X: ArrayLike,
+    y: ArrayLike,
+    counts: NDArray[np.float64] | None,
+    rows: Rows,
+    cv: Any,
+    groups: NDArray[Any] | None,
+    rng: Any,
 ) -> list[Fold]:
     """Folds of the rows that count."""
     if not is_fold_count(cv):
         return counted_folds(cv, X, y, rows, groups)
     labels, stratified = np.asarray(y), is_classifier(estimator)
     _check_fold_count(cv, labels[rows], stratified)
-    return new_folds(cv, labels, rows, groups, stratified=stratified, rng=rng)
+    return new_folds(cv, X, labels, counts, rows, groups, stratified=stratified, rng=rng)
 
 
 def _losses_by_exponent(
@@ -159,7 +166,7 @@ def choose_exponent(
         learner that takes no weights.
     """
     rows = np.arange(len(weights)) if sample_weight is None else np.flatnonzero(sample_weight)
-    folds = _folds(estimator, X, y, rows, cv, groups, rng)
+    folds = _folds(estimator, X, y, sample_weight, rows, cv, groups, rng)
     held_out = _losses_by_exponent(estimator, X, y, weights, sample_weight, folds, fallback=fallback, rng=rng)
     judged = np.unique(held_out.rows)
     # A row of memory for each exponent: how numbers lie there decides how their sums round.

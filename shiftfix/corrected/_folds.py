@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import _safe_indexing
 
 from shiftfix._crossfit import Fold, Rows, given_folds, shuffled_folds
+from shiftfix._row_order import order_of_rows
 from shiftfix.exceptions import ShiftDataError
 
 
@@ -49,19 +51,24 @@ def counted_folds(cv: Any, X: Any, y: ArrayLike, rows: Rows, groups: NDArray[Any
 
 def new_folds(
     n_folds: int,
+    X: Any,
     y: NDArray[Any],
+    counts: NDArray[np.float64] | None,
     rows: Rows,
     groups: NDArray[Any] | None,
     *,
     stratified: bool,
     rng: np.random.Generator,
 ) -> list[Fold]:
-    """Shuffled folds of the rows that count; rows of one group stay in one fold.
+    """Shuffled folds of the rows that count, by what they hold and not by their order; groups stay in one fold.
 
     Parameters
     ----------
     n_folds : int
+    X : array-like of n_rows rows
     y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+    counts : ndarray of shape (n_rows,) or None
+        Repeat counts.
     rows : ndarray of int
         Positions of the rows that count.
     groups : ndarray of shape (n_rows,) or None
@@ -72,9 +79,11 @@ def new_folds(
     Returns
     -------
     list of Fold
-        Positions among all rows.
+        Positions among all rows, in increasing order.
     """
     seed = int(rng.integers(2**31 - 1))
+    known = [of_rows[rows] for of_rows in (y, groups) if of_rows is not None]
+    rows = rows[order_of_rows(_safe_indexing(X, rows), *known, counts=None if counts is None else counts[rows])]
     kept = None if groups is None else groups[rows]
     folds = shuffled_folds(n_folds, y[rows], stratified=stratified, seed=seed, groups=kept)
-    return [Fold(rows[fold.training], rows[fold.held_out]) for fold in folds]
+    return [Fold(np.sort(rows[fold.training]), np.sort(rows[fold.held_out])) for fold in folds]

@@ -15,6 +15,7 @@ from sklearn.utils.validation import _num_samples
 
 from shiftfix._crossfit import Fold, Rows, is_fold_count, out_of_fold
 from shiftfix._learner import Fallback, fit_weighted_of
+from shiftfix._row_order import order_of_rows
 from shiftfix._validation import check_scores
 from shiftfix.corrected._folds import counted_folds, new_folds
 from shiftfix.exceptions import ShiftDataError
@@ -98,7 +99,10 @@ def score_folds(estimator: Any, source: SourceRows, cv: Any, rng: np.random.Gene
             f"Of class {found.tolist()[n_rows.argmin()]!r} y has a single row: out-of-fold scores need at "
             "least 2 rows of every class. Collect more, or drop the class."
         )
-    return new_folds(min(cv, n_rows.min()), source.labels, source.rows, source.groups, stratified=True, rng=rng)
+    n_folds = min(cv, n_rows.min())
+    return new_folds(
+        n_folds, source.X, source.labels, source.counts, source.rows, source.groups, stratified=True, rng=rng
+    )
 
 
 def cross_fitted_scores(
@@ -134,8 +138,7 @@ def cross_fitted_scores(
     ShiftDataError
         Without target rows, and for a model that does not know all the classes.
     """
-    n_target = _num_samples(X_target)
-    if n_target == 0:
+    if _num_samples(X_target) == 0:
         raise ShiftDataError("X_target has no rows: pass at least one.")
 
     def fit(training: Rows) -> Any:
@@ -155,5 +158,5 @@ def cross_fitted_scores(
     def score_target(model: Any, rows: Rows) -> NDArray[np.float64]:
         return np.asarray(model.predict_proba(_safe_indexing(X_target, rows)), dtype=np.float64)
 
-    found = out_of_fold(folds, fit, score, score_target=score_target, n_target=n_target)
+    found = out_of_fold(folds, fit, score, score_target=score_target, target_order=order_of_rows(X_target))
     return Scores(found.scores, found.target_scores, found.rows)

@@ -12,6 +12,7 @@ Econometrics Journal 21(1):C1-C68, definition 3.1, for the folds; Platt (1999), 
 vector machines", for the sigmoid on held-out scores.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -25,6 +26,7 @@ from sklearn.utils import _safe_indexing
 from shiftfix._crossfit import Fold, Rows, check_folds, is_fold_count, out_of_fold
 from shiftfix._learner import fit_weighted_of, learner_of, weight_parameter
 from shiftfix._numerics import Floats
+from shiftfix._row_order import equal_rows
 from shiftfix._setting_checks import check_count, check_generator, check_methods, check_option
 from shiftfix._validation import check_matrix
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
@@ -106,6 +108,13 @@ def score_kind(classifier: Any, X: Any, calibrated: bool) -> str:
             'pass calibration="sigmoid", or a classifier with predict_proba.'
         )
     raise ShiftDataError(f"{name} has neither predict_proba nor decision_function: use a classifier that has.")
+
+
+def _shared_by_equal_rows(log_ratio: Floats, samples: Sequence[Any], counts: Floats) -> Floats:
+    """Log ratios of which equal rows of one sample get their mean: which of them was dealt to which fold is chance."""
+    first, second = (equal_rows(X) for X in samples)
+    number = np.concatenate([first, first.max() + 1 + second])
+    return (np.bincount(number, counts * log_ratio) / np.bincount(number, counts))[number]
 
 
 class FoldModel(NamedTuple):
@@ -396,6 +405,8 @@ class ClassifierWeighter(BaseWeighter):
 
         found = out_of_fold(folds, fit, lambda model, rows: model.log_ratio(_safe_indexing(X, rows)), keep_models=True)
         log_ratio, calibration = found.by_row(len(domain)), None
+        if cv is not None:
+            log_ratio = _shared_by_equal_rows(log_ratio, [X_source, X_target], counts)
         if self.calibration == "sigmoid":
             slope, intercept = fit_sigmoid(log_ratio, domain, counts)
             calibration = (slope, odds_to_log_ratio(intercept, n_source, n_target))

@@ -10,12 +10,14 @@ Source: Efron & Tibshirani (1993), "An Introduction to the Bootstrap", chapters 
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._resample import bootstrap_two_samples
+from shiftfix._row_order import order_of_rows
 from shiftfix._setting_checks import check_count, check_generator
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label._base import BasePriorEstimator, JudgedEstimate
@@ -52,6 +54,7 @@ def resampled_priors(
     progress : bool, default=False
         Show a bar.
     """
+    given, given_target = _in_content_order(given), _in_content_order(given_target)
     calibrates = source.calibration != "none"
     scores, target_scores = (log_scores(z) if calibrates else z for z in (given.scores, given_target.scores))
 
@@ -74,6 +77,13 @@ def resampled_priors(
         source_strata=[np.flatnonzero(given.class_index == k) for k in range(given.class_index.max() + 1)],
         progress=progress,
     )
+
+
+def _in_content_order(sample: Any) -> Any:
+    """A sample whose rows come in an order that depends on what they hold alone: draws are of positions."""
+    *known, counts = sample
+    order = order_of_rows(*known, counts=counts)
+    return type(sample)(*(of_rows[order] for of_rows in sample))
 
 
 class BaseResampledPrior(BasePriorEstimator):

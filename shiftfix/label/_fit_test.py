@@ -14,6 +14,7 @@ from scipy.stats import chi2
 
 from shiftfix._blocks import row_blocks
 from shiftfix._door import public
+from shiftfix._row_order import order_of_rows
 from shiftfix._setting_checks import check_count, check_generator
 from shiftfix._validation import check_repeat_counts, check_scores
 from shiftfix.exceptions import ShiftDataError
@@ -193,10 +194,11 @@ def label_shift_test(
         )
     p_value = p_chi2 = float(chi2.sf(fitted.statistic, fitted.degrees_of_freedom))
     if n_bootstrap:
+        order = order_of_rows(source, class_index, counts=counts)  # draws are of positions
         drawn = _bootstrap_statistics(
-            score_moments(source, kind),
-            class_index,
-            counts,
+            score_moments(source[order], kind),
+            class_index[order],
+            counts[order],
             fitted.prior,
             max(1, round(target_counts.sum())),
             n_bootstrap,

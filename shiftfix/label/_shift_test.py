@@ -12,6 +12,7 @@ from scipy.stats import chi2
 
 from shiftfix._door import public
 from shiftfix._permutation import permutation_p_value
+from shiftfix._row_order import order_of_rows
 from shiftfix._setting_checks import check_count, check_generator
 from shiftfix._validation import check_repeat_counts, check_scores
 
@@ -48,13 +49,18 @@ def mean_score_p_value(
     rng: np.random.Generator,
 ) -> float:
     """As :func:`mean_score_test`, from checked scores and repeat counts."""
+    permutes = min(source_counts.sum(), target_counts.sum()) <= MOST_PERMUTED
+    if permutes:  # of positions, and the same rows in another order shall get the same answer
+        order, target_order = order_of_rows(source, counts=source_counts), order_of_rows(target, counts=target_counts)
+        source, source_counts = source[order], source_counts[order]
+        target, target_counts = target[target_order], target_counts[target_order]
     rows = _whitened(np.vstack([source, target]), np.append(source_counts, target_counts))
     if rows is None:
         return 1.0
     samples = [(rows[: len(source)], source_counts), (rows[len(source) :], target_counts)]
     (small, counts), (large, large_counts) = sorted(samples, key=lambda sample: sample[1].sum())
     n_small, n_large = counts.sum(), large_counts.sum()
-    if n_small > MOST_PERMUTED:
+    if not permutes:
         difference = counts @ small / n_small - large_counts @ large / n_large
         # The total scatter is within + between; Hotelling's statistic is the one with the within part.
         total = difference @ difference / (1 / n_small + 1 / n_large)

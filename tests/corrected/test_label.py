@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
+from shiftfix._row_order import order_of_rows
 from shiftfix.corrected import LabelShiftClassifier
 from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, ShiftDataError
 from shiftfix.label import BBSE, MLLS
@@ -343,10 +344,11 @@ class TestScoresByHand:
         X_target, _ = gaussians(rng, 0.8, 250)
         folds = [(np.flatnonzero(np.arange(400) % 4 != k), np.flatnonzero(np.arange(400) % 4 == k)) for k in range(4)]
         scores, scores_target = np.empty((400, 2)), np.empty((250, 2))
+        dealt = order_of_rows(X_target)
         for k, (training, held_out) in enumerate(folds):
             model = LogisticRegression().fit(X[training], y[training])
             scores[held_out] = model.predict_proba(X[held_out])
-            scores_target[k::4] = model.predict_proba(X_target[k::4])
+            scores_target[dealt[k::4]] = model.predict_proba(X_target[dealt[k::4]])
         return X, y, X_target, folds, scores, scores_target
 
     @pytest.mark.parametrize("correction", ["adjust", "retrain"])

@@ -179,9 +179,9 @@ def test_shrinking_takes_the_source_prior_and_leaves_the_interval(make):
 
 @every_prior
 def test_a_class_absent_from_the_target_lies_within_its_interval(make):
-    """Five problems: an estimate next to 0, 0 inside (once outside by chance is allowed)."""
+    """Twenty problems: an estimate next to 0, 0 inside (outside in one of five by chance is allowed)."""
     inside = []
-    for seed in range(5):
+    for seed in range(20):
         scores, y = overlapping_scores([seed, 0], [1 / 3] * 3, 200)
         target, _ = overlapping_scores([seed, 1], [0.0, 0.4, 0.6], 150)
         fitted = make().fit(scores, y, target)
@@ -191,7 +191,7 @@ def test_a_class_absent_from_the_target_lies_within_its_interval(make):
         assert fitted.target_prior_[0] < 0.2
         assert (fitted.interval() >= 0).all()
         assert (fitted.interval() <= 1).all()
-    assert np.sum(inside) >= 4
+    assert np.sum(inside) >= 16
 
 
 @every_prior

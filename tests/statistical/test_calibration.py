@@ -79,7 +79,7 @@ def over_fitted_network(seed=0):
     return network.predict_proba(X[held_out] / 16), y[held_out]
 
 
-@pytest.mark.parametrize(("n_source", "n_trials"), [(200, 24), (600, 60)])
+@pytest.mark.parametrize(("n_source", "n_trials"), [(200, 16), (600, 60)])
 def test_automatic_choice_with_twenty_and_sixty_labels_per_class(n_source, n_trials):
     """Never more than 1.3 times the error of the best kind, and well below that of a scale too many per class."""
     scores, y = over_fitted_network()
