@@ -1,6 +1,7 @@
 """Model files: what goes in comes out; what was damaged or made up is one clear line, and nothing is executed."""
 
 import copy
+import functools
 import io
 import json
 import os
@@ -16,6 +17,7 @@ import pandas as pd
 import pytest
 import skops.io
 import torch
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import (
     AdaBoostClassifier,
     BaggingClassifier,
@@ -26,7 +28,7 @@ from sklearn.ensemble import (
 )
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, TunedThresholdClassifierCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -35,6 +37,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from shiftfix import load_model, save_model
 from shiftfix.corrected import CovariateShiftClassifier, LabelShiftClassifier
+from shiftfix.covariate import LogisticWeighter
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp import MLPClassifier, MLPRegressor, WeightedTrainer
 from tests.registry import KERNEL_WEIGHTERS, LEARNERS, ODDS_WEIGHTERS, PRIORS, overlapping_scores
@@ -66,6 +69,19 @@ MODELS = {
     "histogram boosting": lambda: HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=5, random_state=0),
     "bagging": lambda: BaggingClassifier(n_estimators=3, max_features=2, random_state=0),
     "adaboost": lambda: AdaBoostClassifier(n_estimators=3, random_state=0),
+    "a search": lambda: GridSearchCV(LogisticRegression(), {"C": [0.1, 1]}, cv=3, scoring="neg_log_loss"),
+    "a random search": lambda: RandomizedSearchCV(
+        make_pipeline(StandardScaler(), LogisticRegression()), {"logisticregression__C": [0.1, 1]}, n_iter=2, cv=3
+    ),
+    "a search in a correction": lambda: LabelShiftClassifier(
+        GridSearchCV(LogisticRegression(), {"C": [0.1, 1]}, cv=2), random_state=0
+    ),
+    "a tuned threshold": lambda: TunedThresholdClassifierCV(LogisticRegression(), cv=2),
+    "a calibration": lambda: CalibratedClassifierCV(LogisticRegression(), cv=2),
+    "boosting of categories": lambda: HistGradientBoostingClassifier(
+        max_iter=5, min_samples_leaf=5, categorical_features=[2], random_state=0
+    ),
+    "a weighter that chose": lambda: CovariateShiftClassifier(LogisticRegression(), LogisticWeighter(features="auto")),
     "a ufunc": lambda: make_pipeline(FunctionTransformer(np.abs), LogisticRegression()),
 }
 
@@ -128,14 +144,19 @@ def linear(n_in, n_out):
 
 
 REFUSED = {
-    "boosting of categories": lambda: HistGradientBoostingClassifier(categorical_features=[0], random_state=0).fit(
-        np.c_[Y, X], Y
-    ),
     "support vectors": lambda: SVC(random_state=0).fit(X, Y),
     "a function": lambda: make_pipeline(FunctionTransformer(lambda x: x), LogisticRegression()).fit(X, Y),
     "a function of a module": lambda: make_pipeline(FunctionTransformer(os.fspath), LogisticRegression()),
     "keys of truth values": lambda: LogisticRegression(class_weight={True: 1.0, False: 2.0}).fit(X, Y > 0),
-    "a search": lambda: GridSearchCV(LogisticRegression(), {"C": [1.0]}).fit(X, Y),
+    "a function of numpy that is no ufunc": lambda: make_pipeline(
+        FunctionTransformer(np.atleast_2d), LogisticRegression()
+    ).fit(X, Y),
+    "a function made of another": lambda: make_pipeline(
+        FunctionTransformer(functools.partial(np.clip, a_min=-1, a_max=1)), LogisticRegression()
+    ).fit(X, Y),
+    "a score of one's own": lambda: GridSearchCV(
+        LogisticRegression(), {"C": [1.0]}, cv=2, scoring=lambda model, X, y: 1.0
+    ).fit(X, Y),
     "a module": lambda: WeightedTrainer(linear(3, 2), max_epochs=1, random_state=0).fit(X, Y),
     "a network of a function": lambda: make_pipeline(
         MLPClassifier((3,), initializer=lambda w, g: w.fill_(0.1), **SMALL)
@@ -154,6 +175,28 @@ def test_what_would_take_pickle_is_refused(name, tmp_path):
         save_model(model, tmp_path / "model.skops")
     assert "\n" not in str(caught.value)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("loader", "change"),
+    [
+        ("PartialNode", lambda node: node["content"]["func"].update({"__class__": "system", "__module__": "posix"})),
+        ("PartialNode", lambda node: node["content"]["func"].update({"__class__": "save", "__module__": "numpy"})),
+        ("PartialNode", lambda node: node["content"]["args"]["content"].append({**JSON, "content": "1"})),
+        ("PartialNode", lambda node: node.update({"__class__": "partialmethod"})),
+    ],
+)
+def test_a_function_made_of_another_than_boosting_needs_is_refused(loader, change, tmp_path):
+    model = HistGradientBoostingClassifier(max_iter=2, categorical_features=[2], random_state=0).fit(X, Y)
+    content = skops.io.dumps(model)
+    refused(reforged(content, lambda schema: change(next(nodes_of(schema, loader)))), tmp_path / "model")
+
+
+@pytest.mark.parametrize(("module", "name"), [("numpy", "save"), ("numpy", "fromfile"), ("numpy.lib", "introspect")])
+def test_functions_that_do_more_than_calculate_are_refused(module, name, tmp_path):
+    content = skops.io.dumps(make_pipeline(FunctionTransformer(np.abs), LogisticRegression()).fit(X, Y))
+    forge = lambda schema: next(nodes_of(schema, "FunctionNode")).update({"__class__": name, "__module__": module})  # noqa: E731
+    refused(reforged(content, forge), tmp_path / "model")
 
 
 def test_what_is_not_fitted_or_no_model_is_refused(tmp_path):

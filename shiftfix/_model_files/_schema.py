@@ -13,9 +13,13 @@ import math
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
+import sklearn.metrics
+import sklearn.model_selection
 
 from shiftfix._archive import member, require
 from shiftfix._model_files._trees import TREE, TREE_PREDICTOR, check_predictor, check_tree
@@ -57,7 +61,37 @@ OURS = (
     "shiftfix.weights._summary.WeightSummary",
 )
 FUNCTIONS = ("shiftfix.cli._encode.as_numbers", "shiftfix.cli._encode.as_text")
-TRUSTED = [*OURS, *FUNCTIONS, TREE, TREE_PREDICTOR, "numpy.dtype"]
+# What judges the candidates of a search, by the functions of sklearn.metrics.
+SCORERS = (
+    *(f"sklearn.metrics._scorer.{name}" for name in ("_PassthroughScorer", "_Scorer", "_CurveScorer")),
+    *(f"sklearn.utils._metadata_requests.{name}" for name in ("MetadataRequest", "MethodMetadataRequest")),
+)
+
+
+def _names_in(module: ModuleType, wanted: Callable[[Any], bool]) -> tuple[str, ...]:
+    """Full names of what a module of scikit-learn offers, as far as it is wanted."""
+    offered = (vars(module).get(name) for name in module.__all__)
+    return tuple(f"{part.__module__}.{part.__name__}" for part in offered if wanted(part))
+
+
+METRICS = _names_in(sklearn.metrics, lambda part: isinstance(part, FunctionType))
+SPLITTERS = _names_in(sklearn.model_selection, lambda part: isinstance(part, type) and hasattr(part, "split"))
+CALIBRATED = tuple(f"sklearn.calibration.{name}" for name in ("_CalibratedClassifier", "_SigmoidCalibration"))
+# What histogram boosting makes ready for columns of categories.
+PARTIAL, CHECK_ARRAY = "functools.partial", "sklearn.utils.validation.check_array"
+TRUSTED = [
+    *OURS,
+    *FUNCTIONS,
+    *SCORERS,
+    *METRICS,
+    *SPLITTERS,
+    *CALIBRATED,
+    PARTIAL,
+    CHECK_ARRAY,
+    TREE,
+    TREE_PREDICTOR,
+    "numpy.dtype",
+]
 # Parts of scikit-learn whose fitted objects compute in numpy. Compiled code of others (support vectors, neighbors,
 # clusters) takes the sizes of fitted arrays for granted. Which of their classes are estimators, skops knows.
 SKLEARN = tuple(
@@ -180,6 +214,11 @@ def array(node: Node, archive: Archive, depth: int) -> Node:
     return {"type": "json", "shape": shape, **items(node, archive, depth)}
 
 
+def masked(node: Node, archive: Archive, depth: int) -> Node:
+    """A masked array: what it holds and where it is masked."""
+    return {"content": {name: checked(node["content"][name], archive, depth) for name in ("data", "mask")}}
+
+
 def json_value(node: Node, archive: Archive, depth: int) -> Node:
     plain_of(node)
     return {"content": node["content"], "is_json": True}
@@ -222,6 +261,26 @@ def tree(node: Node, archive: Archive, depth: int) -> Node:
     return made
 
 
+def function(node: Node, archive: Archive, depth: int) -> Node:
+    """A function that only calculates: of numpy and scipy, a ufunc."""
+    name = full_name(node)
+    if name in (*FUNCTIONS, *METRICS, CHECK_ARRAY):
+        return {}
+    module = node["__module__"]
+    require(module.split(".")[0] == "numpy" or module.startswith("scipy.special"), "a function is unknown")
+    found = getattr(import_module(module), node["__class__"], None)
+    require(isinstance(found, np.ufunc), f"{name[:100]!r} does more than calculate")
+    return {}
+
+
+def partial_function(node: Node, archive: Archive, depth: int) -> Node:
+    """A check of arrays, with its settings."""
+    parts = {name: checked(node["content"][name], archive, depth) for name in ("func", "args", "kwds", "namespace")}
+    require(full_name(parts["func"]) == CHECK_ARRAY, "a function is made of another one than is known")
+    require(not parts["args"]["content"], "a function is made of another one than is known")
+    return {"content": parts}
+
+
 def reduced(node: Node, archive: Archive, depth: int) -> Node:
     arguments = checked(node["__reduce__"]["args"], archive, depth)
     return {"__reduce__": {"args": arguments}, "content": checked(node["content"], archive, depth)}
@@ -261,10 +320,12 @@ LOADERS: dict[str, Check] = {
     "TupleNode": (is_one_of, ("builtins.tuple", *OURS), items),
     "SliceNode": (is_one_of, ("builtins.slice",), piece),
     "NdArrayNode": (begins_with, ("numpy.",), array),
+    "MaskedArrayNode": (is_one_of, ("numpy.ma.MaskedArray",), masked),
     "DTypeNode": (is_one_of, ("numpy.dtype",), inner),
     "TypeNode": (begins_with, ("builtins.", "numpy."), nothing),
-    "FunctionNode": (begins_with, (*FUNCTIONS, "numpy.", "scipy.special."), nothing),
-    "ObjectNode": (begins_with, (*OURS, TREE_PREDICTOR, *SKLEARN), inner),
+    "FunctionNode": (begins_with, (*FUNCTIONS, *METRICS, CHECK_ARRAY, "numpy.", "scipy.special."), function),
+    "PartialNode": (is_one_of, (PARTIAL,), partial_function),
+    "ObjectNode": (begins_with, (*OURS, TREE_PREDICTOR, *SCORERS, *SKLEARN), inner),
     "LossNode": (begins_with, ("sklearn._loss._loss.Cy",), loss),
     "TreeNode": (is_one_of, (TREE,), tree),
     "RandomStateNode": (is_one_of, ("numpy.random.mtrand.RandomState",), legacy_generator),

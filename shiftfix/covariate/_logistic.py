@@ -76,7 +76,7 @@ def held_out_losses(
     penalties: Sequence[float],
     *,
     max_iter: int = 1000,
-) -> dict[tuple[str, float], float]:
+) -> dict[str, dict[float, float]]:
     """Held-out log loss of every choice of features and C, by five folds.
 
     The log loss is proper: in expectation it is least at the true ratio. Folds are systematic in an order of the rows
@@ -96,20 +96,20 @@ def held_out_losses(
     Returns
     -------
     dict
-        (features, C): mean cross entropy in nats.
+        Of features, a dict of C: mean cross entropy in nats.
     """
     total = sum(c.sum() for c in counts)
     kept = [order[:: -(-len(order) // CHOICE_ROWS)] for order in content_order(samples)]
     samples, counts = _rows_at(samples, kept), _rows_at(counts, kept)
     folds = [folds_of_numbers(np.arange(len(rows)) % N_FOLDS) for rows in kept]
-    losses = {(name, C): 0.0 for name in features for C in penalties}
+    losses = {name: dict.fromkeys(penalties, 0.0) for name in features}
     for pair in zip(*folds, strict=True):
         learned, judged = (_side_of(pair, side, samples, counts) for side in (0, 1))
         for name in features:
             # The penalty per row is that of the fit on all rows.
             path = _losses_along(learned, judged, name, [1 / (C * total) for C in penalties], max_iter)
             for C, loss in zip(penalties, path, strict=True):
-                losses[name, C] += loss / N_FOLDS
+                losses[name][C] += loss / N_FOLDS
     return losses
 
 
@@ -142,7 +142,7 @@ class ModelChoice(NamedTuple):
 
     features: str
     C: float
-    losses: dict[tuple[str, float], float] | None
+    losses: dict[str, dict[float, float]] | None
 
 
 def choose_model(
@@ -160,7 +160,8 @@ def choose_model(
         # Too few rows to hold any out: the simplest features, the default penalty.
         return ModelChoice(features[0], penalties[0] if len(penalties) == 1 else 1.0, None)
     losses = held_out_losses(samples, counts, features, penalties, max_iter=max_iter)
-    return ModelChoice(*min(losses, key=losses.__getitem__), losses)
+    pairs = [(name, C) for name in features for C in penalties]
+    return ModelChoice(*min(pairs, key=lambda pair: losses[pair[0]][pair[1]]), losses)
 
 
 def features_to_compare(features: str, samples: Sequence[Any]) -> list[str]:
@@ -251,7 +252,7 @@ class LogisticWeighter(BaseWeighter):
     features_ : {"linear", "squares", "quadratic"}
         The columns used; "linear" with a transformer.
     held_out_losses_ : dict or None
-        (features, C): held-out log loss in nats per row; None when nothing was to be chosen.
+        Of features, a dict of C: held-out log loss in nats per row; None when nothing was to be chosen.
     transformer_ : transformer or None
         The fitted clone.
     gradient_norm_ : float
