@@ -11,6 +11,7 @@ from shiftfix import _blocks
 from shiftfix._blocks import column_range, column_spread, matrix_blocks, row_blocks, weighted_gram, weighted_sum
 
 
+@pytest.mark.slow
 @given(n_rows=st.integers(1, 500), n_columns=st.integers(1, 50), entries=st.integers(1, 500), least=st.integers(1, 20))
 def test_blocks_cover_every_row_once_within_their_budget(n_rows, n_columns, entries, least):
     blocks = row_blocks(n_rows, n_columns, entries=entries, least=least)

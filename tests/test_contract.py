@@ -93,6 +93,7 @@ def test_inputs_are_not_changed(kind, make):
         assert np.array_equal(array, original)
 
 
+@pytest.mark.slow
 @estimators
 def test_two_fits_give_one_answer(kind, make):
     first, expected = fitted(kind, make), answer(kind, fitted_once(kind, make))
@@ -170,6 +171,7 @@ def raw_weights(make):
 UNREACHED = {("KLIEP", "ess")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", ["sqrt", 1.5, "90%", "ess", "pareto", None])
 @pytest.mark.parametrize("name", WEIGHTERS | KERNEL_WEIGHTERS)
 def test_every_clip_rule_acts_on_the_raw_weights_of_the_fitted_rows(name, clip):

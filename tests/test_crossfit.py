@@ -145,6 +145,7 @@ def test_a_partition_is_checked():
         fold_of_each_row([Fold(np.array([0]), np.arange(2, 30))], 30)
 
 
+@pytest.mark.slow
 @given(sizes=st.lists(st.integers(3, 20), min_size=1, max_size=3), n_folds=st.integers(2, 5), seed=st.integers(0, 9))
 def test_assigned_folds_follow_the_values_of_the_rows(sizes, n_folds, seed):
     """Other row order, other units, other order of the samples: the same rows in the same folds, of equal size."""

@@ -83,6 +83,7 @@ def test_columns_of_any_unit_weigh_alike_or_are_refused(name, unit):
         assert_allclose(found, plain_weights(name), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @every_unit
 @pytest.mark.parametrize("name", EVERY_WEIGHTER)
 def test_new_rows_and_counts_of_any_size(name, unit):
@@ -136,6 +137,7 @@ SETTINGS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "make", "name"), SETTINGS)
 def test_settings_of_any_size(kind, make, name):
     positional, keywords = arguments(kind)

@@ -139,6 +139,7 @@ def test_an_interrupted_fit_leaves_no_half_of_it(task):
     assert n_interrupted >= N_MOMENTS
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("task", EVERY_TASK)
 def test_an_interrupted_first_fit_leaves_an_unfitted_estimator(task):
@@ -157,6 +158,7 @@ def test_an_interrupted_first_fit_leaves_an_unfitted_estimator(task):
             ask(estimator)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in (WEIGHTERS | KERNEL_WEIGHTERS).items()])
 def test_a_warning_that_is_an_error_leaves_the_weighter_as_it_was(make):
     weighter = make().fit(X_SOURCE, X_SOURCE[:100])

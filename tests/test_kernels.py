@@ -55,6 +55,7 @@ def test_median_distance_passes_over_equal_rows():
     assert _kernels.median_distance(np.zeros((3, 2))) == 1
 
 
+@pytest.mark.slow
 @given(counts=st.lists(st.integers(0, 7), min_size=1, max_size=30), n_folds=st.integers(2, 6))
 def test_folds_deal_whole_counts_copy_by_copy(counts, n_folds):
     folds = _kernels.fold_counts(np.array(counts, float), n_folds)
@@ -64,6 +65,7 @@ def test_folds_deal_whole_counts_copy_by_copy(counts, n_folds):
     assert_allclose(folds, expected, atol=1e-9)
 
 
+@pytest.mark.slow
 @given(counts=st.lists(st.floats(0.01, 5), min_size=1, max_size=30), n_folds=st.integers(2, 6))
 def test_folds_keep_every_count_and_are_equally_full(counts, n_folds):
     folds = _kernels.fold_counts(np.array(counts), n_folds)

@@ -28,6 +28,7 @@ def fitted(weighter, problem, seed, clip):
     return weighter(clip=clip).fit(sample.X_source, sample.X_target)
 
 
+@pytest.mark.slow
 @covariate
 @weighters
 @seeds

@@ -86,6 +86,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_predicts_as_before(name, tmp_path):
     model = MODELS[name]()
@@ -102,6 +103,7 @@ def test_a_model_predicts_as_before(name, tmp_path):
 WEIGHTERS = [name for name in (*KERNEL_WEIGHTERS, *ODDS_WEIGHTERS) if name != "logistic, everything chosen"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WEIGHTERS)
 def test_a_weighter_weighs_as_before(name, tmp_path):
     model = {**KERNEL_WEIGHTERS, **ODDS_WEIGHTERS}[name]().fit(X, X_TARGET)
@@ -121,6 +123,7 @@ def test_a_prior_adjusts_as_before(name, tmp_path):
     assert (found.verdict_, found.verdict_.reasons) == (model.verdict_, model.verdict_.reasons)
 
 
+@pytest.mark.slow
 def test_a_network_takes_part_in_files_of_skops_and_goes_on(tmp_path):
     model = MLPRegressor((4,), random_state=0).partial_fit(X, Y)
     found = skops.io.loads(skops.io.dumps(model), trusted=[MLPRegressor])
@@ -538,6 +541,7 @@ def test_a_path_in_a_file_makes_no_fit_write(network, tmp_path):
     assert not elsewhere.exists()
 
 
+@pytest.mark.slow
 def test_importing_shiftfix_loads_neither_torch_nor_skops():
     code = "import sys, shiftfix; print([m for m in ('torch', 'skops', 'sklearn') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -100,6 +100,7 @@ def test_networks_name_a_column_too_large_for_them(name):
     assert "column 'weight in kg' of X are too large" in message(fitted.predict, source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", ALL_WEIGHTERS.values(), ids=ALL_WEIGHTERS)
 @pytest.mark.filterwarnings("ignore")
 def test_every_summary_names_the_columns(make):

@@ -10,6 +10,7 @@ from tests import oracles
 from tests.strategies import invertible_confusions, simplex_points
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_interior_solution_is_the_linear_solution(data):
     A = data.draw(invertible_confusions())
@@ -17,6 +18,7 @@ def test_interior_solution_is_the_linear_solution(data):
     assert_allclose(simplex_least_squares(A, A @ q), q, atol=1e-9)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_boundary_solution_equals_a_general_constrained_solver(data):
     """Both are exact methods; SLSQP stops within 1e-6 of the answer for these condition numbers."""
@@ -30,6 +32,7 @@ def test_boundary_solution_equals_a_general_constrained_solver(data):
     assert_allclose(found, best, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_solution_outside_the_simplex_is_projected_not_clipped():
     """A q = b has q = (1.25, -.25) exactly; clip-and-rescale and the constrained answer are both (1, 0) only
     for two classes, so three are used: brute force over the simplex on a grid of 1/400."""
@@ -50,6 +53,7 @@ def test_more_equations_than_classes():
     assert_allclose(simplex_least_squares(A, A @ [0.4, 0.6]), [0.4, 0.6], atol=1e-12)
 
 
+@pytest.mark.slow
 @given(values=arrays(float, 5, elements=st.floats(-30, 30)), counts=arrays(float, 5, elements=st.floats(0.1, 9)))
 def test_log_mean_exp_is_the_log_of_the_weighted_mean(values, counts):
     assert log_mean_exp(values, counts) == pytest.approx(np.log(np.average(np.exp(values), weights=counts)), abs=1e-9)

@@ -190,6 +190,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("convert", [as_scalar, as_array])
 @pytest.mark.parametrize("case", CASES)
 def test_the_answer_is_that_of_pythons_types(case, convert):
@@ -231,6 +232,7 @@ def test_other_precisions_do_what_their_value_does(make, names, kind):
     assert np.array_equal(ask(make(**one, **fixed)), ask(make(**other, **fixed)))
 
 
+@pytest.mark.slow
 def test_a_search_over_arrays_of_settings():
     grid = {
         "batch_size": np.array([16, 32]),
@@ -255,6 +257,7 @@ def test_a_refused_fit_leaves_the_estimator_with_what_was_given():
     assert not [name for name in vars(fresh) if name.endswith("_")]
 
 
+@pytest.mark.slow
 def test_models_are_saved_resumed_and_pickled(tmp_path):
     settings = {
         "hidden_layer_sizes": np.array([4]),
@@ -387,6 +390,7 @@ def test_counts_beyond_any_use_are_refused(make, name, value):
         ask(make(**{name: value}))
 
 
+@pytest.mark.slow
 def test_a_thousand_threads_are_no_more_than_the_machine_has():
     settings = {"hidden_layer_sizes": (4,), "max_epochs": 1, "random_state": 0}
     assert learn(MLPClassifier(**settings, n_threads=1000)).shape == (150, 2)

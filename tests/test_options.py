@@ -168,6 +168,7 @@ def expected(name):
     return ALL[name]()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", SETS)
 @pytest.mark.parametrize("name", ALL)
 def test_options_change_no_number(name, options):
@@ -187,6 +188,7 @@ def test_no_single_option_changes_a_number(name, option):
     assert np.array_equal(found, before)
 
 
+@pytest.mark.slow
 def test_a_model_fitted_under_inference_trains_on():
     with torch.inference_mode():
         model = small(MLPClassifier, warm_start=True).fit(X_SOURCE, Y)
@@ -194,6 +196,7 @@ def test_a_model_fitted_under_inference_trains_on():
     assert not any(parameter.is_inference() for parameter in model.module_.parameters())
 
 
+@pytest.mark.slow
 def test_options_are_as_they_were_afterwards():
     with sklearn.config_context(transform_output="pandas"), np.errstate(all="raise"), torch.no_grad():
         small(MLPRegressor).fit(X_SOURCE, Y).predict(X_TARGET)

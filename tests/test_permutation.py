@@ -64,6 +64,7 @@ def test_the_observed_split_counts_as_one():
     assert found == 1 / 100
 
 
+@pytest.mark.slow
 def test_its_size_is_exact():
     """1000 pairs of one distribution, 19 permutations: p <= .05 in one of twenty, within .035 (five deviations)."""
     rng, rejected = np.random.default_rng(0), 0
@@ -74,6 +75,7 @@ def test_its_size_is_exact():
     assert rejected / 1000 == pytest.approx(0.05, abs=0.035)
 
 
+@pytest.mark.slow
 @given(p=arrays(float, st.integers(1, 8), elements=st.floats(0, 1)))
 def test_holm_is_the_step_down_rule(p):
     """Adjusted p <= level exactly where the step-down procedure at that level rejects."""

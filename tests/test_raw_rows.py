@@ -91,6 +91,7 @@ LEARNERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cv", [None, 3])
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_classifier_weighter_finds_the_ratio_of_raw_rows(name, cv):
@@ -107,6 +108,7 @@ def test_a_classifier_weighter_finds_the_ratio_of_raw_rows(name, cv):
     assert np.isfinite(weighter.summary_.effective_size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNERS)
 def test_corrected_estimators_take_what_their_learner_takes(name):
     learner, of = LEARNERS[name]
@@ -121,6 +123,7 @@ def test_corrected_estimators_take_what_their_learner_takes(name):
     assert_allclose(np.exp(model.predict_log_proba(of(TARGET))), model.predict_proba(of(TARGET)))
 
 
+@pytest.mark.slow
 def test_regressors_too():
     for learner, of in (
         (make_pipeline(encoder(), Ridge()), lambda f: f),
@@ -145,6 +148,7 @@ def test_infinity_is_no_gap():
         ClassifierWeighter(HistGradientBoostingClassifier(random_state=0)).fit(rows, codes(TARGET))
 
 
+@pytest.mark.slow
 def test_rows_without_names_are_those_of_the_frame():
     """Fitted on a frame, asked of an array: the same columns, by their places."""
     weighter = ClassifierWeighter(HistGradientBoostingClassifier(max_iter=10, random_state=0), cv=2, random_state=0)
@@ -207,6 +211,7 @@ def test_table_columns_take_the_columns_they_were_fitted_to():
         TableColumns().transform(np.ones((2, 2)))
 
 
+@pytest.mark.slow
 def test_many_numbers_are_not_read_one_by_one():
     """A pipeline may read anything, and an array of floats holds no objects: 40 MB of numbers take no more than a few
     times as much. As objects they take some 200 MB more."""
@@ -219,6 +224,7 @@ def test_many_numbers_are_not_read_one_by_one():
     assert peak < 3.5 * X.nbytes
 
 
+@pytest.mark.slow
 def test_summaries_are_of_the_columns_that_were_made():
     weighter = ClassifierWeighter(BOOSTING, random_state=0).fit(as_categories(SOURCE), as_categories(TARGET))
     assert np.isfinite(weighter.summary_.effective_size)
@@ -267,6 +273,7 @@ def test_dates_are_days_in_whatever_unit_a_sample_counts_them(kind):
     assert np.corrcoef(hours[0], np.log(told))[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_a_model_with_the_default_weighter_of_raw_rows_goes_to_a_file_and_back(tmp_path):
     pytest.importorskip("skops")
     learner = make_pipeline(encoder(), LogisticRegression())

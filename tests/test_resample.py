@@ -32,6 +32,7 @@ def test_class_frequencies_never_move(rng):
         assert n_target == 4
 
 
+@pytest.mark.slow
 def test_the_spread_of_a_difference_of_means_is_its_standard_error(rng):
     """2000 draws of 300 and 200 rows: the deviation of the difference is sqrt(v/n + v'/n') within 8% (five of its own
     errors). A sample that is not resampled halves the variance."""

@@ -58,6 +58,7 @@ def tables(kind):
 KINDS = ["units", "alike", "a constant column", "equally frequent categories", "every combination of answers"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", EVERY)
 def test_rows_and_columns_in_another_order_weigh_the_same(name, kind):
@@ -76,6 +77,7 @@ def test_rows_and_columns_in_another_order_weigh_the_same(name, kind):
     assert_allclose(moved, weights[rows], rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CENTERED)
 def test_rows_written_twice_or_counted_twice_weigh_the_same(name):
     source, target = tables("alike")
@@ -85,6 +87,7 @@ def test_rows_written_twice_or_counted_twice_weigh_the_same(name):
     assert_allclose(counted.transform(source), written.transform(source[:, ::-1]), rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(seed=integers(0, 9999), n_rows=integers(1, 60), n_columns=integers(1, 6), levels=integers(0, 4))
 def test_the_order_of_rows_follows_from_what_they_hold(seed, n_rows, n_columns, levels):
@@ -149,6 +152,7 @@ CORRECTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", ["", "counts", "groups"])
 @pytest.mark.parametrize("name", CORRECTED)
 def test_corrected_models_do_not_depend_on_the_order_of_rows_and_columns(name, extra):

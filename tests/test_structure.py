@@ -26,11 +26,13 @@ def test_no_file_is_too_long():
     assert {name: size for name, size in sizes.items() if size > LARGEST_FILE} == {}
 
 
+@pytest.mark.slow
 def test_no_function_is_too_complex():
     found = {f"{name}: {f}": value for name, text in FILES.items() for f, value in complexities(text)}
     assert {f: value for f, value in found.items() if value > LARGEST_COMPLEXITY} == {}
 
 
+@pytest.mark.slow
 def test_most_functions_are_simple():
     assert mean_complexity(FILES.values()) <= 3.0
 
@@ -108,11 +110,13 @@ def test_what_counts_as_private(name, text, found):
     assert list(private_parts_used(name, text)) == found
 
 
+@pytest.mark.slow
 def test_private_names_stay_in_their_folder():
     found = {name: list(private_parts_used(name, text)) for name, text in FILES.items()}
     assert {name: parts for name, parts in found.items() if parts} == {}
 
 
+@pytest.mark.slow
 def test_a_function_or_class_has_a_name_of_its_own():
     """One name, one meaning: none stands at the top level of two files."""
     places = {}
@@ -123,6 +127,7 @@ def test_a_function_or_class_has_a_name_of_its_own():
     assert {found: files for found, files in places.items() if len(files) > 1} == {}
 
 
+@pytest.mark.slow
 def test_docstrings_are_written_out():
     """Nothing is assigned to ``__doc__``: what help() shows is what stands in the file."""
     found = [

@@ -91,6 +91,7 @@ def weighter_fit():
 RUNS = [covariate_fit, prior_fit, network_fit, weighter_fit]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("title", "run"), list(zip(WALKS, RUNS, strict=True)))
 def test_a_walk_is_as_told(title, run):
     steps = WALKS[title]

@@ -129,6 +129,7 @@ def test_weight_two_is_the_row_twice(tmp_path):
     assert_allclose(weighted["total_weight"], weighted["weight"] * counts)
 
 
+@pytest.mark.slow
 def test_regression_follows_the_target(tmp_path):
     """E[y given x] = x^2: a line fitted to weighted rows near 1.5 has slope near 3, unweighted near 0."""
     rng = np.random.default_rng(0)
@@ -214,6 +215,7 @@ def test_target_labels_change_nothing_but_the_score(tmp_path):
     assert read(tmp_path / "partly", "summary.json")["target_score"] is None
 
 
+@pytest.mark.slow
 def test_csv_gzip_and_parquet_are_the_same_data(tmp_path):
     source, target = mixed_frames()
     source.to_parquet(tmp_path / "s.parquet")
@@ -226,6 +228,7 @@ def test_csv_gzip_and_parquet_are_the_same_data(tmp_path):
         assert_allclose(read(tmp_path / "csv", name)[column], read(tmp_path / "other", name)[column], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_whole_numbers_with_few_values_are_classes_and_stay_whole(tmp_path):
     source, target = mixed_frames()
     numbered = source.assign(y=np.where(source["y"] == "ill", 3.0, 7.0))
@@ -235,6 +238,7 @@ def test_whole_numbers_with_few_values_are_classes_and_stay_whole(tmp_path):
     assert read(tmp_path / "out", "predictions.csv")["prediction"].isin([3, 7]).all()
 
 
+@pytest.mark.slow
 def test_an_unseen_category_can_be_ignored(tmp_path):
     source, target = mixed_frames()
     target.loc[0, "ward"] = "west"
@@ -243,6 +247,7 @@ def test_an_unseen_category_can_be_ignored(tmp_path):
     assert "column 'ward': the values 'west' are in 1 target rows" in " ".join(result.stdout.split())
 
 
+@pytest.mark.slow
 def test_values_missing_only_in_the_target_are_filled_in_and_noticed(tmp_path):
     source, target = mixed_frames()
     target.loc[:9, "age"] = np.nan
@@ -274,6 +279,7 @@ def test_without_overlap_weights_can_be_forced(tmp_path):
     assert read(tmp_path / "out", "weights.csv")["weight"].nunique() > 1
 
 
+@pytest.mark.slow
 def test_useless_scores_leave_the_model_uncorrected(tmp_path):
     rng = np.random.default_rng(0)
     source = pd.DataFrame({"x": rng.normal(size=60), "y": ["a", "b"] * 30})
@@ -285,6 +291,7 @@ def test_useless_scores_leave_the_model_uncorrected(tmp_path):
     assert (read(tmp_path / "out", "weights.csv")["weight"] == 1).all()
 
 
+@pytest.mark.slow
 def test_a_target_that_did_not_move_is_told_as_such(tmp_path):
     source, target = label_problem(n=300, share=0.5)
     options = ["--shift", "label", "--learner", "logistic", "--on-abstain", "error"]
@@ -319,6 +326,7 @@ def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_result_is_replaced_only_when_asked(written):
     folder, base = written
     before = contents(folder)
@@ -331,6 +339,7 @@ def test_a_result_is_replaced_only_when_asked(written):
     assert set(contents(folder)) == set(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["shiftfix.save_model", "pathlib.Path.write_text", "pandas.DataFrame.to_csv"])
 def test_a_failure_while_writing_leaves_what_was_there(written, monkeypatch, step):
     folder, base = written
@@ -348,6 +357,7 @@ def test_a_failure_while_writing_leaves_what_was_there(written, monkeypatch, ste
     assert not (folder / "new").exists()
 
 
+@pytest.mark.slow
 def test_overwrite_never_removes_other_files(written):
     folder, base = written
     (folder / "out" / "thesis.txt").write_text("years of work")
@@ -358,6 +368,7 @@ def test_overwrite_never_removes_other_files(written):
     assert contents(folder) == before
 
 
+@pytest.mark.slow
 def test_an_empty_folder_and_quiet(written):
     folder, base = written
     (folder / "empty").mkdir()

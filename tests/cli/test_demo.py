@@ -79,6 +79,7 @@ def test_an_unknown_name_lists_the_names():
     assert all(name in result.stderr for name in _demo.DEMOS)
 
 
+@pytest.mark.slow
 def test_absent_data_are_an_error_that_says_where_to_put_them(tmp_path):
     environment = {"SHIFTFIX_DATA": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     result = run("demo", "airfoil", env=environment)
@@ -158,6 +159,7 @@ def test_help_documents_the_exit_codes(arguments):
     assert "4 the data do not support the correction" in output
 
 
+@pytest.mark.slow
 def test_help_loads_nothing_heavy():
     code = (
         "import sys; sys.argv = ['shiftfix', '--help']\n"

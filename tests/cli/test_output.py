@@ -435,6 +435,7 @@ def check_after_a_death(out, earlier, run, exchange):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("earlier", "exchange"), [(None, True), (1, True), (1, False)], ids=["new", "exchange", "renames"]
 )
@@ -468,6 +469,7 @@ def kill_at_random(out, steps, generator, exchange, times):
         check_after_a_death(out, earlier, run, exchange)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "renames"])
 def test_thirty_kills_at_random_moments(out, steps, exchange):
     kill_at_random(out, steps, random.Random(0), exchange, 30)

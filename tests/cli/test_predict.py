@@ -91,6 +91,7 @@ def test_the_target_gets_the_predictions_of_correct(tmp_path, learner, label, sh
     assert out.read_bytes() == (tmp_path / "out" / "predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_columns_go_by_their_names(results):
     rows = pd.read_csv(results / "target.csv")
     expected = table(predict(results, rows))
@@ -128,6 +129,7 @@ def test_rows_of_another_kind_are_refused(results, name):
     assert result.stdout == ""
 
 
+@pytest.mark.slow
 def test_all_problems_come_at_once(results):
     rows = pd.read_csv(results / "target.csv").assign(age="old", ward=3)
     assert "'age' holds text" in predict(results, rows).stderr
@@ -143,6 +145,7 @@ def test_what_is_filled_in_is_noticed(results):
     assert "'dose'" not in result.stderr
 
 
+@pytest.mark.slow
 def test_the_file_is_written_once(results, tmp_path):
     rows, out = pd.read_csv(results / "target.csv"), tmp_path / "found.csv"
     assert predict(results, rows, "--out", out).exit_code == 0
@@ -155,6 +158,7 @@ def test_the_file_is_written_once(results, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["found.csv"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["rows.csv", "out/model.skops", "missing/found.csv", "out"])
 def test_a_place_that_is_no_place_is_refused(results, place):
     rows = pd.read_csv(results / "target.csv")
@@ -196,6 +200,7 @@ def test_a_network_of_ones_own_predicts_a_file(tmp_path, named):
         assert "fitted with 2 columns without names" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [("numeric", "text"), ("numbers", "words")])
 def test_an_encoder_of_ones_own_takes_what_it_takes(tmp_path, names):
     """Whatever its parts are called: those of the encoder of ``correct`` are told by its classes."""
@@ -212,6 +217,7 @@ def test_an_encoder_of_ones_own_takes_what_it_takes(tmp_path, names):
     assert "text in 'age', 'ward'" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_row_is_read_alone_as_among_others(tmp_path):
     """Numbers among words are words, and NA among numbers is a gap: by what the model knows, not by the file."""
     rng = np.random.default_rng(0)
@@ -232,6 +238,7 @@ def test_a_row_is_read_alone_as_among_others(tmp_path):
         assert_allclose(alone["prediction"], among[row])
 
 
+@pytest.mark.slow
 def test_what_correct_says_of_a_column_predict_says_too(results):
     rows = pd.read_csv(results / "target.csv").assign(ward="?")
     result = predict(results, rows, "--unseen-category", "ignore")
@@ -239,6 +246,7 @@ def test_what_correct_says_of_a_column_predict_says_too(results):
     assert "pass --missing" in predict(results, rows.assign(age="old")).stderr
 
 
+@pytest.mark.slow
 def test_an_identifier_gets_into_nobodys_way(results):
     rows = pd.read_csv(results / "target.csv").assign(patient=[f"p{k}" for k in range(200)])
     assert table(predict(results, rows, "--id", "patient"))["patient"].tolist() == rows["patient"].tolist()
@@ -258,6 +266,7 @@ def test_all_refusals_of_a_run_come_in_one_message(results, tmp_path):
         assert words in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
 def test_a_file_that_came_during_the_run_stays(results, tmp_path, monkeypatch, overwrite):
     """As the file of another run does that was started at the same moment."""

@@ -42,6 +42,7 @@ def shell(arguments, redirection, tmp_path, command=COMMAND, **environment):
 # Standard output -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("redirection", ["> /dev/full", "| true"], ids=["full", "closed pipe"])
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["demo", "--list"]], ids=lambda words: words[0])
 def test_output_that_takes_nothing_is_one_line_and_code_5(tmp_path, redirection, arguments):
@@ -203,6 +204,7 @@ def test_seeds_of_demos_are_bounded(options):
     assert CliRunner().invoke(app, ["demo", "digits", *options]).exit_code == 2
 
 
+@pytest.mark.slow
 def test_a_source_that_would_be_replaced(tmp_path):
     arguments = [*QUICK, str(tmp_path / "out")]
     assert CliRunner().invoke(app, arguments).exit_code == 0
@@ -214,6 +216,7 @@ def test_a_source_that_would_be_replaced(tmp_path):
     assert source.exists()
 
 
+@pytest.mark.slow
 def test_python_runs_it_as_a_module(tmp_path):
     """For where the script is not on the path, as in a notebook's kernel."""
     found = subprocess.run(

@@ -135,6 +135,7 @@ def test_words_are_one_kind_each():
 # Words and missing values ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["None", "NA", "null", "nan", "NaN", "N/A", "<NA>", "NULL", "#N/A"])
 def test_a_class_may_have_any_name(tmp_path, word):
     source, target = good()
@@ -292,6 +293,7 @@ def test_parquet_types_that_no_model_takes_are_refused_by_name(tmp_path, kind):
     assert "--drop" in problem
 
 
+@pytest.mark.slow
 def test_column_names_of_parquet_may_be_numbers_and_an_index_is_none(tmp_path):
     source, target = good()
     names = {"a": 0, "b": 1, "y": 2}
@@ -302,6 +304,7 @@ def test_column_names_of_parquet_may_be_numbers_and_an_index_is_none(tmp_path):
     assert summary(tmp_path / "out")["columns"]["numeric"] == ["0"]
 
 
+@pytest.mark.slow
 def test_a_refused_column_can_be_left_out(tmp_path):
     source, target = good()
     lists = pa.array([[1]] * len(source))
@@ -336,6 +339,7 @@ def test_the_separator_is_found(tmp_path, text, sign):
     assert separator(text.splitlines(keepends=True)) == sign
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("option", "sign"), [("tab", "\t"), ("\\t", "\t"), (";", ";"), ("semicolon", ";"), ("~", "~")])
 def test_a_separator_can_be_named(tmp_path, option, sign):
     source, target = good()
@@ -353,6 +357,7 @@ def test_a_separator_that_cannot_be_one(tmp_path, options):
     assert "--sep" in result.stderr
 
 
+@pytest.mark.slow
 def test_names_that_the_encoding_makes_too_are_told_apart(tmp_path):
     source, target = good()
     source.loc[:9, "a"] = np.nan
@@ -365,6 +370,7 @@ def test_names_that_the_encoding_makes_too_are_told_apart(tmp_path):
 # Identifiers -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_id_is_carried_and_never_learned_from(tmp_path):
     source, target = good()
     plain = run(source, target, tmp_path / "plain", *COVARIATE)
@@ -381,6 +387,7 @@ def test_an_id_is_carried_and_never_learned_from(tmp_path):
     assert summary(tmp_path / "out")["columns"]["id"] == "key"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["source", "target"])
 def test_an_id_may_be_in_one_file_only(tmp_path, side):
     source, target = good()
@@ -435,6 +442,7 @@ def test_what_is_called_an_id(tmp_path, source, target, refused, doubted):
     assert bool(identifier_doubt(*columns)) == doubted
 
 
+@pytest.mark.slow
 def test_numbers_drawn_at_random_are_no_id(tmp_path):
     """200 draws from 2000 values are all different once in 20,000 times, and less often where some are rare."""
     rng = np.random.default_rng(0)
@@ -446,6 +454,7 @@ def test_numbers_drawn_at_random_are_no_id(tmp_path):
 # Everything at once ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_all_refusals_come_in_one_message(tmp_path):
     source, target = good()
     source = source.assign(c=["?", *range(59)], d=np.inf, e="2024-01-01", f=None, g=[f"n{k}" for k in range(60)])
@@ -507,6 +516,7 @@ def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe(tmp_path, start):
     assert harmless(f" {cell}") == f"' {cell}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["=1+1", "@x", "-a"])
 def test_no_formula_of_the_files_reaches_the_results(tmp_path, word):
     source, target = good()
@@ -524,6 +534,7 @@ def test_no_formula_of_the_files_reaches_the_results(tmp_path, word):
 FORGED = "a\nverdict  ok\x1b[2J\u202e"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["feature", "value", "class", "label", "weight", "id", "drop", "path"])
 @pytest.mark.parametrize("broken", [False, True])
 def test_nothing_of_the_files_forges_a_line(tmp_path, place, broken):

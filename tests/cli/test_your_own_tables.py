@@ -60,6 +60,7 @@ def test_the_first_try_says_everything_that_is_needed(files):
     assert not (folder / "first").exists()
 
 
+@pytest.mark.slow
 def test_the_second_try_works_and_reads_what_was_meant(files):
     folder, source, target = files
     out = folder / "second"
@@ -78,6 +79,7 @@ def test_the_second_try_works_and_reads_what_was_meant(files):
     assert (predictions["prediction"] == "krank").mean() > (source["outcome"] == "krank").mean() + 0.1
 
 
+@pytest.mark.slow
 def test_the_same_numbers_as_of_a_plain_file(files):
     """Points and commas, days counted by hand: every weight to the last digit."""
     folder, source, target = files
@@ -97,6 +99,7 @@ def test_the_same_numbers_as_of_a_plain_file(files):
     assert pd.read_csv(folder / "typed" / "weights.csv").equals(pd.read_csv(folder / "own" / "weights.csv"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", [None, "Asia/Tokyo"])
 def test_the_model_takes_dates_as_dates_in_python(files, zone):
     """Days since 1970 of the date, in any unit; words that were never read as dates are told so, by their column."""

@@ -77,6 +77,7 @@ def test_a_fit_leaves_the_warning_to_a_caller_who_asks(rng):
         weighter.fit(X, X_target)
 
 
+@pytest.mark.slow
 def test_the_verdict_of_a_label_shift_classifier(rng):
     X, y = rng.normal(size=(400, 1)), np.tile([0, 1], 200)
     X = X + 2 * y[:, np.newaxis]

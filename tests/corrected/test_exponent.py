@@ -127,6 +127,7 @@ def test_exponent_zero_needs_no_learner_that_takes_weights(samples):
     assert model.fit(X, X[:, 0], X_target=X_target).exponent_ in (0, 0.5, 1)
 
 
+@pytest.mark.slow
 def test_the_search_is_reproducible_and_reported(samples):
     X, y, X_target = samples
     fits = [
@@ -150,6 +151,7 @@ def test_an_abstention_is_not_searched(rng):
     assert (model.weights_ == 1).all()
 
 
+@pytest.mark.slow
 def test_a_class_rarer_than_the_folds_is_no_obstacle(samples):
     X, y, X_target = samples
     y = y.copy()
@@ -158,6 +160,7 @@ def test_a_class_rarer_than_the_folds_is_no_obstacle(samples):
     assert all(np.isfinite(loss) for loss, _ in model.exponent_losses_.values())
 
 
+@pytest.mark.slow
 def test_rows_that_count_zero_times_change_no_fold(rng):
     X, y, w = parabola(rng, 90, 1)
     counts = (np.arange(90) % 3).astype(float)

@@ -36,6 +36,7 @@ def metas(cv, **settings):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorIdentificationWarning")
 @pytest.mark.parametrize("cv", [4, GroupKFold(4), LeaveOneGroupOut()], ids=["number", "GroupKFold", "LeaveOneGroupOut"])
 def test_rows_of_one_group_stay_in_one_fold(cv, rng):
@@ -51,6 +52,7 @@ def test_rows_of_one_group_stay_in_one_fold(cv, rng):
             assert set(known.reshape(12, 20).mean(axis=1)) == {0.0, 1.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("splitter", [KFold(3), StratifiedKFold(3)])
 def test_a_splitter_is_the_list_of_its_folds(splitter, rng):
     X, y, X_target = samples(rng)
@@ -74,6 +76,7 @@ def test_a_fold_that_judges_rows_it_learned_from_is_refused(rng):
                 model.fit(X, y, X_target)
 
 
+@pytest.mark.slow
 def test_of_a_row_judged_twice_the_mean_loss_counts_and_one_never_judged_does_not(rng):
     """By hand: folds that hold out rows 0 to 79 twice and the last 10 never."""
     X = rng.normal(size=(90, 1))
@@ -105,6 +108,7 @@ def test_repeated_folds_serve_both(rng):
         assert abs(twice[0].exponent_losses_[exponent][0] - loss) < error
 
 
+@pytest.mark.slow
 def test_rows_that_count_zero_times_are_no_rows(rng):
     X, y, X_target = samples(rng)
     counts = rng.integers(0, 3, len(y)).astype(float)
@@ -132,6 +136,7 @@ def test_new_folds_are_positions_among_all_rows():
     assert all(sorted(np.concatenate(fold)) == rows.tolist() for fold in folds)
 
 
+@pytest.mark.slow
 def test_groups_are_one_per_row_and_enough(rng):
     X, y, X_target = samples(rng)
     for model in metas(5):
@@ -146,6 +151,7 @@ def test_groups_are_one_per_row_and_enough(rng):
             model.fit(X, y, X_target, groups=one_group)
 
 
+@pytest.mark.slow
 def test_there_are_at_most_as_many_folds_as_the_rarest_class_has_rows(rng):
     X, y, X_target = samples(rng)
     kept = np.append(np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:3])
@@ -154,6 +160,7 @@ def test_there_are_at_most_as_many_folds_as_the_rarest_class_has_rows(rng):
     assert len(Recorder.seen) == 3 + 1
 
 
+@pytest.mark.slow
 def test_groups_reach_a_cross_fitted_weighter(rng):
     """Every source row eight times, but for a trace: with groups, the copies have one weight."""
     X, y, X_target = samples(rng, 60)
@@ -167,6 +174,7 @@ def test_groups_reach_a_cross_fitted_weighter(rng):
     assert np.ptp(model.fit(X, y, X_target).weights_.reshape(60, 8), axis=1).max() > 1e-6
 
 
+@pytest.mark.slow
 def test_values_with_several_outputs_are_folded_too(rng):
     X, _, X_target = samples(rng)
     Y = np.hstack([X, X**2])

@@ -54,6 +54,7 @@ def test_reaches_bayes_accuracy_on_gaussians(correction, kind, rng):
     assert np.abs(model.predict_proba(X_target)[:, 1] - exact).mean() < 0.02
 
 
+@pytest.mark.slow
 def test_exactly_one_correction_is_applied(rng):
     X, y = gaussians(rng, 0.5, 2000)
     X_target, _ = gaussians(rng, 0.9, 2000)
@@ -78,6 +79,7 @@ def test_a_class_gone_from_the_target_stays_known(rng):
     assert model.score(X[y == 1], y[y == 1]) > 0.99
 
 
+@pytest.mark.slow
 def test_scores_are_out_of_fold():
     """A tree that memorises noise: in-sample scores are perfect and would take the target's noise for its
     prior; out of fold it is a coin, so there is no answer, and it says so."""
@@ -116,6 +118,7 @@ def test_a_frozen_classifier_is_used_as_it_is(rng):
         LabelShiftClassifier(FrozenEstimator(trained), correction="retrain").fit(X, y, X_target=X_target)
 
 
+@pytest.mark.slow
 def test_user_weights_are_repeat_counts(rng):
     """Folds fixed on whole blocks, so that a repeated row stays in one fold; the target is the same."""
     X, y = gaussians(rng, 0.5, 300)
@@ -153,6 +156,7 @@ def test_any_probabilistic_classifier(estimator, correction, rng):
     assert model.score(X_target, names[y_target]) == pytest.approx(bayes_accuracy(0.95), abs=0.03)
 
 
+@pytest.mark.slow
 def test_a_learner_without_weights_can_be_adjusted_but_not_retrained(rng):
     X, y = gaussians(rng, 0.5, 600)
     X_target, y_target = gaussians(rng, 0.9, 600)
@@ -166,6 +170,7 @@ def test_a_learner_without_weights_can_be_adjusted_but_not_retrained(rng):
     assert resampled.fit(X, y, X_target=X_target).score(X_target, y_target) > 0.9
 
 
+@pytest.mark.slow
 def test_text_goes_in(rng):
     """Rows need not be numbers: the classifier alone reads them."""
     words = {"spam": ["buy", "now", "free"], "ham": ["meet", "lunch", "report"]}
@@ -203,6 +208,7 @@ def test_rare_classes_lower_the_number_of_folds(rng):
         LabelShiftClassifier(GaussianNB()).fit(X[2:], y[2:], X_target=X)
 
 
+@pytest.mark.slow
 def test_splitters_and_seeds(rng):
     X, y = gaussians(rng, 0.5, 300)
     X_target, _ = gaussians(rng, 0.8, 100)
@@ -244,6 +250,7 @@ def test_when_it_abstains_nothing_is_corrected(correction):
     assert np.abs(model.prior_.target_prior_ - model.source_prior_).max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calibration", ["none", "auto"])
 def test_scores_of_a_balanced_classifier_are_divided_by_their_own_prior(calibration, rng):
     """class_weight="balanced" gives posteriors under equal priors, whatever the frequencies. Prior .1 -> .6: right is
@@ -271,6 +278,7 @@ def test_a_frozen_classifier_from_another_prior(rng):
     assert model.score(X_target, y_target) == pytest.approx(bayes_accuracy(0.6), abs=0.012)
 
 
+@pytest.mark.slow
 def test_calibrated_scores_are_divided_by_about_the_frequencies(rng):
     X, y = gaussians(rng, 0.3, 2000)
     model = LabelShiftClassifier(LogisticRegression(), random_state=0).fit(X, y, X_target=gaussians(rng, 0.6, 2000)[0])
@@ -298,6 +306,7 @@ def test_each_target_row_is_scored_once_by_the_fold_in_turn(rng):
     assert Recorder.seen == [list(range(fold, 20, 3)) for fold in range(3)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorIdentificationWarning")
 @pytest.mark.parametrize("cv", [3, StratifiedKFold(3)])
 def test_a_class_whose_rows_all_weigh_nothing_is_no_class(cv, rng):
@@ -309,6 +318,7 @@ def test_a_class_whose_rows_all_weigh_nothing_is_no_class(cv, rng):
         assert model.classes_.tolist() == [0, 1]
 
 
+@pytest.mark.slow
 def test_weights_that_sum_to_one_are_no_heavier_penalty(rng):
     X, y = gaussians(rng, 0.5, 500)
     X_target, _ = gaussians(rng, 0.8, 300)
@@ -351,6 +361,7 @@ class TestScoresByHand:
             scores_target[dealt[k::4]] = model.predict_proba(X_target[dealt[k::4]])
         return X, y, X_target, folds, scores, scores_target
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("correction", ["adjust", "retrain"])
     def test_equals_cross_fitting(self, correction, rng):
         X, y, X_target, folds, scores, scores_target = self.cross_fitted(rng)
@@ -363,6 +374,7 @@ class TestScoresByHand:
         assert_allclose(given.target_prior_, direct.target_prior_, atol=1e-9)
         assert given.corrected_
 
+    @pytest.mark.slow
     def test_repeat_counts_leave_rows_out_of_given_scores_too(self, rng):
         X, y, _, _, scores, scores_target = self.cross_fitted(rng)
         counts = rng.integers(0, 3, 400)
@@ -387,6 +399,7 @@ class TestScoresByHand:
         with pytest.raises(ShiftDataError, match="X_target is missing"):
             model.fit(X, y)
 
+    @pytest.mark.slow
     def test_weights_belong_to_retraining_alone(self, rng):
         X, y, X_target, *_ = self.cross_fitted(rng)
         adjusted = LabelShiftClassifier(LogisticRegression(), random_state=0).fit(X, y, X_target)
@@ -416,6 +429,7 @@ class TestScoresByHand:
 
 
 class TestGating:
+    @pytest.mark.slow
     def test_no_correction_where_no_shift_can_be_told(self, rng):
         X, y = gaussians(rng, 0.4, 400)
         model = LabelShiftClassifier(LogisticRegression(), random_state=0).fit(X, y, gaussians(rng, 0.4, 200)[0])

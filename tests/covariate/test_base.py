@@ -128,6 +128,7 @@ def test_a_fit_checks_its_data_once(make, clip, monkeypatch):
     assert checked == ["sample_weight_source", "sample_weight_target"]
 
 
+@pytest.mark.slow
 @every_weighter
 @SMALL_SAMPLES
 def test_a_fit_that_fails_leaves_the_estimator_as_it_was(make):

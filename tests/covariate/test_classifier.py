@@ -90,6 +90,7 @@ def test_cross_fitted_shares_are_near_the_exact_ratios(n_target):
     assert weighter.summary_.raw_mean == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_source", "n_target"), [(3000, 300), (300, 3000)])
 def test_sizes_do_not_scale_the_ratio(n_source, n_target):
     """Level of log w within .35; a forgotten factor is off by log 10 = 2.3."""
@@ -152,6 +153,7 @@ def test_fold_by_fold_by_hand():
     assert not np.allclose(weighter.transform(X_source), weighter.source_weights_)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.UncalibratedRatioWarning")
 def test_auto_cross_fits_all_but_linear_models():
@@ -192,6 +194,7 @@ def test_probabilities_are_bounded_by_half_a_row(p):
     assert odds == pytest.approx(-proba_to_log_odds(np.array([[p, 1 - p]]), 100)[0])
 
 
+@pytest.mark.slow
 def test_decision_values_are_checked_against_probabilities():
     h = np.array([-2.0, 0.5, 40.0])
     proba = np.column_stack([expit(-h), expit(h)])
@@ -231,6 +234,7 @@ def test_calibrated_scores_are_log_odds(classifier, sizes):
     assert weighter.summary_.raw_mean == pytest.approx(1, abs=0.25)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES  # the raw weights of the tree rightly draw the verdict "abstain" too
 def test_calibration_mends_an_overconfident_forest():
     """Extra trees grown to purity on bootstrap-free samples: probabilities are extreme, the sigmoid shrinks them."""
@@ -255,6 +259,7 @@ def test_swapping_the_samples_inverts_cross_fitted_ratios(samples):
     assert_allclose(forth.log_ratio(samples[0]), -back.log_ratio(samples[0]), atol=1e-6)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.UncalibratedRatioWarning")
 @given(samples=two_samples(), seed=st.integers(0, 1000))
@@ -267,6 +272,7 @@ def test_row_order_does_not_matter_and_rows_keep_their_weights(samples, seed):
     assert w.mean() == pytest.approx(1)
 
 
+@pytest.mark.slow
 @given(sizes=st.lists(st.integers(6, 40), min_size=2, max_size=2), n_folds=st.integers(2, 6), seed=st.integers(0, 99))
 def test_folds_are_even(sizes, n_folds, seed):
     rng = np.random.default_rng(seed)
@@ -312,6 +318,7 @@ def test_the_corrected_learner_gets_out_of_fold_weights(rng):
     assert_allclose(model.weights_, weighter.fit_transform(X_source, X_target))
 
 
+@pytest.mark.slow
 def test_unset_seeds_are_drawn_from_ours():
     X_source, X_target = gaussians(0, 100, 100, d=2)
     classifier = make_pipeline(StandardScaler(), ExtraTreesClassifier(5, min_samples_leaf=10))

@@ -121,6 +121,7 @@ def test_positions_in_a_list_count_rows_of_weight_zero():
     assert np.array_equal(whole.source_weights_[counts > 0], less.source_weights_)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.UncalibratedRatioWarning")
 def test_groups_keep_copies_of_a_row_from_judging_themselves():

@@ -62,6 +62,7 @@ def residual_by_hand(beta, gradient, shares, bound, slack):
     return np.maximum(np.maximum(up, down), 0).min()
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 999), slack=st.sampled_from([0.0, 0.2, 0.5]))
 def test_residual_is_the_violation_under_the_best_multiplier(seed, slack):
     rng = np.random.default_rng(seed)
@@ -133,6 +134,7 @@ def test_one_hot_features_give_the_exact_ratios(n_target):
     assert fitted.summary_.effective_size / 1000 == pytest.approx(0.471698, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_two_gaussians(seed):
     rng = np.random.default_rng(seed)
@@ -174,6 +176,7 @@ def test_swapping_the_samples_inverts_the_correlation(name):
     assert np.corrcoef(np.log(problem.source_weights), back)[0, 1] < -0.3
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @settings(max_examples=20)
 @given(data=st.data())

@@ -67,6 +67,7 @@ def test_objective_equals_that_of_a_general_solver(seed, bandwidth):
     assert_allclose(fitted.transform(target), np.maximum(phi_target @ coef, 1e-6), rtol=1e-9)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_the_gap_bounds_what_any_other_mixture_gains(data):
     rng = np.random.default_rng(data.draw(st.integers(0, 999)))
@@ -184,6 +185,7 @@ def test_samples_far_apart_end_finite_and_warn():
     assert fitted.summary_.verdict == "abstain"
 
 
+@pytest.mark.slow
 def test_single_rows_do_no_harm(rng):
     X_source, X_target = rng.normal(size=(200, 1)), rng.normal(0.3, 1, (200, 1))
     for source, target in [(X_source[:1], X_target), (X_source, X_target[:1]), (X_source[:1], X_source[:1])]:
@@ -191,6 +193,7 @@ def test_single_rows_do_no_harm(rng):
             assert KLIEP().fit_transform(source, target).mean() == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_too_few_steps_are_told(rng):
     source, target = rng.normal(size=(300, 1)), rng.normal(0.3, 1, (300, 1))
     with pytest.warns(ConvergenceWarning, match="raise max_iter"):

@@ -143,6 +143,7 @@ def test_one_hot_features_with_narrow_kernels_give_the_exact_ratios(n_target, pe
     assert relative.summary_.raw_mean == pytest.approx(1, abs=1e-6) or penalty == 0.1
 
 
+@pytest.mark.slow
 @given(w=st.floats(0, 1e3), alpha=st.floats(0, 0.99))
 def test_relative_ratios_turn_back_into_ratios(w, alpha):
     relative = np.array([w / (alpha * w + 1 - alpha)])
@@ -153,6 +154,7 @@ def test_relative_ratios_past_their_bound_mean_the_largest_weight():
     assert_allclose(relative_to_ratio(np.array([1.9, 2.0, 50.0]), 0.5, 100.0), [19.0, 100.0, 100.0])
 
 
+@pytest.mark.slow
 def test_alpha_zero_is_ulsif(rng):
     source, target = rng.normal(size=(300, 2)), rng.normal(0.5, 1, (200, 2))
     relative = RULSIF(0).fit(source, target)
@@ -241,6 +243,7 @@ def test_swapping_the_samples_inverts_the_correlation(weighter, name):
     assert np.corrcoef(np.log(problem.source_weights), back)[0, 1] < -0.25
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @BOTH
 @settings(max_examples=20)
@@ -281,6 +284,7 @@ def test_units_do_not_matter(weighter, samples, scale, offset):
     assert_allclose(rescaled.transform(offset + scale * X_source), plain.transform(X_source), rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @BOTH
 @given(samples=two_samples(), clip=st.sampled_from(["sqrt", 1.5, None]))
@@ -301,6 +305,7 @@ def test_samples_far_apart_end_finite_and_warn(weighter):
     assert fitted.summary_.verdict == "abstain"
 
 
+@pytest.mark.slow
 @BOTH
 def test_single_rows_and_constant_columns_do_no_harm(weighter, rng):
     X_source, X_target = rng.normal(size=(200, 1)), rng.normal(0.3, 1, (200, 1))
@@ -314,6 +319,7 @@ def test_single_rows_and_constant_columns_do_no_harm(weighter, rng):
         assert fitted.transform(source).mean() == pytest.approx(1)
 
 
+@pytest.mark.slow
 @BOTH
 def test_weights_below_one_compare_rows(weighter, rng):
     source, target = rng.normal(size=(400, 2)), rng.normal(0.5, 1, (300, 2))
@@ -325,6 +331,7 @@ def test_weights_below_one_compare_rows(weighter, rng):
     assert np.isfinite(uneven.loo_scores_).all()
 
 
+@pytest.mark.slow
 @BOTH
 def test_same_rows_get_even_weights(weighter, rng):
     """No shift: within .2 of 1 on average; a fit to noise would spread further."""

@@ -94,6 +94,7 @@ def test_exponential_samples_have_a_linear_log_ratio():
     assert weighter.log_ratio([[0.0]])[0] == pytest.approx(-0.287682, abs=0.06)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @settings(max_examples=20)
 @given(samples=two_samples(), C=st.sampled_from([0.01, 1.0, 100.0]))
@@ -114,6 +115,7 @@ def test_unpenalised_score_equations_hold(rng):
     assert_allclose(left / 700, right / 700, atol=1e-6)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @given(samples=two_samples())
 def test_swapping_the_samples_inverts_the_ratio(samples):
@@ -123,6 +125,7 @@ def test_swapping_the_samples_inverts_the_ratio(samples):
     assert_allclose(forth, -back, atol=1e-4)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @given(data=st.data())
 def test_repeat_counts_equal_repeated_rows(data):
@@ -134,6 +137,7 @@ def test_repeat_counts_equal_repeated_rows(data):
     assert by_counts.summary_.effective_size == pytest.approx(repeated.summary_.effective_size, rel=1e-3)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @given(samples=two_samples(), scale=st.floats(1e-3, 1e3), offset=st.floats(-100, 100))
 def test_units_of_the_features_do_not_matter(samples, scale, offset):
@@ -269,6 +273,7 @@ def test_squares_are_those_of_the_closed_form():
     assert weighter.intercept_ == pytest.approx(-0.5 - np.log(0.8) + 0.5 - 0.25 / 1.28 + np.log(0.5), abs=0.06)
 
 
+@pytest.mark.slow
 def test_products_see_a_correlation_that_squares_do_not():
     """Unit variances, correlation 0 -> .6: log w has -x'(R^-1 - I)x / 2, whose only large part is the product."""
     rng = np.random.default_rng(0)
@@ -322,6 +327,7 @@ def test_log_loss_of_knowing_nothing_is_log_two():
     )
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 def test_cross_validated_penalty_shrinks_noise_and_keeps_signal(rng):
     noise = LogisticWeighter("cv").fit(rng.normal(size=(80, 30)), rng.normal(size=(80, 30)))
@@ -376,6 +382,7 @@ def assert_sparse_is_dense(C, samples):
     assert [entry.name for entry in as_sparse.summary_.worst_balanced] == list(means.names)
 
 
+@pytest.mark.slow
 def test_wide_sparse_text_like_rows():
     """3,000 columns, 1% filled: the rare columns that differ are found without a dense table."""
     rng = np.random.default_rng(0)
@@ -398,6 +405,7 @@ def test_single_precision_rows_give_the_answer_of_their_doubles(rng):
         assert single.transform(X_source).dtype == np.float64
 
 
+@pytest.mark.slow
 def test_a_transformer_takes_frames_with_text():
     """Levels with shares (.5, .3, .2) and (.1, .3, .6): w = (.2, 1, 3), from their names."""
     pandas = pytest.importorskip("pandas")
@@ -458,6 +466,7 @@ def test_the_gradient_is_certified_and_a_short_run_says_so(rng):
         assert LogisticWeighter(max_iter=1).fit(X_source, X_target).gradient_norm_ > 1e-8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", ["quadratic", "auto"])
 def test_separable_samples_end_finite_with_every_choice(features):
     X_source, X_target = np.linspace(0, 1, 50)[:, None], np.linspace(2, 3, 50)[:, None]

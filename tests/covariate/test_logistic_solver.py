@@ -179,6 +179,7 @@ def test_steps_heed_what_the_last_ones_told(rng):
         assert_allclose(secant_solve(factor, pairs, change), s, atol=1e-10)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32 - 1), gap=st.floats(0, 50), C=st.sampled_from([0.1, 1.0, 1e6]))
 def test_converges_from_anywhere(seed, gap, C):
     """Separated or not, collinear or not, from a far start: the gradient says it is there."""

@@ -176,6 +176,7 @@ def test_a_full_disk_leaves_nothing(homes, origin, monkeypatch, step):
     assert everything_in(homes) == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_download_left_is_removed_and_a_living_ones_is_not(homes, origin):
     homes.mkdir(parents=True)
     (homes / ".table.txt.00000000.partial").write_text("dead")
@@ -268,6 +269,7 @@ def test_redirects_end_and_stay_on_the_web(homes, server, page):
 # The clinic's files --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_writing_the_clinic_replaces_no_other_file(tmp_path):
     write_clinic(tmp_path)
     write_clinic(tmp_path)  # the same bytes

@@ -103,6 +103,7 @@ def test_options_are_checked():
         load("digits", download="yes")
 
 
+@pytest.mark.slow
 def test_the_import_needs_no_optional_library():
     code = (
         "import sys; sys.modules['pandas'] = sys.modules['matplotlib'] = None; "

@@ -15,6 +15,7 @@ def idx_of(array):
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
+@pytest.mark.slow
 @given(array=arrays(np.uint8, array_shapes(max_dims=3, max_side=5)), packed=st.booleans())
 def test_idx_comes_back(array, packed):
     content = idx_of(array)

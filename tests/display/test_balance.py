@@ -25,6 +25,7 @@ def parts(container):
     return line.get_xdata(), line.get_ydata(), np.array([segment[:, 0] for segment in bars.get_segments()])
 
 
+@pytest.mark.slow
 def test_points_and_bars_are_those_of_the_table(samples):
     weighter = LogisticWeighter().fit(*samples)
     display = BalanceDisplay.from_estimator(weighter, *samples, top=5, score=lambda X: X[:, 0])
@@ -52,6 +53,7 @@ def test_an_infinite_difference_sits_at_the_edge():
     assert parts(display.after_)[0][0] == display.ax_.get_xlim()[1]
 
 
+@pytest.mark.slow
 def test_names_with_dollars_or_great_length_stay_legible(samples):
     names = ["cost $ per $ day", "x" * 60, *"abcdef"]
     display = BalanceDisplay.from_weights(*samples, np.ones(300), feature_names=names, squares=False)
@@ -67,6 +69,7 @@ def test_axes_are_used_or_made(samples):
     assert "standard deviations" in display.ax_.get_xlabel()
 
 
+@pytest.mark.slow
 def test_importing_the_folder_loads_no_matplotlib():
     code = "import sys, shiftfix.display; print('matplotlib' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

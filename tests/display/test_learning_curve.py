@@ -39,6 +39,7 @@ def drawn(line):
     return np.asarray(line.get_xdata()).tolist(), np.asarray(line.get_ydata()).tolist()
 
 
+@pytest.mark.slow
 def test_lines_are_the_history(rng):
     history = made(rng, 7)
     display = LearningCurveDisplay.from_estimator(Network(history, 3).fit(), weight_effect=True)
@@ -140,6 +141,7 @@ def test_one_epoch_is_seen():
     assert [tick for tick in display.ax_.get_xticks() if 0.5 <= tick <= 1.5] == [1]
 
 
+@pytest.mark.slow
 def test_a_network_of_this_package(rng):
     X = rng.normal(size=(60, 2))
     model = MLPRegressor((4,), max_epochs=4, batch_size=20, random_state=0, early_stopping=True).fit(X, X[:, 0])

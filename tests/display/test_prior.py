@@ -102,6 +102,7 @@ def test_a_stream(samples):
     assert sorted(row_names(display)) == ["A", "B", "C"]
 
 
+@pytest.mark.slow
 def test_a_classifier_shows_its_prior(rng):
     X, y = np.vstack([rng.normal(0, 1, (200, 1)), rng.normal(2, 1, (200, 1))]), np.repeat([0, 1], 200)
     model = LabelShiftClassifier(LogisticRegression(), BBSE(), random_state=0).fit(X, y, X_target=X[150:])
@@ -117,6 +118,7 @@ def test_a_classifier_shows_its_prior(rng):
     assert note(display) == "not identified: the scores do not tell classes apart; predictions are left uncorrected"
 
 
+@pytest.mark.slow
 def test_an_estimate_shrunk_to_the_source_is_said_to_be(samples):
     """The points are on the source prior, the interval is that of the estimate."""
     scores, y, _ = samples
@@ -150,6 +152,7 @@ def test_of_many_classes_the_largest_changes_are_drawn_and_the_rest_said():
     assert PriorDisplay.from_priors(np.full(100, 0.01), q, top=1).shown_ == [7]
 
 
+@pytest.mark.slow
 def test_axes_are_used_or_made():
     _, ax = pyplot().subplots()
     display = PriorDisplay.from_priors([0.5, 0.5], [0.3, 0.7], ax=ax)

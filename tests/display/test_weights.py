@@ -38,6 +38,7 @@ def test_one_value_is_one_bar():
     assert sum(bar.get_height() > 0 for bar in WeightDisplay.from_weights(np.ones(10)).bars_) == 1
 
 
+@pytest.mark.slow
 def test_from_a_weighter(rng):
     X, Y = rng.normal(size=(400, 2)), rng.normal(0.5, 1, (300, 2))
     weighter = LogisticWeighter(clip=1.5).fit(X, Y)
@@ -58,6 +59,7 @@ def test_axes_are_used_or_made(rng):
     assert ax.get_ylabel() == "source rows"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("w", [np.exp(np.linspace(-9, 9, 50)), np.linspace(0.8, 1.3, 50), np.linspace(0.1, 9, 50)])
 def test_ticks_are_weights(w):
     """A label is the number 10^tick, written out or as a power."""

@@ -31,6 +31,7 @@ def two_classes(seed, prior, n, power=2.0):
     return np.column_stack([1 - p, p]), y
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_adjusting_is_bayes_rule_on_a_finite_space(data):
     """P(x | y) fixed, priors p and q: the posterior under q follows from that under p."""
@@ -88,6 +89,7 @@ class TestThreshold:
             assert np.array_equal(adjusted > threshold, fresh_and_near[:, 1] > raw)
             assert adjusted[-2] == pytest.approx(threshold, abs=1e-4)
 
+    @pytest.mark.slow
     @given(data=st.data())
     def test_solves_its_equation_for_any_calibration(self, data):
         """Scales differ by up to 1e5: where the one is large the other term may outweigh it near zero."""
@@ -155,6 +157,7 @@ def test_update_is_a_new_fit(make):
     assert_allclose(updated.adjust_proba(other), fresh.adjust_proba(other), atol=1e-12)
 
 
+@pytest.mark.slow
 @every_prior
 def test_shrinking_takes_the_source_prior_and_leaves_the_interval(make):
     """No shift: the test says so, q is p, and what is told of the estimate is what it is without the test."""

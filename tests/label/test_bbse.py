@@ -83,6 +83,7 @@ def test_equals_em_on_hard_binned_posteriors():
     assert prior.target_prior_[0] == pytest.approx(path[-1], abs=1e-12)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_rogan_gladen_for_two_classes(data):
     """q_1 = (mu_1 - fpr) / (tpr - fpr) where that is a probability, and cut to [0, 1] where not."""
@@ -98,6 +99,7 @@ def test_rogan_gladen_for_two_classes(data):
     assert prior.target_prior_[1] == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_soft_scores_of_an_exact_mixture(data):
     """When the target scores have the mean A q, q comes back, whatever A, p and q."""
@@ -111,6 +113,7 @@ def test_soft_scores_of_an_exact_mixture(data):
     assert_allclose(prior.conditional_confusion_, A, atol=1e-12)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_repeat_counts_equal_repeated_rows(data):
     rng = np.random.default_rng(data.draw(st.integers(0, 999)))
@@ -132,6 +135,7 @@ def test_repeat_counts_equal_repeated_rows(data):
         assert_allclose(by_counts.interval(), repeated.interval(), atol=1e-9)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 999))
 def test_order_of_rows_and_names_of_classes_do_not_matter(seed):
     rng = np.random.default_rng(seed)

@@ -68,6 +68,7 @@ def test_counts_and_repeated_rows_have_the_same_distribution(samples):
     assert_allclose(one.std(axis=0), other.std(axis=0), rtol=0.3)
 
 
+@pytest.mark.slow
 def test_seeds_repeat_and_draws_are_made_once(samples):
     def fit(seed):
         return MLLS("bcts", n_bootstrap=8, random_state=seed).fit(*samples)
@@ -81,6 +82,7 @@ def test_seeds_repeat_and_draws_are_made_once(samples):
     assert not np.array_equal(first.bootstrap(), before)
 
 
+@pytest.mark.slow
 def test_the_interval_is_the_percentiles(samples):
     fitted = MLLS("bcts", n_bootstrap=40, random_state=0).fit(*samples)
     draws = fitted.bootstrap()

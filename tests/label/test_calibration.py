@@ -62,6 +62,7 @@ def test_recovers_the_calibration_that_made_the_labels(kind, seed):
     assert_allclose(calibrate(scores, found, found_bias), P, atol=1e-7)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000), kind=st.sampled_from(["bcts", "vector"]), n_classes=st.integers(2, 6))
 def test_mean_calibrated_score_is_the_class_frequency(seed, kind, n_classes):
     """The condition that makes the class frequencies the prior to divide by, to 1e-8 and with repeat counts."""
@@ -71,6 +72,7 @@ def test_mean_calibrated_score_is_the_class_frequency(seed, kind, n_classes):
     assert_allclose(mean, np.bincount(y, weights=weight) / weight.sum(), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_more_parameters_fit_no_worse():
     for seed in range(10):
         scores, y = labelled_scores(seed)
@@ -146,6 +148,7 @@ def test_float32_scores_give_the_float64_answer(kind):
     assert_allclose(calibrate(single, scale, bias), calibrate(scores, scale, bias), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_many_classes():
     """300 classes, 3,000 rows in float32: the first-order condition still holds."""
     scores, y = labelled_scores(0, n_rows=3000, n_classes=300)

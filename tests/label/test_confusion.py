@@ -23,6 +23,7 @@ def test_soft_matrices_average_scores():
     assert_allclose(joint, conditional * [2 / 3, 1 / 3])
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_joint_sums_to_one_and_columns_of_conditional_do(data):
     rng = np.random.default_rng(data.draw(st.integers(0, 999)))
@@ -41,6 +42,7 @@ def test_predictions_are_the_arg_max():
     assert_allclose(one_hot_predictions(np.array([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4]])), [[0, 1, 0], [1, 0, 0]])
 
 
+@pytest.mark.slow
 @given(A=invertible_confusions())
 def test_invertible_matrices_confound_nothing(A):
     assert confounded_classes(A) == []

@@ -41,6 +41,7 @@ class TestLabelShiftTest:
         assert rejected[0] <= 12
         assert rejected[1] >= 90
 
+    @pytest.mark.slow
     def test_the_bootstrap_agrees_with_chi_squared_for_many_rows(self):
         """One p-value of 399 draws: standard error 0.025."""
         scores, y = overlapping_scores(0, SOURCE, 2000)

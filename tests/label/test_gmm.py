@@ -70,6 +70,7 @@ class TestPrior:
         assert found.statistic == pytest.approx(0, abs=1e-12)
         assert found.degrees_of_freedom == 1
 
+    @pytest.mark.slow
     def test_two_classes_by_brute_force(self):
         """J and the prior against a grid over q, with V at the solution; right: 1e-6, the grid's step."""
         rng = np.random.default_rng(3)

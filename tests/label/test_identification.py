@@ -35,6 +35,7 @@ def test_two_confounded_classes_of_three(pair):
     assert suggest_merge(THIRDS, THIRDS, covariance) == [list(pair)]
 
 
+@pytest.mark.slow
 def test_the_first_merging_is_the_best_of_all_pairs():
     """By brute force over all partitions with one class less: the least sum of variances."""
     rng, tried = np.random.default_rng(0), 0

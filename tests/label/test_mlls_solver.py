@@ -57,6 +57,7 @@ def test_three_classes_exactly():
     assert found.gap <= 1e-8
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_equals_the_confusion_matrix_solution_on_binned_scores(data):
     """Interior q and predictions in the proportions A q: the likelihood is maximal at q = A^-1 mu itself."""
@@ -66,6 +67,7 @@ def test_equals_the_confusion_matrix_solution_on_binned_scores(data):
     assert_allclose(found.prior, q, atol=1e-6)
 
 
+@pytest.mark.slow
 @given(problem=problems(2))
 def test_two_classes_against_a_grid(problem):
     scores, p, weight = problem
@@ -99,6 +101,7 @@ def test_three_classes_against_a_general_solver(seed):
     assert_allclose(found.prior, best.x, atol=1e-4)
 
 
+@pytest.mark.slow
 @given(problem=problems())
 def test_the_optimum_is_certified(problem):
     """g_k <= 1 + gap everywhere, and a class is present only as far as gap / (1 - g_k)."""
@@ -112,6 +115,7 @@ def test_the_optimum_is_certified(problem):
     assert (found.prior * (1 - g) <= 1e-8 + 1e-12).all()
 
 
+@pytest.mark.slow
 @given(problem=problems())
 def test_em_never_lowers_the_likelihood_and_never_passes_the_optimum(problem):
     scores, p, weight = problem
@@ -124,6 +128,7 @@ def test_em_never_lowers_the_likelihood_and_never_passes_the_optimum(problem):
     assert max(values) <= mlls_prior(scores, p, weight).log_likelihood + 1e-8
 
 
+@pytest.mark.slow
 @given(problem=problems())
 def test_repeat_counts_equal_repeated_rows_in_any_order(problem):
     """The likelihood agrees to the gap; a prior that several classes share freely need not."""

@@ -87,6 +87,7 @@ def test_forgetting_equals_brute_force_weights(prior):
     assert_allclose(online.prior_covariance_, expected, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", METHODS)
 def test_batches_may_be_cut_anywhere(settings, prior):
     target = stream(4, (A, 3000), (B, 1001))
@@ -123,12 +124,14 @@ def test_restarts_at_a_jump(settings, prior):
     assert np.abs(stale.target_prior_ - B).max() > 0.3
 
 
+@pytest.mark.slow
 def test_no_false_alarm_in_stationary_streams(prior):
     """20 streams of 10,000 rows, restart=0.05: the bound is not exhausted; right alarms in none, two are allowed."""
     alarms = sum(bool(OnlinePrior(prior).update(stream(seed, (A, 10_000))).restarts_) for seed in range(20))
     assert alarms <= 2
 
 
+@pytest.mark.slow
 def test_what_is_kept_grows_as_the_logarithm(prior):
     """Marks: about 5 log(t); of 1,000 looks some 30 stay."""
     target = stream(0, (A, 10_000))
@@ -139,6 +142,7 @@ def test_what_is_kept_grows_as_the_logarithm(prior):
     assert len(online._blocks) <= 52
 
 
+@pytest.mark.slow
 def test_float32_scores_and_single_rows(prior):
     target = stream(6, (A, 230)).astype(np.float32)
     online = OnlinePrior(prior, "forgetting")

@@ -12,6 +12,7 @@ from shiftfix.label._shift_test import mean_score_test
 from tests.registry import overlapping_scores
 
 
+@pytest.mark.slow
 def test_all_permutations_by_brute_force(rng):
     """Two of seven rows, 21 splits: the p-value is the share of splits at least as far apart; 4,999 draws, 4 sigmas."""
     rows = rng.dirichlet(np.ones(3), 7)
@@ -56,6 +57,7 @@ def test_size(n_classes, n_target):
     assert rejected >= 3
 
 
+@pytest.mark.slow
 def test_power_of_a_clear_shift():
     moved = [
         mean_score_test(
@@ -69,6 +71,7 @@ def test_power_of_a_clear_shift():
     assert np.mean(np.array(moved) <= 0.05) > 0.9
 
 
+@pytest.mark.slow
 def test_chi_squared_beyond_the_limit_agrees(monkeypatch):
     """Same data by both ways; the p-value of 499 permutations has a standard error of at most 0.022."""
     for seed in range(3):

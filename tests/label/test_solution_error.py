@@ -54,12 +54,14 @@ def covariance_of(scores, y, weight, target, target_weight, prior, kind, pseudo_
     return solution_covariance(source, mean_scatter(target, target_weight), prior, pseudo_rows)
 
 
+@pytest.mark.slow
 @given(problem=problems(), pseudo_rows=st.sampled_from([0.0, 2.0]))
 def test_soft_scores_against_the_definition(problem, pseudo_rows):
     found = covariance_of(*problem, "soft", pseudo_rows)
     assert_allclose(found, written_out(*problem, pseudo_rows), rtol=1e-8, atol=1e-12)
 
 
+@pytest.mark.slow
 @given(problem=problems(), pseudo_rows=st.sampled_from([0.0, 2.0]))
 def test_hard_predictions_against_the_definition(problem, pseudo_rows):
     """A needs every class predicted as itself by its first row, so that it can be inverted more often than not."""
@@ -70,6 +72,7 @@ def test_hard_predictions_against_the_definition(problem, pseudo_rows):
     assert_allclose(found, written_out(*arguments, pseudo_rows), rtol=1e-8, atol=1e-12)
 
 
+@pytest.mark.slow
 @given(problem=problems(), pseudo_rows=st.sampled_from([0.0, 2.0]))
 def test_the_form_for_many_classes_has_exact_variances(problem, pseudo_rows):
     found = covariance_of(*problem, "soft", pseudo_rows, full_classes=0)
@@ -78,6 +81,7 @@ def test_the_form_for_many_classes_has_exact_variances(problem, pseudo_rows):
     assert np.linalg.eigvalsh(found)[0] >= -1e-10 * np.trace(found)
 
 
+@pytest.mark.slow
 @given(problem=problems())
 def test_the_form_for_many_classes_is_exact_where_nothing_moved(problem):
     scores, y, weight, target, target_weight, _ = problem
@@ -113,6 +117,7 @@ def test_two_classes_standard_error():
         assert np.sqrt(found[1, 1]) == pytest.approx(0.0303517, abs=1e-7)
 
 
+@pytest.mark.slow
 @given(problem=problems(), pseudo_rows=st.sampled_from([0.0, 2.0]))
 def test_covariance_of_a_mean(problem, pseudo_rows):
     """Repeated rows, and pseudo rows as rows of fractional weight that are not sample size."""
@@ -132,6 +137,7 @@ def test_float32_of_a_near_perfect_classifier_keeps_its_small_variance(rng):
     assert found[0, 0] == pytest.approx(np.var(scores[:, 0].astype(float)) / 5000, rel=0.02)
 
 
+@pytest.mark.slow
 @given(problem=problems())
 def test_confusion_matrices_against_the_dense_definition(problem):
     scores, y, weight = problem[:3]

@@ -19,6 +19,7 @@ def numbered(n_rows):
     return Rows(torch.stack([i, -i], dim=1), 2 * i, 3 * i)
 
 
+@pytest.mark.slow
 @given(
     n_rows=st.integers(1, 60),
     batch_size=st.integers(1, 70),

@@ -92,6 +92,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(content=values)
 def test_whatever_plain_content_goes_in_comes_out(content, tmp_path_factory):
@@ -363,6 +364,7 @@ def test_damage_is_called_damage(path):
             read(path, "checkpoint")
 
 
+@pytest.mark.slow
 def test_a_truncated_file_is_called_damaged(path):
     whole = saved(path).read_bytes()
     for length in [*range(0, len(whole), 37), *range(len(whole) - 100, len(whole))]:

@@ -24,6 +24,7 @@ def numbers(*values):
 
 
 class TestLossSummary:
+    @pytest.mark.slow
     @given(
         losses=arrays(float, 9, elements=st.floats(0, 50)),
         w=arrays(float, 9, elements=st.floats(0.01, 20)),
@@ -97,6 +98,7 @@ class TestWeightEffect:
         assert effect[0] > 0.3
         assert -1e-6 < effect[-1] < 0.01
 
+    @pytest.mark.slow
     def test_it_stays_where_classes_overlap(self):
         """A linear model of classes 1 deviation apart: the least expected loss is .60 of log 2."""
         X, y, w = blobs(2000, 5, gap=1.0)
@@ -350,6 +352,7 @@ class TestGradientWarning:
         MLPClassifier(**{**PLAIN, **more}).fit(X, y)
         MLPRegressor(**{**PLAIN, **more}).fit(X, X[:, 0])
 
+    @pytest.mark.slow
     def test_a_converged_network_does_not_warn(self):
         X, y, _ = blobs(100)
         for estimator, target in ((MLPClassifier, y), (MLPRegressor, X[:, 0])):
@@ -375,12 +378,14 @@ class TestInactiveWeights:
         first = int(np.argmax(np.array(model.history_["weight_effect"]) < 0.05)) + 1
         assert f"Since epoch {first} the pull of the weights is below 5%" in str(found[0].message)
 
+    @pytest.mark.slow
     def test_one_of_numbers_too(self):
         X, _, w = blobs(40, 20)
         model = MLPRegressor(**INTERPOLATING, batch_size=16, **PLAIN)
         with pytest.warns(InactiveWeightsWarning, match="Since epoch"):
             model.fit(X, X[:, 0] + X[:, 1], w)
 
+    @pytest.mark.slow
     def test_silent_without_weights_and_with_early_stopping(self):
         X, y, w = blobs(60, 60, gap=0.5)
         model = MLPClassifier(**INTERPOLATING, **PLAIN)
@@ -388,6 +393,7 @@ class TestInactiveWeights:
         model.fit(X, y, np.full(60, 2.0))
         model.set_params(early_stopping=True, patience=300, validation_fraction=0.3).fit(X, y, w)
 
+    @pytest.mark.slow
     def test_silent_where_classes_overlap(self):
         X, y, w = blobs(500, 5, gap=1.0)
         MLPClassifier((8,), max_epochs=60, **PLAIN).fit(X, y, w)
@@ -399,6 +405,7 @@ class TestInactiveWeights:
             MLPClassifier((4,), max_epochs=1, **PLAIN).fit(X, y, w)
 
 
+@pytest.mark.slow
 def test_a_loss_that_falls_below_zero_does_not_warn_of_inactive_weights():
     """Minus the log density of a normal distribution with its scale learned: no interpolation, and far below 0."""
 

@@ -104,6 +104,7 @@ def test_members_of_a_regression_equal_single_fits(name, weighted):
     assert model.n_parameters_ == N_MODELS * singles[0].n_parameters_
 
 
+@pytest.mark.slow
 def test_each_member_has_its_own_best_epoch():
     """In the run above they differ, so that a common one could not pass."""
     X, y, w = blobs()
@@ -140,6 +141,7 @@ def test_members_of_a_classification_equal_single_fits(n_classes, settings):
     assert np.array_equal(model.predict(X), model.classes_[members.mean(axis=0).argmax(axis=1)])
 
 
+@pytest.mark.slow
 def test_several_outputs_and_an_eval_set():
     X, y, w = blobs()
     y = np.column_stack([y, X[:, 0]])
@@ -152,6 +154,7 @@ def test_several_outputs_and_an_eval_set():
         assert_allclose(members[k], single.predict(X), rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
 def test_one_model_is_the_default_and_the_first_of_several(estimator):
     X, y, w = blobs()
@@ -221,6 +224,7 @@ def test_without_early_stopping_the_last_epoch_is_the_best():
     assert MLPRegressor(**settings_of()).fit(X, y).best_epoch_.tolist() == [6, 6, 6]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"dropout": 0.3, "batch_norm": True, "dropconnect": 0.1, "input_noise": 0.1}])
 def test_an_ensemble_can_be_pickled_and_saved(settings, tmp_path):
     X, y, w = blobs()
@@ -240,6 +244,7 @@ def test_members_are_predicted_in_chunks_along_the_rows():
     assert_allclose(model.predict_members(many), np.tile(model.predict_members(X), (1, 100)), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_members_of_a_partial_fit_equal_single_ones():
     X, y, _ = blobs()
     model = MLPRegressor(**settings_of(batch_norm=True))
@@ -256,6 +261,7 @@ def test_members_of_a_partial_fit_equal_single_ones():
         assert_allclose(members[k], single.predict(X), rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_a_warm_start_goes_on_from_every_member():
     """At a learning rate that moves nothing, they stay what they were."""
     X, y, _ = blobs()

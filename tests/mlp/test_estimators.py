@@ -45,6 +45,7 @@ def test_without_hidden_layers_the_classifier_is_weighted_logistic_regression(rn
     assert_allclose(model.predict_proba(X), exact.predict_proba(X), atol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
 def test_one_seed_one_model(estimator, rng):
     X, y = blobs(rng)
@@ -74,6 +75,7 @@ def test_learns_a_curve_that_no_line_can(rng):
     )
 
 
+@pytest.mark.slow
 def test_units_of_y_and_x_do_not_matter(rng):
     X = rng.uniform(-2, 2, (200, 2))
     y = X[:, 0] * X[:, 1]
@@ -83,6 +85,7 @@ def test_units_of_y_and_x_do_not_matter(rng):
     assert_allclose((large + 5e6) / 1e6, small, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_two_columns_of_y(rng):
     X = rng.normal(size=(200, 2))
     Y = np.column_stack([X[:, 0], 100 * X[:, 1]])
@@ -91,6 +94,7 @@ def test_two_columns_of_y(rng):
     assert model.score(X, Y) > 0.95
 
 
+@pytest.mark.slow
 def test_probabilities_are_calibrated_on_gaussians(rng):
     """Two Gaussians 2 apart: logit P = 2 x exactly; the mean absolute error of the net is below .03."""
     X, y = blobs(rng, 4000, 1)
@@ -111,6 +115,7 @@ def test_early_stopping_is_automatic_with_weights_only(rng):
     assert "validation_loss" not in few.history_
 
 
+@pytest.mark.slow
 def test_eval_set_decides_the_epoch_with_its_weights(rng):
     X, y = blobs(rng, 200)
     held_out = blobs(rng, 100)
@@ -159,6 +164,7 @@ def test_progress_shows_a_bar(rng, capfd):
     assert "2/2" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_interpolating_with_weights_warns(rng):
     X, y = blobs(rng, 60, 60, gap=0.5)
     w = np.where(y == 1, 10.0, 1.0)
@@ -180,6 +186,7 @@ def test_scaling_is_learned_from_the_training_rows_alone(rng):
     assert regressor.target_scaler_.n_samples_seen_ == regressor.scaler_.n_samples_seen_ == 90
 
 
+@pytest.mark.slow
 def test_the_interpolation_warning_goes_by_weight(rng):
     """99 rows right and a copy of one of them wrong: only agreement by weight is interpolation."""
     X = np.linspace(1, 2, 100)[:, np.newaxis]
@@ -268,6 +275,7 @@ def test_whole_numbers_are_standardised_in_full(estimator):
     assert len(np.unique(expected, axis=0)) == 200
 
 
+@pytest.mark.slow
 def test_probabilities_are_those_of_the_loss_trained_with(tmp_path):
     X = np.random.default_rng(0).normal(size=(200, 2))
     model = MLPClassifier((16,), max_epochs=60, learning_rate=0.01, loss="polynomial_tail", random_state=0)

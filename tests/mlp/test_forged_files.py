@@ -211,6 +211,7 @@ ARCHIVES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHIVES)
 def test_a_forged_archive_is_refused(name, whole, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -36,6 +36,7 @@ def test_a_random_split_takes_every_row_once():
     assert sorted(held_out) != list(range(7))
 
 
+@pytest.mark.slow
 @given(
     sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5),
     share=st.floats(0.01, 0.9),
@@ -61,6 +62,7 @@ def test_each_class_is_held_out_in_proportion_to_one_row(sizes, share, seed):
     assert low <= high + 1e-12
 
 
+@pytest.mark.slow
 def test_every_row_of_a_class_is_held_out_as_often():
     """4000 splits of 6 and 14 rows, 5 held out: each row of a class within 5 standard errors of the class's mean. The
     first row of a class, say, must not be the one that always stays."""
@@ -87,6 +89,7 @@ def test_one_seed_one_split():
     assert split(0) == split(0) != split(1)
 
 
+@pytest.mark.slow
 def test_a_rare_class_is_held_out_no_more_often_than_its_share():
     """10 rows of 1000 beside those that stay, 10 held out: 0.1 of them on average, 5 standard errors over 2000 splits.
     Classes that all took their turn first would hold out one each time."""

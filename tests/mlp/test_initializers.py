@@ -59,6 +59,7 @@ def test_gains_keep_the_mean_square_of_a_normal_signal(activation):
     assert GAINS[activation] == pytest.approx(square**-0.5, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "identity"])
 @pytest.mark.parametrize("law", ["normal", "uniform"])
 def test_the_signal_survives_twenty_layers(activation, law):

@@ -219,6 +219,7 @@ def test_equal_weights_are_no_weights(changes, constant):
         assert np.array_equal(found, answer(model.fit(X, target), X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
 def test_the_order_of_the_rows_matters_to_mini_batches_only(estimator):
     """``random_state`` draws positions. So a permutation gives the same full-batch model, up to rounding, and other

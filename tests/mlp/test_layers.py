@@ -160,6 +160,7 @@ def test_equal_weights_give_the_textbook_formula():
     assert_allclose(through(layer, x), reference.detach(), rtol=1e-12)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 999))
 def test_integer_weights_equal_repeated_rows(seed):
     """Outputs, running averages, and the gradient of sum w f(output)."""
@@ -186,6 +187,7 @@ def test_integer_weights_equal_repeated_rows(seed):
     assert_allclose(inputs[0].grad, summed, atol=1e-11)
 
 
+@pytest.mark.slow
 @given(log_scale=st.floats(-20, 20))
 def test_only_ratios_of_weights_matter(log_scale):
     layers = [batch_norm(3), batch_norm(3)]

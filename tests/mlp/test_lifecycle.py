@@ -156,6 +156,7 @@ def test_a_run_interrupted_twice_ends_as_if_it_had_not_been(name, interrupt, dat
     assert_same_model(again, expected, data[0])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_changes_nothing(data, path):
     assert_same_model(classifier(checkpoint=path).fit(*data), classifier().fit(*data), data[0])
 
@@ -222,6 +223,7 @@ def test_a_run_killed_at_any_moment_again_and_again_ends_as_if_it_had_not_been(p
     assert os.listdir(path.parent) == ["run.pt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [classifier, lambda **settings: trainer(dropping_net(), **settings)])
 def test_without_a_seed_the_file_has_it(make, data, path):
     states = []
@@ -240,6 +242,7 @@ def test_without_a_seed_the_file_has_it(make, data, path):
     assert same(resumed, straight)
 
 
+@pytest.mark.slow
 def test_a_growing_max_epochs_goes_on_and_a_shrinking_one_is_an_error(data, path):
     expected = classifier(max_epochs=6, patience=99).fit(*data)
     classifier(max_epochs=3, patience=99, checkpoint=path).fit(*data)
@@ -250,6 +253,7 @@ def test_a_growing_max_epochs_goes_on_and_a_shrinking_one_is_an_error(data, path
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_run_that_ran_out_of_patience_has_ended(data, path):
     settings = {"learning_rate": 0.1, "dropout": 0.0, "patience": 2, "checkpoint": path, "resume": True}
     first = classifier(max_epochs=50, **settings).fit(*data)
@@ -289,6 +293,7 @@ def test_another_run_is_refused_and_the_file_untouched(settings, message, data, 
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_other_rows_are_refused(data, path):
     X, y, w = data
     classifier(checkpoint=path, max_epochs=2).fit(*data)
@@ -307,6 +312,7 @@ def net(activation=nn.ReLU, rate=0.2, width=6, seed=0):
     return built(linear(4, width), activation, partial(nn.Dropout, rate), linear(width, 2), seed=seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [net(nn.Tanh), net(width=7), net(rate=0.5)])
 def test_another_module_is_refused_but_another_start_is_not(other, data, path):
     trainer(net(), checkpoint=path, max_epochs=2).fit(*data)
@@ -319,6 +325,7 @@ def test_another_module_is_refused_but_another_start_is_not(other, data, path):
     assert trainer(net(seed=1).eval(), checkpoint=path, resume=True).fit(*data).n_epochs_ > 2
 
 
+@pytest.mark.slow
 def test_another_setting_inside_a_loss_is_refused(rng, path):
     X, y = rng.normal(size=(50, 4)), rng.normal(size=50)
     module = built(linear(4, 1), partial(nn.Flatten, 0))
@@ -349,6 +356,7 @@ def explode_after(epoch):
     return callback
 
 
+@pytest.mark.slow
 def test_a_loss_that_blows_up_after_a_resume_goes_back_to_the_same_epoch(data, path):
     """The best epoch is before the interruption: the first of a rate that only grows."""
     settings = {"optimizer": "sgd", "early_stopping": False, "callbacks": explode_after(4)}
@@ -438,6 +446,7 @@ def test_rows_of_weight_zero_leave_no_trace_in_a_call(data):
     assert_same_model(found, expected, X)
 
 
+@pytest.mark.slow
 def test_other_rows_may_come_in_every_call(data):
     X, y, w = data
     model = classifier(learning_rate=0.05, dropout=0.0)
@@ -475,6 +484,7 @@ def test_classes_of_the_calls(data):
     assert same(learned(model), before)
 
 
+@pytest.mark.slow
 def test_after_a_fit_the_calls_go_on_from_its_network(data):
     """A vanishing rate moves nothing: the network and its scaling are those of the fit."""
     X, y, _ = data
@@ -553,6 +563,7 @@ def test_a_warm_start_keeps_the_parameters_and_the_scaling(make, data):
         assert np.array_equal(model.predict(X), expected)
 
 
+@pytest.mark.slow
 def test_two_warm_fits_are_further_than_one(data):
     X, y, _ = data
     model = regressor(warm_start=True, max_epochs=20).fit(X, y)
@@ -586,6 +597,7 @@ def test_a_warm_start_of_another_shape_is_an_error_and_the_model_stays(setting, 
     assert model.predict_proba_mc(X, 2).shape == (2, 150, 2)
 
 
+@pytest.mark.slow
 def test_a_warm_start_with_new_classes_or_columns_is_an_error(data):
     X, y, _ = data
     model = classifier(warm_start=True).fit(X, y)
@@ -603,6 +615,7 @@ def test_a_warm_start_with_new_classes_or_columns_is_an_error(data):
 # ------------------------------------------------------------------------------------------- files
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.InactiveWeightsWarning")
 @pytest.mark.parametrize(
     "model",
@@ -631,6 +644,7 @@ def test_a_saved_model_is_the_model(model, data, path):
     assert_same_model(found, model, X)
 
 
+@pytest.mark.slow
 def test_a_model_with_a_checkpoint_can_be_saved(data, tmp_path):
     model = classifier(checkpoint=tmp_path / "run.pt").fit(*data)
     model.save(tmp_path / "model.pt")
@@ -707,6 +721,7 @@ def test_a_fit_that_fails_leaves_the_old_model_or_none(kind, failure, rng, data,
             model.predict(other)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_cannot_be_written_leaves_no_half_model(data, path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")

@@ -90,6 +90,7 @@ def test_the_mean_loss_is_a_ratio_over_all_rows():
     assert pull.item() == pytest.approx((4 + 9) / 2)
 
 
+@pytest.mark.slow
 def test_full_batch_training_solves_weighted_least_squares(rng):
     """theta = sum w x y / sum w x^2."""
     x, y, w = rng.normal(size=30), rng.normal(size=30), rng.exponential(size=30)
@@ -110,6 +111,7 @@ def test_best_epoch_is_restored_and_patience_counts():
     assert mean_losses(run, validation)[0].item() == pytest.approx(min(losses))
 
 
+@pytest.mark.slow
 def test_validation_weights_choose_the_epoch():
     """The same two validation rows, weighted towards the early or the late optimum."""
 

@@ -184,6 +184,7 @@ def test_nothing_is_made_on_another_device(name, settings):
     assert found.shape == (5,)
 
 
+@pytest.mark.slow
 @given(z=arrays(float, (3, 5), elements=st.floats(-800, 800)))
 def test_margins_are_those_of_a_loop(z):
     assert_allclose(class_margins(torch.tensor(z)), margins_by_hand(z), rtol=1e-12, atol=1e-12)
@@ -259,6 +260,7 @@ class TestTail:
         (gradient,) = torch.autograd.grad(expected_loss, z)
         assert_allclose(gradient, 0, atol=1e-12)
 
+    @pytest.mark.slow
     @given(z=arrays(float, (4, 4), elements=st.floats(-30, 30)))
     def test_probabilities_stand_in_the_order_of_the_logits(self, alpha, beta, z):
         found = class_probabilities(partial(polynomial_tail, alpha=alpha, beta=beta), z)

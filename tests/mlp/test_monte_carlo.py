@@ -65,6 +65,7 @@ def test_mean_and_variance_of_a_linear_network(settings):
     assert (np.abs((centred**2).mean(axis=0) - variance) <= 5 * error).all()
 
 
+@pytest.mark.slow
 def test_mean_and_variance_of_dropconnect():
     """No hidden layer: var = r / (1 - r) sum_j (W_kj x_j)^2, and equal rows have equal outputs, as a mask is shared."""
     module, x = network(sizes=(), dropconnect=0.25), rows()
@@ -185,6 +186,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_linear_regressor_is_sampled_about_its_prediction_in_units_of_y(kind):
     """An identity activation makes the mean over masks the prediction: 5 standard errors of 1000 samples."""
@@ -198,6 +200,7 @@ def test_a_linear_regressor_is_sampled_about_its_prediction_in_units_of_y(kind):
     assert (np.abs(samples.astype(np.float64).mean(axis=0) - model.predict(X[:6])) <= 5 * error).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_models", [1, 3])
 def test_shapes(n_models):
     X, _ = blobs()
@@ -210,6 +213,7 @@ def test_shapes(n_models):
         assert_allclose(samples.sum(axis=2), 1, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_samples_of_an_ensemble_take_turns_between_its_models():
     """Sample s of model k is number s n_models + k: an identity activation makes its mean model k's prediction."""
     model = regressor(n_models=3, activation="identity", max_epochs=2)
@@ -234,6 +238,7 @@ def test_more_rows_than_fit_one_pass(monkeypatch):
     assert not np.allclose(tiled[:, 0], tiled[:, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [regressor, classifier])
 def test_one_random_state_one_answer(make):
     model, (X, _) = copy.deepcopy(make()), blobs()
@@ -248,6 +253,7 @@ def test_one_random_state_one_answer(make):
     assert not np.array_equal(sample(X, 3), sample(X, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n_models", [1, 2])
 def test_sampling_leaves_the_estimator_as_it_was(kind, n_models):
@@ -263,6 +269,7 @@ def test_sampling_leaves_the_estimator_as_it_was(kind, n_models):
     assert np.array_equal(model.predict(X), prediction)
 
 
+@pytest.mark.slow
 def test_probabilities_are_sampled_from_the_same_network():
     """With an identity activation the log odds are linear in the masks: their means are those of predict_proba within
     5 standard errors of 1000 samples."""
@@ -274,6 +281,7 @@ def test_probabilities_are_sampled_from_the_same_network():
     assert (np.abs(odds.mean(axis=0) - (exact[:, 1:] - exact[:, :1])) <= 5 * error).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"dropout": 0.0}, {"dropout": 0.0, "input_noise": 0.5, "batch_norm": True}])
 def test_a_network_that_drops_nothing_cannot_be_sampled(settings):
     X, _ = blobs()

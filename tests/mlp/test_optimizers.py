@@ -126,6 +126,7 @@ def test_lars_by_hand():
     assert_allclose(w.detach(), moved)
 
 
+@pytest.mark.slow
 def test_lars_trains_a_regression(rng):
     """Rates from 1 to 10 lower the loss from epoch to epoch; raw steps for biases would raise it a hundredfold."""
     X = rng.normal(size=(200, 5))

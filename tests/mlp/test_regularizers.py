@@ -82,6 +82,7 @@ def least_squares(X, y):
     return lambda w: (X @ w[0] - y).square().sum() / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("l2", [0.0, 0.5])
 def test_the_proximal_step_finds_the_lasso_and_the_elastic_net(l2, rng):
     """X'X = 1: w = S(X'y, l1) / (1 + l2), the small ones exactly 0. The coupled penalty stays beside 0."""
@@ -96,6 +97,7 @@ def test_the_proximal_step_finds_the_lasso_and_the_elastic_net(l2, rng):
     assert (coupled != 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoupled", [False, True])
 def test_gradient_descent_finds_ridge_both_ways(decoupled, rng):
     """w = (X'X + l2)^-1 X'y to 1e-10; without l2 the answer is 0.05 away."""
@@ -128,6 +130,7 @@ def test_the_decoupled_decay_is_that_of_adamw():
 finite = st.floats(-1e3, 1e3).map(lambda x: 0.0 if abs(x) < 1e-100 else x)
 
 
+@pytest.mark.slow
 @given(w=arrays(float, (2, 3, 4), elements=finite), most=st.floats(1e-3, 1e3))
 def test_max_norm_bounds_units_and_nothing_else(w, most):
     """No unit is longer than the bound (to rounding), directions stay, and units within it are untouched."""
@@ -163,6 +166,7 @@ def test_the_estimators_units_stay_within_max_norm(n_models, rng):
         assert np.mean(lengths > 0.29) > 0.5
 
 
+@pytest.mark.slow
 @given(g=arrays(float, (3, 4), elements=finite), b=arrays(float, 3, elements=finite), most=st.floats(1e-3, 1e3))
 def test_clipped_norms_are_bounded_and_keep_their_direction(g, b, most):
     parameters = [tensor(np.zeros_like(g), g), tensor(np.zeros_like(b), b)]
@@ -173,6 +177,7 @@ def test_clipped_norms_are_bounded_and_keep_their_direction(g, b, most):
     assert_allclose(parameters[1].grad, factor * b, rtol=1e-12)
 
 
+@pytest.mark.slow
 @given(g=arrays(float, (3, 4), elements=finite), most=st.floats(1e-3, 1e3))
 def test_clipped_values_stay_within_the_bounds_on_both_sides(g, most):
     parameter = tensor(np.zeros_like(g), g)

@@ -25,6 +25,7 @@ positive = arrays(float, st.integers(1, 30), elements=st.floats(1e-3, 1e3))
 
 
 class TestWeightedLoss:
+    @pytest.mark.slow
     @given(losses=arrays(float, 7, elements=st.floats(-5, 5)), w=arrays(float, 7, elements=st.floats(0, 5)))
     def test_value_and_gradient(self, losses, w):
         """mean(w l), and w / n for the gradient with respect to l."""
@@ -88,6 +89,7 @@ class TestWeightedLoss:
 
 
 class TestCheckRowWeights:
+    @pytest.mark.slow
     @given(w=positive, scale=st.sampled_from([1e-300, 1e-6, 1.0, 1e300]))
     def test_the_largest_is_one_and_the_ratios_stay(self, w, scale):
         found = check_row_weights(w * scale, len(w))
@@ -104,6 +106,7 @@ class TestCheckRowWeights:
 
 
 class TestTrainingWeights:
+    @pytest.mark.slow
     @given(w=positive, exponent=st.floats(0, 1), clip=st.sampled_from([None, 0.5, 2.0, "sqrt", "90%"]))
     def test_clip_of_mean_one_then_power(self, w, exponent, clip):
         u = w if clip is None else clip_weights(normalize_weights(w), clip)
@@ -117,6 +120,7 @@ class TestTrainingWeights:
         assert_allclose(training_weights(w, 0.0, "sqrt"), 1)
         assert_allclose(training_weights(w, 1.0, "sqrt"), [0.25, 0.5, np.sqrt(3)])
 
+    @pytest.mark.slow
     @given(w=positive, scale=st.floats(1e-6, 1e6), exponent=st.floats(0, 1))
     def test_a_clip_does_not_see_the_scale(self, w, scale, exponent):
         for clip in (1.3, "sqrt", "75%"):
@@ -146,6 +150,7 @@ class TestTrainingWeights:
 class TestClassWeights:
     LABELS = np.array(["a", "b", "c"])
 
+    @pytest.mark.slow
     @given(index=arrays(np.int64, 20, elements=st.integers(0, 2)), w=arrays(float, 20, elements=st.floats(0.01, 10)))
     def test_balanced_gives_all_classes_one_weight_and_leaves_the_total(self, index, w):
         index[:3] = [0, 1, 2]

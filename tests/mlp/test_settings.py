@@ -70,6 +70,7 @@ def test_no_two_concerns_declare_one_parameter():
     assert sorted(name for name in set(names) if names.count(name) > 1) == ["loss"]
 
 
+@pytest.mark.slow
 def test_no_constructor_is_written_out():
     for kind in (MLPClassifier, MLPRegressor, WeightedTrainer):
         assert not any("__init__" in inspect.getsource(base) for base in kind.__mro__ if "shiftfix" in base.__module__)
@@ -219,6 +220,7 @@ def test_weights_are_checked_once(monkeypatch):
     assert len(calls) == 5
 
 
+@pytest.mark.slow
 def test_a_learned_attribute_has_one_writer():
     """Found in the text: ``self.name_ = ...`` once over all files, and not before the run has ended."""
     written = [

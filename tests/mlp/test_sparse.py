@@ -39,6 +39,7 @@ def sampled(model, rows):
     return (model.predict_proba_mc if hasattr(model, "predict_proba_mc") else model.predict_mc)(rows, 3, 1)
 
 
+@pytest.mark.slow
 @ESTIMATORS
 @pytest.mark.parametrize("kind", ["matrix", "array"])
 @pytest.mark.parametrize("form", FORMATS)
@@ -60,6 +61,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.slow
 @ESTIMATORS
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_way_of_training_gives_the_answer_of_the_array(estimator, variant):
@@ -73,6 +75,7 @@ def test_every_way_of_training_gives_the_answer_of_the_array(estimator, variant)
         assert_allclose(sampled(one, rows), sampled(other, dense), atol=1e-4)
 
 
+@pytest.mark.slow
 @ESTIMATORS
 def test_scaling_is_that_of_the_array(estimator):
     one, other = (estimator(**SMALL).fit(rows, Y, sample_weight=WEIGHT).scaler_ for rows in (sparse.csr_matrix(X), X))
@@ -81,6 +84,7 @@ def test_scaling_is_that_of_the_array(estimator):
     assert one.with_mean
 
 
+@pytest.mark.slow
 @ESTIMATORS
 @pytest.mark.parametrize("validating", [sparse.csr_array, np.asarray])
 def test_eval_set_may_be_sparse_or_not(estimator, validating):
@@ -90,6 +94,7 @@ def test_eval_set_may_be_sparse_or_not(estimator, validating):
     assert_allclose(one.history_["validation_loss"], other.history_["validation_loss"], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_partial_fit_and_warm_start():
     rows = sparse.csr_array(X)
     one, other = (MLPClassifier(**SMALL), MLPClassifier(**SMALL))
@@ -101,6 +106,7 @@ def test_partial_fit_and_warm_start():
     assert warm.score(rows, Y) == warm.score(X, Y)
 
 
+@pytest.mark.slow
 def test_a_run_resumes_and_is_told_apart_by_its_rows(tmp_path):
     settings = SMALL | {"checkpoint": tmp_path / "run", "resume": True}
     rows = sparse.csr_array(X)
@@ -147,6 +153,7 @@ def test_numbers_that_no_network_takes_are_refused(estimator, value, standardize
         model.predict(rows)
 
 
+@pytest.mark.slow
 def test_the_most_ordinary_pipeline():
     rng = np.random.default_rng(1)
     words = rng.choice([f"street {i}" for i in range(60)], size=(200, 2)).astype(object)
@@ -163,6 +170,7 @@ def test_sparse_rows_go_through_a_weighter_to_a_network():
     assert model.predict_proba(target).shape == (target.shape[0], 2)
 
 
+@pytest.mark.slow
 def test_no_more_than_a_batch_is_made_dense(monkeypatch):
     """Of 6,000 rows of 4,000 columns, the network meets a third at once."""
     largest = []
@@ -196,6 +204,7 @@ CHECKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("estimator", "check"), CHECKS)
 def test_scikit_learn_on_sparse_data(estimator, check):
     check(estimator)

@@ -54,6 +54,7 @@ def at_once(calls):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["trainer", "masks", 1])
 def test_threads_give_the_answer_of_turns(kind):
     expected = fitted_answer(kind)
@@ -63,6 +64,7 @@ def test_threads_give_the_answer_of_turns(kind):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.slow
 def test_different_estimators_at_once():
     kinds = ["trainer", 1, "masks", "trainer"]
     expected = [fitted_answer(kind) for kind in kinds]
@@ -134,6 +136,7 @@ def test_numbers_of_threads_nest_and_overlap():
     assert at_once([torch.get_num_threads]) == [outside]
 
 
+@pytest.mark.slow
 def test_one_estimator_answers_many_threads_whatever_the_type_of_its_settings():
     model = MLPClassifier(**SMALL | {"batch_size": np.int64(32)}, dropout=np.float32(0.5), n_threads=np.array(1)).fit(
         X, Y

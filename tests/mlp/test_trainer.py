@@ -95,6 +95,7 @@ def test_rows_of_weight_zero_are_dropped(rng):
     assert np.array_equal(found, model.fit(X[w > 0], y[w > 0], sample_weight=w[w > 0]).predict_outputs(X))
 
 
+@pytest.mark.slow
 def test_a_linear_module_is_weighted_least_squares(rng):
     """theta = sum w x y / sum w x^2, for a function of the user's as for the name."""
     x, w = rng.normal(size=60), rng.exponential(size=60)
@@ -134,6 +135,7 @@ def test_the_global_generators_are_left_alone_and_leave_the_fit_alone(rng):
     assert np.array_equal(*found)
 
 
+@pytest.mark.slow
 def test_one_seed_one_model(rng):
     X, y = rows(rng, 80)
     fit = lambda seed: WeightedTrainer(dropping(), max_epochs=4, random_state=seed).fit(X, y).predict_outputs(X)  # noqa: E731
@@ -309,6 +311,7 @@ def test_outputs_of_any_shape_are_predicted(rng):
         clone(model).predict_outputs(X)
 
 
+@pytest.mark.slow
 def test_an_optimiser_class_is_the_same_as_its_name(rng):
     """torch's fused and plain kernels round differently: 1e-5."""
     X, y = rows(rng, 80)
@@ -318,6 +321,7 @@ def test_an_optimiser_class_is_the_same_as_its_name(rng):
     assert_allclose(momentum.predict_outputs(X), fit("momentum").predict_outputs(X), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NETS)
 def test_bfloat16_is_close(kind, rng):
     """8 bits of precision in the products: logits of order 1 within 0.1; losses stay float32."""

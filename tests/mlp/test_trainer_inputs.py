@@ -125,6 +125,7 @@ def test_words_of_every_layout_and_type_reach_an_embedding(way):
     assert np.array_equal(outputs((LAYOUTS | WHOLE)[way](WORDS), module=module), outputs(WORDS, module=module))
 
 
+@pytest.mark.slow
 def test_half_precision_rows_are_rounded_and_no_more():
     rounded = X.astype(np.float16)
     assert np.array_equal(outputs(rounded), outputs(rounded.astype(float)))
@@ -228,6 +229,7 @@ def test_an_eval_set_of_another_width_is_named():
 # ------------------------------------------------------------------------------------------- several inputs
 
 
+@pytest.mark.slow
 def test_a_tuple_goes_in_by_order_and_a_dict_by_name():
     """The same numbers as through one tensor that the module cuts itself."""
 
@@ -256,6 +258,7 @@ def test_a_tuple_goes_in_by_order_and_a_dict_by_name():
         fit(module, {"numbers": X, "other": WORDS})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighting", ["loss", "resample"])
 def test_several_inputs_resume_bit_for_bit(weighting, tmp_path):
     named, settings = {"numbers": X, "words": WORDS}, QUICK | {"weighting": weighting}

@@ -172,6 +172,7 @@ CLASS_LOSSES = ["cross_entropy", "polynomial_tail"]
 NUMBER_LOSSES = ["squared_error", "absolute_error", "huber", "smooth_l1", partial(huber, delta=2.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", NUMBER_LOSSES)
 def test_one_number_as_a_column_or_not(loss):
     for module in (net(1), flat_net()):
@@ -263,6 +264,7 @@ def test_modules_that_cannot_be_trained_are_explained(function, said):
         fitted(Custom(function))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.torch.jit.trace:DeprecationWarning")
 def test_a_module_that_cannot_be_copied_is_named():
     with pytest.raises(ShiftDataError, match="pass the module that it was scripted or traced from"):
@@ -299,6 +301,7 @@ def test_an_optimizer_for_sparse_gradients_gets_them():
             fitted(module(), X=WORDS, optimizer=optimizer)
 
 
+@pytest.mark.slow
 def test_lazy_layers_start_from_the_seed(tmp_path):
     make = lambda: nn.Sequential(nn.LazyLinear(8), nn.LazyBatchNorm1d(), nn.LazyLinear(2))  # noqa: E731
     first = fitted(make(), checkpoint=tmp_path / "run").predict_outputs(X)
@@ -308,6 +311,7 @@ def test_lazy_layers_start_from_the_seed(tmp_path):
     assert np.array_equal(resumed.predict_outputs(X), fitted(make(), max_epochs=3).predict_outputs(X))
 
 
+@pytest.mark.slow
 def test_states_beyond_finite_tensors():
     """A mask of -inf is no diverged training, and a module may keep text in its state."""
 

@@ -51,6 +51,7 @@ LABELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LABELS)
 @pytest.mark.parametrize("loss", ["cross_entropy", "polynomial_tail", "binary_cross_entropy"])
 def test_labels_of_every_kind_stand_for_the_columns(kind, loss):
@@ -77,6 +78,7 @@ def test_probabilities_are_the_softmax_of_the_outputs():
     assert np.array_equal(model.predict(X), (z > 0).astype(int))
 
 
+@pytest.mark.slow
 def test_settings_bound_to_a_loss_of_ours_leave_it_one_of_classes():
     bound = fitted(loss=partial(polynomial_tail, alpha=1.0, beta=1.0), y=np.array(["a", "b"])[Y])
     named = fitted(loss="polynomial_tail")
@@ -131,6 +133,7 @@ def test_kinds_of_estimator():
         classifier.score(X, Y)
 
 
+@pytest.mark.slow
 def test_scores_are_weighted():
     w = RNG.exponential(size=N)
     model = fitted()
@@ -165,6 +168,7 @@ def test_predictions_follow_the_loss_of_the_fit():
     assert np.array_equal(model.set_params(loss="huber").predict(X), expected)
 
 
+@pytest.mark.slow
 def test_searches_pipelines_and_corrections_take_it():
     y = np.array(["no", "yes"])[Y]
     search = GridSearchCV(WeightedTrainer(net(), **QUICK), {"learning_rate": [0.01, 0.1]}, cv=3, scoring="roc_auc")
@@ -276,6 +280,7 @@ def test_what_belongs_to_one_training_stays_out_of_the_file(path, tmp_path):
         WeightedTrainer(net()).save(path)
 
 
+@pytest.mark.slow
 def test_files_of_other_estimators(path, tmp_path):
     MLPClassifier((4,), max_epochs=1).fit(X, Y).save(path)
     with pytest.raises(ShiftDataError, match="holds a MLPClassifier, and a WeightedTrainer is needed"):

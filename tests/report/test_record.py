@@ -49,6 +49,7 @@ def test_covariate_shift(rng):
     assert fit_record(regressor, X[:, 0])["weights"]["n_source"] == 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correction", ["adjust", "retrain"])
 def test_label_shift(correction, rng):
     """Weights q / p by class, whichever way the correction is made."""
@@ -66,6 +67,7 @@ def test_label_shift(correction, rng):
     assert [record["verdict"], record["reasons"]] == ["ok", []]
 
 
+@pytest.mark.slow
 def test_retraining_on_poor_weights_asks_for_care_and_adjusting_does_not(rng):
     (X, y), (X_target, _) = gaussians(rng, 0.93, 250), gaussians(rng, 0.1, 500)
     models = {
@@ -81,6 +83,7 @@ def test_retraining_on_poor_weights_asks_for_care_and_adjusting_does_not(rng):
     assert [records["retrain"]["verdict"], tuple(records["retrain"]["reasons"])] == ["caution", summary.reasons]
 
 
+@pytest.mark.slow
 def test_where_nothing_moved_the_reason_says_so(rng):
     (X, y), (X_target, _) = gaussians(rng, 0.4, 400), gaussians(rng, 0.4, 200)
     model = LabelShiftClassifier(LogisticRegression(), random_state=0).fit(X, y, X_target)

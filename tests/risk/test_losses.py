@@ -37,6 +37,7 @@ def test_several_outputs_are_averaged():
     assert_allclose(pinball_losses(predicted, y, 0.25), [0.5, 0.75])
 
 
+@pytest.mark.slow
 @given(quantile=st.floats(0.05, 0.95), seed=st.integers(0, 99))
 def test_the_sample_quantile_minimises_the_pinball_loss(quantile, seed):
     y = np.random.default_rng(seed).normal(size=41)

@@ -24,6 +24,7 @@ def test_accuracy_without_noise_is_the_angle():
         assert rotated_accuracy(angle) == pytest.approx(1 - angle / np.pi, abs=1e-7)
 
 
+@pytest.mark.slow
 @given(angle=st.floats(0, np.pi), noise=st.floats(0, 3))
 def test_opposite_angles_add_to_one(angle, noise):
     assert rotated_accuracy(angle, noise) + rotated_accuracy(np.pi - angle, noise) == pytest.approx(1, abs=1e-7)

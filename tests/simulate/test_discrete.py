@@ -23,6 +23,7 @@ def test_golden_weights_and_means():
     assert (w * p.y_source).mean() == pytest.approx(3.1, rel=1e-12)
 
 
+@pytest.mark.slow
 @given(
     source=st.lists(st.integers(1, 30), min_size=1, max_size=6),
     target=st.lists(st.integers(0, 30), min_size=6, max_size=6),

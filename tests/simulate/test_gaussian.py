@@ -121,6 +121,7 @@ def test_weighted_source_moments_are_the_target_moments(seed):
     assert (1 / problem.target_weights).mean() == pytest.approx(1, abs=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("power", "line", "risk"), [(0, (1, 0), 7), (0.5, (0.75, 1), 3.0625), (1, (0, 2), 2)])
 def test_weighted_line_through_a_parabola(power, line, risk):
     """G7: intercept, slope and target risk at gamma 0, 1/2, 1. Means over 20 samples of 20000 rows; the

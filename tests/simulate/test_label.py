@@ -27,6 +27,7 @@ def test_golden_case():
     assert p.classes.tolist() == [0, 1, 2]
 
 
+@pytest.mark.slow
 @given(
     counts=st.lists(st.integers(3, 40), min_size=2, max_size=5),
     raw=st.lists(st.floats(0.01, 1), min_size=5, max_size=5),
@@ -62,6 +63,7 @@ def test_samples_are_disjoint_and_have_the_priors_asked_for(counts, raw, n_targe
     assert_allclose(weighted, np.where(p.source_prior > 0, p.target_prior, 0), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_rows_within_a_class_are_drawn_evenly():
     """400 draws of 10 of 20 rows: each is in the target about 200 times, sd 10; allowed 50."""
     X, y = rows_of(20, 20)
@@ -108,6 +110,7 @@ def test_the_largest_n_target_in_the_message_works_and_the_next_does_not(counts,
         assert "no n_target works" in str(caught.value)
 
 
+@pytest.mark.slow
 @given(raw=st.lists(st.floats(0, 1), min_size=1, max_size=8), n_rows=st.integers(1, 500))
 def test_counts_are_within_one_row_and_sum_up(raw, n_rows):
     assume(sum(raw) > 1e-3)

@@ -25,6 +25,7 @@ def test_a_constant_feature_standardises_to_nothing():
     )
 
 
+@pytest.mark.slow
 @given(
     X=arrays(float, (12, 2), elements=st.floats(-900, 900)),
     beta=arrays(float, 2, elements=st.floats(-3, 3)),
@@ -36,6 +37,7 @@ def test_weights_are_finite_and_average_one(X, beta):
     assert w.mean() == pytest.approx(1, rel=1e-9)
 
 
+@pytest.mark.slow
 @given(shift=st.floats(-1e4, 1e4))
 def test_a_constant_added_to_a_feature_changes_nothing(shift):
     """The normalisation removes it; rounding of x + shift leaves about 1e-11."""
@@ -43,6 +45,7 @@ def test_a_constant_added_to_a_feature_changes_nothing(shift):
     assert_allclose(tilt_log_weights(X + shift, [0.3]), tilt_log_weights(X, [0.3]), atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", ["replace", "thin"])
 def test_target_frequencies_are_the_weights_of_a_brute_force_pool(draw):
     """4 kinds of row, 500 each; 200 splits. Share of each kind in the target = its share of the total weight.
@@ -68,6 +71,7 @@ def test_weighted_source_means_are_the_target_means(seed):
     assert p.source_weights.mean() == pytest.approx(1, abs=0.07)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 1000), fraction=st.floats(0.2, 0.8))
 def test_no_row_is_in_both_samples(seed, fraction):
     X = np.arange(25.0)[:, np.newaxis]

@@ -130,6 +130,7 @@ def test_extreme_units(rng, factor):
         assert_allclose(getattr(scaled, name), getattr(plain, name), rtol=1e-8, atol=1e-12)
 
 
+@pytest.mark.slow
 @given(samples=two_samples(), data=st.data())
 def test_invariants(samples, data):
     """Scale of weights, order of rows, and shift and unit of the features change nothing; a flipped sign flips a mean's
@@ -147,6 +148,7 @@ def test_invariants(samples, data):
     assert_allclose(balance_table(X, Y, np.full(len(X), 3.0)).after, table.before, atol=1e-12)
 
 
+@pytest.mark.slow
 @given(samples=two_samples(), seed=st.integers(0, 99))
 def test_repeat_counts_equal_repeated_rows(samples, seed):
     X, Y = samples

@@ -31,6 +31,7 @@ def test_gaussian_shift_tends_to_the_chi_squared_value(mu):
     assert effective_sample_size(np.exp(mu * x)) / n == pytest.approx(np.exp(-(mu**2)), rel=0.02)
 
 
+@pytest.mark.slow
 @given(w=weight_vectors(), scale=st.floats(1e-200, 1e200))
 def test_bounds_and_scale(w, scale):
     size = effective_sample_size(w)
@@ -38,6 +39,7 @@ def test_bounds_and_scale(w, scale):
     assert effective_sample_size(w / w.max() * scale) == pytest.approx(size, rel=1e-9)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_repeat_counts_equal_repeated_rows(data):
     w = data.draw(weight_vectors(min_size=2)) + 1e-3

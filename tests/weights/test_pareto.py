@@ -34,6 +34,7 @@ def test_fit_agrees_with_maximum_likelihood(rng):
     assert sigma == pytest.approx(sigma_ml, rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.75, 0.4])
 def test_exponential_shift_has_k_one_minus_rate(rate):
     """Mean over 40 samples of 20,000 (424 in the tail, standard error of one (1 + k) / sqrt(424) = .06 to .08, of the
@@ -42,6 +43,7 @@ def test_exponential_shift_has_k_one_minus_rate(rate):
     assert k == pytest.approx(1 - rate, abs=0.055)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variance", [1.5, 3.0])
 def test_variance_shift_tends_to_k_one_minus_inverse_variance(variance):
     """N(0, 1) to N(0, s2) on 10^6 quantiles. The tail is Pareto only in the limit (a slowly varying factor): the fit
@@ -97,6 +99,7 @@ def test_threshold(n, threshold):
     assert pareto_k_threshold(n) == pytest.approx(threshold)
 
 
+@pytest.mark.slow
 @given(w=weight_vectors(min_size=25, max_size=80), scale=st.floats(1e-150, 1e150))
 def test_never_nan_and_scale_and_order_do_not_matter(w, scale):
     k = pareto_k(w)
@@ -109,6 +112,7 @@ def test_never_nan_and_scale_and_order_do_not_matter(w, scale):
     assert_allclose(smooth_weights(w * power_of_two), smooth_weights(w) * power_of_two, rtol=1e-12)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_repeat_counts_equal_repeated_rows(data):
     w = data.draw(weight_vectors(min_size=25, max_size=60))
@@ -121,6 +125,7 @@ def test_repeat_counts_equal_repeated_rows(data):
     assert_allclose(np.repeat(smooth_weights(w, sample_weight=c), c), smooth_weights(repeated), rtol=1e-9)
 
 
+@pytest.mark.slow
 @given(w=weight_vectors(min_size=25, max_size=80))
 def test_smoothing_keeps_the_order_the_ties_and_the_bulk(w):
     before = w.copy()

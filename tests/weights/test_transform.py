@@ -53,6 +53,7 @@ def test_clipped_mean_formula_holds_at_other_parameters(mu, clip):
     assert numeric == pytest.approx(closed, rel=1e-7)
 
 
+@pytest.mark.slow
 @given(w=weight_vectors())
 def test_normalised_weights_average_one_and_keep_their_ratios(w):
     v = normalize_weights(w)
@@ -60,6 +61,7 @@ def test_normalised_weights_average_one_and_keep_their_ratios(w):
     assert_allclose(v * w.max(), w * v.max(), rtol=1e-12, atol=0)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_repeat_counts_equal_repeated_rows(data):
     w = data.draw(weight_vectors(min_size=2))
@@ -93,6 +95,7 @@ def test_tempered_gaussian_weights_target_the_shrunken_mean(exponent):
     assert np.average((grid - exponent * mu) ** 2, weights=mass) == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.slow
 @given(w=weight_vectors(min_size=2), data=st.data())
 def test_a_percentile_is_the_least_weight_that_enough_rows_do_not_exceed(w, data):
     c = data.draw(counts(len(w)))
@@ -105,6 +108,7 @@ def test_a_percentile_is_the_least_weight_that_enough_rows_do_not_exceed(w, data
         assert clip_threshold(w, "75%", sample_weight=c) == repeated[reaches[0]]
 
 
+@pytest.mark.slow
 @given(w=weight_vectors(min_size=2), data=st.data(), share=st.floats(0.05, 1))
 def test_the_clip_for_an_effective_size_is_the_largest_that_reaches_it(w, data, share):
     """Against the definition: worth it at c, not worth it a little above; (sum v)^2 / sum v^2 by hand."""

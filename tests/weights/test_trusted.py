@@ -20,6 +20,7 @@ from tests.strategies import counts, weight_vectors
 PLAIN = ["effective_sample_size", "pareto_k", "smooth_weights", "normalize_weights"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLAIN)
 @given(w=weight_vectors(), data=st.data())
 def test_both_doors_give_one_answer(name, w, data):
