@@ -10,8 +10,8 @@ sigma) and B = (K + W^-1)^-1:
 and sigma of such an f is on average about sigma(mean / sqrt(1 + pi variance / 8)).
 
 Sources: Rasmussen & Williams (2006), "Gaussian Processes for Machine Learning", algorithms 3.1 and 3.2 and equation
-3.32; the cavity: Opper & Winther (2000), Neural Computation 12(11):2655-2684, section 5, for the likelihood that
-Laplace's approximation replaces it by; MacKay (1992), Neural Computation 4(5):720-736, equation 12 (the average).
+3.32; Opper & Winther (2000), Neural Computation 12(11):2655-2684, for the cavity that a left-out label leaves; MacKay
+(1992), Neural Computation 4(5):720-736, for the average of a sigmoid.
 """
 
 from collections.abc import Callable

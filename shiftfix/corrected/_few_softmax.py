@@ -14,8 +14,7 @@ The softmax of a Gaussian f is averaged by its pairs of classes, with mean_sigmo
 1 / sum_l exp((m_l - m_k) / sqrt(1 + pi v_kl / 8)), v_kl the variance of f_l - f_k: mean_sigmoid for two classes.
 
 Sources: Rasmussen & Williams (2006), "Gaussian Processes for Machine Learning", algorithms 3.3 and 3.4, equations 3.38
-to 3.44; the cavity as in ``_few_binary``; Gibbs (1997), "Bayesian Gaussian Processes for Regression and
-Classification", Cambridge, section 5.2, for the average in pairs.
+to 3.44; the cavity as in ``_few_binary``; Daunizeau (2017), arXiv:1703.00091, for the average in pairs.
 """
 
 from typing import NamedTuple
@@ -149,7 +148,7 @@ def posterior_covariance(fit: SoftmaxFit, covariance: Floats, variance: Floats) 
 def _left_out(f: Floats, P: Floats, gradient: Floats, S: Floats) -> Floats:
     """Class probabilities of each labelled row without its label, shape (n_labels, n_classes)."""
     H = np.eye(P.shape[1]) * P[:, np.newaxis] - P[:, :, np.newaxis] * P[:, np.newaxis]
-    V: Floats = np.linalg.solve(np.eye(P.shape[1]) - S @ H, S)
+    V = np.linalg.solve(np.eye(P.shape[1]) - S @ H, S).astype(np.float64)
     return mean_softmax(f - np.einsum("ikl,il->ik", V, gradient), V)
 
 

@@ -6,8 +6,8 @@ with p_k(i) the probability (or density) that expert k gave label i without it. 
 pseudo-rows are what the others must outweigh. The objective is concave; the steps of EM raise it, and where no
 derivative w.r.t. a weight exceeds m + a0 by a share t, it is within (m + a0) t of its maximum.
 
-Sources: Yao, Vehtari, Simpson & Gelman (2018), Bayesian Analysis 13(3):917-1007, equation 2.4 (stacking by left-out log
-scores); Dempster, Laird & Rubin (1977), JRSS B 39:1-38, section 4.3 (mixture weights by EM, with a Dirichlet prior).
+Sources: Yao, Vehtari, Simpson & Gelman (2018), Bayesian Analysis 13(3):917-1007 (stacking by left-out log scores);
+Dempster, Laird & Rubin (1977), JRSS B 39:1-38, section 4.3 (mixtures by EM).
 """
 
 import numpy as np

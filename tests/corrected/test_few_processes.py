@@ -73,7 +73,7 @@ def test_the_mode_and_evidence_of_two_classes(seed, scales):
 
 @pytest.mark.parametrize("scales", [Scales(0.25), Scales(0.5, 0.2), Scales(1.0, 0.5, 1.0, 1.0)])
 def test_left_out_probabilities_are_those_of_refits(scales):
-    """Cavities of 40 labels beside refits without each: .002 apart at most; in-sample probabilities are up to .2 off."""
+    """Cavities of 40 labels beside refits: .002 apart at most; in-sample probabilities are up to .2 off."""
     rows, z, codes = problem(3, n=40)
     K, y = covariance_of(scales, rows, z[0]), codes.astype(float)
     fit = fit_binary(K[:40, :40], z[0, :40], y)
