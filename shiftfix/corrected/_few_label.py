@@ -16,7 +16,7 @@ from shiftfix._crossfit import Fold, check_groups, is_fold_count, out_of_fold
 from shiftfix._learner import Fallback, fit_weighted_of
 from shiftfix._numerics import Floats, log_proba
 from shiftfix._row_order import Rows
-from shiftfix._setting_checks import check_count, check_option
+from shiftfix._setting_checks import check_option
 from shiftfix._validation import check_labels, check_repeat_counts, check_rows, check_scores, check_vector
 from shiftfix._values import as_array
 from shiftfix.corrected._few_base import ALL_LEVELS, LEAST_LABELS, BaseFewLabel, FewLabels, check_levels
@@ -31,6 +31,8 @@ from shiftfix.label import ScoreCalibrator
 FEW = "y of the TargetSample"
 # A score of 0 is a count that was too small to show a class: a forest of 100 trees says 0 of what it has hardly seen.
 LEAST_SCORE = 1e-6
+# Median of |z| for a standard normal z.
+NORMAL_MEDIAN = 0.6745
 
 
 def bounded_scores(scores: Any, n_classes: int) -> Floats:
@@ -264,7 +266,8 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
     correction_ : str
         The same in words, such as "70% nothing, 30% slope and intercept".
     scale_ : float
-        Root mean square of the out-of-fold residuals of the source, in units of y: the unit of the corrections.
+        The unit of the corrections, in units of y: the root mean square of the out-of-fold residuals of the source, or
+        half the size of a common residual of the target labels, whichever is larger.
     prediction_mean_, prediction_scale_ : float
         Of the predictions of the target rows, in units of y: the slope is one of standardised predictions.
     n_labels_ : int
@@ -329,10 +332,13 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
         return read_values(y, FEW)
 
     def _learn(self, source: SourceRows, few: FewLabels, X_target: Any, model: Any, rng: Any) -> dict[str, Any]:
-        sigma = self._residual_scale(source, rng)
+        found = predicted(model, few.X)
+        # Where the target's residuals are of another order, corrections of the source's order could not reach them.
+        sigma = (
+            max(self._residual_scale(source, rng), float(np.median(np.abs(few.y - found))) / NORMAL_MEDIAN / 2) or 1.0
+        )
         everywhere = predicted(model, X_target)
         mean, spread = float(everywhere.mean()), float(everywhere.std()) or 1.0
-        found = predicted(model, few.X)
         scores = (found - mean) / spread
         if len(few.y) < LEAST_LABELS:
             learned = NumberCorrection({NOTHING: 1.0}, few.features, scores, np.zeros((4, len(scores))))
@@ -360,8 +366,7 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
         )
         squares = np.square(found.scores - source.labels[found.rows])
         weights = None if source.counts is None else source.counts[found.rows]
-        # A model without residuals has no unit of its own; that of its values, or 1, is as good.
-        return float(np.sqrt(np.average(squares, weights=weights))) or float(np.std(source.labels)) or 1.0
+        return float(np.sqrt(np.average(squares, weights=weights)))
 
     def _value_folds(self, source: SourceRows, rng: np.random.Generator) -> list[Fold]:
         """Folds of the source rows that count; for a frozen model one that learns nothing."""
@@ -369,8 +374,11 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
             return [Fold(source.rows, source.rows)]
         if not is_fold_count(self.cv):
             return counted_folds(self.cv, source.X, source.labels, source.rows, source.groups)
-        n_folds = check_count(min(self.cv, len(source.rows)), "number of folds", 2)
-        return new_folds(n_folds, source.labels, source.rows, source.groups, stratified=False, rng=rng)
+        if len(source.rows) < 2:
+            raise ShiftDataError("X has n_samples=1: at least 2 rows are needed for out-of-fold residuals.")
+        return new_folds(
+            min(self.cv, len(source.rows)), source.labels, source.rows, source.groups, stratified=False, rng=rng
+        )
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Corrected predictions, shape (n_rows,)."""

@@ -1,7 +1,6 @@
 """Corrections of predicted numbers that a few target labels support.
 
-With sigma the root mean square of the model's out-of-fold residuals on the source, the residuals of the target, over
-sigma, are a Gaussian process of the standardised prediction and the features, plus noise of .7 to 2 sigma. The mean of
+With sigma the size of the model's residuals, the residuals of the target, over sigma, are a Gaussian process of the standardised prediction and the features, plus noise of .7 to 2 sigma. The mean of
 a process is linear in the parts of its covariance, so the weighted mean of all processes is one sum over the parts.
 """
 
