@@ -30,7 +30,7 @@ OURS = (
     "shiftfix.corrected._few_binary.BinaryFit",
     "shiftfix.corrected._few_classes.ClassCorrection",
     "shiftfix.corrected._few_classes.Member",
-    "shiftfix.corrected._few_kernels.Scales",
+    "shiftfix.corrected._few_kernels.PartScales",
     "shiftfix.corrected._few_label.FewLabelClassifier",
     "shiftfix.corrected._few_label.FewLabelRegressor",
     "shiftfix.corrected._few_numbers.NumberCorrection",

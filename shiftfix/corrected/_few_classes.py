@@ -13,7 +13,7 @@ from scipy.special import softmax
 from shiftfix._numerics import Floats
 from shiftfix._row_order import Rows
 from shiftfix.corrected._few_binary import BinaryFit, binary_proba, fit_binary
-from shiftfix.corrected._few_kernels import ALONE, LEVELS, RowProducts, Scales, covariances, variances
+from shiftfix.corrected._few_kernels import ALONE, LEVELS, PartScales, RowProducts, covariances, variances
 from shiftfix.corrected._few_rows import LabelledFeatures
 from shiftfix.corrected._few_softmax import SoftmaxFit, fit_softmax, softmax_proba
 from shiftfix.corrected._few_stack import evidence_weights, stack
@@ -30,14 +30,14 @@ class Member(NamedTuple):
     ----------
     weight : float
         Share of the prediction.
-    scales : Scales
+    scales : PartScales
     alone : bool
         Whether it learns from the target labels alone, without the model's scores.
     fit : BinaryFit or SoftmaxFit
     """
 
     weight: float
-    scales: Scales
+    scales: PartScales
     alone: bool
     fit: Any
 
@@ -73,16 +73,16 @@ def slope_scores(log_scores: Floats) -> Floats:
     return found if len(found) == 1 else found - found.mean(axis=0)
 
 
-def scaled_for(scales: Scales, n_offsets: int) -> Scales:
-    """Scales of the process of one class."""
+def scaled_for(scales: PartScales, n_offsets: int) -> PartScales:
+    """PartScales of the process of one class."""
     if n_offsets == 1:
         return scales
     a, b, c, e = scales
-    return Scales(a / 2**0.5, b, c / 2**0.5, e / 2**0.5)
+    return PartScales(a / 2**0.5, b, c / 2**0.5, e / 2**0.5)
 
 
 def fit_scales(
-    scales: Scales, alone: bool, log_scores: Floats, products: RowProducts, codes: Rows
+    scales: PartScales, alone: bool, log_scores: Floats, products: RowProducts, codes: Rows
 ) -> BinaryFit | SoftmaxFit:
     """Fit the correction of given scales to the labels."""
     offset, slope = offsets(log_scores), slope_scores(log_scores)
@@ -94,7 +94,7 @@ def fit_scales(
     return fit_softmax(covariance, offset, codes)
 
 
-def learn_classes(
+def learn_class_correction(
     log_scores: Floats, codes: Rows, labelled: LabelledFeatures, levels: tuple[str, ...], alone: bool, a0: float
 ) -> ClassCorrection:
     """Fit all corrections and stack them.

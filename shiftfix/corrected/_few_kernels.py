@@ -18,7 +18,7 @@ from shiftfix._kernels import gaussian_kernel, squared_distances
 from shiftfix._numerics import Floats
 
 
-class Scales(NamedTuple):
+class PartScales(NamedTuple):
     """Standard deviations a, b, c, e of the parts of a correction."""
 
     intercept: float
@@ -27,27 +27,27 @@ class Scales(NamedTuple):
     smooth: float = 0.0
 
 
-LEVELS: dict[str, tuple[Scales, ...]] = {
-    "intercept": (Scales(0.25), Scales(0.5), Scales(1.0)),
-    "slope": (Scales(0.5, 0.2), Scales(1.0, 0.5)),
-    "linear": (Scales(0.5, 0.2, 0.5), Scales(1.0, 0.5, 1.0), Scales(1.0, 0.5, 2.0)),
+LEVELS: dict[str, tuple[PartScales, ...]] = {
+    "intercept": (PartScales(0.25), PartScales(0.5), PartScales(1.0)),
+    "slope": (PartScales(0.5, 0.2), PartScales(1.0, 0.5)),
+    "linear": (PartScales(0.5, 0.2, 0.5), PartScales(1.0, 0.5, 1.0), PartScales(1.0, 0.5, 2.0)),
     "smooth": (
-        Scales(0.25, 0.1, 0.25, 0.25),
-        Scales(0.5, 0.2, 0.5, 0.5),
-        Scales(1.0, 0.5, 1.0, 1.0),
-        Scales(1.0, 0.5, 2.0, 2.0),
-        Scales(1.0, 0.5, 1.0, 3.0),
+        PartScales(0.25, 0.1, 0.25, 0.25),
+        PartScales(0.5, 0.2, 0.5, 0.5),
+        PartScales(1.0, 0.5, 1.0, 1.0),
+        PartScales(1.0, 0.5, 2.0, 2.0),
+        PartScales(1.0, 0.5, 1.0, 3.0),
     ),
 }
 # Levels that read the features, and not the score alone.
 READ_FEATURES = ("linear", "smooth")
 # Of a process that learns from the target labels alone: sizes of whole functions, and not of corrections.
 ALONE = (
-    Scales(1.0, 0.0, 2.0, 0.0),
-    Scales(1.0, 0.0, 1.0, 1.0),
-    Scales(1.0, 0.0, 2.0, 2.0),
-    Scales(1.0, 0.0, 1.0, 3.0),
-    Scales(1.0, 0.0, 3.0, 3.0),
+    PartScales(1.0, 0.0, 2.0, 0.0),
+    PartScales(1.0, 0.0, 1.0, 1.0),
+    PartScales(1.0, 0.0, 2.0, 2.0),
+    PartScales(1.0, 0.0, 1.0, 3.0),
+    PartScales(1.0, 0.0, 3.0, 3.0),
 )
 
 
@@ -75,13 +75,13 @@ def row_products(rows: Floats, labelled: Floats, width: float) -> RowProducts:
     return RowProducts(rows @ labelled.T, gaussian_kernel(squared_distances(rows, labelled), width))
 
 
-def covariances(scales: Scales, slopes: Floats, products: RowProducts) -> Floats:
+def covariances(scales: PartScales, slopes: Floats, products: RowProducts) -> Floats:
     """Covariances of a correction between rows, of the shape of ``slopes``, the products z z' of their scores."""
     a, b, c, e = (scale**2 for scale in scales)
     return a + b * slopes + c * products.linear + e * products.smooth
 
 
-def variances(scales: Scales, squared_scores: Floats, squared_rows: Floats) -> Floats:
+def variances(scales: PartScales, squared_scores: Floats, squared_rows: Floats) -> Floats:
     """Variances of a correction at rows, of the shape of ``squared_scores``, z^2; ``squared_rows`` are |x|^2."""
     a, b, c, e = (scale**2 for scale in scales)
     return a + b * squared_scores + c * squared_rows + e

@@ -20,8 +20,8 @@ from shiftfix._setting_checks import check_option
 from shiftfix._validation import check_labels, check_repeat_counts, check_rows, check_scores, check_vector
 from shiftfix._values import as_array
 from shiftfix.corrected._few_base import ALL_LEVELS, LEAST_LABELS, BaseFewLabel, FewLabels, check_levels
-from shiftfix.corrected._few_classes import NOTHING, ClassCorrection, corrected_proba, learn_classes
-from shiftfix.corrected._few_numbers import NumberCorrection, corrections_of, learn_numbers
+from shiftfix.corrected._few_classes import NOTHING, ClassCorrection, corrected_proba, learn_class_correction
+from shiftfix.corrected._few_numbers import NumberCorrection, corrections_of, learn_number_correction
 from shiftfix.corrected._folds import counted_folds, new_folds
 from shiftfix.corrected._label import check_estimator, check_source
 from shiftfix.corrected._scores import SourceRows, cross_fitted_scores, score_folds
@@ -177,7 +177,7 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
             learned = ClassCorrection({NOTHING: 1.0}, [], few.features, z)
         else:
             levels = check_levels(self.levels)
-            learned = learn_classes(z, codes, few.features, levels, self._alone(len(codes)), self.a0)
+            learned = learn_class_correction(z, codes, few.features, levels, self._alone(len(codes)), self.a0)
         return {
             "classes_": classes,
             "temperature_": 1 / scale,
@@ -224,7 +224,7 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
         return self.classes_[np.argmax(P, axis=1)]
 
 
-def read_values(y: Any, name: str) -> Floats:
+def values_of_rows(y: Any, name: str) -> Floats:
     """Values of rows, as numbers."""
     if y is None:
         raise ShiftDataError(
@@ -323,13 +323,13 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
         self.random_state = random_state
 
     def _check_source(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> SourceRows:
-        X, values = indexable(check_rows(X, "X"), read_values(y, "y"))
+        X, values = indexable(check_rows(X, "X"), values_of_rows(y, "y"))
         counts = None if sample_weight is None else check_repeat_counts(sample_weight, len(values))
         rows = np.arange(len(values)) if counts is None else np.flatnonzero(counts)
         return SourceRows(X, values, counts, rows, check_groups(groups, len(values)))
 
     def _check_few(self, y: NDArray[Any], source: SourceRows) -> NDArray[Any]:
-        return read_values(y, FEW)
+        return values_of_rows(y, FEW)
 
     def _learn(self, source: SourceRows, few: FewLabels, X_target: Any, model: Any, rng: Any) -> dict[str, Any]:
         found = predicted(model, few.X)
@@ -343,7 +343,9 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
         if len(few.y) < LEAST_LABELS:
             learned = NumberCorrection({NOTHING: 1.0}, few.features, scores, np.zeros((4, len(scores))))
         else:
-            learned = learn_numbers((few.y - found) / sigma, scores, few.features, check_levels(self.levels), self.a0)
+            learned = learn_number_correction(
+                (few.y - found) / sigma, scores, few.features, check_levels(self.levels), self.a0
+            )
         return {
             "scale_": sigma,
             "prediction_mean_": mean,

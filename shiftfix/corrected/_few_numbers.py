@@ -1,7 +1,8 @@
 """Corrections of predicted numbers that a few target labels support.
 
-With sigma the size of the model's residuals, the residuals of the target, over sigma, are a Gaussian process of the standardised prediction and the features, plus noise of .7 to 2 sigma. The mean of
-a process is linear in the parts of its covariance, so the weighted mean of all processes is one sum over the parts.
+With sigma the size of the model's residuals, those of the target, over sigma, are a Gaussian process of the
+standardised prediction and the features, plus noise of .7 to 2 sigma. The mean of a process is linear in the parts of
+its covariance, so the weighted mean of all processes is one sum over the parts.
 """
 
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import numpy as np
 from shiftfix._numerics import Floats
 from shiftfix.corrected._few_classes import NOTHING
 from shiftfix.corrected._few_gaussian import GaussianFit, fit_gaussian
-from shiftfix.corrected._few_kernels import LEVELS, Scales, covariances
+from shiftfix.corrected._few_kernels import LEVELS, PartScales, covariances
 from shiftfix.corrected._few_rows import LabelledFeatures
 from shiftfix.corrected._few_stack import evidence_weights, stack
 
@@ -46,12 +47,12 @@ class Expert(NamedTuple):
     duals: Floats
 
 
-def parts_of(scales: Scales) -> Floats:
+def part_variances(scales: PartScales) -> Floats:
     """Variances of the four parts, shape (4, 1)."""
     return np.square(scales)[:, np.newaxis]
 
 
-def mean_of_fits(family: tuple[Scales, ...], fits: list[list[GaussianFit]]) -> Expert:
+def mean_of_fits(family: tuple[PartScales, ...], fits: list[list[GaussianFit]]) -> Expert:
     """One expert of all scales and noises, in proportion to their evidence."""
     shares = evidence_weights(np.array([[fit.log_evidence for fit in row] for row in fits]))
     left_out = sum(
@@ -59,11 +60,11 @@ def mean_of_fits(family: tuple[Scales, ...], fits: list[list[GaussianFit]]) -> E
     )
     duals: Any = 0.0
     for scales, ws, row in zip(family, shares, fits, strict=True):
-        duals = duals + parts_of(scales) * sum(w * fit.dual for w, fit in zip(ws, row, strict=True))
+        duals = duals + part_variances(scales) * sum(w * fit.dual for w, fit in zip(ws, row, strict=True))
     return Expert(np.asarray(left_out), duals)
 
 
-def learn_numbers(
+def learn_number_correction(
     residuals: Floats, scores: Floats, labelled: LabelledFeatures, levels: tuple[str, ...], a0: float
 ) -> NumberCorrection:
     """Fit all corrections and stack them.
@@ -85,7 +86,7 @@ def learn_numbers(
     NumberCorrection
     """
     products, slopes = labelled.products(), np.outer(scores, scores)
-    families = {NOTHING: (Scales(0.0),)} | {level: LEVELS[level] for level in levels}
+    families = {NOTHING: (PartScales(0.0),)} | {level: LEVELS[level] for level in levels}
     experts = [
         mean_of_fits(
             family, [fit_gaussian(covariances(scales, slopes, products), residuals, NOISES) for scales in family]

@@ -41,7 +41,7 @@ class TargetColumns(NamedTuple):
 
     def matrix(self, X: Any, name: str) -> Any:
         """Rows as a matrix of numbers, dense or sparse."""
-        return numbers_of(self.encoder, X, name)
+        return matrix_of(self.encoder, X, name)
 
     def features(self, matrix: Any) -> Floats:
         """Features of rows of numbers, shape (n_rows, n_columns)."""
@@ -51,7 +51,7 @@ class TargetColumns(NamedTuple):
         return np.clip(deviations, -MOST_DEVIATIONS, MOST_DEVIATIONS) / self.size
 
 
-def numbers_of(encoder: Any, X: Any, name: str) -> Any:
+def matrix_of(encoder: Any, X: Any, name: str) -> Any:
     """Rows as a matrix of numbers, by an encoder if there is one."""
     return check_matrix(X, name, accept_sparse=True) if encoder is None else encoder.transform(X)
 
@@ -76,7 +76,7 @@ def fit_columns(estimator: Any, X_target: Any) -> TargetColumns:
     """
     raw = not sparse.issparse(X_target) and (reads_raw_rows(estimator) or not are_numbers(X_target))
     encoder = TableColumns().fit(X_target) if raw else None
-    matrix = numbers_of(encoder, X_target, "X_target")
+    matrix = matrix_of(encoder, X_target, "X_target")
     n_rows = matrix.shape[0]
     spread = column_spread(matrix, np.ones(n_rows))
     varies = spread.deviation > n_rows * np.finfo(float).eps * np.abs(spread.mean)

@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal, norm
 
 from shiftfix.corrected._few_binary import binary_proba, fit_binary, mean_sigmoid
 from shiftfix.corrected._few_gaussian import fit_gaussian
-from shiftfix.corrected._few_kernels import LEVELS, Scales, covariances, row_products, variances
+from shiftfix.corrected._few_kernels import LEVELS, PartScales, covariances, row_products, variances
 from shiftfix.corrected._few_softmax import fit_softmax, mean_softmax, softmax_proba
 from shiftfix.corrected._few_stack import stack
 
@@ -53,7 +53,7 @@ def minus_log_posterior(delta, K, offset, y):
 
 
 @pytest.mark.parametrize(
-    "scales", [Scales(1.0, 0.5, 2.0, 2.0), Scales(0.25, 0.1, 0.25, 0.25), Scales(1.0, 0.5, 1.0, 3.0)]
+    "scales", [PartScales(1.0, 0.5, 2.0, 2.0), PartScales(0.25, 0.1, 0.25, 0.25), PartScales(1.0, 0.5, 1.0, 3.0)]
 )
 @pytest.mark.parametrize("seed", range(3))
 def test_the_mode_and_evidence_of_two_classes(seed, scales):
@@ -71,7 +71,7 @@ def test_the_mode_and_evidence_of_two_classes(seed, scales):
     assert_allclose(fit.inverse, np.linalg.inv(K + np.diag(1 / (p * (1 - p)))), atol=1e-8)
 
 
-@pytest.mark.parametrize("scales", [Scales(0.25), Scales(0.5, 0.2), Scales(1.0, 0.5, 1.0, 1.0)])
+@pytest.mark.parametrize("scales", [PartScales(0.25), PartScales(0.5, 0.2), PartScales(1.0, 0.5, 1.0, 1.0)])
 def test_left_out_probabilities_are_those_of_refits(scales):
     """Cavities of 40 labels beside refits: .002 apart at most; in-sample probabilities are up to .2 off."""
     rows, z, codes = problem(3, n=40)
@@ -171,7 +171,7 @@ def test_the_mode_and_evidence_of_three_classes(seed):
 
 def test_left_out_probabilities_of_three_classes_are_those_of_refits():
     """As for two classes: .0012 apart at most."""
-    K, z, codes = softmax_problem(7, n=30, scales=Scales(0.5, 0.2, 0.5, 0.5))
+    K, z, codes = softmax_problem(7, n=30, scales=PartScales(0.5, 0.2, 0.5, 0.5))
     fit = fit_softmax(K[:, :30, :30], z[:, :30], codes)
     refits = []
     for i in range(30):
@@ -184,7 +184,7 @@ def test_left_out_probabilities_of_three_classes_are_those_of_refits():
 def test_two_classes_by_either_file():
     """One process of variance K on the logit is two of K / 2 on the classes."""
     rows, z, codes = problem(8, n=20)
-    K = covariance_of(Scales(1.0, 0.0, 1.0, 2.0), rows, z[0])
+    K = covariance_of(PartScales(1.0, 0.0, 1.0, 2.0), rows, z[0])
     one = fit_binary(K[:20, :20], z[1, :20] - z[0, :20], codes.astype(float))
     two = fit_softmax(np.array([K[:20, :20]] * 2) / 2, z[:, :20], codes)
     assert two.log_evidence == pytest.approx(one.log_evidence, abs=1e-8)
