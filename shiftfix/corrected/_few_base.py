@@ -24,6 +24,8 @@ ALL_LEVELS: Levels = tuple(LEVELS)
 LEAST_LABELS = 5
 # From here on labels can speak for themselves, and a process that learns from them alone joins.
 LABELS_ALONE = 100
+# With so many nothing is corrected by any number of labels that anyone would call few.
+MOST_PSEUDO_ROWS = 1e6
 WORDS = {
     NOTHING: "nothing",
     "intercept": "intercept",
@@ -153,7 +155,7 @@ class BaseFewLabel(BaseCorrected):
     def _check_settings(self) -> None:
         """Raise for settings that are not known."""
         check_methods(self.estimator, "estimator", ["fit", "get_params"], "an estimator of scikit-learn's kind")
-        check_number(self.a0, "a0", least=0)
+        check_number(self.a0, "a0", least=0, most=MOST_PSEUDO_ROWS)
         check_levels(self.levels)
         check_option(self.experts, "experts", ["auto", "target", None])
         check_option(self.fallback, "fallback", [None, "resample"])

@@ -28,7 +28,7 @@ class PartScales(NamedTuple):
 
 
 LEVELS: dict[str, tuple[PartScales, ...]] = {
-    "intercept": (PartScales(0.25), PartScales(0.5), PartScales(1.0)),
+    "intercept": (PartScales(0.25), PartScales(0.5), PartScales(1.0), PartScales(2.0)),
     "slope": (PartScales(0.5, 0.2), PartScales(1.0, 0.5)),
     "linear": (PartScales(0.5, 0.2, 0.5), PartScales(1.0, 0.5, 1.0), PartScales(1.0, 0.5, 2.0)),
     "smooth": (

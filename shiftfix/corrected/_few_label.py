@@ -33,6 +33,8 @@ FEW = "y of the TargetSample"
 LEAST_SCORE = 1e-6
 # Median of |z| for a standard normal z.
 NORMAL_MEDIAN = 0.6745
+# Standardised predictions at which slopes end: a new row may be anything.
+MOST_DEVIATIONS = 100.0
 
 
 def bounded_scores(scores: Any, n_classes: int) -> Floats:
@@ -333,19 +335,19 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
 
     def _learn(self, source: SourceRows, few: FewLabels, X_target: Any, model: Any, rng: Any) -> dict[str, Any]:
         found = predicted(model, few.X)
-        # Where the target's residuals are of another order, corrections of the source's order could not reach them.
-        sigma = (
-            max(self._residual_scale(source, rng), float(np.median(np.abs(few.y - found))) / NORMAL_MEDIAN / 2) or 1.0
-        )
-        everywhere = predicted(model, X_target)
-        mean, spread = float(everywhere.mean()), float(everywhere.std()) or 1.0
-        scores = (found - mean) / spread
+        with np.errstate(over="ignore", invalid="ignore"):
+            common = float(np.median(np.abs(few.y - found))) / NORMAL_MEDIAN
+            # Where the target's residuals are of another order, corrections of the source's could not reach them.
+            sigma = max(self._residual_scale(source, rng), common / 2) or 1.0
+            everywhere = predicted(model, X_target)
+            mean, spread = float(everywhere.mean()), float(everywhere.std()) or 1.0
+            residuals = (few.y - found) / sigma
+            refuse_overflow(sigma, mean, spread, np.square(residuals).sum())
+        scores = standard_scores(found, mean, spread)
         if len(few.y) < LEAST_LABELS:
             learned = NumberCorrection({NOTHING: 1.0}, few.features, scores, np.zeros((4, len(scores))))
         else:
-            learned = learn_number_correction(
-                (few.y - found) / sigma, scores, few.features, check_levels(self.levels), self.a0
-            )
+            learned = learn_number_correction(residuals, scores, few.features, check_levels(self.levels), self.a0)
         return {
             "scale_": sigma,
             "prediction_mean_": mean,
@@ -387,10 +389,25 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
         check_is_fitted(self)
         X = check_rows(X, "X")
         found = predicted(self.estimator_, X)
-        scores = (found - self.prediction_mean_) / self.prediction_scale_
+        scores = standard_scores(found, self.prediction_mean_, self.prediction_scale_)
         return found + self.scale_ * corrections_of(self.learned_, scores, X)
 
 
 def predicted(model: Any, X: Any) -> Floats:
     """Predictions of a model as float64, shape (n_rows,)."""
     return np.asarray(model.predict(X), dtype=np.float64)
+
+
+def standard_scores(found: Floats, mean: float, spread: float) -> Floats:
+    """Standardised predictions, within ``MOST_DEVIATIONS`` of 0."""
+    with np.errstate(over="ignore"):
+        return np.clip((found - mean) / spread, -MOST_DEVIATIONS, MOST_DEVIATIONS)
+
+
+def refuse_overflow(*numbers: float) -> None:
+    """Raise for numbers that are not finite."""
+    if not np.isfinite(numbers).all():
+        raise ShiftDataError(
+            "Values, predictions or residuals are so large, or so far from one another, that their squares overflow: "
+            "pass y in larger units, and rows and labels without outliers beyond all numbers."
+        )
