@@ -24,6 +24,8 @@ ALL_LEVELS: Levels = tuple(LEVELS)
 LEAST_LABELS = 5
 # From here on labels can speak for themselves, and a process that learns from them alone joins.
 LABELS_ALONE = 100
+# Covariances of all labels that one correction may hold: of 2,048 labels and two classes, 647 and ten.
+MOST_ENTRIES = 2**22
 # With so many nothing is corrected by any number of labels that anyone would call few.
 MOST_PSEUDO_ROWS = 1e6
 WORDS = {
@@ -63,6 +65,16 @@ def check_levels(levels: Any) -> Levels:
     if names is None or any(name not in ALL_LEVELS for name in names) or len(set(names)) < len(names):
         raise ShiftDataError(f"levels={levels!r}: a tuple of {', '.join(map(repr, ALL_LEVELS))} is needed, each once.")
     return tuple(names)
+
+
+def refuse_many(n_labels: int, n_processes: int) -> None:
+    """Raise where the tables of the corrections would not fit in memory."""
+    if n_processes * n_labels**2 > MOST_ENTRIES:
+        most = int((MOST_ENTRIES / n_processes) ** 0.5)
+        raise ShiftDataError(
+            f"The TargetSample has {n_labels} labels, and corrections by a few are for {most} at most here: with so "
+            "many train on them, or draw some of them at random."
+        )
 
 
 def in_words(weights: dict[str, float]) -> str:
@@ -122,6 +134,7 @@ class BaseFewLabel(BaseCorrected):
         given = check_target(source.X, given)
         found = labelled_rows(X_target, _num_samples(given))
         labels = self._check_few(found.y, source)
+        refuse_many(len(labels), self._n_processes(source))
         reads = bool(self._alone(len(labels)) or set(check_levels(self.levels)) & set(READ_FEATURES))
         features = read_labelled(self.estimator, given, found.rows, reads and len(labels) >= LEAST_LABELS)
         few = FewLabels(_safe_indexing(given, found.rows), labels, features)
@@ -143,6 +156,10 @@ class BaseFewLabel(BaseCorrected):
     def _check_few(self, y: NDArray[Any], source: SourceRows) -> NDArray[Any]:
         """The target labels, checked."""
         raise NotImplementedError
+
+    def _n_processes(self, source: SourceRows) -> int:
+        """Gaussian processes of one correction."""
+        return 1
 
     def _learn(self, source: SourceRows, few: FewLabels, X_target: Any, model: Any, rng: Any) -> dict[str, Any]:
         """Learned attributes but for the model."""

@@ -14,6 +14,7 @@ from shiftfix._row_order import Rows
 from shiftfix._validation import check_matrix
 from shiftfix.corrected._few_kernels import RowProducts, row_products
 from shiftfix.covariate import TableColumns, are_numbers, reads_raw_rows
+from shiftfix.exceptions import ShiftDataError
 
 # Standard deviations at which a standardised feature is cut.
 MOST_DEVIATIONS = 5.0
@@ -74,6 +75,11 @@ def fit_columns(estimator: Any, X_target: Any) -> TargetColumns:
     ShiftDataError
         For rows of which no numbers can be made.
     """
+    if len(np.shape(X_target)) != 2:
+        raise ShiftDataError(
+            f"X_target has shape {np.shape(X_target)}, and the linear and the smooth correction read rows and columns: "
+            'pass levels=("intercept", "slope") and experts=None, which read the scores alone.'
+        )
     raw = not sparse.issparse(X_target) and (reads_raw_rows(estimator) or not are_numbers(X_target))
     encoder = TableColumns().fit(X_target) if raw else None
     matrix = matrix_of(encoder, X_target, "X_target")

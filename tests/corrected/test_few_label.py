@@ -10,6 +10,7 @@ from scipy.special import expit
 from sklearn.base import clone
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -278,8 +279,6 @@ def test_frames_with_categories_and_gaps(rng):
 
 
 def test_text_is_read_by_levels_of_the_scores_alone(rng):
-    from sklearn.feature_extraction.text import CountVectorizer
-
     words = np.array(["good day", "bad day", "good night", "bad night"])
     X = words[rng.integers(4, size=200)]
     y = np.char.startswith(X, "good").astype(int)
@@ -367,6 +366,16 @@ WRONG = {
     "calibrate": (lambda: fit_classifier(GOOD, calibrate="platt"), "calibrate='platt'"),
     "cv": (lambda: fit_classifier(GOOD, cv="five"), "cv='five'"),
     "other columns": (lambda: fit_classifier(TargetSample(X[:, :1], Y[:2], [0, 1])), "1 columns"),
+    "too many": (
+        lambda: fit_classifier(TargetSample(np.tile(X, (52, 1)), np.tile(Y, 52))),
+        "2080 labels.* 2048 at most",
+    ),
+    "no columns": (
+        lambda: FewLabelClassifier(make_pipeline(CountVectorizer(), LogisticRegression())).fit(
+            ["a b", "b c"] * 20, Y, X_target=TargetSample(["a b", "b c"] * 20, Y)
+        ),
+        r"shape \(40,\).*levels=\(.intercept., .slope.\)",
+    ),
     "a single class": (lambda: fit_classifier(GOOD, y=np.zeros(40, int)), "one class only|holds 1"),
     "values": (
         lambda: FewLabelRegressor(Ridge()).fit(X, X[:, 0], X_target=TargetSample(X, [0.5, np.nan], [0, 1])),
