@@ -18,14 +18,15 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import cho_solve, cholesky
+from scipy.linalg.lapack import dpotri
 from scipy.special import expit
 
 from shiftfix._numerics import Floats
 
 MOST_STEPS = 50
 # Gain in log posterior per step below which the mode is found, in nats.
-MODE_TOLERANCE = 1e-10
+MODE_TOLERANCE = 1e-8
 # Halvings of a step that does not gain.
 MOST_HALVINGS = 30
 # Curvature of a label that is certain, below which its inverse means nothing.
@@ -69,6 +70,12 @@ def climb(
         if gain <= MODE_TOLERANCE:
             break
     return state
+
+
+def inverse_of_factor(factor: Floats) -> Floats:
+    """Inverse of L L' by its lower Cholesky factor L, at a third of the cost of solving for it."""
+    lower, _ = dpotri(factor, lower=1)
+    return np.asarray(np.tril(lower) + np.tril(lower, -1).T)
 
 
 class BinaryFit(NamedTuple):
@@ -136,8 +143,7 @@ def fit_binary(covariance: Floats, offset: Floats, y: Floats) -> BinaryFit:
     root, factor = _factor(covariance, p)
     gradient = y - p
     log_evidence = value(dual) - float(np.log(np.diag(factor)).sum())
-    half = solve_triangular(factor, np.diag(root), lower=True)
-    inverse = half.T @ half
+    inverse = root[:, np.newaxis] * inverse_of_factor(factor) * root
     variance = 1 / np.diag(inverse) - 1 / root**2
     left_out = mean_sigmoid(sign * (logit - variance * gradient), variance)
     return BinaryFit(log_evidence, left_out, gradient, inverse)

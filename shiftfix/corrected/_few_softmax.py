@@ -24,7 +24,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.special import logsumexp, softmax
 
 from shiftfix._numerics import Floats
-from shiftfix.corrected._few_binary import LEAST_CURVATURE, climb
+from shiftfix.corrected._few_binary import LEAST_CURVATURE, climb, inverse_of_factor
 
 
 class SoftmaxFit(NamedTuple):
@@ -83,8 +83,7 @@ def _curvature(covariance: Floats, P: Floats) -> Curvature:
     inverses, half_log_determinant = np.empty_like(covariance), 0.0
     for k, root in enumerate(np.sqrt(np.maximum(P, LEAST_CURVATURE))):
         factor = cholesky(eye + root[:, np.newaxis] * covariance[k] * root, lower=True)
-        half = solve_triangular(factor, np.diag(root), lower=True)
-        inverses[k] = half.T @ half
+        inverses[k] = root[:, np.newaxis] * inverse_of_factor(factor) * root
         half_log_determinant += float(np.log(np.diag(factor)).sum())
     factor = cholesky(inverses.sum(axis=0), lower=True)
     return Curvature(inverses, half_log_determinant + float(np.log(np.diag(factor)).sum()), factor)
