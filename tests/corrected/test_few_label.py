@@ -17,6 +17,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from shiftfix.corrected import FewLabelClassifier, FewLabelRegressor, TargetSample
 from shiftfix.exceptions import ShiftDataError
@@ -235,6 +236,23 @@ def test_counts_are_repeated_rows(rng):
     repeated = FewLabelClassifier(LogisticRegression(C=1e6, tol=1e-9), cv=folds).fit(X[block], y[block], target)
     assert weighted.temperature_ == pytest.approx(repeated.temperature_, rel=1e-4)
     assert_allclose(weighted.predict_proba(X), repeated.predict_proba(X), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+def test_groups_stay_in_one_fold(rng, kind):
+    """Each row stands there twice, and a tree knows its twin: without groups it looks better than it is."""
+    X, y = logistic_rows(rng, 150, (1.0, 0.0))
+    X, y, groups = np.tile(X, (2, 1)), np.tile(y, 2), np.tile(np.arange(150), 2)
+    target = TargetSample(X[:40], y=y[:40])
+    if kind == "classifier":
+        model = FewLabelClassifier(DecisionTreeClassifier(random_state=0), random_state=0)
+        apart, together = (clone(model).fit(X, y, X_target=target, groups=g).temperature_ for g in (None, groups))
+    else:
+        model = FewLabelRegressor(DecisionTreeRegressor(random_state=0), random_state=0)
+        noise = X[:, 1] + y
+        target = TargetSample(X[:40], y=noise[:40])
+        apart, together = (clone(model).fit(X, noise, X_target=target, groups=g).scale_ for g in (None, groups))
+    assert together > 1.5 * apart
 
 
 def test_sparse_rows_are_those_of_arrays(rng):
