@@ -106,6 +106,21 @@ def learner(kind: type, data: dict[str, Any], **settings: Any) -> Call:
     return fits(kind, data | {"X_new": X_TARGET}, ask, **settings)
 
 
+def few_labels(kind: type, data: dict[str, Any], y: Any, **settings: Any) -> Call:
+    """A learner from labels of some target rows, which are arguments of their own."""
+    chosen = defaults(kind, random_state=0, **settings)
+    given = {"X_target": X_TARGET, "y_target": y[:20], "rows": np.arange(20), "X_new": X_TARGET}
+
+    def run(**arguments: Any) -> Any:
+        made = kind(**{name: value for name, value in arguments.items() if name in chosen})
+        target = corrected.TargetSample(arguments["X_target"], y=arguments["y_target"], rows=arguments["rows"])
+        made.fit(arguments["X"], arguments["y"], X_target=target, sample_weight=arguments["sample_weight"])
+        predict = getattr(made, "predict_proba", made.predict)
+        return made, predict(arguments["X_new"])
+
+    return Call(run, data | given, chosen)
+
+
 def calls(function: Callable[..., Any], data: dict[str, Any], **settings: Any) -> Call:
     """Call a function."""
     parameters = inspect.signature(function).parameters
@@ -195,6 +210,11 @@ CALLS: dict[str, Call] = {
         n_permutations=5,
         random_state=0,
     ),
+    "prior_from_labels": calls(
+        label.prior_from_labels,
+        {"y": Y, "scores": SCORES_SOURCE, "scores_unlabelled": SCORES_TARGET},
+        classes=np.arange(3),
+    ),
     "prior_of_scores": calls(label.prior_of_scores, {"scores": SCORES_SOURCE, "y": Y, "sample_weight": COUNTS}),
     # corrected
     "CovariateShiftClassifier": learner(
@@ -216,6 +236,10 @@ CALLS: dict[str, Call] = {
         prior=label.MLLS(n_bootstrap=0),
         cv=2,
         random_state=0,
+    ),
+    "FewLabelClassifier": few_labels(corrected.FewLabelClassifier, WEIGHTED, Y, estimator=LogisticRegression(), cv=2),
+    "FewLabelRegressor": few_labels(
+        corrected.FewLabelRegressor, WEIGHTED | {"y": NUMBERS}, NUMBERS, estimator=Ridge(), cv=2
     ),
     "fit_weighted": Call(
         lambda **given: corrected.fit_weighted(LogisticRegression(), **given).predict_proba(X_TARGET),

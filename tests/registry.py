@@ -12,7 +12,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from shiftfix import simulate
-from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
+from shiftfix.corrected import (
+    CovariateShiftClassifier,
+    CovariateShiftRegressor,
+    FewLabelClassifier,
+    FewLabelRegressor,
+    LabelShiftClassifier,
+    TargetSample,
+)
 from shiftfix.covariate import KLIEP, KMM, RULSIF, ULSIF, ClassifierWeighter, LogisticWeighter
 from shiftfix.label import BBSE, GMM, MLLS, RLLS
 from shiftfix.mlp import MLPClassifier, MLPRegressor
@@ -59,7 +66,19 @@ LEARNERS = {
     "CovariateShiftRegressor": lambda: CovariateShiftRegressor(Ridge(), random_state=0),
     # Without the default's gate, which would make two draws of the folds differ by all or nothing.
     "LabelShiftClassifier": lambda: LabelShiftClassifier(LogisticRegression(), MLLS(), random_state=0),
+    "FewLabelClassifier": lambda: FewLabelClassifier(LogisticRegression(), random_state=0),
+    "FewLabelRegressor": lambda: FewLabelRegressor(Ridge(), random_state=0),
 }
+
+
+def target_for(name, X_target):
+    """What a learner of this name takes for ``X_target``: labels for a fifth of the rows where it learns from some."""
+    if not name.startswith("FewLabel"):
+        return X_target
+    rows = np.asarray(X_target)
+    labelled = rows[:, -1] > np.quantile(rows[:, -1], 0.8)
+    return TargetSample(X_target, y=(rows[labelled, 0] > 0.5).astype(int), rows=labelled)
+
 
 # name: seed -> ShiftProblem whose log ratio is linear in the features
 COVARIATE_PROBLEMS = {

@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 from shiftfix.exceptions import PoorOverlapWarning
 from shiftfix.weights import clip_weights, effective_sample_size, normalize_weights
-from tests.registry import KERNEL_WEIGHTERS, LEARNERS, PRIORS, WEIGHTERS, overlapping_scores
+from tests.registry import KERNEL_WEIGHTERS, LEARNERS, PRIORS, WEIGHTERS, overlapping_scores, target_for
 
 pandas = pytest.importorskip("pandas")
 polars = pytest.importorskip("polars")
@@ -31,8 +31,8 @@ def arguments(kind):
     if kind == "prior":
         return [SCORES.copy(), LABELS.copy(), SCORES_TARGET.copy()], {"sample_weight_target": np.ones(200)}
     keywords = {"sample_weight": WEIGHT.copy()}
-    if "Shift" in kind:
-        keywords["X_target"] = X_TARGET.copy()
+    if "Shift" in kind or "Few" in kind:
+        keywords["X_target"] = target_for(kind, X_TARGET.copy())
     return [X_SOURCE.copy(), Y.copy()], keywords
 
 
@@ -86,7 +86,7 @@ def test_init_stores_what_it_is_given_and_clones(kind, make):
 def test_inputs_are_not_changed(kind, make):
     positional, keywords = arguments(kind)
     for array in (*positional, *keywords.values()):
-        array.setflags(write=False)
+        getattr(array, "X", array).setflags(write=False)
     make().fit(*positional, **keywords)
     originals, _ = arguments(kind)
     for array, original in zip(positional, originals, strict=True):
@@ -154,8 +154,8 @@ def test_row_order_does_not_matter(kind, make):
         positional = [SCORES[order], LABELS[order], SCORES_TARGET[::-1]]
     else:
         positional = [X_SOURCE[order], Y[order]]
-        keywords = {"sample_weight": WEIGHT[order], "X_target": X_TARGET[::-1]}
-    tolerance = 0.05 if kind == "LabelShiftClassifier" else 1e-6
+        keywords = {"sample_weight": WEIGHT[order], "X_target": target_for(kind, X_TARGET[::-1])}
+    tolerance = 0.05 if kind in ("LabelShiftClassifier", "FewLabelClassifier", "FewLabelRegressor") else 1e-6
     assert_allclose(answer(kind, make().fit(*positional, **keywords)), answer(kind, estimator), atol=tolerance)
 
 
@@ -202,7 +202,7 @@ def test_frames_give_the_answer_of_arrays_and_keep_their_names(kind, make, frame
     if kind == "weighter":
         positional[1] = frame(positional[1], names)
     if "X_target" in keywords:
-        keywords["X_target"] = frame(keywords["X_target"], names)
+        keywords["X_target"] = target_for(kind, frame(X_TARGET, names))
     estimator = make().fit(*positional, **keywords)
     assert list(estimator.feature_names_in_) == names
     assert estimator.n_features_in_ == 3
@@ -214,7 +214,9 @@ def test_frames_give_the_answer_of_arrays_and_keep_their_names(kind, make, frame
         predict(frame(X_TARGET, ["age", "weight", "score"]))
 
 
-@pytest.mark.parametrize("kind", ["LabelShiftClassifier", "CovariateShiftClassifier", "MLPClassifier", "MLPRegressor"])
+@pytest.mark.parametrize(
+    "kind", ["LabelShiftClassifier", "CovariateShiftClassifier", "FewLabelClassifier", "MLPClassifier", "MLPRegressor"]
+)
 def test_another_seed_is_another_fit(kind):
     """Where randomness enters, ``random_state`` decides it; without it nothing random happens."""
     positional, keywords = arguments(kind)

@@ -53,7 +53,7 @@ CARRIED = {"X of fit_weighted", "X of label_shift", "y of exponential_tilt", "y 
 CARRIED |= {"X of TableColumns", "X_new of TableColumns"}
 # A learner of scikit-learn's is inside, and what it says or warns of is its own.
 LEARNERS_INSIDE = {"fit_weighted", "row_losses", "CovariateShiftClassifier", "CovariateShiftRegressor",
-                   "LabelShiftClassifier", "ClassifierWeighter"}  # fmt: skip
+                   "LabelShiftClassifier", "FewLabelClassifier", "FewLabelRegressor", "ClassifierWeighter"}  # fmt: skip
 LEARNER = "sklearn/linear_model"
 # On these the time of a call depends without bound, and what is too large for it is no question of right or wrong.
 LENGTHS = {"max_epochs", "max_iter", "n_bootstrap", "n_permutations", "patience", "n_models", "n_source", "n_target"}
@@ -309,8 +309,8 @@ PUBLIC = {
 }
 # Results, which nobody makes by hand; what reads and writes files; and losses that torch calls.
 NOT_CALLED = {
-    "BalanceTable", "LabelShiftTest", "ShiftProblem", "TargetSample", "WeightSummary", "list_datasets", "load",
-    "write_clinic", "huber", "polynomial_tail", "smooth_l1", "weighted_loss",
+    "BalanceTable", "LabelShiftTest", "LabelledPrior", "ShiftProblem", "TargetSample", "WeightSummary", "list_datasets",
+    "load", "write_clinic", "huber", "polynomial_tail", "smooth_l1", "weighted_loss",
 }  # fmt: skip
 
 

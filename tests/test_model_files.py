@@ -40,7 +40,7 @@ from shiftfix.corrected import CovariateShiftClassifier, LabelShiftClassifier
 from shiftfix.covariate import LogisticWeighter
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp import MLPClassifier, MLPRegressor, WeightedTrainer
-from tests.registry import KERNEL_WEIGHTERS, LEARNERS, ODDS_WEIGHTERS, PRIORS, overlapping_scores
+from tests.registry import KERNEL_WEIGHTERS, LEARNERS, ODDS_WEIGHTERS, PRIORS, overlapping_scores, target_for
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*overlap", "ignore:The scores do not tell")
 RNG = np.random.default_rng(0)
@@ -90,7 +90,8 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_predicts_as_before(name, tmp_path):
     model = MODELS[name]()
-    keywords = {"X_target": X_TARGET} if hasattr(model, "estimator") and "Shift" in type(model).__name__ else {}
+    corrected = hasattr(model, "estimator") and any(word in type(model).__name__ for word in ("Shift", "FewLabel"))
+    keywords = {"X_target": target_for(type(model).__name__, X_TARGET)} if corrected else {}
     model.fit(X, Y, **keywords)
     found = saved(model, tmp_path / "model.skops")
     assert type(found) is type(model)

@@ -4,6 +4,8 @@
 ``CovariateShiftClassifier``  classifier trained on importance-weighted source rows
 ``CovariateShiftRegressor``   regressor trained on importance-weighted source rows
 ``LabelShiftClassifier``      classifier whose posteriors, or training, follow the target prior
+``FewLabelClassifier``        classifier corrected by a few target labels
+``FewLabelRegressor``         regressor corrected by a few target labels
 ``TargetSample``              target rows that cross-validation neither slices nor copies
 ``fit_weighted``              fit any estimator with row weights, wherever its learner sits
 ============================  ===============================================================
@@ -11,12 +13,15 @@
 
 from shiftfix._learner import fit_weighted
 from shiftfix.corrected._covariate import CovariateShiftClassifier, CovariateShiftRegressor
+from shiftfix.corrected._few_label import FewLabelClassifier, FewLabelRegressor
 from shiftfix.corrected._label import LabelShiftClassifier
 from shiftfix.corrected._target_sample import TargetSample
 
 __all__ = [
     "CovariateShiftClassifier",
     "CovariateShiftRegressor",
+    "FewLabelClassifier",
+    "FewLabelRegressor",
     "LabelShiftClassifier",
     "TargetSample",
     "fit_weighted",

@@ -11,6 +11,7 @@
 ``ScoreCalibrator``      temperature, bias-corrected temperature, vector scaling; automatic choice
 ``confusion_matrices``   joint and conditional confusion matrices of hard or soft scores
 ``adjust_proba``         posteriors under another prior, no retraining
+``prior_from_labels``    class shares (a ``LabelledPrior``) by a few labels of the target, with scores of its other rows
 ``prior_of_scores``      the prior that class probabilities imply
 =======================  ========================================================================
 """
@@ -25,6 +26,7 @@ from shiftfix.label._mlls import MLLS
 from shiftfix.label._online import OnlinePrior
 from shiftfix.label._posterior import adjust_proba
 from shiftfix.label._posterior import unadjusted_threshold as unadjusted_threshold  # for ``corrected``
+from shiftfix.label._prior_from_labels import LabelledPrior, prior_from_labels
 from shiftfix.label._rlls import RLLS
 from shiftfix.label._shift_test import mean_score_test
 
@@ -34,11 +36,13 @@ __all__ = [
     "MLLS",
     "RLLS",
     "LabelShiftTest",
+    "LabelledPrior",
     "OnlinePrior",
     "ScoreCalibrator",
     "adjust_proba",
     "confusion_matrices",
     "label_shift_test",
     "mean_score_test",
+    "prior_from_labels",
     "prior_of_scores",
 ]

@@ -8,6 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 from shiftfix._validation import check_labels, check_repeat_counts
 from shiftfix.exceptions import ShiftDataError
 
+# Unknown labels that a message names.
+MOST_SHOWN = 10
+
 
 def class_positions(
     y: ArrayLike | None, name: str, classes: ArrayLike | None = None
@@ -54,7 +57,8 @@ def _match_labels(labels: NDArray[Any], name: str, classes: NDArray[Any]) -> NDA
     match = found[:, np.newaxis] == classes
     unknown = found[~match.any(axis=1)].tolist()
     if unknown:
-        raise ShiftDataError(f"{name} holds {unknown}, and the classes are {classes.tolist()}.")
+        more = f" and {len(unknown) - MOST_SHOWN} more" if len(unknown) > MOST_SHOWN else ""
+        raise ShiftDataError(f"{name} holds {unknown[:MOST_SHOWN]}{more}, and the classes are {classes.tolist()}.")
     return np.argmax(match, axis=1)[position]
 
 

@@ -6,7 +6,14 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
+from shiftfix.corrected import (
+    CovariateShiftClassifier,
+    CovariateShiftRegressor,
+    FewLabelClassifier,
+    FewLabelRegressor,
+    LabelShiftClassifier,
+    TargetSample,
+)
 
 # The checks use tiny samples, which rightly draw verdicts.
 pytestmark = [
@@ -46,12 +53,41 @@ class LabelClassifier(WithTarget, LabelShiftClassifier):
     pass
 
 
+class WithLabels:
+    """The checks call fit(X, y); of each distinct row of X that counts, the target has one, labelled as the first."""
+
+    def fit(self, X, y, sample_weight=None):
+        target, labels = X, y
+        rows = X.toarray() if sparse.issparse(X) else X
+        if (
+            isinstance(rows, np.ndarray)
+            and rows.ndim == 2
+            and rows.dtype.kind in "fi"
+            and np.shape(y)[:1] == rows.shape[:1]
+        ):
+            whole = isinstance(sample_weight, np.ndarray) and sample_weight.shape == rows.shape[:1]
+            counted = np.flatnonzero(sample_weight > 0) if whole else np.arange(len(rows))
+            target, first = np.unique(rows[counted], axis=0, return_index=True)
+            labels = np.asarray(y)[counted][first]
+        return super().fit(X, y, X_target=TargetSample(target, y=labels), sample_weight=sample_weight)
+
+
+class FewClassifier(WithLabels, FewLabelClassifier):
+    pass
+
+
+class FewRegressor(WithLabels, FewLabelRegressor):
+    pass
+
+
 @parametrize_with_checks(
     [
         CovariateClassifier(LogisticRegression(), on_abstain="correct"),
         CovariateRegressor(Ridge(), on_abstain="correct"),
         LabelClassifier(LogisticRegression(), random_state=0),
         LabelClassifier(LogisticRegression(), correction="retrain", random_state=0),
+        FewClassifier(LogisticRegression(), random_state=0),
+        FewRegressor(Ridge(), random_state=0),
     ]
 )
 def test_scikit_learn(estimator, check):
