@@ -18,7 +18,7 @@ from tests.benchmarks.natural.learners import CLASSIFIERS
 from tests.benchmarks.natural.methods import METHODS
 from tests.benchmarks.natural.runs import Plan, Unit, controls_of, readable, run_all
 from tests.benchmarks.natural.splits import CLASSIFICATION, MOST_ROWS, REGRESSION, SPLITS
-from tests.benchmarks.natural.summary import tables, text
+from tests.benchmarks.natural.summary import as_columns, tables, text
 
 GROUPS = {
     "all": list(SPLITS),
@@ -58,6 +58,7 @@ def parser():
     made.add_argument("--controls", type=lambda text: names(text, controls), default=controls)
     made.add_argument("--learners", type=lambda text: names(text, CLASSIFIERS))
     made.add_argument("--seeds", type=numbers, help="each draws other rows and folds; 0,1,2 unless --quick")
+    made.add_argument("--control-seeds", type=numbers, help="of these, for which controls are made; the first")
     made.add_argument("--labels", type=numbers, default=[25, 50, 100, 200], help="how many target labels")
     made.add_argument("--draws", type=int, help="of the labels; 2 unless --quick")
     made.add_argument("--rows", type=int, default=MOST_ROWS, help="of each side, at most")
@@ -85,7 +86,15 @@ def main(argv=None):
     splits, left_out = readable(asked.splits)
     for name, why in left_out.items():
         say(f"left out: {name}: {why}")
-    plan = Plan(tuple(asked.methods), controls_of(asked.controls), tuple(asked.labels), asked.draws, asked.rows)
+    control_seeds = asked.seeds[:1] if asked.control_seeds is None else asked.control_seeds
+    plan = Plan(
+        tuple(asked.methods),
+        controls_of(asked.controls),
+        tuple(asked.labels),
+        asked.draws,
+        asked.rows,
+        tuple(control_seeds),
+    )
     units = [Unit(split, learner, seed) for split in splits for learner in asked.learners for seed in asked.seeds]
     start = time.time()
     found = tables(run_all(units, plan, asked.jobs, asked.cache, say))
@@ -95,9 +104,9 @@ def main(argv=None):
             "settings": plan._asdict() | {"learners": asked.learners, "seeds": asked.seeds, "jobs": asked.jobs},
             "seconds": round(time.time() - start),
             "left_out": left_out,
-            **found,
+            **as_columns(found),
         }
-        asked.out.write_text(json.dumps(told, indent=None).replace('}, {"', '},\n{"') + "\n")
+        asked.out.write_text(json.dumps(told).replace("], [", "],\n[") + "\n")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-BOOSTING = {"max_iter": 50, "max_leaf_nodes": 15}
-NETWORK = {"hidden_layer_sizes": (32,), "max_iter": 30, "batch_size": 50, "learning_rate_init": 3e-3}
+# Light enough that a fit to 1,500 rows takes a tenth of a second, and overconfident as larger ones are.
+BOOSTING = {"max_iter": 30, "max_leaf_nodes": 15, "learning_rate": 0.2}
+NETWORK = {"hidden_layer_sizes": (32,), "max_iter": 30, "batch_size": 200, "learning_rate_init": 5e-3}
 
 CLASSIFIERS = {
     "logistic": lambda seed: make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),

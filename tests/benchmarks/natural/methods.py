@@ -45,7 +45,7 @@ class Method(NamedTuple):
     labels : bool, default=False
         Whether it reads target labels.
     available : callable
-        False while the class it needs does not exist.
+        False while the class or setting it needs does not exist, and where it is the default under another name.
     """
 
     run: Callable[..., Outcome]
@@ -145,12 +145,25 @@ def setting_of(kind, name):
     return lambda: name in signature(getattr(corrected, kind, lambda: None)).parameters
 
 
+def not_default(kind, name, value):
+    """Whether a class's own value of a setting is another one, so that no method runs under two names."""
+    return lambda: signature(getattr(corrected, kind)).parameters[name].default != value
+
+
 METHODS = {
     "uncorrected": Method(uncorrected, BOTH),
     "temperature": Method(temperature),
     "covariate_default": Method(covariate, BOTH),
-    "covariate_one": Method(lambda problem: covariate(problem, exponent=1.0), BOTH),
-    "covariate_cv": Method(lambda problem: covariate(problem, exponent="cv"), BOTH),
+    "covariate_one": Method(
+        lambda problem: covariate(problem, exponent=1.0),
+        BOTH,
+        available=not_default("CovariateShiftClassifier", "exponent", 1.0),
+    ),
+    "covariate_cv": Method(
+        lambda problem: covariate(problem, exponent="cv"),
+        BOTH,
+        available=not_default("CovariateShiftClassifier", "exponent", "cv"),
+    ),
     "label_default": Method(label),
     "label_ungated": Method(
         lambda problem: label(problem, on_reject="correct"),

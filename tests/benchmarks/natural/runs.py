@@ -21,6 +21,7 @@ from tests.benchmarks.natural.tables import MissingTableError
 
 # Of values only those that need no class.
 VALUE_CONTROLS = ("natural", "none", "covariate_orthogonal", "covariate_along")
+FOUND_BY = ("tables", "splits", "controls", "learners", "problems", "methods")
 # Labels are tried where this many times as many target rows are left to judge by.
 LEFT_TO_JUDGE = 1
 
@@ -46,6 +47,8 @@ class Plan(NamedTuple):
         Of the rows labelled.
     most_rows : int
         Of a side.
+    control_seeds : tuple of int
+        Seeds for which the controls are made; the natural problem always is.
     """
 
     methods: tuple[str, ...]
@@ -53,14 +56,14 @@ class Plan(NamedTuple):
     label_counts: tuple[int, ...]
     draws: int
     most_rows: int
+    control_seeds: tuple[int, ...]
 
 
 def digest():
-    """Of the sources of the package and of this folder: what was found with others is found anew."""
-    found = hashlib.sha256()
-    for folder in (Path(shiftfix.__file__).parent, Path(__file__).parent):
-        for path in sorted(folder.rglob("*.py")):
-            found.update(path.name.encode() + path.read_bytes())
+    """Of the sources of the package, the problems and the methods: what was found with others is found anew."""
+    found, package, here = hashlib.sha256(), Path(shiftfix.__file__).parent, Path(__file__).parent
+    for path in [*sorted(package.rglob("*.py")), *(here / f"{name}.py" for name in FOUND_BY)]:
+        found.update(path.name.encode() + path.read_bytes())
     return found.hexdigest()[:16]
 
 
@@ -127,6 +130,8 @@ def wanted(unit, plan):
     """Pairs of control and method that a unit is asked for."""
     task = "classes" if unit.split in CLASSIFICATION else "values"
     for control in plan.controls:
+        if control != "natural" and unit.seed not in plan.control_seeds:
+            continue
         if task == "values" and control not in VALUE_CONTROLS:
             continue
         for name in plan.methods:

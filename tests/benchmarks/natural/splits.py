@@ -113,9 +113,10 @@ def every_column_but(table, *names):
 # The label; husband and wife, which tell the sex; and the country, which is nearly always one.
 NOT_ADULT = ("rich", "relationship", "country")
 CALIFORNIA = "housing_median_age total_rooms total_bedrooms population households median_income"
-# New South Wales and Victoria traded from 2 May 1997 on; before, the columns of the trade are constant.
+# New South Wales and Victoria traded from 2 May 1997 on; before, the columns of the trade are constant. Dates are
+# numbers of the form YYMMDD scaled to [0, 1], so that nothing lies between the end of 1997 and the beginning of 1998.
 ELEC2 = "day period nswprice nswdemand vicprice vicdemand transfer"
-COUPLED, LATER = 0.43, 0.72
+COUPLED, NEW_YEAR = 0.4424, 0.6
 HEART = "age sex cp trestbps restecg thalach exang oldpeak"
 FERTILITY = "educ meduc feduc age black east northcen west farm othrural town smcity"
 SURVEY = "workstat prestige educ babies preteen teens income region attend black female mothfath16"
@@ -171,8 +172,8 @@ CLASSIFICATION = {
     "elec2_1997_1998": Split(
         "elec2",
         tables.elec2,
-        lambda t: (t["date"] >= COUPLED) & (t["date"] < LATER),
-        lambda t: t["date"] >= LATER,
+        lambda t: (t["date"] >= COUPLED) & (t["date"] < NEW_YEAR),
+        lambda t: t["date"] >= NEW_YEAR,
         lambda t: t["class"] == "UP",
         ELEC2,
     ),
