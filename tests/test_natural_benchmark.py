@@ -69,12 +69,14 @@ def test_covariate_shift_does_not_look_at_the_labels(name, made_up):
     assert np.array_equal(deal(name, X, y, scores, 0), deal(name, X, 1 - y, scores, 0))
 
 
-def test_orthogonal_shift_leaves_the_scores_and_moves_the_features(made_up):
-    """Scores that the cells balance agree better than two draws from one distribution."""
+@pytest.mark.parametrize("seed", range(4))
+def test_orthogonal_shift_leaves_the_scores_and_moves_the_features(seed, made_up):
+    """Largest distance of a right control in 200: .063. Ranked over all rows instead of within cells: .23 in the median."""
     X, y, scores = made_up
-    in_target = deal("covariate_orthogonal", X, y, scores, 0)
-    assert ks_2samp(scores[in_target, 1], scores[~in_target, 1]).statistic < 0.04
+    in_target = deal("covariate_orthogonal", X, y, scores, seed)
+    assert ks_2samp(scores[in_target, 1], scores[~in_target, 1]).statistic < 0.07
     assert max(ks_2samp(X[in_target, k], X[~in_target, k]).statistic for k in (1, 2)) > 0.2
+    # Given its score a row's label is independent of what moves.
     assert abs(np.log(odds_ratio(y, in_target))) < 0.25
 
 
@@ -223,6 +225,8 @@ def test_what_is_kept_is_not_run_again(split, tmp_path, monkeypatch):
     assert len(first) == 2 * 2 + 2
     monkeypatch.setattr(runs, "found", lambda *given: pytest.fail("run again"))
     assert runs.run_unit(unit, PLAN, tmp_path, "now") == first
+    more = PLAN._replace(controls=(*PLAN.controls, "label_mild"))
+    assert runs.run_unit(unit, more, tmp_path, "now", only_kept=True) == first
     with pytest.raises(pytest.fail.Exception, match="run again"):
         runs.run_unit(unit, PLAN, tmp_path, "other sources")
 

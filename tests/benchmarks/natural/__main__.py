@@ -64,6 +64,7 @@ def parser():
     made.add_argument("--rows", type=int, default=MOST_ROWS, help="of each side, at most")
     made.add_argument("--jobs", type=int, default=1, help="processes")
     made.add_argument("--cache", type=Path, help="folder; what was found with the same sources is not found again")
+    made.add_argument("--only-kept", action="store_true", help="tables of what the cache holds, without a run")
     made.add_argument("--out", type=Path, help="file of JSON")
     made.add_argument("--quick", action="store_true", help="five splits, one learner, one seed")
     return made
@@ -97,7 +98,7 @@ def main(argv=None):
     )
     units = [Unit(split, learner, seed) for split in splits for learner in asked.learners for seed in asked.seeds]
     start = time.time()
-    found = tables(run_all(units, plan, asked.jobs, asked.cache, say))
+    found = tables(run_all(units, plan, asked.jobs, asked.cache, asked.only_kept, say))
     sys.stdout.write(text(found) + "\n")
     if asked.out is not None:
         told = {

@@ -147,8 +147,8 @@ def load_kept(path, stamp):
     return kept["groups"] if kept["stamp"] == stamp else {}
 
 
-def run_unit(unit, plan, cache=None, stamp=""):
-    """All records of a unit, those in the cache among them.
+def run_unit(unit, plan, cache=None, stamp="", only_kept=False):
+    """All records of a unit, those in the cache among them; with ``only_kept`` no others.
 
     Returns
     -------
@@ -160,7 +160,7 @@ def run_unit(unit, plan, cache=None, stamp=""):
     groups = load_kept(path, stamp)
     asked = list(wanted(unit, plan))
     missing = [pair for pair in asked if "/".join(pair) not in groups]
-    if missing:
+    if missing and not only_kept:
         groups |= found(unit, plan, missing)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ def run_unit(unit, plan, cache=None, stamp=""):
     return [
         facts | {"control": control, "method": name} | record
         for control, name in asked
-        for record in groups[f"{control}/{name}"].values()
+        for record in groups.get(f"{control}/{name}", {}).values()
     ]
 
 
@@ -203,8 +203,8 @@ def readable(names):
     return here, left_out
 
 
-def run_all(units, plan, jobs=1, cache=None, tell=lambda text: None):
-    """Records of all units, in their order."""
+def run_all(units, plan, jobs=1, cache=None, only_kept=False, tell=lambda text: None):
+    """Records of all units, in their order; with ``only_kept`` those in the cache alone."""
     stamp, results, start = digest(), {}, time.time()
 
     def keep(unit, records):
@@ -213,10 +213,10 @@ def run_all(units, plan, jobs=1, cache=None, tell=lambda text: None):
 
     if jobs == 1:
         for unit in units:
-            keep(unit, run_unit(unit, plan, cache, stamp))
+            keep(unit, run_unit(unit, plan, cache, stamp, only_kept))
     else:
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as workers:
-            waiting = {workers.submit(run_unit, unit, plan, cache, stamp): unit for unit in units}
+            waiting = {workers.submit(run_unit, unit, plan, cache, stamp, only_kept): unit for unit in units}
             for done in as_completed(waiting):
                 keep(waiting[done], done.result())
     return [record for unit in units for record in results[unit]]
