@@ -71,7 +71,7 @@ def test_covariate_shift_does_not_look_at_the_labels(name, made_up):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_orthogonal_shift_leaves_the_scores_and_moves_the_features(seed, made_up):
-    """Largest distance of a right control in 200: .063. Ranked over all rows instead of within cells: .23 in the median."""
+    """Largest distance of a right control in 200: .063. Ranked over all rows, not within cells: .23 in the median."""
     X, y, scores = made_up
     in_target = deal("covariate_orthogonal", X, y, scores, seed)
     assert ks_2samp(scores[in_target, 1], scores[~in_target, 1]).statistic < 0.07
@@ -149,7 +149,9 @@ def test_methods_read_the_labels_they_are_given_only(name, problem):
     assert not np.array_equal(methods.METHODS[name].run(problem, known).predictions, before)
 
 
-@pytest.mark.parametrize("name", ["covariate_default", "label_default", "temperature"])
+@pytest.mark.parametrize(
+    "name", ["covariate_default", pytest.param("label_default", marks=pytest.mark.slow), "temperature"]
+)
 @pytest.mark.filterwarnings("ignore")
 def test_methods_without_labels_read_none(name, problem):
     before = methods.METHODS[name].run(problem)
