@@ -14,7 +14,7 @@ from scipy.stats import ks_2samp
 from tests.benchmarks.natural import __main__ as command
 from tests.benchmarks.natural import methods, problems, runs, splits
 from tests.benchmarks.natural.controls import CONTROLS, Control, cells, deal, normal_ranks, target_log_odds
-from tests.benchmarks.natural.summary import as_columns, grouped, tables, text
+from tests.benchmarks.natural.summary import as_columns, gain_kept, grouped, tables, text
 from tests.benchmarks.natural.tables import MissingTableError
 
 N_ROWS = 4000
@@ -216,6 +216,25 @@ def test_changes_are_against_the_uncorrected_model():
     assert list(told["failures"].values()) == [1]
     assert "FAILED 1 times: failed" in text(told)
     assert len(as_columns(told)["classification"]["by_half"]["rows"]) == 3
+
+
+def test_gain_kept_is_a_share_of_the_ungated_gain():
+    """The gate keeps the first problem's two points and leaves the second's; the third is too small to count."""
+    points = {"uncorrected": (0.5, 0.5, 0.5), "label_ungated": (0.52, 0.53, 0.9), "gated": (0.52, 0.5, 0.5)}
+    records = [
+        record(method, accuracy, 0.5, seed=seed, control="label_mild", n_source=1000 - (seed == 2))
+        for method, values in points.items()
+        for seed, accuracy in enumerate(values)
+    ]
+    kept = {row["method"]: row["kept"] for row in gain_kept(records)}
+    assert kept == {"uncorrected": 0, "label_ungated": 1, "gated": pytest.approx(0.4)}
+
+
+def test_coverage_is_told_where_a_method_acted_and_where_not():
+    records = [record("uncorrected", 0.5, 0.5), record("uncorrected", 0.5, 0.5, seed=1)]
+    records += [record("gated", 0.5, 0.5, acted=seed == 0, covered=1.0 - seed, seed=seed) for seed in (0, 1)]
+    found = next(row for row in grouped(records, "method") if row["method"] == "gated")
+    assert (found["covered"], found["covered_acted"], found["covered_else"]) == (0.5, 1, 0)
 
 
 PLAN = runs.Plan(("uncorrected", "temperature", "few_counting"), ("natural", "none"), (25,), 2, 200, (0,))

@@ -122,8 +122,11 @@ def with_labels(problem, name, plan):
 
 def records_of(problem, name, plan):
     if METHODS[name].labels:
-        return dict(with_labels(problem, name, plan))
-    return {name: judged(problem, lambda: METHODS[name].run(problem))}
+        found = dict(with_labels(problem, name, plan))
+    else:
+        found = {name: judged(problem, lambda: METHODS[name].run(problem))}
+    sizes = {"n_source": len(problem.y_source), "n_target": len(problem.y_target)}
+    return {key: record | sizes for key, record in found.items()}
 
 
 def wanted(unit, plan):

@@ -7,6 +7,9 @@ import numpy as np
 POINTS, MILLINATS, PERCENT = 100, 1000, 100
 # Worse by more than so many points of accuracy; of values, by so many per cent of the root mean squared error.
 WORSE, WORSE_VALUES = (0.3, 1, 3), (1, 3, 10)
+LABEL_SHIFTS = ("label_mild", "label_strong")
+# Source rows from which on a gate has to let a true label shift pass.
+ROWS_TO_KEEP = 1000
 
 
 def pair_of(record):
@@ -57,7 +60,8 @@ def summarize(records):
     -------
     dict
         ``n``, mean ``points``, ``millinats`` and ``over_temperature``, ``worst`` (points), ``worse`` (shares of
-        problems, by limit), ``acted`` (share), ``covered`` and ``width`` of intervals, ``seconds`` of CPU.
+        problems, by limit), ``acted`` (share), ``covered`` and ``width`` of intervals, ``covered_acted`` and
+        ``covered_else`` where it acted and where it did not, ``seconds`` of CPU.
     """
     points = np.array([record["points"] for record in records])
     limits = WORSE_VALUES if "rmse" in records[0] else WORSE
@@ -65,6 +69,8 @@ def summarize(records):
     return {
         "n": len(records),
         **{key: mean_of(records, key) for key in keys},
+        "covered_acted": mean_of([record for record in records if record["acted"]], "covered"),
+        "covered_else": mean_of([record for record in records if not record["acted"]], "covered"),
         "worst": float(points.min()),
         "worse": [float(np.mean(points < -limit)) for limit in limits],
     }
@@ -76,6 +82,26 @@ def grouped(records, *keys):
     for record in changes(records):
         groups[tuple(record.get(key) for key in keys)].append(record)
     return [dict(zip(keys, values, strict=True)) | summarize(group) for values, group in groups.items()]
+
+
+def gain_kept(records, least_rows=ROWS_TO_KEEP):
+    """Gain in points of each method under true label shift, as a share of what correcting without a gate gains.
+
+    On the problems of at least so many source rows, by control and half.
+    """
+    gains = defaultdict(dict)
+    for record in changes(records):
+        if record["control"] in LABEL_SHIFTS and record.get("n_source", 0) >= least_rows:
+            gains[record["control"], record["half"], record["method"]][pair_of(record)] = record["points"]
+    found = []
+    for (control, half, method), own in gains.items():
+        reference = gains.get((control, half, "label_ungated")) or gains.get((control, half, "label_default"), {})
+        pairs = own.keys() & reference.keys()
+        whole = sum(reference[pair] for pair in pairs)
+        if whole > 0:
+            kept = sum(own[pair] for pair in pairs) / whole
+            found.append({"control": control, "half": half, "method": method, "n": len(pairs), "kept": kept})
+    return found
 
 
 def failures(records):
@@ -111,7 +137,7 @@ def tables(records):
             "few_labels_by_half": grouped(few, "half", "method", "labels"),
             "few_labels_by_learner": grouped(few, "learner", "method", "labels"),
         }
-    return rounded(found | {"failures": failures(records)})
+    return rounded(found | {"gain_kept": gain_kept(classes), "failures": failures(records)})
 
 
 def as_columns(found):
@@ -137,13 +163,14 @@ def table_text(rows, title, heads, name):
         title,
         f"{heads:<{width}}{'n':>5}{unit:>8}{'mn':>8}{'mn-T':>8}"
         + "".join(f"{f'<-{limit}':>6}" for limit in shares)
-        + f"{'worst':>8}{'acted':>7}{'cover':>7}{'width':>7}{'s':>7}",
+        + f"{'worst':>8}{'acted':>7}{'cover':>7}{'if yes':>7}{'if no':>7}{'width':>7}{'s':>7}",
     ]
     lines += [
         f"{name(row):<{width}}{row['n']:>5}{row['points']:>8.2f}{number(row['millinats'], '.0f'):>8}"
         f"{number(row['over_temperature'], '.0f'):>8}"
         + "".join(f"{share:>6.0%}" for share in row["worse"])
         + f"{row['worst']:>8.1f}{number(row['acted'], '.0%'):>7}{number(row['covered'], '.2f'):>7}"
+        f"{number(row['covered_acted'], '.2f'):>7}{number(row['covered_else'], '.2f'):>7}"
         f"{number(row['width'], '.2f'):>7}{row['seconds']:>7.2f}"
         for row in rows
     ]
@@ -154,7 +181,20 @@ LEGEND = """
 points: mean change of accuracy against the uncorrected model (values: of the root mean squared error, per cent; more
 is better). mn, mn-T: change of the log loss in millinats, against the uncorrected and the calibrated model. <-1: share
 of problems worse than that. acted: share of problems corrected. cover, width: 95% intervals of the target's class
-shares. s: CPU seconds. A problem is a split (or its control), a learner and a seed."""
+shares, also where the method acted (if yes) and where not (if no). s: CPU seconds. A problem is a split (or its
+control), a learner and a seed."""
+
+
+def kept_lines(rows):
+    """Lines that tell how much of the gain under true label shift is kept."""
+    if not rows:
+        return []
+    head = f"\ngain kept of correcting without a gate, {ROWS_TO_KEEP:,} source rows or more"
+    return [head] + [
+        f"{row['control']}, {row['half']}, {row['method']}: {row['kept']:.0%} (n={row['n']})"
+        for row in rows
+        if row["method"] not in ("uncorrected", "temperature")
+    ]
 
 
 def text(found):
@@ -176,5 +216,6 @@ def text(found):
                     lambda row: f"{row['method']} {row['labels']}",
                 )
             )
+    parts += kept_lines(found["gain_kept"])
     parts += [f"FAILED {count} times: {error}" for error, count in found["failures"].items()]
     return "\n".join(part for part in parts if part)
