@@ -280,6 +280,13 @@ def test_unknown_names_are_refused(capsys):
     assert "'magic' is not one of" in capsys.readouterr().err
 
 
+def test_values_are_in_units_of_the_source(rng):
+    values, source = rng.normal(5, 3, 400), np.arange(400) < 200
+    found = problems.standardized(values, source)
+    assert (found[source].mean(), found[source].std()) == pytest.approx((0, 1))
+    assert np.corrcoef(found, values)[0, 1] == pytest.approx(1)
+
+
 def test_there_are_splits_enough_and_halves_go_by_data_set():
     for task, least in ((splits.CLASSIFICATION, 14), (splits.REGRESSION, 3)):
         assert len(task) >= least

@@ -1,4 +1,4 @@
-"""The three learners, for classes and for values."""
+"""The three learners, for classes and for values, where ridge regression takes the place of the logistic."""
 
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge

@@ -45,6 +45,11 @@ def shares(y, n_classes):
     return np.bincount(y, minlength=n_classes) / len(y)
 
 
+def standardized(values, source):
+    """In units of the source: networks of few steps do not find an offset by themselves."""
+    return (values - values[source].mean()) / values[source].std()
+
+
 @dataclass
 class Problem:
     """Source rows with labels, target rows whose labels are for judging, and a learner.
@@ -116,6 +121,8 @@ class Pool:
         self.learner, self.seed, self.most_rows = learner, seed, most_rows
         self.classify = split in CLASSIFICATION
         self.rows = draw(split, seed, most_rows)
+        if not self.classify:
+            self.rows = self.rows._replace(y=standardized(self.rows.y, ~self.rows.in_target))
 
     @cached_property
     def scores(self):
