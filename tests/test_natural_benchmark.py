@@ -177,6 +177,7 @@ def test_losses_are_those_of_their_definition(problem):
 def test_coverage_counts_the_classes_held():
     found = runs.coverage([[0.1, 0.3], [0.5, 0.6]], np.array([0.2, 0.8]))
     assert found == {"covered": 0.5, "width": pytest.approx(0.15)}
+    assert runs.coverage(None, np.array([0.2, 0.8])) == runs.coverage([[0.1, 0.3]], np.array([0.2, 0.8])) == {}
 
 
 def record(method, accuracy, log_loss, **facts):

@@ -68,8 +68,8 @@ def digest():
 
 
 def coverage(interval, prior):
-    """Share of the class shares that the intervals hold, and their mean width."""
-    if interval is None:
+    """Share of the class shares that the intervals hold, and their mean width; nothing without one for each class."""
+    if np.shape(interval) != (len(prior), 2):
         return {}
     low, high = np.asarray(interval, dtype=float).T
     return {"covered": float(np.mean((low <= prior) & (prior <= high))), "width": float(np.mean(high - low))}
