@@ -167,7 +167,10 @@ def run_unit(unit, plan, cache=None, stamp="", only_kept=False):
         groups |= found(unit, plan, missing)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"stamp": stamp, "groups": groups}))
+            # Whole or not at all: a run may be stopped here.
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps({"stamp": stamp, "groups": groups}))
+            partial.replace(path)
     facts = {"split": unit.split, "half": SPLITS[unit.split].half, "learner": unit.learner, "seed": unit.seed}
     return [
         facts | {"control": control, "method": name} | record
