@@ -102,7 +102,8 @@ def main(argv=None):
     sys.stdout.write(text(found) + "\n")
     if asked.out is not None:
         told = {
-            "settings": plan._asdict() | {"learners": asked.learners, "seeds": asked.seeds, "jobs": asked.jobs},
+            "settings": plan._asdict()
+            | {"learners": asked.learners, "seeds": asked.seeds, "only_kept": asked.only_kept},
             "seconds": round(time.time() - start),
             "left_out": left_out,
             **as_columns(found),
