@@ -23,8 +23,8 @@ from scipy.stats import chi2, rankdata
 from shiftfix._numerics import Floats
 from shiftfix.detect._columns import ColumnPair
 
-# Polynomials of the ranks: location, spread, skewness, and two peaks against one. At 500 + 500 rows nearly as strong against a
-# moved mean as the test of Kolmogorov and Smirnov (.45 for .53), and stronger against all else (spread .80 for .24).
+# Polynomials of the ranks: location, spread, skewness, and two peaks against one. At 500 + 500 rows nearly as strong
+# against a moved mean as the test of Kolmogorov and Smirnov (.45 for .53), and stronger against a spread (.80 for .24).
 DEGREE = 4
 # Categories with fewer expected rows than this in the smaller sample count together.
 LEAST_EXPECTED = 5.0

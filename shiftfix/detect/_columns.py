@@ -81,7 +81,7 @@ def pair_columns(source: Any, target: Any, names: list[str] | None) -> list[Colu
     return pairs
 
 
-def _is_unique(values: NDArray[Any]) -> bool:
+def _tells_rows_apart(values: NDArray[Any]) -> bool:
     return len(values) >= LEAST_TELLING and len(np.unique(values)) == len(values)
 
 
@@ -117,7 +117,7 @@ def _recognize_numbers(pair: ColumnPair) -> Recognized:
     source, target = pair.numbers
     apart = _is_apart(source, target)
     whole = not pair.is_time and all((part == np.floor(part)).all() for part in pair.numbers)
-    if not pair.both.missing.any() and _is_unique(source) and _is_unique(target):
+    if not pair.both.missing.any() and _tells_rows_apart(source) and _tells_rows_apart(target):
         found = _recognize_unique(pair, whole, apart)
         if found is not None:
             return found
@@ -145,7 +145,7 @@ def recognize_column(pair: ColumnPair) -> Recognized:
     """
     if pair.both.numbers is None:
         texts = pair.halves(pair.both.text)
-        unique = all(map(_is_unique, texts)) and not pair.both.missing.any()
+        unique = all(map(_tells_rows_apart, texts)) and not pair.both.missing.any()
         return Recognized("identifier", "a text of its own in every row") if unique else Recognized("category")
     if min(map(len, pair.numbers)) == 0:
         return Recognized("number")

@@ -85,7 +85,7 @@ class FeatureTests(ShiftTest):
         return tuple(column for column in self.columns if not column.describes_rows)
 
 
-def _in_order(columns: list[ColumnShift]) -> tuple[ColumnShift, ...]:
+def _most_shifted_first(columns: list[ColumnShift]) -> tuple[ColumnShift, ...]:
     return tuple(sorted(columns, key=lambda column: (not column.describes_rows, -column.effect_size, column.name)))
 
 
@@ -117,15 +117,16 @@ def _what_is(column: ColumnShift) -> str:
     """What an odd column is called."""
     if column.describes_rows:
         return f"{column.name!r} has {column.why}."
-    return f"{column.name!r} is not tested: it looks like {'an' * (column.kind[0] == 'i') or 'a'} {column.kind}, {column.why}."
+    article = "an" if column.kind == "identifier" else "a"
+    return f"{column.name!r} is not tested: it looks like {article} {column.kind}, {column.why}."
 
 
 @public
 def feature_tests(X_source: Any, X_target: Any, *, adjust: Adjustment = "holm") -> FeatureTests:
     """Test every column by itself, and say by which of them the samples differ most.
 
-    Numbers are compared by their ranks (location, spread, skewness, two peaks), categories and gaps by their shares. Columns
-    that name rows or tell the time differ by construction: they are named and left out.
+    Numbers are compared by their ranks (location, spread, skewness, two peaks), categories and gaps by their shares.
+    Columns that name rows or tell the time differ by construction: they are named and left out.
 
     Parameters
     ----------
@@ -161,7 +162,7 @@ def feature_tests(X_source: Any, X_target: Any, *, adjust: Adjustment = "holm") 
     pairs = pair_columns(source, target, names)
     outcomes = [compare_column(pair, is_target) for pair in pairs]
     kinds = [recognize_column(pair) for pair in pairs]
-    columns = _in_order(_shifts([pair.name for pair in pairs], kinds, outcomes, ADJUSTMENTS[adjust]))
+    columns = _most_shifted_first(_shifts([pair.name for pair in pairs], kinds, outcomes, ADJUSTMENTS[adjust]))
     tested = [column for column in columns if column.describes_rows]
     n_shifted = sum(column.adjusted <= LEVEL for column in tested)
     return FeatureTests(
