@@ -5,6 +5,8 @@
 ``mmd_test``            kernel means: any difference
 ``feature_tests``       every column by itself; which differ most, which only name rows
 ``score_test``          did the scores of a model move
+``covariate_or_label``  by target labels: did p(y given x) stay, or p(x given y)? And how many labels decide
+``MechanismTest``       what it returns
 ``FeatureTests``        what it returns, a ``ColumnShift`` for each column
 ``ShiftTest``           statistic, p-value, effect size, and what was done
 ======================  =========================================================================
@@ -14,8 +16,19 @@ from shiftfix.detect._classifier import classifier_test
 from shiftfix.detect._columns import pair_columns as pair_columns
 from shiftfix.detect._columns import recognize_column as recognize_column
 from shiftfix.detect._features import ColumnShift, FeatureTests, feature_tests
+from shiftfix.detect._mechanism import MechanismTest, covariate_or_label
 from shiftfix.detect._mmd import mmd_test
 from shiftfix.detect._result import ShiftTest
 from shiftfix.detect._scores import score_test
 
-__all__ = ["ColumnShift", "FeatureTests", "ShiftTest", "classifier_test", "feature_tests", "mmd_test", "score_test"]
+__all__ = [
+    "ColumnShift",
+    "FeatureTests",
+    "MechanismTest",
+    "ShiftTest",
+    "classifier_test",
+    "covariate_or_label",
+    "feature_tests",
+    "mmd_test",
+    "score_test",
+]
