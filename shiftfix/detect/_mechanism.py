@@ -49,9 +49,6 @@ ENOUGH = 0.84
 MOST_LABELS = 1_000_000
 # An e-value beyond exp of this is told as this.
 LARGEST_LOG = 500.0
-# Standard errors of the calibration, as drawn for the hypotheses, in units of those of a calibration on all rows: models
-# of folds and the model of all rows differ too.
-CALIBRATION_ERROR = 1.5
 FLAT = 1e-9
 
 
@@ -135,7 +132,7 @@ def calibration_errors(log_p: Floats, rng: np.random.Generator) -> Changes:
     values, vectors = np.linalg.eigh(information)
     # Two directions at least are not told: one bias for all classes, and what the rows leave open.
     spread = np.where(values > FLAT * values[-1], 1 / np.sqrt(np.maximum(values, FLAT * values[-1])), 0.0)
-    errors = CALIBRATION_ERROR * (rng.normal(size=(N_DRAWS, n_classes + 1)) * spread) @ vectors.T
+    errors = (rng.normal(size=(N_DRAWS, n_classes + 1)) * spread) @ vectors.T
     return Changes(np.append(1.0, 1 + errors[:, 0]), np.vstack([np.zeros(n_classes), errors[:, 1:]]))
 
 
@@ -219,8 +216,9 @@ def _labels_needed(
 ) -> int | None:
     """Further labels that would probably decide, whichever of the two is true; None for too many."""
     covariate, label = log_p, log_softmax(log_p + hypotheses.label.biases[0], axis=1)
-    # The second bettor's half of the money counts as lost.
-    needed = [log_bound + np.log(2) - max(log_e, 0.0) for log_e in evidence]
+    # The second bettor's half of the money counts as lost, and so does what the draws of a hypothesis fit by chance.
+    lost = np.log(2) + log_p.shape[1] / 2
+    needed = [log_bound + lost - max(log_e, 0.0) for log_e in evidence]
     counts = [labels_to_decide(label, covariate, needed[0]), labels_to_decide(covariate, label, needed[1])]
     found = max(counts)
     return int(np.ceil(found)) if found <= MOST_LABELS else None
