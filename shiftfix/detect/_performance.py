@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from scipy.stats import norm
 
@@ -71,67 +71,121 @@ class PerformanceDrop(ShiftTest):
 
 
 class WeightedMean(NamedTuple):
-    """A weighted mean, and what each row adds to its error: their sum of squares is its variance."""
+    """A weighted mean, what each row adds to its error, and how it follows the logits of the weights, row by row."""
 
     mean: float
     errors: Floats
+    slopes: Floats
+
+
+class SharedWeights(NamedTuple):
+    """Weights that make both samples one of s(x), and the error of the model behind them.
+
+    Attributes
+    ----------
+    source, target : ndarray of shape (n_rows,)
+        q / (p + q) and p / (p + q).
+    columns : sequence of two ndarray of shape (n_rows, 1 + n_columns)
+        Of the logit log(q / p), which is linear in them.
+    errors : sequence of two ndarray of shape (n_rows, 1 + n_columns)
+        What each row adds to the error of its coefficients.
+    """
+
+    source: Floats
+    target: Floats
+    columns: tuple[Floats, Floats]
+    errors: tuple[Floats, Floats]
 
 
 def weighted_mean_of(losses: Floats, weights: Floats) -> WeightedMean:
-    """Self-normalised weighted mean with its linearised errors."""
+    """Self-normalised weighted mean with its linearised errors; the weights are logistic functions of their logits."""
     mean = float(weights @ losses / weights.sum())
-    return WeightedMean(mean, weights * (losses - mean) / weights.sum())
+    errors = weights * (losses - mean) / weights.sum()
+    return WeightedMean(mean, errors, errors * (1 - weights))
 
 
-def _part(estimate: float, errors: list[Floats], z: float) -> Part:
-    """Estimate and interval; rows of one array belong together, those of several are independent."""
-    reach = z * float(np.sqrt(sum(np.square(error).sum() for error in errors)))
-    return Part(estimate, estimate - reach, estimate + reach)
+def shared_weights(source: Floats, target: Floats) -> SharedWeights:
+    """Weights by a logistic domain classifier, and the error of each row in its coefficients.
+
+    The error is H^-1 x (t - u): x the columns, t 1 for target, u the probability of target, H = sum u (1 - u) x x'.
+    """
+    with caller_warns():
+        weighter = LogisticWeighter().fit(source, target)
+    log_ratios = [weighter.log_ratio(source), weighter.log_ratio(target)]
+    size = np.log(len(target) / len(source))
+    columns = [np.column_stack([np.ones(len(X)), X]) for X in _scaled_both(source, target)]
+    u = [expit(log_ratio + size) for log_ratio in log_ratios]
+    information = sum((X.T * (p * (1 - p))) @ X for X, p in zip(columns, u, strict=True))
+    inverse = np.linalg.pinv(information, hermitian=True)
+    errors = (-u[0][:, np.newaxis] * columns[0]) @ inverse, ((1 - u[1])[:, np.newaxis] * columns[1]) @ inverse
+    return SharedWeights(expit(log_ratios[0]), expit(-log_ratios[1]), (columns[0], columns[1]), errors)
+
+
+def _scaled_both(source: Floats, target: Floats) -> tuple[Floats, Floats]:
+    """Both samples in pooled standard deviations."""
+    pooled = np.concatenate([source, target])
+    scale = np.where(pooled.std(axis=0) > 0, pooled.std(axis=0), 1.0)
+    return (source - pooled.mean(axis=0)) / scale, (target - pooled.mean(axis=0)) / scale
+
+
+class Difference(NamedTuple):
+    """A difference of means, what rows add to its error, and its gradient by the coefficients of the weights."""
+
+    estimate: float
+    source: Floats
+    target: Floats
+    gradient: Floats
+
+
+def _with_interval(part: Difference, shared: SharedWeights, places: NDArray[np.intp], z: float) -> Part:
+    """Estimate and interval of +- z standard errors: of the losses, and of the weights."""
+    source, target = part.source + shared.errors[0] @ part.gradient, shared.errors[1] @ part.gradient
+    target[places] += part.target
+    reach = z * float(np.sqrt(np.square(source).sum() + np.square(target).sum()))
+    return Part(part.estimate, part.estimate - reach, part.estimate + reach)
 
 
 def decompose_drop(
-    source: Floats, target: Floats, source_shared: Floats, target_shared: Floats, z: float
+    source: Floats, target: Floats, shared: SharedWeights, places: NDArray[np.intp], z: float
 ) -> tuple[Part, Part, Part, Part]:
-    """Total change and its three parts, with intervals of +- z standard errors, the weights taken as fixed.
+    """Total change and its three parts, with intervals of +- z standard errors.
 
     Parameters
     ----------
     source, target : ndarray of shape (n_rows,)
         Losses.
-    source_shared, target_shared : ndarray of shape (n_rows,)
-        q / (p + q) at the source rows, p / (p + q) at the target rows.
+    shared : SharedWeights
+    places : ndarray of int, of the shape of ``target``
+        The target rows that have losses.
     z : float
     """
     there, here = weighted_mean_of(source, np.ones(len(source))), weighted_mean_of(target, np.ones(len(target)))
-    shared_there, shared_here = weighted_mean_of(source, source_shared), weighted_mean_of(target, target_shared)
-    return (
-        _part(here.mean - there.mean, [here.errors, there.errors], z),
-        _part(shared_there.mean - there.mean, [shared_there.errors - there.errors], z),
-        _part(shared_here.mean - shared_there.mean, [shared_here.errors, shared_there.errors], z),
-        _part(here.mean - shared_here.mean, [here.errors - shared_here.errors], z),
+    shared_there = weighted_mean_of(source, shared.source)
+    shared_here = weighted_mean_of(target, shared.target[places])
+    # The weights of the target fall where the logit rises.
+    rise, fall = shared_there.slopes @ shared.columns[0], -shared_here.slopes @ shared.columns[1][places]
+    idle = np.zeros(len(target))
+    parts = (
+        Difference(here.mean - there.mean, -there.errors, here.errors, np.zeros_like(rise)),
+        Difference(shared_there.mean - there.mean, shared_there.errors - there.errors, idle, rise),
+        Difference(shared_here.mean - shared_there.mean, -shared_there.errors, shared_here.errors, fall - rise),
+        Difference(here.mean - shared_here.mean, np.zeros(len(source)), here.errors - shared_here.errors, -fall),
     )
+    total, features, labels, support = (_with_interval(part, shared, places, z) for part in parts)
+    return total, features, labels, support
 
 
 def largest_imbalance(source: Floats, target: Floats, source_shared: Floats, target_shared: Floats) -> float:
     """Largest difference of weighted means of columns and squares, in pooled standard deviations, less chance."""
-    pooled = np.concatenate([source, target])
-    scale = np.where(pooled.std(axis=0) > 0, pooled.std(axis=0), 1.0)
     largest = 0.0
     for power in (1, 2):
-        # Squares of columns without units, cut, so that no few rows decide.
-        rows = [np.clip((X - pooled.mean(axis=0)) / scale, -3, 3) ** power for X in (source, target)]
+        # Cut, so that no few rows decide.
+        rows = [np.clip(X, -3, 3) ** power for X in _scaled_both(source, target)]
         for ours, theirs in zip(rows[0].T, rows[1].T, strict=True):
             one, other = weighted_mean_of(ours, source_shared), weighted_mean_of(theirs, target_shared)
             error = np.sqrt(np.square(one.errors).sum() + np.square(other.errors).sum())
             largest = max(largest, abs(one.mean - other.mean) - CHANCE * float(error))
     return largest
-
-
-def _shared_weights(source: Floats, target: Floats) -> tuple[Floats, Floats]:
-    """Q / (p + q) at source and p / (p + q) at target rows."""
-    with caller_warns():
-        weighter = LogisticWeighter().fit(source, target)
-    return expit(weighter.log_ratio(source)), expit(-weighter.log_ratio(target))
 
 
 def _words(parts: tuple[Part, Part, Part] | None) -> str:
@@ -179,7 +233,7 @@ def performance_drop(
 
     Notes
     -----
-    The intervals take the weights as fixed. The weights are those of a logistic domain classifier on the columns.
+    The weights are those of a logistic domain classifier on the columns; the intervals hold its sampling error.
 
     Examples
     --------
@@ -197,11 +251,12 @@ def performance_drop(
     refuse_few_rows(len(theirs), "losses_target", LEAST_LABELS)
     _, places = check_labelled_rows(np.zeros(len(theirs)), rows, target.shape[0], whole=False)
     (numbers, target_numbers), _ = comparable_rows((source, target), names)
-    shared, target_shared = _shared_weights(numbers, target_numbers)
+    shared = shared_weights(numbers, target_numbers)
     z = float(norm.ppf((1 + confidence) / 2))
-    total, *found = decompose_drop(ours, theirs, shared, target_shared[places], z)
-    imbalance = largest_imbalance(numbers, target_numbers, shared, target_shared)
+    total, *found = decompose_drop(ours, theirs, shared, places, z)
+    imbalance = largest_imbalance(numbers, target_numbers, shared.source, shared.target)
     parts = (found[0], found[1], found[2]) if imbalance <= MOST_IMBALANCE else None
+    features, labels, support = parts or (None, None, None)
     error = (total.high - total.low) / (2 * z)
     statistic = total.estimate / error if error > 0 else 0.0
     return PerformanceDrop(
@@ -215,7 +270,9 @@ def performance_drop(
         "change",
         _words(parts),
         total,
-        *(parts or (None, None, None)),
+        features,
+        labels,
+        support,
         imbalance,
     )
 
