@@ -23,6 +23,7 @@ from shiftfix.covariate._table_columns import are_numbers as are_numbers
 from shiftfix.covariate._table_columns import check_raw_rows as check_raw_rows
 from shiftfix.covariate._table_columns import columns_of as columns_of
 from shiftfix.covariate._table_columns import comparable_rows as comparable_rows
+from shiftfix.covariate._table_columns import frame_like as frame_like
 from shiftfix.covariate._table_columns import read_column as read_column
 from shiftfix.covariate._table_columns import reads_raw_rows as reads_raw_rows
 

@@ -30,8 +30,16 @@ from shiftfix._numerics import Floats
 from shiftfix._row_order import Rows
 from shiftfix._setting_checks import check_count, check_generator, check_methods
 from shiftfix._validation import check_vector
-from shiftfix.covariate import comparable_rows, stack_rows
-from shiftfix.detect._permuted import LargestOf, PooledRows, check_raw_samples, largest_of, permuted_labels, pool
+from shiftfix.covariate import stack_rows
+from shiftfix.detect._permuted import (
+    LargestOf,
+    PooledRows,
+    check_raw_samples,
+    largest_of,
+    permuted_labels,
+    pool,
+    standardized,
+)
 from shiftfix.detect._result import ShiftTest, stopwatch
 from shiftfix.exceptions import ShiftDataError
 
@@ -146,7 +154,7 @@ def _domain_scores(model: Any, rows: Any, n_rows: int) -> Floats:
 
 def _halves(source: Any, target: Any, seed: int) -> list[Rows]:
     """Which rows of both samples together learn, and which are judged; as many of each sample in either."""
-    numbers = np.concatenate(assign_folds(comparable_rows((source, target), None)[0], 2, seed))
+    numbers = np.concatenate(assign_folds(standardized(source, target, None), 2, seed))
     return [np.flatnonzero(numbers == 0), np.flatnonzero(numbers == 1)]
 
 

@@ -31,9 +31,9 @@ from shiftfix._row_order import content_order
 from shiftfix._setting_checks import check_count, check_generator, check_methods
 from shiftfix._validation import check_labels, check_vector
 from shiftfix._verdict import caller_warns
-from shiftfix.covariate import LogisticWeighter, comparable_rows
+from shiftfix.covariate import LogisticWeighter
 from shiftfix.detect._labelled import check_labelled_rows
-from shiftfix.detect._permuted import check_raw_samples, largest_of
+from shiftfix.detect._permuted import check_raw_samples, largest_of, standardized
 from shiftfix.detect._result import ShiftTest, stopwatch
 from shiftfix.exceptions import ShiftDataError
 
@@ -251,17 +251,16 @@ def concept_test(
     model = default_model(y) if estimator is None else estimator
     check_methods(model, "estimator", ["fit", "predict"], "a classifier or a regressor")
     y, labels = _check_labels_of(y, "y_source", model, len(y)), _target_labels_of(labels, model)
-    (numbers, target_numbers), _ = comparable_rows((source, target), names)
+    numbers, target_numbers = standardized(source, target, names)
     with caller_warns():
         weighter = LogisticWeighter().fit(numbers, target_numbers)
     read = (numbers, target_numbers) if estimator is None else (source, target)
     # Folds and bootstrap go by position: in an order that follows from what the rows hold.
     first, second = content_order([numbers])[0], content_order([target_numbers[places]])[0]
-    scaled = _scaled_together(numbers, target_numbers)
     source, target = _safe_indexing(read[0], first), _safe_indexing(read[1], places[second])
     folds = folds_of_numbers(assign_folds([numbers[first]], N_FOLDS, int(rng.integers(2**31)))[0])
     residuals = cross_fitted_residuals(model, source, y[first], target, labels[second], folds)
-    moments = residual_moments(residuals, scaled[0][first], scaled[1][places[second]])
+    moments = residual_moments(residuals, numbers[first], target_numbers[places[second]])
     gap, drawn = moment_gaps(moments, weighter.source_weights_[first], n_bootstrap, rng)
     found = largest_of(_squared_gaps(gap, drawn, moments.n_first))
     lost = weighter.summary_.verdict == "abstain"

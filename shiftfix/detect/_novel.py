@@ -18,17 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
 
 from shiftfix._crossfit import assign_folds
 from shiftfix._door import public
-from shiftfix._naming import columns_named
 from shiftfix._numerics import Floats
 from shiftfix._row_order import content_order
 from shiftfix._setting_checks import check_count, check_generator
 from shiftfix._validation import check_labels
-from shiftfix.covariate import comparable_rows
-from shiftfix.detect._permuted import check_raw_samples, largest_of, permuted_labels
+from shiftfix.detect._permuted import check_raw_samples, largest_of, permuted_labels, standardized
 from shiftfix.detect._result import ShiftTest, stopwatch
 from shiftfix.exceptions import ShiftDataError
 
@@ -133,15 +130,13 @@ def novel_class_test(
     source, target, names = check_raw_samples(X_source, X_target)
     y = check_labels(y_source, "y_source", source.shape[0])
     n_permutations, rng = check_count(n_permutations, "n_permutations"), check_generator(random_state)
-    (numbers, others), made = comparable_rows((source, target), names)
+    numbers, others = standardized(source, target, names)
     half = assign_folds([numbers], 2, int(rng.integers(2**31)))[0]
     known, kept = (_at_most(np.flatnonzero(half == side), rng) for side in (0, 1))
-    with columns_named(made):
-        scaler = StandardScaler().fit(numbers[known])
     asked = np.concatenate([numbers[kept], others[_at_most(np.arange(len(others)), rng)]])
     order = content_order([asked])[0]
     is_target = (np.arange(len(asked)) >= len(kept))[order]
-    values = novelty(scaler.transform(numbers[known]), y[known], scaler.transform(asked[order]))
+    values = novelty(numbers[known], y[known], asked[order])
     far = beyond_tails(values)
     found = largest_of(permuted_labels(is_target, n_permutations, rng).astype(np.float64) @ far)
     excess = far[is_target, found.place].mean() - far[~is_target, found.place].mean()

@@ -25,9 +25,9 @@ from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_number
 from shiftfix._validation import check_vector
 from shiftfix._verdict import caller_warns
-from shiftfix.covariate import LogisticWeighter, comparable_rows
+from shiftfix.covariate import LogisticWeighter
 from shiftfix.detect._labelled import check_labelled_rows
-from shiftfix.detect._permuted import check_raw_samples, refuse_few_rows
+from shiftfix.detect._permuted import check_raw_samples, refuse_few_rows, standardized
 from shiftfix.detect._result import ShiftTest, stopwatch
 from shiftfix.exceptions import ShiftDataError
 
@@ -113,19 +113,12 @@ def shared_weights(source: Floats, target: Floats) -> SharedWeights:
         weighter = LogisticWeighter().fit(source, target)
     log_ratios = [weighter.log_ratio(source), weighter.log_ratio(target)]
     size = np.log(len(target) / len(source))
-    columns = [np.column_stack([np.ones(len(X)), X]) for X in _scaled_both(source, target)]
+    columns = [np.column_stack([np.ones(len(X)), X]) for X in (source, target)]
     u = [expit(log_ratio + size) for log_ratio in log_ratios]
     information = sum((X.T * (p * (1 - p))) @ X for X, p in zip(columns, u, strict=True))
     inverse = np.linalg.pinv(information, hermitian=True)
     errors = (-u[0][:, np.newaxis] * columns[0]) @ inverse, ((1 - u[1])[:, np.newaxis] * columns[1]) @ inverse
     return SharedWeights(expit(log_ratios[0]), expit(-log_ratios[1]), (columns[0], columns[1]), errors)
-
-
-def _scaled_both(source: Floats, target: Floats) -> tuple[Floats, Floats]:
-    """Both samples in pooled standard deviations."""
-    pooled = np.concatenate([source, target])
-    scale = np.where(pooled.std(axis=0) > 0, pooled.std(axis=0), 1.0)
-    return (source - pooled.mean(axis=0)) / scale, (target - pooled.mean(axis=0)) / scale
 
 
 class Difference(NamedTuple):
@@ -180,7 +173,7 @@ def largest_imbalance(source: Floats, target: Floats, source_shared: Floats, tar
     largest = 0.0
     for power in (1, 2):
         # Cut, so that no few rows decide.
-        rows = [np.clip(X, -3, 3) ** power for X in _scaled_both(source, target)]
+        rows = [np.clip(X, -3, 3) ** power for X in (source, target)]
         for ours, theirs in zip(rows[0].T, rows[1].T, strict=True):
             one, other = weighted_mean_of(ours, source_shared), weighted_mean_of(theirs, target_shared)
             error = np.sqrt(np.square(one.errors).sum() + np.square(other.errors).sum())
@@ -218,6 +211,7 @@ def performance_drop(
     rows : array-like of int, shape (n_labels,), default=None
         Which target rows are labelled; None means the first ones.
     confidence : float, default=0.95
+        From .01 on.
 
     Returns
     -------
@@ -244,13 +238,13 @@ def performance_drop(
     1
     """
     clock = stopwatch()
-    confidence = check_number(confidence, "confidence", above=0, below=1)
+    confidence = check_number(confidence, "confidence", least=0.01, below=1)
     source, target, names = check_raw_samples(X_source, X_target)
     ours = _check_losses(check_vector(losses_source, "losses_source", source.shape[0]))
     theirs = _check_losses(check_vector(losses_target, "losses_target"))
     refuse_few_rows(len(theirs), "losses_target", LEAST_LABELS)
     _, places = check_labelled_rows(np.zeros(len(theirs)), rows, target.shape[0], whole=False)
-    (numbers, target_numbers), _ = comparable_rows((source, target), names)
+    numbers, target_numbers = standardized(source, target, names)
     shared = shared_weights(numbers, target_numbers)
     z = float(norm.ppf((1 + confidence) / 2))
     total, *found = decompose_drop(ours, theirs, shared, places, z)

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from shiftfix._kernels import pooled_scaler
-from shiftfix._naming import columns_named
+from shiftfix._naming import column_names, columns_named
 from shiftfix._numerics import Floats
 from shiftfix._permutation import TIE
 from shiftfix._row_order import content_order
 from shiftfix._validation import check_matrix, check_two_samples
-from shiftfix.covariate import check_raw_rows, comparable_rows
+from shiftfix.covariate import check_raw_rows, comparable_rows, frame_like
 from shiftfix.exceptions import ShiftDataError
 
 # Rows of one sample below which the others say next to nothing of it.
@@ -59,17 +59,45 @@ def check_raw_samples(X_source: Any, X_target: Any) -> tuple[Any, Any, list[str]
     source, target, names = check_two_samples(X_source, X_target, check_dense_rows)
     refuse_few_rows(source.shape[0], "X_source")
     refuse_few_rows(target.shape[0], "X_target")
-    return source, target, names
+    return *_both_alike(source, target), names
+
+
+def _library(X: Any) -> str | None:
+    return type(X).__module__.partition(".")[0] if hasattr(X, "columns") else None
+
+
+def _both_alike(source: Any, target: Any) -> tuple[Any, Any]:
+    """Two frames of one library or two arrays; where one sample is a frame, the other becomes one."""
+    libraries = _library(source), _library(target)
+    if libraries[0] == libraries[1]:
+        return source, target
+    if None not in libraries:
+        raise ShiftDataError(f"X_source is a frame of {libraries[0]}, X_target one of {libraries[1]}: pass both alike.")
+    library, names = libraries[0] or libraries[1], column_names(source) or column_names(target)
+    return frame_like(source, library, names), frame_like(target, library, names)
+
+
+def standardized(source: Any, target: Any, names: list[str] | None) -> tuple[Floats, Floats]:
+    """Checked samples as numbers in standard deviations of both; gaps and categories become columns of their own.
+
+    Raises
+    ------
+    ShiftDataError
+        For a column whose values overflow when squared.
+    """
+    found, made = comparable_rows((source, target), names)
+    first, second = (np.asarray(rows, dtype=np.float64) for rows in found)
+    with columns_named(made):
+        scaler = pooled_scaler(first, second, np.ones(len(first)), np.ones(len(second)))
+    return scaler.transform(first), scaler.transform(second)
 
 
 def pool(source: Any, target: Any, names: list[str] | None) -> PooledRows:
-    """Checked samples as pooled numbers; gaps and categories become columns of their own."""
-    (source, target), made = comparable_rows((source, target), names)
-    with columns_named(made):
-        scaler = pooled_scaler(source, target, np.ones(len(source)), np.ones(len(target)))
-    rows = np.clip(scaler.transform(np.concatenate([source, target])), -CUT, CUT)
+    """Checked samples as pooled numbers."""
+    samples = standardized(source, target, names)
+    rows = np.clip(np.concatenate(samples), -CUT, CUT)
     rows = rows[:, np.ptp(rows, axis=0) > 0]
-    is_target = np.repeat([False, True], [len(source), len(target)])
+    is_target = np.repeat([False, True], [len(samples[0]), len(samples[1])])
     order = content_order([rows])[0] if rows.shape[1] else np.arange(len(rows))
     return PooledRows(rows[order], is_target[order])
 

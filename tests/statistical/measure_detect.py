@@ -66,8 +66,7 @@ def size_of_feature_tests(name, n_trials=1000):
             )
             for mixed in (False, True)
         ]
-        found[f"n={n}, d={d}"] = [np.mean(halves), *halves]
-        print(name, n, d, found[f"n={n}, d={d}"], flush=True)
+        found[f"n={n}, d={d}"] = [float(np.mean(halves)), *halves]
     return found
 
 
@@ -112,7 +111,6 @@ def main(parts):
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for part in parts or STUDIES:
         kept[part] = STUDIES[part]()
-        print(part, kept[part], flush=True)
         RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
 
 
