@@ -12,6 +12,7 @@
 """
 
 from shiftfix.covariate._classifier import ClassifierWeighter
+from shiftfix.covariate._classifier import with_seeds as with_seeds
 from shiftfix.covariate._kernel_mean import KMM
 from shiftfix.covariate._kliep import KLIEP
 from shiftfix.covariate._least_squares import RULSIF, ULSIF

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import rankdata
-from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
 from shiftfix._crossfit import assign_folds
@@ -30,7 +29,7 @@ from shiftfix._numerics import Floats
 from shiftfix._row_order import Rows
 from shiftfix._setting_checks import check_count, check_generator, check_methods
 from shiftfix._validation import check_vector
-from shiftfix.covariate import stack_rows
+from shiftfix.covariate import stack_rows, with_seeds
 from shiftfix.detect._permuted import (
     LargestOf,
     PooledRows,
@@ -165,7 +164,7 @@ def held_out_auc_test(
     rows = stack_rows(source, target)
     is_target = np.repeat([False, True], [source.shape[0], target.shape[0]])
     learn, judged = _halves(source, target, int(rng.integers(2**31)))
-    model = clone(classifier).fit(_safe_indexing(rows, learn), is_target[learn].astype(int))
+    model = with_seeds(classifier, rng).fit(_safe_indexing(rows, learn), is_target[learn].astype(int))
     scores = _domain_scores(model, _safe_indexing(rows, judged), len(judged))
     order = np.lexsort([is_target[judged], scores])
     ranks, labels = rankdata(scores)[order], is_target[judged][order]
@@ -203,7 +202,8 @@ def classifier_test(
         Gaps and categories are welcome.
     X_target : array-like or data frame of shape (n_target, n_features)
     classifier : classifier, default=None
-        Cloned and fitted to half of the rows; it must take the rows as they are. None means least squares.
+        Cloned, seeded where its ``random_state`` is unset, and fitted to half of the rows; it must take the rows as
+        they are. None means least squares.
     n_permutations : int, default=499
         The least p-value is 1 / (n_permutations + 1).
     random_state : int, numpy Generator or RandomState, default=None

@@ -31,7 +31,7 @@ from shiftfix._row_order import content_order
 from shiftfix._setting_checks import check_count, check_generator, check_methods
 from shiftfix._validation import check_labels, check_vector
 from shiftfix._verdict import caller_warns
-from shiftfix.covariate import LogisticWeighter
+from shiftfix.covariate import LogisticWeighter, with_seeds
 from shiftfix.detect._labelled import check_labelled_rows
 from shiftfix.detect._permuted import check_raw_samples, largest_of, standardized
 from shiftfix.detect._result import ShiftTest, stopwatch
@@ -216,8 +216,8 @@ def concept_test(
     rows : array-like of int, shape (n_labels,), default=None
         Which target rows are labelled, best drawn at random; None means the first ones.
     estimator : classifier or regressor, default=None
-        Cloned and cross-fitted in five folds. A classifier needs ``predict_proba``. None means logistic or ridge
-        regression by the kind of ``y_source``.
+        Cloned, seeded where its ``random_state`` is unset, and cross-fitted in five folds. A classifier needs
+        ``predict_proba``. None means logistic or ridge regression by the kind of ``y_source``.
     n_bootstrap : int, default=399
     random_state : int, numpy Generator or RandomState, default=None
         For folds and bootstrap.
@@ -250,6 +250,7 @@ def concept_test(
     _refuse_few_labels(len(labels))
     model = default_model(y) if estimator is None else estimator
     check_methods(model, "estimator", ["fit", "predict"], "a classifier or a regressor")
+    model = with_seeds(model, rng)
     y, labels = _check_labels_of(y, "y_source", model, len(y)), _target_labels_of(labels, model)
     numbers, target_numbers = standardized(source, target, names)
     with caller_warns():

@@ -267,8 +267,8 @@ def _positions(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
     new = classes[place] != y
     if new.any():
         raise ShiftDataError(
-            f"y_target holds {y[new].tolist()[0]!r}, a class that the source never had: no model of the source gives it "
-            "a probability. See novel_class_test."
+            f"y_target holds {y[new].tolist()[0]!r}, a class that the source never had: no model of the source gives "
+            "it a probability. See novel_class_test."
         )
     return place
 

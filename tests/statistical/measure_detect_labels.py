@@ -57,7 +57,7 @@ def two_worlds(seed, target_prior, *, n=500, n_target=500, d=10):
     )
 
 
-def decided(target_prior, n_trials=300, **sizes):
+def decided(target_prior, n_trials=200, **sizes):
     """Shares of right decisions by 100 labels, and of false refutations at any time up to 400."""
     right, false, needed = {"label shift": 0, "covariate shift": 0}, {"label shift": 0, "covariate shift": 0}, []
     for seed in range(n_trials):
@@ -98,7 +98,7 @@ def share_of_concept_tests(kind, n_trials, n_classes=2, n=500, n_labels=200, d=1
     return float(np.mean([one.p_value <= LEVEL for one in found]))
 
 
-def concept(n_trials=200):
+def concept(n_trials=100):
     sizes = {
         f"{kind} shift, {n_classes} classes, n={n}, d={d}, {m} labels": share_of_concept_tests(
             kind, n_trials, n_classes, n, m, d
@@ -132,14 +132,14 @@ def share_of_novel_tests(n_trials, *problem):
 
 def novel():
     sizes = {
-        f"{len(prior)} classes, n={n}, d={d}": share_of_novel_tests(500, 0, prior, n, d)
+        f"{len(prior)} classes, n={n}, d={d}": share_of_novel_tests(300, 0, prior, n, d)
         for prior in (TWO, FIVE)
         for n in (200, 500)
         for d in (2, 10, 40)
     }
     return {
         "size": sizes,
-        "rejections under label shift to .9 / .1, n=500, d=10": share_of_novel_tests(500, 0, [0.9, 0.1], 500, 10),
+        "rejections under label shift to .9 / .1, n=500, d=10": share_of_novel_tests(300, 0, [0.9, 0.1], 500, 10),
         "rejections under label shift to .6 of 5, n=500, d=10": share_of_novel_tests(
             500, 0, [0.6, 0.1, 0.1, 0.1, 0.1], 500, 10
         ),
@@ -208,7 +208,7 @@ STUDIES = {
     "score_test": score,
     "novel_class_test": novel,
     "concept_test": concept,
-    "covariate_or_label, two classes, .5 to .8": lambda: decided([0.2, 0.8], 150),
+    "covariate_or_label, two classes, .5 to .8": lambda: decided([0.2, 0.8]),
 }
 
 
