@@ -90,9 +90,10 @@ class Changes(NamedTuple):
         """Log probability of each label under each change, shape (n_labels, n_changes)."""
         found = np.empty((len(y), len(self.slopes)))
         for rows in row_blocks(len(y), self.biases.size):
-            logits = self.slopes[:, np.newaxis] * log_p[rows, np.newaxis] + self.biases
-            chosen = np.take_along_axis(logits, y[rows, np.newaxis, np.newaxis], axis=2)[:, :, 0]
-            found[rows] = chosen - logsumexp(logits, axis=2)
+            logits = self.slopes * log_p[rows].T[:, :, np.newaxis] + self.biases.T[:, np.newaxis]
+            logits -= logits.max(axis=0)
+            chosen = np.take_along_axis(logits, y[np.newaxis, rows, np.newaxis], axis=0)[0]
+            found[rows] = chosen - np.log(np.exp(logits, out=logits).sum(axis=0))
         return found
 
 

@@ -15,6 +15,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
 from shiftfix import detect
+from shiftfix._verdict import caller_warns
+from shiftfix.detect._mechanism import _decide, _hypotheses, _labels_needed, _log_calibrated, log_evidence
+from shiftfix.label import MLLS
 
 RESULTS = Path(__file__).parent / "results" / "detect_labels.json"
 LEVEL = 0.05
@@ -57,22 +60,27 @@ def two_worlds(seed, target_prior, *, n=500, n_target=500, d=10):
     )
 
 
-def decided(target_prior, n_trials=200, **sizes):
+def decided(target_prior, n_trials=150, **sizes):
     """Shares of right decisions by 100 labels, and of false refutations at any time up to 400."""
     right, false, needed = {"label shift": 0, "covariate shift": 0}, {"label shift": 0, "covariate shift": 0}, []
+    bound = -np.log(LEVEL)
     for seed in range(n_trials):
         scores, y, scores_target, worlds = two_worlds(seed, target_prior, **sizes)
-        needed.append(detect.covariate_or_label(scores, y, scores_target).labels_needed or np.inf)
+        with caller_warns():
+            fitted = MLLS("auto", n_bootstrap=0).fit(scores, y, scores_target)
+        hypotheses = _hypotheses(fitted, scores, np.random.default_rng(0))
+        log_p = _log_calibrated(fitted, scores_target)
+        needed.append(_labels_needed(hypotheses, log_p, (0, 0), bound) or np.inf)
         for truth, labels in worlds.items():
-            found = detect.covariate_or_label(scores, y, scores_target, labels[:100])
-            right[truth] += found.decision == truth
-            found = detect.covariate_or_label(scores, y, scores_target, labels[:N_SEQUENCE])
-            against = found.against_label if truth == "label shift" else found.against_covariate
-            false[truth] += against >= 1 / LEVEL
+            evidence = log_evidence(hypotheses, log_p[:N_SEQUENCE], labels[:N_SEQUENCE])
+            by_100 = _decide((evidence[0][:100].max(), evidence[1][:100].max()), bound)
+            right[truth] += by_100 == truth
+            false[truth] += evidence[truth == "label shift"].max() >= bound
     return {
         "right by 100 labels": {truth: times / n_trials for truth, times in right.items()},
         "truth refuted at any time up to 400": {truth: times / n_trials for truth, times in false.items()},
         "labels said to be needed, median": float(np.median(needed)),
+        "trials": n_trials,
     }
 
 
@@ -98,7 +106,7 @@ def share_of_concept_tests(kind, n_trials, n_classes=2, n=500, n_labels=200, d=1
     return float(np.mean([one.p_value <= LEVEL for one in found]))
 
 
-def concept(n_trials=100):
+def concept(n_trials=60):
     sizes = {
         f"{kind} shift, {n_classes} classes, n={n}, d={d}, {m} labels": share_of_concept_tests(
             kind, n_trials, n_classes, n, m, d
@@ -132,23 +140,23 @@ def share_of_novel_tests(n_trials, *problem):
 
 def novel():
     sizes = {
-        f"{len(prior)} classes, n={n}, d={d}": share_of_novel_tests(300, 0, prior, n, d)
+        f"{len(prior)} classes, n={n}, d={d}": share_of_novel_tests(200, 0, prior, n, d)
         for prior in (TWO, FIVE)
         for n in (200, 500)
         for d in (2, 10, 40)
     }
     return {
         "size": sizes,
-        "rejections under label shift to .9 / .1, n=500, d=10": share_of_novel_tests(300, 0, [0.9, 0.1], 500, 10),
+        "rejections under label shift to .9 / .1, n=500, d=10": share_of_novel_tests(200, 0, [0.9, 0.1], 500, 10),
         "rejections under label shift to .6 of 5, n=500, d=10": share_of_novel_tests(
             500, 0, [0.6, 0.1, 0.1, 0.1, 0.1], 500, 10
         ),
-        "power, 5% of a new class, n=500, d=10": share_of_novel_tests(300, 0.05, TWO, 500, 10),
-        "power, 2% of a new class, n=500, d=10": share_of_novel_tests(300, 0.02, TWO, 500, 10),
+        "power, 5% of a new class, n=500, d=10": share_of_novel_tests(200, 0.05, TWO, 500, 10),
+        "power, 2% of a new class, n=500, d=10": share_of_novel_tests(200, 0.02, TWO, 500, 10),
     }
 
 
-def score(n_trials=1000):
+def score(n_trials=500):
     found = {}
     for n_classes in (2, 5):
         for n in (200, 500):
@@ -183,7 +191,7 @@ def true_parts():
     return {"total": total, "features": square - 1, "labels": MORE_LOSS, "support": MOVED**2 + 1 - square}
 
 
-def drop(n_trials=1000):
+def drop(n_trials=500):
     results = [detect.performance_drop(*drop_problem(seed, MOVED, MORE_LOSS)) for seed in range(n_trials)]
     cover = {
         part: float(
@@ -208,7 +216,7 @@ STUDIES = {
     "score_test": score,
     "novel_class_test": novel,
     "concept_test": concept,
-    "covariate_or_label, two classes, .5 to .8": lambda: decided([0.2, 0.8]),
+    "covariate_or_label, two classes, .5 to .8": lambda: decided([0.2, 0.8], 100),
 }
 
 
