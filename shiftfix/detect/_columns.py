@@ -103,13 +103,13 @@ def _is_apart(source: Floats, target: Floats) -> bool:
 def _range_words(pair: ColumnPair) -> str:
     """Where the numbers of a column lie in both samples."""
     if pair.is_time:
-        spans = [f"{_day(part.min())} to {_day(part.max())}" for part in pair.numbers]
+        spans = [f"{_date_of(part.min())} to {_date_of(part.max())}" for part in pair.numbers]
     else:
         spans = [f"{part.min():.10g} to {part.max():.10g}" for part in pair.numbers]
     return f"{spans[0]} in the source, {spans[1]} in the target"
 
 
-def _day(number: float) -> str:
+def _date_of(number: float) -> str:
     return str(np.datetime64(0, "D") + np.timedelta64(int(number), "D"))
 
 

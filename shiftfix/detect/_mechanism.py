@@ -262,7 +262,7 @@ def _hypotheses(fitted: MLLS, scores_source: Floats, rng: np.random.Generator) -
     return Hypotheses(errors, label, any_recalibration(log_p.shape[1], rng))
 
 
-def _positions(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
+def _known_positions(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
     """Place of each label among the sorted classes; labels that the source never had are refused."""
     place = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
     new = classes[place] != y
@@ -341,7 +341,7 @@ def covariate_or_label(
     labels, rows = check_labelled_rows(y_target, rows, len(target))
     last = (0.0, 0.0)
     if len(labels):
-        found = log_evidence(hypotheses, log_p[rows], _positions(labels, fitted.classes_))
+        found = log_evidence(hypotheses, log_p[rows], _known_positions(labels, fitted.classes_))
         last = (max(0.0, float(found[0].max())), max(0.0, float(found[1].max())))
     decision = _decide(last, -np.log(level))
     needed = 0 if decision != "undecided" else _labels_needed(hypotheses, log_p, last, -np.log(level))

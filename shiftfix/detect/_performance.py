@@ -181,7 +181,7 @@ def largest_imbalance(source: Floats, target: Floats, source_shared: Floats, tar
     return largest
 
 
-def _words(parts: tuple[Part, Part, Part] | None) -> str:
+def _parts_in_words(parts: tuple[Part, Part, Part] | None) -> str:
     if parts is None:
         return "Its parts cannot be told: no weights make the samples alike where they overlap."
     return f"Other x {parts[0]}, other y at the same x {parts[1]}, x the source lacks {parts[2]}."
@@ -262,7 +262,7 @@ def performance_drop(
         "Change of the mean loss",
         clock(),
         "change",
-        _words(parts),
+        _parts_in_words(parts),
         total,
         features,
         labels,
