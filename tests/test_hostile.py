@@ -51,7 +51,9 @@ LABELS = {"y", "y_source", "y_target", "classes", "predicted of zero_one_losses"
 CARRIED = {"X of fit_weighted", "X of label_shift", "y of exponential_tilt", "y of from_recipe"}
 # Gaps, words and dates are what it is for.
 CARRIED |= {"X of TableColumns", "X_new of TableColumns"}
-ROWS_AS_THEY_ARE = ("classifier_test", "concept_test", "feature_tests", "mmd_test", "novel_class_test", "performance_drop")
+ROWS_AS_THEY_ARE = (
+    "classifier_test", "concept_test", "feature_tests", "mmd_test", "novel_class_test", "performance_drop",
+)  # fmt: skip
 CARRIED |= {f"{sample} of {name}" for name in ROWS_AS_THEY_ARE for sample in ("X_source", "X_target")}
 # A learner of scikit-learn's is inside, and what it says or warns of is its own.
 LEARNERS_INSIDE = {"fit_weighted", "row_losses", "CovariateShiftClassifier", "CovariateShiftRegressor",
