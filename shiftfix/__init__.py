@@ -31,6 +31,7 @@ __all__ = [
     "corrected",
     "covariate",
     "datasets",
+    "detect",
     "display",
     "exceptions",
     "label",

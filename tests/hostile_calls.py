@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 
 import shiftfix
-from shiftfix import corrected, covariate, label, mlp, risk, simulate, weights
+from shiftfix import corrected, covariate, detect, label, mlp, risk, simulate, weights
 
 RNG = np.random.default_rng(7)
 N_SOURCE, N_TARGET, N_CLASSES = 48, 36, 3
@@ -48,6 +48,7 @@ class Call:
 TINY_NET = {"hidden_layer_sizes": (3,), "max_epochs": 1, "batch_size": 16, "random_state": 0}
 WEIGHTED = {"X": X_SOURCE, "y": Y, "sample_weight": COUNTS}
 TWO_SAMPLES = {"X_source": X_SOURCE, "X_target": X_TARGET, "sample_weight_source": COUNTS}
+TWO_ROWS = {"X_source": X_SOURCE, "X_target": X_TARGET}
 THREE_SCORES = {
     "scores_source": SCORES_SOURCE,
     "y_source": Y,
@@ -245,6 +246,43 @@ CALLS: dict[str, Call] = {
         lambda **given: corrected.fit_weighted(LogisticRegression(), **given).predict_proba(X_TARGET),
         {"X": X_SOURCE, "y": Y, "weights": WEIGHTS},
         {"fallback": None, "rng": None},
+    ),
+    # detect
+    "classifier_test": calls(detect.classifier_test, TWO_ROWS, n_permutations=9, random_state=0),
+    "concept_test": calls(
+        detect.concept_test,
+        {
+            "X_source": np.tile(X_SOURCE, (3, 1)),
+            "y_source": np.tile(Y, 3),
+            "X_target": np.tile(X_TARGET, (3, 1)),
+            "y_target": np.arange(104) % N_CLASSES,
+            "rows": np.arange(104),
+        },
+        n_bootstrap=20,
+        random_state=0,
+    ),
+    "covariate_or_label": calls(
+        detect.covariate_or_label,
+        {
+            "scores_source": SCORES_SOURCE,
+            "y_source": Y,
+            "scores_target": SCORES_TARGET,
+            "y_target": np.arange(20) % N_CLASSES,
+            "rows": np.arange(20),
+        },
+    ),
+    "feature_tests": calls(detect.feature_tests, TWO_ROWS),
+    "mmd_test": calls(detect.mmd_test, TWO_ROWS, n_permutations=9, random_state=0),
+    "novel_class_test": calls(detect.novel_class_test, TWO_ROWS | {"y_source": Y}, n_permutations=9, random_state=0),
+    "performance_drop": calls(
+        detect.performance_drop,
+        TWO_ROWS | {"losses_source": NUMBERS**2, "losses_target": np.arange(24.0), "rows": np.arange(24)},
+    ),
+    "score_test": calls(
+        detect.score_test,
+        {"scores_source": SCORES_SOURCE, "scores_target": SCORES_TARGET},
+        n_permutations=9,
+        random_state=0,
     ),
     # mlp
     "MLPClassifier": learner(mlp.MLPClassifier, WEIGHTED, **TINY_NET),

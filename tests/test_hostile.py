@@ -46,14 +46,18 @@ SPEAKS_FOR_ITSELF = (
     "sklearn/base.py",
 )
 
-LABELS = {"y", "y_source", "classes", "predicted of zero_one_losses"}
+LABELS = {"y", "y_source", "y_target", "classes", "predicted of zero_one_losses"}
 # Rows that are drawn from as they are, whatever they hold.
 CARRIED = {"X of fit_weighted", "X of label_shift", "y of exponential_tilt", "y of from_recipe"}
 # Gaps, words and dates are what it is for.
 CARRIED |= {"X of TableColumns", "X_new of TableColumns"}
+ROWS_AS_THEY_ARE = (
+    "classifier_test", "concept_test", "feature_tests", "mmd_test", "novel_class_test", "performance_drop",
+)  # fmt: skip
+CARRIED |= {f"{sample} of {name}" for name in ROWS_AS_THEY_ARE for sample in ("X_source", "X_target")}
 # A learner of scikit-learn's is inside, and what it says or warns of is its own.
 LEARNERS_INSIDE = {"fit_weighted", "row_losses", "CovariateShiftClassifier", "CovariateShiftRegressor",
-                   "LabelShiftClassifier", "FewLabelClassifier", "FewLabelRegressor", "ClassifierWeighter"}  # fmt: skip
+                   "LabelShiftClassifier", "FewLabelClassifier", "FewLabelRegressor", "ClassifierWeighter", "concept_test"}  # fmt: skip
 LEARNER = "sklearn/linear_model"
 # On these the time of a call depends without bound, and what is too large for it is no question of right or wrong.
 LENGTHS = {"max_epochs", "max_iter", "n_bootstrap", "n_permutations", "patience", "n_models", "n_source", "n_target"}
@@ -309,8 +313,9 @@ PUBLIC = {
 }
 # Results, which nobody makes by hand; what reads and writes files; and losses that torch calls.
 NOT_CALLED = {
-    "BalanceTable", "LabelShiftTest", "LabelledPrior", "ShiftProblem", "TargetSample", "WeightSummary", "list_datasets",
-    "load", "write_clinic", "huber", "polynomial_tail", "smooth_l1", "weighted_loss",
+    "BalanceTable", "ColumnShift", "FeatureTests", "LabelShiftTest", "LabelledPrior", "MechanismTest", "Part", "PerformanceDrop",
+    "ShiftProblem", "ShiftTest", "TargetSample", "WeightSummary", "list_datasets", "load", "write_clinic",
+    "huber", "polynomial_tail", "smooth_l1", "weighted_loss",
 }  # fmt: skip
 
 

@@ -225,7 +225,19 @@ def test_bad_rows_are_refused_whatever_scikit_learn_assumes():
                 call()
 
 
-MODULES = ["corrected", "covariate", "datasets", "display", "label", "mlp", "report", "risk", "simulate", "weights"]
+MODULES = [
+    "corrected",
+    "covariate",
+    "datasets",
+    "detect",
+    "display",
+    "label",
+    "mlp",
+    "report",
+    "risk",
+    "simulate",
+    "weights",
+]
 TORCH_LOSSES = {"huber", "polynomial_tail", "smooth_l1", "weighted_loss"}  # for loops under the reader's own options
 
 

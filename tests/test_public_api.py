@@ -16,7 +16,19 @@ import torch
 
 import shiftfix
 
-SUBPACKAGES = ["corrected", "covariate", "datasets", "display", "label", "mlp", "report", "risk", "simulate", "weights"]
+SUBPACKAGES = [
+    "corrected",
+    "covariate",
+    "datasets",
+    "detect",
+    "display",
+    "label",
+    "mlp",
+    "report",
+    "risk",
+    "simulate",
+    "weights",
+]
 PACKAGE = Path(shiftfix.__file__).parent
 
 

@@ -384,8 +384,9 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
             return counted_folds(self.cv, source.X, source.labels, source.rows, source.groups)
         if len(source.rows) < 2:
             raise ShiftDataError("X has n_samples=1: at least 2 rows are needed for out-of-fold residuals.")
+        n_folds = min(self.cv, len(source.rows))
         return new_folds(
-            min(self.cv, len(source.rows)), source.labels, source.rows, source.groups, stratified=False, rng=rng
+            n_folds, source.X, source.labels, source.counts, source.rows, source.groups, stratified=False, rng=rng
         )
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:

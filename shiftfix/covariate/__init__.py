@@ -12,13 +12,20 @@
 """
 
 from shiftfix.covariate._classifier import ClassifierWeighter
+from shiftfix.covariate._classifier import with_seeds as with_seeds
 from shiftfix.covariate._kernel_mean import KMM
 from shiftfix.covariate._kliep import KLIEP
 from shiftfix.covariate._least_squares import RULSIF, ULSIF
 from shiftfix.covariate._logistic import LogisticWeighter
+from shiftfix.covariate._odds import stack_rows as stack_rows
+from shiftfix.covariate._table_columns import RawColumn as RawColumn
 from shiftfix.covariate._table_columns import TableColumns
 from shiftfix.covariate._table_columns import are_numbers as are_numbers
+from shiftfix.covariate._table_columns import check_raw_rows as check_raw_rows
+from shiftfix.covariate._table_columns import columns_of as columns_of
 from shiftfix.covariate._table_columns import comparable_rows as comparable_rows
+from shiftfix.covariate._table_columns import frame_like as frame_like
+from shiftfix.covariate._table_columns import read_column as read_column
 from shiftfix.covariate._table_columns import reads_raw_rows as reads_raw_rows
 
 __all__ = ["KLIEP", "KMM", "RULSIF", "ULSIF", "ClassifierWeighter", "LogisticWeighter", "TableColumns"]

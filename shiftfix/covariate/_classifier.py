@@ -52,7 +52,7 @@ ISOTONIC = (
 )
 
 
-def _with_seeds(classifier: Any, rng: np.random.Generator) -> Any:
+def with_seeds(classifier: Any, rng: np.random.Generator) -> Any:
     """Clone whose unset ``random_state`` parameters are seeded, so that no global generator is read."""
     clone_ = clone(classifier)
     parameters = clone_.get_params(deep=True)
@@ -400,7 +400,7 @@ class ClassifierWeighter(BaseWeighter):
                 )
             weights = counts[training] if weighted else None
             rows = _safe_indexing(X, training)
-            model = fit_weighted_of(_with_seeds(classifier, rng), rows, domain[training], weights)
+            model = fit_weighted_of(with_seeds(classifier, rng), rows, domain[training], weights)
             return FoldModel(model, score_kind(model, rows, self.calibration is not None), *seen)
 
         found = out_of_fold(folds, fit, lambda model, rows: model.log_ratio(_safe_indexing(X, rows)), keep_models=True)

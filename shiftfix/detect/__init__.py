@@ -1,0 +1,45 @@
+"""Is there a shift, and of which kind? Every test returns a ``ShiftTest``.
+
+======================  =========================================================================
+``classifier_test``     can a model tell source from target rows: moved means, spreads, correlations
+``mmd_test``            kernel means: any difference
+``feature_tests``       every column by itself; which differ most, which only name rows
+``score_test``          did the scores of a model move
+``covariate_or_label``  by target labels: did p(y given x) stay, or p(x given y)? And how many labels decide
+``MechanismTest``       what it returns
+``concept_test``        by 100 target labels or more: did p(y given x) move
+``performance_drop``    by target labels: where a change of the loss comes from (``PerformanceDrop``, of ``Part``)
+``novel_class_test``    are there rows of a class that the source never had
+``FeatureTests``        what it returns, a ``ColumnShift`` for each column
+``ShiftTest``           statistic, p-value, effect size, and what was done
+======================  =========================================================================
+"""
+
+from shiftfix.detect._classifier import classifier_test
+from shiftfix.detect._columns import pair_columns as pair_columns
+from shiftfix.detect._columns import recognize_column as recognize_column
+from shiftfix.detect._concept import concept_test
+from shiftfix.detect._features import ColumnShift, FeatureTests, feature_tests
+from shiftfix.detect._mechanism import MechanismTest, covariate_or_label
+from shiftfix.detect._mmd import mmd_test
+from shiftfix.detect._novel import novel_class_test
+from shiftfix.detect._performance import Part, PerformanceDrop, performance_drop
+from shiftfix.detect._result import ShiftTest
+from shiftfix.detect._scores import score_test
+
+__all__ = [
+    "ColumnShift",
+    "FeatureTests",
+    "MechanismTest",
+    "Part",
+    "PerformanceDrop",
+    "ShiftTest",
+    "classifier_test",
+    "concept_test",
+    "covariate_or_label",
+    "feature_tests",
+    "mmd_test",
+    "novel_class_test",
+    "performance_drop",
+    "score_test",
+]

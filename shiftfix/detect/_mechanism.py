@@ -1,0 +1,377 @@
+"""Which of the two stayed, p(y given x) or p(x given y)? Target labels decide, one by one, at any time.
+
+Both kinds of shift can move the unlabelled rows alike, and then predict different labels for them. Under covariate
+shift a label y at x has the probability p(y | x) of the source; under label shift, with r = q / p the ratio of the
+class shares, p_r(y | x) = p(y | x) r_y / sum_k p(k | x) r_k, where the unlabelled rows tell r up to sampling error. For
+a bettor that knows only the labels before, wealth that is multiplied at every label by (its own probability of the
+label) / (that of the hypothesis) stays below c at all times with probability 1 - 1/c when the hypothesis is true. So
+one may look after every label, and stop when it suits.
+
+    against covariate shift:  mean over draws of prod_i p_r(y_i | x_i)  /  largest over draws of prod_i p(y_i | x_i)
+    against label shift:      mean over draws of prod_i p(y_i | x_i)  /  largest over draws of prod_i p_r(y_i | x_i)
+
+The draws are of what the data leave open: r by the unlabelled rows, p by the source labels that the scores are
+calibrated on. Their mean is a bettor's, their maximum a bound of the hypothesis. Each is averaged with a second bettor,
+who expects any recalibration of the scores and so sees shifts that are neither.
+Sources: Ville (1939), Etude critique de la notion de collectif; Ramdas, Gruenwald, Vovk & Shafer (2023), Statist. Sci.
+38(4):576-601, sections 2 and 4; Wasserman, Ramdas & Balakrishnan (2020), PNAS 117(29):16880-16890, equation 6, for the
+maximum.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_softmax, logsumexp
+
+from shiftfix._blocks import row_blocks
+from shiftfix._door import public
+from shiftfix._numerics import Floats, log_proba
+from shiftfix._setting_checks import check_generator, check_number
+from shiftfix._validation import check_labels, check_scores
+from shiftfix._verdict import caller_warns
+from shiftfix.detect._labelled import check_labelled_rows
+from shiftfix.detect._result import ShiftTest, stopwatch
+from shiftfix.exceptions import ShiftDataError
+from shiftfix.label import MLLS
+
+Decision = Literal["label shift", "covariate shift", "neither", "undecided"]
+N_DRAWS = 300
+# No class is thought to be rarer than this: a single label of it would decide alone.
+LEAST_SHARE = 1e-3
+LEAST_PROBABILITY = 1e-6
+# Of the second bettor: slopes of the log scores, and spreads of the changes of their biases, in nats.
+SLOPES = (0.5, 1.0, 2.0)
+BIASES = (0.5, 1.5)
+# Labels needed are told so that they suffice four times in five.
+ENOUGH = 0.84
+MOST_LABELS = 1_000_000
+# An e-value beyond exp of this is told as this.
+LARGEST_LOG = 500.0
+FLAT = 1e-9
+
+
+@dataclass(frozen=True)
+class MechanismTest(ShiftTest):
+    """Outcome of :func:`covariate_or_label`: a :class:`ShiftTest`, and what was decided.
+
+    Attributes
+    ----------
+    decision : {"label shift", "covariate shift", "neither", "undecided"}
+        The one that the labels have not refuted, where they have refuted the other.
+    against_covariate, against_label : float
+        Largest evidence (e-value) so far against either. Wealth of a bettor who began with 1; below 20 in 95% of all
+        cases, at all times, where the hypothesis is true.
+    labels_needed : int or None
+        Further labels, of rows drawn at random, that would probably decide; 0 where they have, None where a million
+        would not, because both predict the same labels.
+    """
+
+    decision: Decision = "undecided"
+    against_covariate: float = 1.0
+    against_label: float = 1.0
+    labels_needed: int | None = None
+
+
+class Changes(NamedTuple):
+    """Recalibrations of log probabilities: slope * log p + bias, then softmax.
+
+    Attributes
+    ----------
+    slopes : ndarray of shape (n_changes,)
+    biases : ndarray of shape (n_changes, n_classes)
+    """
+
+    slopes: Floats
+    biases: Floats
+
+    def log_likelihoods(self, log_p: Floats, y: NDArray[np.intp]) -> Floats:
+        """Log probability of each label under each change, shape (n_labels, n_changes)."""
+        found = np.empty((len(y), len(self.slopes)))
+        for rows in row_blocks(len(y), self.biases.size):
+            logits = self.slopes * log_p[rows].T[:, :, np.newaxis] + self.biases.T[:, np.newaxis]
+            logits -= logits.max(axis=0)
+            chosen = np.take_along_axis(logits, y[np.newaxis, rows, np.newaxis], axis=0)[0]
+            found[rows] = chosen - np.log(np.exp(logits, out=logits).sum(axis=0))
+        return found
+
+
+class Hypotheses(NamedTuple):
+    """What both kinds of shift predict of labels: draws, the first of which is the estimate.
+
+    Attributes
+    ----------
+    covariate, label : Changes
+        Of the calibrated scores of the source.
+    anything : Changes
+        What the second bettor expects.
+    """
+
+    covariate: Changes
+    label: Changes
+    anything: Changes
+
+
+def calibration_errors(log_p: Floats, rng: np.random.Generator) -> Changes:
+    """Draws of slope and bias by their sampling error in a calibration on these rows.
+
+    The information of slope and biases is sum J' (diag(p) - p p') J with J = [log p, I].
+
+    Parameters
+    ----------
+    log_p : ndarray of shape (n_source, n_classes)
+        Calibrated, centred for each row or not.
+    rng : numpy.random.Generator
+    """
+    p, n_classes = np.exp(log_p), log_p.shape[1]
+    slope_score = p * (log_p - (p * log_p).sum(axis=1, keepdims=True))
+    information = np.zeros((n_classes + 1, n_classes + 1))
+    information[0, 0] = (slope_score * log_p).sum()
+    information[0, 1:] = information[1:, 0] = slope_score.sum(axis=0)
+    information[1:, 1:] = np.diag(p.sum(axis=0)) - p.T @ p
+    values, vectors = np.linalg.eigh(information)
+    # Two directions at least are not told: one bias for all classes, and what the rows leave open.
+    spread = np.where(values > FLAT * values[-1], 1 / np.sqrt(np.maximum(values, FLAT * values[-1])), 0.0)
+    errors = (rng.normal(size=(N_DRAWS, n_classes + 1)) * spread) @ vectors.T
+    return Changes(np.append(1.0, 1 + errors[:, 0]), np.vstack([np.zeros(n_classes), errors[:, 1:]]))
+
+
+def any_recalibration(n_classes: int, rng: np.random.Generator) -> Changes:
+    """What the second bettor expects: other slopes, and biases of any kind."""
+    pairs = [(slope, spread) for slope in SLOPES for spread in BIASES]
+    n_each = N_DRAWS // len(pairs)
+    biases = [rng.normal(0, spread, (n_each, n_classes)) for _, spread in pairs]
+    return Changes(np.repeat([slope for slope, _ in pairs], n_each), np.concatenate(biases))
+
+
+def _wealth(log_bets: Floats, log_truth: Floats) -> Floats:
+    """Log wealth after every label of bettors whose money is shared evenly; shape (n_labels,).
+
+    Parameters
+    ----------
+    log_bets, log_truth : ndarray of shape (n_labels, n_bettors)
+        Log likelihood of all labels so far, by each bettor and by each draw of the hypothesis.
+    """
+    return logsumexp(log_bets, axis=1) - np.log(log_bets.shape[1]) - log_truth.max(axis=1)
+
+
+class Evidence(NamedTuple):
+    """Log e-values after every label, each of shape (n_labels,)."""
+
+    against_covariate: Floats
+    against_label: Floats
+
+
+def log_evidence(hypotheses: Hypotheses, log_p: Floats, y: NDArray[np.intp]) -> Evidence:
+    """Log e-values against both hypotheses after every label.
+
+    Parameters
+    ----------
+    hypotheses : Hypotheses
+    log_p : ndarray of shape (n_labels, n_classes)
+        Calibrated log probabilities at the rows labelled, in the order in which the labels came.
+    y : ndarray of int, shape (n_labels,)
+        Position of each label among the classes.
+    """
+    covariate, label, anything = (np.cumsum(kind.log_likelihoods(log_p, y), axis=0) for kind in hypotheses)
+    return Evidence(
+        np.logaddexp(_wealth(label, covariate), _wealth(anything, covariate)) - np.log(2),
+        np.logaddexp(_wealth(covariate, label), _wealth(anything, label)) - np.log(2),
+    )
+
+
+def draw_ratios(prior: Floats, covariance: Floats, score_prior: Floats, rng: np.random.Generator) -> Floats:
+    """Draws of log r by the sampling error of the target prior; the first is the estimate."""
+    values, vectors = np.linalg.eigh(covariance)
+    normal = rng.normal(size=(N_DRAWS, len(prior))) * np.sqrt(np.maximum(values, 0))
+    shares = np.maximum(np.vstack([prior, prior + normal @ vectors.T]), LEAST_SHARE)
+    return np.log(shares / shares.sum(axis=1, keepdims=True)) - np.log(np.maximum(score_prior, LEAST_SHARE))
+
+
+def labels_to_decide(truth: Floats, rival: Floats, log_needed: float) -> float:
+    """Labels of rows at random after which the wealth of one who bets on the truth probably is enough.
+
+    The log wealth after n labels is about normal with mean n a and variance n b, a and b those of a label's log ratio.
+
+    Parameters
+    ----------
+    truth, rival : ndarray of shape (n_rows, n_classes)
+        Log probabilities of the classes.
+    log_needed : float
+        Growth of the log wealth that is needed.
+    """
+    gain = truth - rival
+    mean = float((np.exp(truth) * gain).sum(axis=1).mean())
+    variance = float((np.exp(truth) * gain**2).sum(axis=1).mean()) - mean**2
+    if log_needed <= 0:
+        return 0.0
+    if mean <= log_needed / MOST_LABELS:
+        return np.inf
+    root = ENOUGH * np.sqrt(max(variance, 0.0))
+    return float(((root + np.sqrt(root**2 + 4 * mean * log_needed)) / (2 * mean)) ** 2)
+
+
+def _labels_needed(
+    hypotheses: Hypotheses, log_p: Floats, evidence: tuple[float, float], log_bound: float
+) -> int | None:
+    """Further labels that would probably decide, whichever of the two is true; None for too many."""
+    covariate, label = log_p, log_softmax(log_p + hypotheses.label.biases[0], axis=1)
+    # The second bettor's half of the money counts as lost, and so does what the draws of a hypothesis fit by chance.
+    lost = np.log(2) + log_p.shape[1] / 2
+    needed = [log_bound + lost - max(log_e, 0.0) for log_e in evidence]
+    counts = [labels_to_decide(label, covariate, needed[0]), labels_to_decide(covariate, label, needed[1])]
+    found = max(counts)
+    return int(np.ceil(found)) if found <= MOST_LABELS else None
+
+
+def _decide(evidence: tuple[float, float], log_bound: float) -> Decision:
+    against_covariate, against_label = (log_e >= log_bound for log_e in evidence)
+    decisions: dict[tuple[bool, bool], Decision] = {
+        (True, True): "neither",
+        (True, False): "label shift",
+        (False, True): "covariate shift",
+    }
+    return decisions.get((against_covariate, against_label), "undecided")
+
+
+def _what_follows(decision: Decision, needed: int | None) -> str:
+    words = {
+        "label shift": "The labels refute that p(y given x) stayed; a change of the class shares explains them.",
+        "covariate shift": "The labels refute that only the class shares moved; p(y given x) of the source fits them.",
+        "neither": "The labels refute both: p(y given x) moved, and not by the class shares alone.",
+    }
+    if decision != "undecided":
+        return words[decision]
+    if needed is None:
+        return "Not decided, and labels cannot: covariate and label shift predict the same labels here."
+    return f"Not decided yet: about {needed} further labels of target rows at random would probably do."
+
+
+def _log_calibrated(fitted: MLLS, scores: Floats) -> Floats:
+    """Log of the calibrated scores, shape (n_rows, n_classes)."""
+    log_scores = log_proba(np.maximum(scores, LEAST_PROBABILITY))
+    return np.asarray(log_softmax(fitted.calibration_scale_ * log_scores + fitted.calibration_bias_, axis=1))
+
+
+def _hypotheses(fitted: MLLS, scores_source: Floats, rng: np.random.Generator) -> Hypotheses:
+    log_p = _log_calibrated(fitted, scores_source)
+    errors = calibration_errors(log_p, rng)
+    log_ratios = draw_ratios(fitted.target_prior_, fitted.prior_covariance_, fitted.score_prior_, rng)
+    label = Changes(errors.slopes, errors.biases + log_ratios)
+    return Hypotheses(errors, label, any_recalibration(log_p.shape[1], rng))
+
+
+def _known_positions(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
+    """Place of each label among the sorted classes; labels that the source never had are refused."""
+    place = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+    new = classes[place] != y
+    if new.any():
+        raise ShiftDataError(
+            f"y_target holds {y[new].tolist()[0]!r}, a class that the source never had: no model of the source gives "
+            "it a probability. See novel_class_test."
+        )
+    return place
+
+
+@public
+def covariate_or_label(
+    scores_source: ArrayLike,
+    y_source: ArrayLike,
+    scores_target: ArrayLike,
+    y_target: ArrayLike | None = None,
+    *,
+    rows: ArrayLike | None = None,
+    level: float = 0.05,
+    random_state: int | np.random.Generator | np.random.RandomState | None = 0,
+) -> MechanismTest:
+    """Decide by target labels whether p(y given x) stayed (covariate shift) or p(x given y) did (label shift).
+
+    Labels may be added one by one, with a look after each: at any time, and however one stops, a true hypothesis is
+    refuted with probability ``level`` at most. That holds as far as the calibrated scores are the class probabilities
+    of the source; a misfit counts as evidence. Without labels it tells how many would decide.
+
+    Parameters
+    ----------
+    scores_source : array-like of shape (n_source, n_classes)
+        Class probabilities of labelled source rows that the model was not trained on: out-of-fold ones, say.
+    y_source : array-like of shape (n_source,)
+    scores_target : array-like of shape (n_target, n_classes)
+        Of all target rows, by the same model.
+    y_target : array-like of shape (n_labels,), default=None
+        Labels in the order in which they were obtained; rows to label are best drawn at random.
+    rows : array-like of int, shape (n_labels,), default=None
+        Which target rows they belong to; None means the first ones.
+    level : float, default=0.05
+    random_state : int, numpy Generator or RandomState, default=0
+        For the bettors' draws. Keep it while labels are added: bettors who change their minds are new ones.
+
+    Returns
+    -------
+    MechanismTest
+        Its statistic is the larger e-value, its p-value that of the hypothesis it refutes, its effect size the largest
+        change of a class share under label shift.
+
+    Raises
+    ------
+    ShiftDataError
+        For scores that are no probabilities, labels the source never had, and positions beyond the rows.
+    NotIdentifiedError
+        Where the scores cannot tell the classes apart.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> y, y_target = np.repeat([0, 1], 500), rng.permutation(np.repeat([0, 1], [900, 100]))
+    >>> x, x_target = rng.normal(2 * y - 1), rng.normal(2 * y_target - 1)
+    >>> p, p_target = 1 / (1 + np.exp(-2 * x)), 1 / (1 + np.exp(-2 * x_target))
+    >>> scores, scores_target = np.column_stack([1 - p, p]), np.column_stack([1 - p_target, p_target])
+    >>> covariate_or_label(scores, y, scores_target).labels_needed < 150
+    True
+    >>> covariate_or_label(scores, y, scores_target, y_target[:150]).decision
+    'label shift'
+    """
+    clock = stopwatch()
+    level, rng = check_number(level, "level", above=0, below=1), check_generator(random_state)
+    source = check_scores(scores_source, "scores_source")
+    target = check_scores(scores_target, "scores_target", source.shape[1])
+    with caller_warns():
+        fitted = MLLS("auto", n_bootstrap=0).fit(source, check_labels(y_source, "y_source", len(source)), target)
+    hypotheses, log_p = _hypotheses(fitted, source, rng), _log_calibrated(fitted, target)
+    labels, rows = check_labelled_rows(y_target, rows, len(target))
+    last = (0.0, 0.0)
+    if len(labels):
+        found = log_evidence(hypotheses, log_p[rows], _known_positions(labels, fitted.classes_))
+        last = (max(0.0, float(found[0].max())), max(0.0, float(found[1].max())))
+    decision = _decide(last, -np.log(level))
+    needed = 0 if decision != "undecided" else _labels_needed(hypotheses, log_p, last, -np.log(level))
+    sizes = (len(source), len(target), len(labels))
+    return _mechanism_test(decision, needed, last, sizes, fitted, clock())
+
+
+def _mechanism_test(
+    decision: Decision,
+    needed: int | None,
+    evidence: tuple[float, float],
+    sizes: tuple[int, int, int],
+    fitted: MLLS,
+    seconds: float,
+) -> MechanismTest:
+    """The result, from log e-values."""
+    against_covariate, against_label = (float(np.exp(min(log_e, LARGEST_LOG))) for log_e in evidence)
+    largest = max(against_covariate, against_label)
+    return MechanismTest(
+        largest,
+        1 / largest,
+        float(np.abs(fitted.target_prior_ - fitted.source_prior_).max()),
+        sizes[0],
+        sizes[1],
+        f"Covariate or label shift by {sizes[2]} labels: {decision}",
+        seconds,
+        "largest change of a class share",
+        _what_follows(decision, needed),
+        decision,
+        against_covariate,
+        against_label,
+        needed,
+    )

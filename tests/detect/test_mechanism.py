@@ -1,0 +1,172 @@
+"""Evidence for covariate or label shift: bettors against brute force, fairness by enumeration, and both worlds."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.special import softmax
+
+from shiftfix.detect import covariate_or_label
+from shiftfix.detect._mechanism import (
+    Changes,
+    Hypotheses,
+    calibration_errors,
+    draw_ratios,
+    labels_to_decide,
+    log_evidence,
+)
+
+RNG = np.random.default_rng(0)
+LOG_P = np.log(RNG.dirichlet([1, 1, 1], 6))
+
+
+def changes(n, rng=RNG):
+    return Changes(rng.uniform(0.5, 2, n), rng.normal(size=(n, 3)))
+
+
+def probability(change, draw, row):
+    return softmax(change.slopes[draw] * LOG_P[row] + change.biases[draw])
+
+
+def test_evidence_by_brute_force():
+    hypotheses, y = Hypotheses(changes(4), changes(5), changes(3)), np.array([0, 2, 1, 1, 0, 2])
+    likelihood = [
+        [np.prod([probability(kind, draw, row)[y[row]] for row in range(6)]) for draw in range(len(kind.slopes))]
+        for kind in hypotheses
+    ]
+    covariate, label, anything = map(np.array, likelihood)
+    found = log_evidence(hypotheses, LOG_P, y)
+    expected = (label.mean() + anything.mean()) / 2 / covariate.max()
+    assert_allclose(np.exp(found.against_covariate[-1]), expected)
+    assert_allclose(np.exp(found.against_label[-1]), (covariate.mean() + anything.mean()) / 2 / label.max())
+
+
+def test_a_true_hypothesis_loses_nobody_money_on_average():
+    """Over all 3^4 sequences of labels the mean e-value is 1 for a single true hypothesis, and below for several."""
+    single, several, others, anything = changes(1), changes(5), changes(4), changes(3)
+    both = Changes(np.append(single.slopes, several.slopes), np.vstack([single.biases, several.biases]))
+    means = {}
+    for name, hypothesis in (("one", single), ("six", both)):
+        total = 0.0
+        for y in map(np.array, product(range(3), repeat=4)):
+            chance = np.prod([probability(single, 0, row)[y[row]] for row in range(4)])
+            evidence = log_evidence(Hypotheses(hypothesis, others, anything), LOG_P[:4], y)
+            total += chance * np.exp(evidence.against_covariate[-1])
+        means[name] = total
+    assert_allclose(means["one"], 1)
+    assert means["six"] < 1
+
+
+def test_evidence_after_a_label_does_not_know_later_ones():
+    hypotheses, y = Hypotheses(changes(4), changes(5), changes(3)), np.array([0, 2, 1, 1, 0, 2])
+    assert_allclose(
+        log_evidence(hypotheses, LOG_P, y).against_label[:3], log_evidence(hypotheses, LOG_P[:3], y[:3]).against_label
+    )
+
+
+def test_draws_of_the_calibration_err_as_a_calibration_does():
+    """Bias of scores that are 1/2 everywhere: the log odds of n fair coins, standard error 2 / sqrt(n)."""
+    draws = calibration_errors(np.log(np.full((400, 2), 0.5)), np.random.default_rng(0))
+    assert_allclose(np.std(draws.biases[1:, 1] - draws.biases[1:, 0]), 0.1, rtol=0.15)
+    assert (draws.slopes[0], draws.biases[0].tolist()) == (1, [0, 0])
+
+
+def test_draws_of_the_ratio():
+    draws = draw_ratios(np.array([0.2, 0.8]), 1e-4 * np.array([[1, -1], [-1, 1]]), np.array([0.5, 0.5]), RNG)
+    assert_allclose(np.exp(draws[0]), [0.4, 1.6])
+    assert_allclose(np.std(np.exp(draws[1:, 0]) / 2), 0.01, rtol=0.15)
+
+
+def test_labels_needed_by_simulation():
+    """Labels of the truth until the log wealth reaches log 20: four in five sequences take at most so many."""
+    truth, rival = np.log([[0.7, 0.3]]), np.log([[0.5, 0.5]])
+    n = labels_to_decide(truth, rival, np.log(20))
+    y = np.random.default_rng(0).random((2000, 400)) < 0.3
+    wealth = np.cumsum(np.where(y, np.log(0.6), np.log(1.4)), axis=1)
+    assert np.mean(wealth[:, int(n)] >= np.log(20)) == pytest.approx(0.8, abs=0.05)
+    assert labels_to_decide(truth, truth, 3.0) == np.inf
+    assert labels_to_decide(truth, rival, -1.0) == 0
+
+
+def worlds(seed, prior=0.9, n=800):
+    """Scores, source labels and target scores; and target labels under label and under covariate shift."""
+    rng = np.random.default_rng(seed)
+    y, y_label = rng.random(n) < 0.5, rng.random(n) < prior
+    x, x_target = (rng.normal(2.0 * labels - 1) for labels in (y, y_label))
+    p, p_target = (1 / (1 + np.exp(-2 * values)) for values in (x, x_target))
+    y_covariate = rng.random(n) < p_target
+    scores = [np.column_stack([1 - values, values]) for values in (p, p_target)]
+    return scores[0], y.astype(int), scores[1], y_label.astype(int), y_covariate.astype(int)
+
+
+def test_both_worlds_are_told_apart():
+    source, y, target, y_label, y_covariate = worlds(0)
+    label = covariate_or_label(source, y, target, y_label[:150])
+    covariate = covariate_or_label(source, y, target, y_covariate[:150])
+    assert (label.decision, covariate.decision) == ("label shift", "covariate shift")
+    assert label.against_covariate > 20 > label.against_label
+    assert label.p_value == 1 / label.against_covariate
+    assert label.labels_needed == 0
+    assert "class shares" in str(label)
+
+
+def test_a_flip_of_the_labels_is_neither():
+    source, y, target, y_label, _ = worlds(1)
+    assert covariate_or_label(source, y, target, (1 - y_label)[:150]).decision == "neither"
+
+
+def test_without_labels_it_says_how_many():
+    source, y, target, *_ = worlds(2)
+    found = covariate_or_label(source, y, target)
+    assert found.decision == "undecided"
+    assert 20 < found.labels_needed < 200
+    assert str(found.labels_needed) in str(found)
+    assert found.p_value == 1
+
+
+def test_without_a_shift_labels_cannot_tell():
+    source, y, *_ = worlds(3)
+    found = covariate_or_label(source, y, source)
+    assert found.labels_needed is None or found.labels_needed > 2000
+
+
+def test_rows_say_which_rows_are_labelled():
+    source, y, target, y_label, _ = worlds(4)
+    rows = np.random.default_rng(0).permutation(800)[:120]
+    moved = np.concatenate([rows, np.setdiff1d(np.arange(800), rows)])
+    one = covariate_or_label(source, y, target, y_label[rows], rows=rows)
+    other = covariate_or_label(source, y, target[moved], y_label[rows])
+    assert_allclose(one.against_covariate, other.against_covariate, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"y_target": [0, 2]}, "y_target holds 2, a class that the source never had"),
+        ({"y_target": [0, 1], "rows": [0, 800]}, "rows 0 to 800 of 800 target rows"),
+        ({"y_target": [0, 1], "rows": [1, 1]}, "holds a position twice"),
+        ({"y_target": [0, 1], "rows": [0.5, 1]}, "rows holds 0.5"),
+        ({"y_target": [0, 1], "rows": [1]}, "rows has 1 values for 2 labels"),
+        ({"level": 1.0}, "level"),
+    ],
+)
+def test_errors(changed, message):
+    source, y, target, *_ = worlds(5)
+    with pytest.raises(ValueError, match=message):
+        covariate_or_label(source, y, target, **changed)
+
+
+@pytest.mark.slow
+def test_a_true_hypothesis_is_refuted_rarely_at_any_time():
+    """30 pairs of worlds of 400 labels: 1.5 false refutations expected at most in either; 5 are 3 standard deviations
+    more. By 100 labels 90% are right."""
+    false, right = [0, 0], 0
+    for seed in range(30):
+        source, y, target, y_label, y_covariate = worlds(seed, n=400)
+        false[0] += covariate_or_label(source, y, target, y_label).against_label >= 20
+        false[1] += covariate_or_label(source, y, target, y_covariate).against_covariate >= 20
+        right += covariate_or_label(source, y, target, y_label[:100]).decision == "label shift"
+        right += covariate_or_label(source, y, target, y_covariate[:100]).decision == "covariate shift"
+    assert max(false) <= 5
+    assert right >= 0.8 * 60
