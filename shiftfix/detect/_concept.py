@@ -97,7 +97,7 @@ def cross_fitted_residuals(
         fit,
         lambda fitted, rows: _says(fitted, _safe_indexing(source, rows), classes),
         score_target=lambda fitted, rows: _says(fitted, _safe_indexing(target, rows), classes),
-        n_target=len(y_target),
+        target_order=np.arange(len(y_target)),
     )
     scores, target_scores = found.by_row(len(y_source)), np.asarray(found.target_scores)
     return Residuals(
