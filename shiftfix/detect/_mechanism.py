@@ -321,7 +321,7 @@ def covariate_or_label(
 
     Notes
     -----
-    By 100 labels, with 500 source and 500 target rows: 91 to 98% right where the class shares moved from .5 to .9, 68 to
+    By 100 labels, with 500 source and 500 target rows: 91 to 98% right where class shares moved from .5 to .9, 68 to
     84% where one of five went from .2 to .6, 52 to 61% where .5 became .8. The truth was refuted at some time up to 400
     labels in at most 1% of these, and 6% with five classes, 200 source rows and no shift.
 

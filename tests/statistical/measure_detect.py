@@ -3,9 +3,10 @@
     PYTHONPATH=. python -m tests.statistical.measure_detect [PART ...]
 
 PART is a key of ``STUDIES``; none means all. Each part is some minutes on one core.
-Size: 1,000 problems without shift, half of them with correlated columns, some of which are heavy-tailed, rounded or
-categories. Power: 500 problems, 500 against 500 rows of ten normal columns: "mean", one column moved by .33; "spread",
-the standard deviation along one column times .7; "oblique spread", the same along the diagonal.
+Sizes are shares of rejections at level .05, over all problems and over either half: 1,000 problems without shift, half
+of them with correlated columns, of which some are heavy-tailed or rounded. Power: 500 problems where not said, of 500
+against 500 rows of ten normal columns: "mean", one column moved by .33; "spread", the standard deviation along one
+column times .7; "oblique spread", the same along the diagonal.
 """
 
 import json
