@@ -6,6 +6,7 @@
 ``RLLS``                 confusion matrix, regularised towards no shift
 ``GMM``                  more moments of the scores than classes, efficiently weighted
 ``OnlinePrior``          a prior that follows a stream of score batches
+``label_shift_fit``      how much of what moved does one change of the class prior explain? Returns a ``LabelShiftFit``
 ``label_shift_test``     does one change of the class prior explain the target's scores? Returns a ``LabelShiftTest``
 ``mean_score_test``      did the class prior move at all?
 ``ScoreCalibrator``      temperature, bias-corrected temperature, vector scaling; automatic choice
@@ -18,6 +19,7 @@
 from shiftfix.label._bbse import BBSE
 from shiftfix.label._calibration import ScoreCalibrator
 from shiftfix.label._confusion import confusion_matrices
+from shiftfix.label._explained_share import LabelShiftFit, label_shift_fit
 from shiftfix.label._fit_test import LabelShiftTest, label_shift_test
 from shiftfix.label._gmm import GMM
 from shiftfix.label._implied_prior import prior_of_scores
@@ -33,11 +35,13 @@ __all__ = [
     "GMM",
     "MLLS",
     "RLLS",
+    "LabelShiftFit",
     "LabelShiftTest",
     "OnlinePrior",
     "ScoreCalibrator",
     "adjust_proba",
     "confusion_matrices",
+    "label_shift_fit",
     "label_shift_test",
     "mean_score_test",
     "prior_of_scores",
