@@ -18,6 +18,7 @@ from shiftfix.covariate._least_squares import RULSIF, ULSIF
 from shiftfix.covariate._logistic import LogisticWeighter
 from shiftfix.covariate._table_columns import TableColumns
 from shiftfix.covariate._table_columns import are_numbers as are_numbers
+from shiftfix.covariate._table_columns import check_raw_rows as check_raw_rows
 from shiftfix.covariate._table_columns import comparable_rows as comparable_rows
 from shiftfix.covariate._table_columns import reads_raw_rows as reads_raw_rows
 

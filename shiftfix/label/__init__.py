@@ -20,6 +20,8 @@ from shiftfix.label._bbse import BBSE
 from shiftfix.label._calibration import ScoreCalibrator
 from shiftfix.label._confusion import confusion_matrices
 from shiftfix.label._explained_share import LabelShiftFit, label_shift_fit
+from shiftfix.label._explained_share import explained_share_of as explained_share_of  # for ``corrected``
+from shiftfix.label._explained_share import projected as projected
 from shiftfix.label._fit_test import LabelShiftTest, label_shift_test
 from shiftfix.label._gmm import GMM
 from shiftfix.label._implied_prior import prior_of_scores
