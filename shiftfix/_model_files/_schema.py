@@ -70,8 +70,8 @@ SCORERS = (
 
 def _names_in(module: ModuleType, wanted: Callable[[Any], bool]) -> tuple[str, ...]:
     """Full names of what a module of scikit-learn offers, as far as it is wanted."""
-    offered = (vars(module).get(name) for name in module.__all__)
-    return tuple(f"{part.__module__}.{part.__name__}" for part in offered if wanted(part))
+    offered = [vars(module).get(name) for name in module.__all__]
+    return tuple(f"{part.__module__}.{part.__name__}" for part in offered if part is not None and wanted(part))
 
 
 METRICS = _names_in(sklearn.metrics, lambda part: isinstance(part, FunctionType))
