@@ -18,6 +18,7 @@
 
 from shiftfix.label._bbse import BBSE
 from shiftfix.label._calibration import ScoreCalibrator
+from shiftfix.label._calibration import calibrate as calibrate  # for ``corrected``
 from shiftfix.label._confusion import confusion_matrices
 from shiftfix.label._explained_share import LabelShiftFit, label_shift_fit
 from shiftfix.label._explained_share import explained_share_of as explained_share_of  # for ``corrected``
@@ -25,6 +26,10 @@ from shiftfix.label._explained_share import projected as projected
 from shiftfix.label._fit_test import LabelShiftTest, label_shift_test
 from shiftfix.label._gmm import GMM
 from shiftfix.label._implied_prior import prior_of_scores
+from shiftfix.label._likelihood import CalibrationKind as CalibrationKind  # for ``corrected``
+from shiftfix.label._likelihood import fit_log_scores as fit_log_scores
+from shiftfix.label._likelihood import log_scores as log_scores
+from shiftfix.label._likelihood import softmax_block as softmax_block
 from shiftfix.label._mlls import MLLS
 from shiftfix.label._online import OnlinePrior
 from shiftfix.label._posterior import adjust_proba
