@@ -77,7 +77,7 @@ def fit_record(model: Corrected, y: ArrayLike, *, sample_weight: ArrayLike | Non
         shift, verdict, priors = "label", label_verdict(model, summary), prior_records(model)
     else:
         summary = model.summary_
-        shift, verdict, priors = "covariate", summary.verdict, None
+        shift, verdict, priors = "covariate", model.verdict_, None
     return {
         "shift": shift,
         "verdict": verdict.level,
@@ -107,7 +107,7 @@ def prior_records(model: LabelShiftClassifier) -> list[Record]:
     """Class by class: its share of the source, the one estimated for the target (used or not) and its 95% interval."""
     estimate, interval = model.target_prior_, np.full((len(model.classes_), 2), np.nan)
     if hasattr(model.prior_, "target_prior_"):
-        estimate, interval = model.prior_.target_prior_, model.prior_.interval(0.95)
+        estimate, interval = model.prior_.target_prior_, model.interval(0.95)
     return [
         finite({"class": value, "source": p, "target": q, "low": low, "high": high})
         for value, p, q, (low, high) in zip(
