@@ -22,7 +22,7 @@ from shiftfix._validation import check_labels, check_repeat_counts, check_rows
 from shiftfix._verdict import KeepsVerdicts, Verdict, caller_warns, judge
 from shiftfix.corrected._abstain import WEIGHTING, OnAbstain, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
-from shiftfix.corrected._exponent import EXPONENTS, Choice, Losses, choose_exponent, fit_tempered, tempered_weights
+from shiftfix.corrected._exponent import Choice, Losses, choose_exponent, exponents_of, fit_tempered, tempered_weights
 from shiftfix.corrected._target_sample import target_rows
 from shiftfix.covariate import LogisticWeighter, TableColumns, are_numbers, reads_raw_rows
 from shiftfix.exceptions import ShiftDataError
@@ -196,8 +196,9 @@ class BaseCovariateShift(KeepsVerdicts, BaseCorrected):
         weights, summary = weighter.source_weights_, weighter.summary_
         usable = decide(summary.verdict, self.on_abstain, WEIGHTING)
         rng = check_generator(self.random_state)
-        choice = self._choice(X, y, weights, counts, groups, rng, usable=usable)
-        exponent, chosen = choice.exponent, usable and isinstance(self.exponent, str)
+        exponents = exponents_of(self.exponent, summary.verdict, usable)
+        choice = self._choice(X, y, weights, counts, groups, rng, exponents)
+        exponent, chosen = choice.exponent, len(exponents) > 1
         estimator = fit_tempered(self.estimator, X, y, weights, exponent, counts, fallback=self.fallback, rng=rng)
         with unchanged_on_error(self):
             self.weighter_, self.summary_, self.corrected_ = weighter, summary, usable and exponent > 0
@@ -233,13 +234,9 @@ class BaseCovariateShift(KeepsVerdicts, BaseCorrected):
         counts: NDArray[np.float64] | None,
         groups: NDArray[Any] | None,
         rng: np.random.Generator,
-        *,
-        usable: bool,
+        exponents: tuple[float, ...],
     ) -> Choice:
         """The exponent given, or the one that is shown to help, and the calibration of its probabilities."""
-        exponents: tuple[float, ...] = (0.0,)
-        if usable:
-            exponents = EXPONENTS if isinstance(self.exponent, str) else (self.exponent,)
         calibrates = getattr(self, "calibrate", None) is not None and hasattr(self.estimator, "predict_proba")
         if len(exponents) == 1 and not calibrates:
             return Choice(exponents[0], {}, {})
@@ -278,7 +275,7 @@ class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
         scikit-learn, or pairs of (training, held-out) positions.
     on_abstain : {"uncorrected", "error", "correct"}, default="uncorrected"
         What to do when the data do not support weighting: warn and fit without weights, raise, or warn and
-        weight all the same.
+        weight all the same (``exponent="cv"`` then fully: such weights cannot be cross-validated).
     fallback : {None, "resample"}, default=None
         For a learner that takes no weights: an error, or rows drawn in proportion to their weights.
     random_state : int, numpy Generator or RandomState, default=None
@@ -401,7 +398,7 @@ class CovariateShiftRegressor(RegressorMixin, BaseCovariateShift):
         (training, held-out) positions.
     on_abstain : {"uncorrected", "error", "correct"}, default="uncorrected"
         What to do when the data do not support weighting: warn and fit without weights, raise, or warn and
-        weight all the same.
+        weight all the same (``exponent="cv"`` then fully: such weights cannot be cross-validated).
     fallback : {None, "resample"}, default=None
         For a learner that takes no weights: an error, or rows drawn in proportion to their weights.
     random_state : int, numpy Generator or RandomState, default=None

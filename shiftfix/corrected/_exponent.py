@@ -20,6 +20,7 @@ from sklearn.utils.validation import _num_samples
 from shiftfix._crossfit import Fold, Rows, is_fold_count, out_of_fold
 from shiftfix._learner import Fallback, fit_weighted_of
 from shiftfix._setting_checks import check_count
+from shiftfix._verdict import Verdict
 from shiftfix.corrected._folds import counted_folds, new_folds
 from shiftfix.label import CalibrationKind, fit_log_scores, log_scores, softmax_block
 from shiftfix.risk import LEAST_PROBABILITY, row_losses
@@ -29,6 +30,25 @@ EXPONENTS = (0.0, 0.5, 1.0)
 # Standard errors that a gain over exponent 0 must have: a correction has to earn its place.
 ONE_SIDED = 1.64
 Losses = dict[float, tuple[float, float]]
+
+
+def exponents_of(exponent: float | str, verdict: Verdict, usable: bool) -> tuple[float, ...]:
+    """Exponents to compare: one alone where there is nothing to choose, or, by weights that say "abstain", nothing to choose by.
+
+    Parameters
+    ----------
+    exponent : float or "cv"
+    verdict : Verdict
+        On the weights.
+    usable : bool
+        Whether they are to be used.
+    """
+    if not usable:
+        return (0.0,)
+    if not isinstance(exponent, str):
+        return (exponent,)
+    # On a few heavy rows cross-validation is sure of itself and wrong.
+    return (1.0,) if verdict == "abstain" else EXPONENTS
 
 
 def tempered_weights(

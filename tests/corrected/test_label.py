@@ -21,8 +21,14 @@ from sklearn.tree import DecisionTreeClassifier
 
 from shiftfix._row_order import order_of_rows
 from shiftfix.corrected import LabelShiftClassifier
-from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, ShiftDataError
-from shiftfix.label import BBSE, MLLS
+from shiftfix.corrected._careful_prior import careful_prior
+from shiftfix.exceptions import (
+    LabelShiftRejectedWarning,
+    NotIdentifiedError,
+    PoorIdentificationWarning,
+    ShiftDataError,
+)
+from shiftfix.label import BBSE, MLLS, adjust_proba
 from shiftfix.mlp import MLPClassifier
 
 
@@ -112,8 +118,11 @@ def test_a_frozen_classifier_is_used_as_it_is(rng):
     X_target, _ = gaussians(rng, 0.9, 1000)
     model = LabelShiftClassifier(FrozenEstimator(trained), BBSE()).fit(X, y, X_target=X_target)
     direct = BBSE().fit(trained.predict_proba(X), y, trained.predict_proba(X_target))
-    assert_allclose(model.target_prior_, direct.target_prior_)
-    assert_allclose(model.predict_proba(X), direct.adjust_proba(trained.predict_proba(X)))
+    q = careful_prior(direct.target_prior_, direct.source_prior_, direct.prior_covariance_, 1000)
+    assert_allclose(model.target_prior_, q)
+    assert_allclose(q, direct.target_prior_, atol=0.005)
+    expected = adjust_proba(direct.calibrate(trained.predict_proba(X)), direct.source_prior_, q)
+    assert_allclose(model.predict_proba(X), expected)
     with pytest.raises(ShiftDataError, match="cannot be retrained"):
         LabelShiftClassifier(FrozenEstimator(trained), correction="retrain").fit(X, y, X_target=X_target)
 
@@ -241,9 +250,10 @@ def test_when_it_abstains_nothing_is_corrected(correction):
     X, y = rng.normal(size=(80, 2)), np.tile([0, 0, 0, 1], 20)
     X[:, 0] += 0.2 * y
     counts = rng.integers(1, 4, 80)
-    model = LabelShiftClassifier(LogisticRegression(), MLLS(), correction=correction, random_state=0)
+    model = LabelShiftClassifier(LogisticRegression(), MLLS(), correction=correction, calibrate=None, random_state=0)
     model.fit(X, y, X_target=rng.normal(0.1, 1, (40, 2)), sample_weight=counts)
     assert not model.corrected_
+    assert model.label_shift_fit_ is None
     plain = LogisticRegression().fit(X, y, sample_weight=counts)
     assert_allclose(model.predict_proba(X), plain.predict_proba(X))
     assert_allclose(model.target_prior_, model.source_prior_)
@@ -301,7 +311,7 @@ def test_each_target_row_is_scored_once_by_the_fold_in_turn(rng):
             return super().predict_proba(X)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PoorIdentificationWarning)
+        warnings.simplefilter("ignore", LabelShiftRejectedWarning)
         LabelShiftClassifier(Recorder(), cv=3, random_state=0).fit(X, y, X_target=X_target)
     assert Recorder.seen == [list(range(fold, 20, 3)) for fold in range(3)]
 
