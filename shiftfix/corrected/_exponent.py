@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, column_or_1d, indexable
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples
 
 from shiftfix._crossfit import Fold, Rows, is_fold_count, out_of_fold
 from shiftfix._learner import Fallback, fit_weighted_of
 from shiftfix._setting_checks import check_count
+from shiftfix._values import as_array
 from shiftfix._verdict import Verdict
 from shiftfix.corrected._folds import counted_folds, new_folds
 from shiftfix.label import CalibrationKind, fit_log_scores, log_scores, softmax_block
@@ -33,7 +35,7 @@ Losses = dict[float, tuple[float, float]]
 
 
 def exponents_of(exponent: float | str, verdict: Verdict, usable: bool) -> tuple[float, ...]:
-    """Exponents to compare: one alone where there is nothing to choose, or, by weights that say "abstain", nothing to choose by.
+    """Exponents to compare: one alone where there is nothing to choose or, on "abstain", nothing to choose by.
 
     Parameters
     ----------
@@ -105,6 +107,15 @@ def _folds(
     labels, stratified = np.asarray(y), is_classifier(estimator)
     n_folds = most_folds(cv, labels[rows], stratified)
     return [] if n_folds == 0 else new_folds(n_folds, X, labels, counts, rows, groups, stratified=stratified, rng=rng)
+
+
+def _by_position(estimator: Any, X: Any, y: Any) -> tuple[Any, Any]:
+    """Rows and their labels or values, ready to be taken by position."""
+    X, y = indexable(X, y)
+    if is_classifier(estimator):
+        y = column_or_1d(as_array(y, "y"))
+        check_classification_targets(y)
+    return X, y
 
 
 class Judged(NamedTuple):
@@ -273,6 +284,7 @@ def choose_exponent(
     ShiftDataError
         For folds that judge rows they learn from, and for a learner that takes no weights.
     """
+    X, y = _by_position(estimator, X, y)
     rows = np.arange(len(weights)) if sample_weight is None else np.flatnonzero(sample_weight)
     folds = _folds(estimator, X, y, sample_weight, rows, cv, groups, rng)
     if not folds:
