@@ -1,6 +1,7 @@
 """Options of ``shiftfix correct`` that belong together, and their defaults."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -105,10 +106,8 @@ def read_exponent(text: str | None) -> str | float:
     """
     if text in (None, "cv"):
         return "cv"
-    try:
+    with suppress(ValueError):
         value = float(str(text))
-    except ValueError:
-        value = float("nan")
-    if not 0 <= value <= 1:
-        raise UsageError(f'--exponent {text}: "cv" or a number from 0 to 1 is needed.')
-    return value
+        if 0 <= value <= 1:
+            return value
+    raise UsageError(f'--exponent {text}: "cv" or a number from 0 to 1 is needed.')

@@ -220,14 +220,14 @@ def _judge(
     kind: CalibrationKind = "temperature" if hasattr(estimator, "predict_proba") else "bcts"
     codes = np.searchsorted(classes, np.asarray(y)[judged])
     parts = [
-        _calibrated(z, codes, tempered_weights(weights[judged], exponent, here) * here, kind)
+        _after_calibration(z, codes, tempered_weights(weights[judged], exponent, here) * here, kind)
         for z, exponent in zip(values, exponents, strict=True)
     ]
     losses, scales, biases = (np.array(part) for part in zip(*parts, strict=True))
     return Judged(judged, losses, scales, biases)
 
 
-def _calibrated(
+def _after_calibration(
     z: NDArray[np.float64], codes: NDArray[np.intp], weight: NDArray[np.float64], kind: CalibrationKind
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Log loss of each row after the calibration, and its scale and bias."""
@@ -291,7 +291,13 @@ def choose_exponent(
         return Choice(exponents[0], {}, {})
     judged = _judge(estimator, X, y, weights, sample_weight, folds, exponents, fallback=fallback, rng=rng)
     counts = np.ones(len(judged.rows)) if sample_weight is None else sample_weight[judged.rows]
-    w = weights[judged.rows]
+    return _choice_of(judged, exponents, weights[judged.rows], counts)
+
+
+def _choice_of(
+    judged: Judged, exponents: Sequence[float], w: NDArray[np.float64], counts: NDArray[np.float64]
+) -> Choice:
+    """The exponent whose losses are shown to be lower, by the weights of the rows judged."""
     losses = dict(zip(exponents, zip(*weighted_means(judged.losses, w, counts), strict=True), strict=True))
     gained = judged.losses[0] - judged.losses[1:]
     gains = dict(zip(exponents[1:], zip(*weighted_means(gained, w, counts), strict=True), strict=True))

@@ -193,26 +193,28 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
             scores = given_scores(scores_source, scores_target, source.rows, len(source.labels), len(classes))
         else:
             X_target = check_target(source.X, X_target)
-            folds = score_folds(self.estimator, source, self.cv, rng)
-            scores = cross_fitted_scores(
-                self.estimator, source, classes, X_target, folds, fallback=self.fallback, rng=rng
-            )
+            scores = self._cross_fitted(source, classes, X_target, rng)
         prior, verdict = fit_prior(
             self._new_prior(rng), source, scores, classes, raise_as_found=self.on_abstain == "error"
         )
-        moved = getattr(prior, "identified_", False) and not getattr(prior, "shrunk_", False)
         label_fit, corrected = None, False
-        if moved:
-            label_fit = ask_for_label_shift(
-                source, scores, classes, None if X_target is None else target_rows(X_target)
-            )
-            corrected, verdict = act_on(label_fit, self.on_reject, self.causes)
-        elif not getattr(prior, "identified_", False):
+        if not getattr(prior, "identified_", False):
             decide(verdict, self.on_abstain, PRIOR)
+        elif not getattr(prior, "shrunk_", False):
+            rows = None if X_target is None else target_rows(X_target)
+            label_fit = ask_for_label_shift(source, scores, classes, rows)
+            corrected, verdict = act_on(label_fit, self.on_reject, self.causes)
         with unchanged_on_error(self):
             self.label_shift_fit_, self.corrected_ = label_fit, corrected
             self._fit_corrected(source, classes, prior, verdict, scores, rng)
             return self
+
+    def _cross_fitted(
+        self, source: SourceRows, classes: NDArray[Any], X_target: Any, rng: np.random.Generator
+    ) -> Scores:
+        """Scores of both samples by clones of the estimator that did not see the rows they score."""
+        folds = score_folds(self.estimator, source, self.cv, rng)
+        return cross_fitted_scores(self.estimator, source, classes, X_target, folds, fallback=self.fallback, rng=rng)
 
     def _fit_corrected(
         self,

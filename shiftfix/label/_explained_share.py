@@ -264,6 +264,12 @@ def _rule(share: float, error: float, z: float, p_value: float) -> tuple[bool, s
     return True, "no classifier tells the samples apart clearly better than one change of class shares does"
 
 
+def _unjudged(p_value: float, uses_features: bool, reason: str) -> LabelShiftFit:
+    """What is said where no loss could be found."""
+    nan = float("nan")
+    return LabelShiftFit(nan, nan, nan, nan, nan, p_value, uses_features, False, reason)
+
+
 def projected(X: Any) -> Floats:
     """Rows as a dense table of few columns: the first principal directions of sparse or very wide ones."""
     if not sparse.issparse(X) and X.shape[1] <= MOST_COLUMNS:
@@ -275,7 +281,7 @@ def projected(X: Any) -> Floats:
     return found
 
 
-def _folds(labels: NDArray[np.intp], scores: Floats, target_scores: Floats, n_folds: int) -> list[Fold]:
+def _domain_folds(labels: NDArray[np.intp], scores: Floats, target_scores: Floats, n_folds: int) -> list[Fold]:
     """Folds of both samples, the source's stratified by class; by what the rows hold."""
     n_source, n_target = len(labels), len(target_scores)
     order, target_order = order_of_rows(scores, labels), order_of_rows(target_scores)
@@ -310,16 +316,13 @@ def explained_share_of(
     rows = DomainRows(every, columns, is_target, labels, np.append(counts, target_counts))
     n_folds = int(min(N_FOLDS, np.bincount(labels).min(), len(target_scores)))
     if n_folds < 2:
-        nan = float("nan")
         reason = "a class has a single source row, or the target a single row, so that nothing can be held out"
-        return LabelShiftFit(nan, nan, nan, nan, nan, p_value, features is not None, False, reason)
-    folds = _folds(labels, every[~is_target], every[is_target], n_folds)
+        return _unjudged(p_value, features is not None, reason)
+    folds = _domain_folds(labels, every[~is_target], every[is_target], n_folds)
     try:
         losses = held_out_losses_of(rows, folds)
     except NotIdentifiedError as error:
-        nan = float("nan")
-        reason = str(error).rstrip(".")
-        return LabelShiftFit(nan, nan, nan, nan, nan, p_value, features is not None, False, reason)
+        return _unjudged(p_value, features is not None, str(error).rstrip("."))
     return judge_label_shift(rows, losses, p_value, features is not None)
 
 

@@ -467,7 +467,8 @@ class TestGating:
     @pytest.mark.slow
     def test_does_less_harm_without_a_shift_and_corrects_a_real_one(self):
         """24 problems of 50 target rows. Unshifted: the gain in expected accuracy is at least -.3 points with the test
-        and below -.3 by the estimate as it is; drawn towards no shift it does less. Shifted from .5 to .9 it gains 4 points or more."""
+        and below -.3 by the estimate as it is; drawn towards no shift it does less. Shifted from .5 to .9 it gains 4
+        points or more."""
         gains = {"gated": [], "always": [], "by the estimate": [], "moved": []}
         for seed in range(24):
             rng = np.random.default_rng(seed)
