@@ -181,6 +181,16 @@ CALLS: dict[str, Call] = {
         label.adjust_proba, {"scores": SCORES_TARGET, "source_prior": np.ones(3) / 3, "target_prior": PRIOR}
     ),
     "confusion_matrices": calls(label.confusion_matrices, {"scores": SCORES_SOURCE, "y": Y, "sample_weight": COUNTS}),
+    "label_shift_fit": calls(
+        label.label_shift_fit,
+        THREE_SCORES
+        | {
+            "X_source": X_SOURCE,
+            "X_target": X_TARGET,
+            "sample_weight_source": COUNTS,
+            "sample_weight_target": TARGET_COUNTS,
+        },
+    ),
     "label_shift_test": calls(
         label.label_shift_test, THREE_SCORES | {"sample_weight_source": COUNTS}, n_bootstrap=5, random_state=0
     ),
