@@ -56,6 +56,11 @@ THREE_SCORES = {
 }
 
 
+def explained(**given: Any) -> Any:
+    """Numbers of a fit of label shift; those that are not known are NaN, and 0 here."""
+    return np.nan_to_num(label.label_shift_fit(**given)[:6])
+
+
 def defaults(kind: type, **changed: Any) -> dict[str, Any]:
     """Every setting of a class at its default, but for those given."""
     parameters = inspect.signature(kind).parameters
@@ -182,7 +187,7 @@ CALLS: dict[str, Call] = {
     ),
     "confusion_matrices": calls(label.confusion_matrices, {"scores": SCORES_SOURCE, "y": Y, "sample_weight": COUNTS}),
     "label_shift_fit": calls(
-        label.label_shift_fit,
+        explained,
         THREE_SCORES
         | {
             "X_source": X_SOURCE,

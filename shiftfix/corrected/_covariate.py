@@ -205,7 +205,8 @@ class BaseCovariateShift(KeepsVerdicts, BaseCorrected):
             self.verdict_ = verdict_on_weighting(summary.verdict, choice, chosen)
             self.exponent_ = exponent
             self.exponent_losses_, self.exponent_gains_ = (choice.losses, choice.gains) if chosen else (None, None)
-            self.calibration_scale_, self.calibration_bias_ = choice.scale, choice.bias
+            if is_classifier(self):
+                self.calibration_scale_, self.calibration_bias_ = choice.scale, choice.bias
             self.weights_ = tempered_weights(weights, exponent, counts)
             self.estimator_ = estimator
             self._copy_input_attributes()
