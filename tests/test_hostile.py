@@ -309,8 +309,8 @@ PUBLIC = {
 }
 # Results, which nobody makes by hand; what reads and writes files; and losses that torch calls.
 NOT_CALLED = {
-    "BalanceTable", "LabelShiftFit", "LabelShiftTest", "ShiftProblem", "TargetSample", "WeightSummary", "list_datasets", "load",
-    "write_clinic", "huber", "polynomial_tail", "smooth_l1", "weighted_loss",
+    "BalanceTable", "LabelShiftFit", "LabelShiftTest", "ShiftProblem", "TargetSample", "WeightSummary", "list_datasets",
+    "load", "write_clinic", "huber", "polynomial_tail", "smooth_l1", "weighted_loss",
 }  # fmt: skip
 
 
