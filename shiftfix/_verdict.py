@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
 
-from shiftfix.exceptions import PoorIdentificationWarning, PoorOverlapWarning
+from shiftfix.exceptions import LabelShiftRejectedWarning, PoorIdentificationWarning, PoorOverlapWarning
 
 Level = Literal["ok", "caution", "abstain"]
 # Key of a verdict's level where it is stored as a dict.
 STORED = "shiftfix_verdict"
 LEVELS: tuple[Level, ...] = ("ok", "caution", "abstain")
-VERDICT_WARNINGS = (PoorOverlapWarning, PoorIdentificationWarning)
+VERDICT_WARNINGS = (PoorOverlapWarning, PoorIdentificationWarning, LabelShiftRejectedWarning)
 PACKAGE = os.path.dirname(__file__) + os.sep
 _caller_warns: ContextVar[bool] = ContextVar("caller_warns", default=False)
 

@@ -48,6 +48,10 @@ class PoorIdentificationWarning(UserWarning):
     """An estimate is defined, but its sampling error makes it no better than a guess."""
 
 
+class LabelShiftRejectedWarning(UserWarning):
+    """Something else than the class shares moved, so that correcting them alone is not supported."""
+
+
 class InactiveWeightsWarning(UserWarning):
     """The fitted model interpolates its training rows, so the row weights no longer act."""
 

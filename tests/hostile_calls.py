@@ -57,6 +57,11 @@ THREE_SCORES = {
 }
 
 
+def explained(**given: Any) -> Any:
+    """Numbers of a fit of label shift; those that are not known are NaN, and 0 here."""
+    return np.nan_to_num(label.label_shift_fit(**given)[:6])
+
+
 def defaults(kind: type, **changed: Any) -> dict[str, Any]:
     """Every setting of a class at its default, but for those given."""
     parameters = inspect.signature(kind).parameters
@@ -197,6 +202,16 @@ CALLS: dict[str, Call] = {
         label.adjust_proba, {"scores": SCORES_TARGET, "source_prior": np.ones(3) / 3, "target_prior": PRIOR}
     ),
     "confusion_matrices": calls(label.confusion_matrices, {"scores": SCORES_SOURCE, "y": Y, "sample_weight": COUNTS}),
+    "label_shift_fit": calls(
+        explained,
+        THREE_SCORES
+        | {
+            "X_source": X_SOURCE,
+            "X_target": X_TARGET,
+            "sample_weight_source": COUNTS,
+            "sample_weight_target": TARGET_COUNTS,
+        },
+    ),
     "label_shift_test": calls(
         label.label_shift_test, THREE_SCORES | {"sample_weight_source": COUNTS}, n_bootstrap=5, random_state=0
     ),

@@ -64,8 +64,10 @@ LEARNERS = {
     "MLPRegressor": lambda: MLPRegressor((8,), max_epochs=3, random_state=0),
     "CovariateShiftClassifier": lambda: CovariateShiftClassifier(LogisticRegression(), random_state=0),
     "CovariateShiftRegressor": lambda: CovariateShiftRegressor(Ridge(), random_state=0),
-    # Without the default's gate, which would make two draws of the folds differ by all or nothing.
-    "LabelShiftClassifier": lambda: LabelShiftClassifier(LogisticRegression(), MLLS(), random_state=0),
+    # Without the default's gates, which would make two draws of the folds differ by all or nothing.
+    "LabelShiftClassifier": lambda: LabelShiftClassifier(
+        LogisticRegression(), MLLS(), on_reject="correct", random_state=0
+    ),
     "FewLabelClassifier": lambda: FewLabelClassifier(LogisticRegression(), random_state=0),
     "FewLabelRegressor": lambda: FewLabelRegressor(Ridge(), random_state=0),
 }

@@ -42,7 +42,9 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp import MLPClassifier, MLPRegressor, WeightedTrainer
 from tests.registry import KERNEL_WEIGHTERS, LEARNERS, ODDS_WEIGHTERS, PRIORS, overlapping_scores, target_for
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*overlap", "ignore:The scores do not tell")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*overlap", "ignore:The scores do not tell", "ignore:Label shift is not what moved"
+)
 RNG = np.random.default_rng(0)
 X, X_TARGET = RNG.normal(size=(120, 3)), RNG.normal(0.3, 1, (90, 3))
 Y = (X[:, 0] + RNG.normal(size=120) > 0).astype(int)

@@ -23,6 +23,7 @@ from tests.test_options import NET
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::shiftfix.exceptions.InactiveWeightsWarning"),
+    pytest.mark.filterwarnings("ignore::shiftfix.exceptions.LabelShiftRejectedWarning"),
     pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorOverlapWarning"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
 ]
@@ -173,7 +174,8 @@ CASES = {
     ),
     "CovariateShiftClassifier": (
         CovariateShiftClassifier,
-        {"estimator": LogisticRegression(), "exponent": 0.5, "on_abstain": "correct", "fallback": None},
+        {"estimator": LogisticRegression(), "exponent": 0.5, "on_abstain": "correct", "fallback": None}
+        | {"calibrate": "temperature", "random_state": 0},
         correct,
     ),
     "CovariateShiftClassifier, chosen": (
@@ -184,7 +186,8 @@ CASES = {
     "LabelShiftClassifier": (
         LabelShiftClassifier,
         {"estimator": LogisticRegression(), "prior": MLLS(), "correction": "retrain", "cv": 3}
-        | {"on_abstain": "uncorrected", "fallback": "resample", "random_state": 0},
+        | {"on_abstain": "uncorrected", "fallback": "resample", "random_state": 0}
+        | {"on_reject": "correct", "causes": "label", "calibrate": "temperature"},
         correct,
     ),
 }

@@ -29,6 +29,7 @@ from tests.test_contract import EVERYTHING, LABELS, SCORES, SCORES_TARGET, X_SOU
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::shiftfix.exceptions.InactiveWeightsWarning"),
+    pytest.mark.filterwarnings("ignore::shiftfix.exceptions.LabelShiftRejectedWarning"),
     pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorOverlapWarning"),
 ]
 

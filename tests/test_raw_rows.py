@@ -114,7 +114,7 @@ def test_corrected_estimators_take_what_their_learner_takes(name):
     learner, of = LEARNERS[name]
     counts = np.arange(1500) % 3
     for weighter in (None, ClassifierWeighter(learner, cv=2, random_state=0)):
-        model = CovariateShiftClassifier(learner, weighter, on_abstain="correct", random_state=0)
+        model = CovariateShiftClassifier(learner, weighter, exponent=1.0, on_abstain="correct", random_state=0)
         model.fit(of(SOURCE), Y, X_target=of(TARGET), sample_weight=counts)
         assert model.predict_proba(of(TARGET)).shape == (1200, 2)
         high = (SOURCE["grade"] == "high").to_numpy()

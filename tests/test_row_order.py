@@ -21,7 +21,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from shiftfix._row_order import content_order, equal_rows, order_of_rows
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
 from shiftfix.covariate import ClassifierWeighter
-from shiftfix.label import label_shift_test, mean_score_test
+from shiftfix.label import label_shift_fit, label_shift_test, mean_score_test
 from tests.registry import KERNEL_WEIGHTERS, PRIORS, WEIGHTERS
 
 N_SOURCE, N_TARGET, N_CENTERS = 128, 112, 40
@@ -205,7 +205,7 @@ def test_intervals_do_not_depend_on_the_order_of_rows(name):
     assert_allclose(moved.interval(), prior.interval(), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("test", ["mean scores", "label shift"])
+@pytest.mark.parametrize("test", ["mean scores", "label shift", "explained share"])
 def test_p_values_do_not_depend_on_the_order_of_rows(test):
     for seed in range(3):
         source, y, target, *_ = scores_of(seed)
@@ -213,6 +213,13 @@ def test_p_values_do_not_depend_on_the_order_of_rows(test):
         if test == "mean scores":
             said = mean_score_test(source, target, random_state=0)
             again = mean_score_test(source[rows], target[target_rows], random_state=0)
+        elif test == "explained share":
+            said = label_shift_fit(source, y, target)
+            again = label_shift_fit(source[rows], y[rows], target[target_rows])
+            assert again.passes == said.passes
+            said, again = (
+                pytest.approx(fit[:6], rel=1e-4, abs=1e-6) if fit is said else fit[:6] for fit in (said, again)
+            )
         else:
             said = label_shift_test(source, y, target, random_state=0).p_value
             again = label_shift_test(source[rows], y[rows], target[target_rows], random_state=0).p_value

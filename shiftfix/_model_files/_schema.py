@@ -55,6 +55,7 @@ OURS = (
     "shiftfix.covariate._table_columns.TableColumns",
     "shiftfix.label._bbse.BBSE",
     "shiftfix.label._calibration.ScoreCalibrator",
+    "shiftfix.label._explained_share.LabelShiftFit",
     "shiftfix.label._gmm.GMM",
     "shiftfix.label._gmm.GroupMoments",
     "shiftfix.label._gmm.SourceMoments",

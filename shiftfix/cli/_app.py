@@ -54,6 +54,12 @@ class Correction(StrEnum):
     retrain = "retrain"
 
 
+class Causes(StrEnum):
+    """What is known to cause what."""
+
+    label = "label"
+
+
 class OnAbstain(StrEnum):
     """What to do when the data do not support the correction."""
 
@@ -217,11 +223,26 @@ def correct(
             'percentile), "ess" (weights worth at least 100 rows), "pareto" (tail smoothed) or "none".'
         ),
     ] = None,
+    exponent: Annotated[
+        str | None,
+        typer.Option(
+            help='For covariate shift: power of the weights, a number from 0 (none) to 1 (full), or "cv" (default): '
+            "1/2 or 1 where cross-validation shows that weights help this model, else none.",
+            metavar="CV|NUMBER",
+        ),
+    ] = None,
+    causes: Annotated[
+        Causes | None,
+        typer.Option(
+            help="For label shift: the label is known to cause the features, and nothing else moved. Then the class "
+            "shares are corrected even where the rows speak against it."
+        ),
+    ] = None,
     on_abstain: Annotated[
         OnAbstain,
         typer.Option(
-            help="When the data do not support the correction: fit without it and say so, fail with exit "
-            "code 4, or (covariate shift) correct all the same."
+            help="When the data do not support the correction, or something else than the class shares moved: fit "
+            "without it and say so, fail with exit code 4, or (covariate shift) correct all the same."
         ),
     ] = OnAbstain.uncorrected,
     unseen_category: Annotated[
@@ -262,6 +283,8 @@ def correct(
         "dates": dates.value,
         "correction": correction.value if correction else None,
         "clip": clip,
+        "exponent": exponent,
+        "causes": causes.value if causes else None,
         "on_abstain": on_abstain.value,
         "unseen_category": unseen_category.value,
         "hidden": hidden,

@@ -21,11 +21,20 @@ from shiftfix.cli._refusals import Refusals
 from shiftfix.cli._results import seal, writing
 from shiftfix.cli._safe_csv import harmless_csv
 from shiftfix.cli._tables import Roles, Tables, prepare_tables
-from shiftfix.exceptions import NotIdentifiedError, PoorIdentificationWarning, PoorOverlapWarning
+from shiftfix.exceptions import (
+    LabelShiftRejectedWarning,
+    NotIdentifiedError,
+    PoorIdentificationWarning,
+    PoorOverlapWarning,
+)
 
-OF_THE_VERDICT = (PoorOverlapWarning, PoorIdentificationWarning)
+OF_THE_VERDICT = (PoorOverlapWarning, PoorIdentificationWarning, LabelShiftRejectedWarning)
 ABSTAINED = "To fit without the correction, pass --on-abstain uncorrected."
 ANYHOW = "the data do not support weighting, and nothing was weighted; --on-abstain correct weights all the same."
+REJECTED = (
+    "label shift is not what moved, and nothing was corrected; --drop columns that name the samples (ids, dates), "
+    "label 50 target rows or more, or pass --causes label if the label causes the features and nothing else moved."
+)
 
 
 def run_correct(source: Path, target: Path, out: Path, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,8 +112,7 @@ def _fit_and_judge(
         score = _target_score(model, learner, X_source, X_target, tables)
     # What the record says of the verdict is not said twice, and each fold of the prior repeats the learner's warning.
     said = [str(warning.message) for warning in caught if not issubclass(warning.category, OF_THE_VERDICT)]
-    if (fit["shift"], fit["verdict"], fit["corrected"]) == ("covariate", "abstain", False):
-        said.append(ANYHOW)
+    said += _advice(model, fit)
     record = run_record(
         fit,
         task=tables.task,
@@ -125,6 +133,15 @@ def _fit_and_judge(
     return encoder, model, record
 
 
+def _advice(model: Any, fit: Mapping[str, Any]) -> list[str]:
+    """What to do where nothing was corrected, in words of the command line."""
+    if fit["verdict"] != "abstain" or fit["corrected"]:
+        return []
+    if fit["shift"] == "covariate":
+        return [ANYHOW]
+    return [] if model.label_shift_fit_ is None else [REJECTED]
+
+
 def make_model(learner: Any, task: str, options: Mapping[str, Any]) -> Any:
     """Unfitted meta-estimator for the shift that is assumed."""
     from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
@@ -132,11 +149,19 @@ def make_model(learner: Any, task: str, options: Mapping[str, Any]) -> Any:
 
     if options["shift"] == "covariate":
         corrected = CovariateShiftClassifier if task == "classification" else CovariateShiftRegressor
-        return corrected(learner, LogisticWeighter(clip=options["clip"]), on_abstain=options["on_abstain"])
+        return corrected(
+            learner,
+            LogisticWeighter(clip=options["clip"]),
+            exponent=options["exponent"],
+            on_abstain=options["on_abstain"],
+            random_state=options["seed"],
+        )
     return LabelShiftClassifier(
         learner,
         correction=options["correction"],
         on_abstain=options["on_abstain"],
+        on_reject=options["on_abstain"],
+        causes=options["causes"],
         random_state=options["seed"],
     )
 

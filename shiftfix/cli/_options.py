@@ -1,6 +1,7 @@
 """Options of ``shiftfix correct`` that belong together, and their defaults."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from shiftfix.weights import check_clip
 # Options that only one shift or learner has a use for.
 OWNERS = {
     "clip": ("shift", "covariate"),
+    "exponent": ("shift", "covariate"),
+    "causes": ("shift", "label"),
     "correction": ("shift", "label"),
     "hidden": ("learner", "mlp"),
     "epochs": ("learner", "mlp"),
@@ -41,6 +44,7 @@ def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
     _check_together(given)
     if given["shift"] == "covariate":
         given["clip"] = read_clip(given["clip"])
+        given["exponent"] = read_exponent(given["exponent"])
     elif given["correction"] is None:
         given["correction"] = "adjust"
     if given["learner"] == "mlp":
@@ -58,7 +62,8 @@ def _check_together(given: Mapping[str, Any]) -> None:
     if given["on_abstain"] == "correct":
         raise UsageError(
             "--on-abstain correct is for --shift covariate: under label shift there is no prior to correct "
-            "with when the scores cannot tell it. Pass uncorrected or error."
+            "with when the scores cannot tell it. Pass uncorrected or error, or --causes label if the label is known "
+            "to cause the features."
         )
     if given["task"] == "regression":
         raise UsageError("--shift label is about classes, and --task is regression: pass --shift covariate.")
@@ -89,3 +94,20 @@ def read_clip(text: str | None) -> str | float | None:
             f'--clip {text}: "sqrt", "none", "ess", "pareto", a percentile such as "99%" or a number > 0 is needed.'
         )
     return value
+
+
+def read_exponent(text: str | None) -> str | float:
+    """An exponent as the meta-estimators take it.
+
+    Raises
+    ------
+    UsageError
+        For neither "cv" nor a number from 0 to 1.
+    """
+    if text in (None, "cv"):
+        return "cv"
+    with suppress(ValueError):
+        value = float(str(text))
+        if 0 <= value <= 1:
+            return value
+    raise UsageError(f'--exponent {text}: "cv" or a number from 0 to 1 is needed.')

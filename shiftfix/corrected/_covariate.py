@@ -19,13 +19,14 @@ from shiftfix._naming import CellError
 from shiftfix._numerics import log_proba
 from shiftfix._setting_checks import check_generator, check_methods, check_number, check_option
 from shiftfix._validation import check_labels, check_repeat_counts, check_rows
-from shiftfix._verdict import caller_warns
+from shiftfix._verdict import KeepsVerdicts, Verdict, caller_warns, judge
 from shiftfix.corrected._abstain import WEIGHTING, OnAbstain, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
-from shiftfix.corrected._exponent import Losses, choose_exponent, fit_tempered, tempered_weights
+from shiftfix.corrected._exponent import Choice, Losses, choose_exponent, exponents_of, fit_tempered, tempered_weights
 from shiftfix.corrected._target_sample import target_rows
 from shiftfix.covariate import LogisticWeighter, TableColumns, are_numbers, reads_raw_rows
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.label import calibrate
 
 UNREAD_ROWS = (
     "The weighter reads these rows as they are, ahead of whatever the estimator does to them: pass "
@@ -78,16 +79,48 @@ def default_weighter(estimator: Any, X: Any, X_target: Any) -> LogisticWeighter:
     return LogisticWeighter()
 
 
-class BaseCovariateShift(BaseCorrected):
+def verdict_on_weighting(summary: Verdict, choice: Choice, chosen: bool) -> Verdict:
+    """What may be said of a weighted model: of the weights alone nothing follows for it.
+
+    Parameters
+    ----------
+    summary : Verdict
+        On the weights.
+    choice : Choice
+    chosen : bool
+        Whether the exponent was chosen by the loss it is estimated to have.
+    """
+    if summary == "abstain":
+        return summary
+    if not chosen:
+        return judge(
+            (),
+            [*summary.reasons, "whether the weights help this model was not asked"],
+            summary.action or 'Pass exponent="cv", or compare on labelled target rows.',
+        )
+    if choice.exponent > 0:
+        return summary
+    if not choice.gains:
+        return Verdict("caution", ["too few rows to see whether weights help this model: it was fitted without"])
+    found = ", ".join(f"{gain:.2g} +- {error:.1g} at exponent {e:g}" for e, (gain, error) in choice.gains.items())
+    return Verdict("ok", [f"weights are not shown to help this model (gain in loss {found}): it was fitted without"])
+
+
+class BaseCovariateShift(KeepsVerdicts, BaseCorrected):
     """Shared fit of the classifier and the regressor."""
+
+    exponent_losses_: Losses | None
+    exponent_gains_: Losses | None
+    calibration_scale_: NDArray[np.float64] | None
+    calibration_bias_: NDArray[np.float64] | None
 
     def __init__(
         self,
         estimator: Any,
         weighter: Any = None,
         *,
-        exponent: float | Literal["cv"] = 1.0,
-        cv: Any = 5,
+        exponent: float | Literal["cv"] = "cv",
+        cv: Any = 3,
         on_abstain: OnAbstain = "uncorrected",
         fallback: Fallback = None,
         random_state: Any = None,
@@ -161,13 +194,19 @@ class BaseCovariateShift(BaseCorrected):
         weighter = default_weighter(self.estimator, X, X_target) if self.weighter is None else self.weighter
         weighter = fit_weighter(weighter, X, X_target, counts, groups)
         weights, summary = weighter.source_weights_, weighter.summary_
-        corrected = decide(summary.verdict, self.on_abstain, WEIGHTING)
+        usable = decide(summary.verdict, self.on_abstain, WEIGHTING)
         rng = check_generator(self.random_state)
-        exponent, losses = self._exponent(X, y, weights, counts, groups, rng) if corrected else (0.0, None)
+        exponents = exponents_of(self.exponent, summary.verdict, usable)
+        choice = self._choice(X, y, weights, counts, groups, rng, exponents)
+        exponent, chosen = choice.exponent, len(exponents) > 1
         estimator = fit_tempered(self.estimator, X, y, weights, exponent, counts, fallback=self.fallback, rng=rng)
         with unchanged_on_error(self):
-            self.weighter_, self.summary_, self.corrected_ = weighter, summary, corrected
-            self.exponent_, self.exponent_losses_ = exponent, losses
+            self.weighter_, self.summary_, self.corrected_ = weighter, summary, usable and exponent > 0
+            self.verdict_ = verdict_on_weighting(summary.verdict, choice, chosen)
+            self.exponent_ = exponent
+            self.exponent_losses_, self.exponent_gains_ = (choice.losses, choice.gains) if chosen else (None, None)
+            if is_classifier(self):
+                self.calibration_scale_, self.calibration_bias_ = choice.scale, choice.bias
             self.weights_ = tempered_weights(weights, exponent, counts)
             self.estimator_ = estimator
             self._copy_input_attributes()
@@ -188,7 +227,7 @@ class BaseCovariateShift(BaseCorrected):
                 f"weighter={self.weighter!r} is no weighter: pass one from shiftfix.covariate, or None."
             )
 
-    def _exponent(
+    def _choice(
         self,
         X: ArrayLike,
         y: ArrayLike,
@@ -196,11 +235,13 @@ class BaseCovariateShift(BaseCorrected):
         counts: NDArray[np.float64] | None,
         groups: NDArray[Any] | None,
         rng: np.random.Generator,
-    ) -> tuple[float, Losses | None]:
-        """The exponent given, or the one that cross-validation prefers and the losses it found."""
-        if not isinstance(self.exponent, str):
-            return self.exponent, None
-        return choose_exponent(
+        exponents: tuple[float, ...],
+    ) -> Choice:
+        """The exponent given, or the one that is shown to help, and the calibration of its probabilities."""
+        calibrates = getattr(self, "calibrate", None) is not None and hasattr(self.estimator, "predict_proba")
+        if len(exponents) == 1 and not calibrates:
+            return Choice(exponents[0], {}, {})
+        choice = choose_exponent(
             self.estimator,
             X,
             y,
@@ -210,7 +251,9 @@ class BaseCovariateShift(BaseCorrected):
             groups=groups,
             fallback=self.fallback,
             rng=rng,
+            exponents=exponents,
         )
+        return choice if calibrates else choice._replace(scale=None, bias=None)
 
 
 class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
@@ -223,21 +266,24 @@ class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
     weighter : weighter, default=None
         Fitted on both samples; its ``source_weights_`` and ``summary_`` are used. None means ``LogisticWeighter()``,
         of the columns that ``TableColumns`` makes where the estimator takes categories or missing values.
-    exponent : float in [0, 1] or "cv", default=1.0
+    exponent : float in [0, 1] or "cv", default="cv"
         Training weights are those of the weighter at 1, and w ** exponent rescaled to mean 1 below; 0 does not weight
         at all. A model flexible enough for p(y given x) needs no weights, and they cost it precision; a misspecified
-        one needs them. ``"cv"`` takes the best of 0, 1/2 and 1 by importance-weighted cross-validation, at three more
-        fits per fold.
-    cv : int, splitter or iterable, default=5
-        Folds for ``exponent="cv"``: a number of shuffled ones stratified by class, a splitter of scikit-learn, or pairs
-        of (training, held-out) positions.
+        one needs them. ``"cv"`` takes the best of 1/2 and 1 where importance-weighted cross-validation shows it to be
+        better than 0 beyond chance, else 0, at three fits per fold.
+    cv : int, splitter or iterable, default=3
+        Folds for ``exponent="cv"`` and ``calibrate``: a number of shuffled ones stratified by class, a splitter of
+        scikit-learn, or pairs of (training, held-out) positions.
     on_abstain : {"uncorrected", "error", "correct"}, default="uncorrected"
         What to do when the data do not support weighting: warn and fit without weights, raise, or warn and
-        weight all the same.
+        weight all the same (``exponent="cv"`` then fully: such weights cannot be cross-validated).
     fallback : {None, "resample"}, default=None
         For a learner that takes no weights: an error, or rows drawn in proportion to their weights.
     random_state : int, numpy Generator or RandomState, default=None
-        For ``fallback`` and for the folds of ``exponent="cv"``.
+        For ``fallback`` and for the folds.
+    calibrate : {"temperature", None}, default="temperature"
+        Whether probabilities go through a temperature fitted on out-of-fold scores; one fit per fold, which
+        ``exponent="cv"`` makes anyway.
 
     Attributes
     ----------
@@ -251,11 +297,18 @@ class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
         The exponent that was used; 0 when not corrected.
     exponent_losses_ : dict of float to (float, float) or None
         For ``exponent="cv"``: the estimated target loss of each exponent and its standard error. The loss is the
-        negative log probability of the label (without ``predict_proba``, whether it is wrong).
+        negative log probability of the label after a temperature (without ``predict_proba``, of the decision values
+        turned into probabilities).
+    exponent_gains_ : dict of float to (float, float) or None
+        By how much each exponent above 0 lowers that loss, and the standard error of the difference.
+    calibration_scale_, calibration_bias_ : ndarray of shape (n_classes,) or None
+        Probabilities are softmax(scale * log p + bias).
     summary_ : WeightSummary
-        Effective size, overlap, verdict and reasons.
+        Effective size, overlap, verdict on the weights and reasons.
+    verdict_ : Verdict
+        On weighting this model: "ok" where it is shown to help, or shown to be needless and left out.
     corrected_ : bool
-        Whether the weights were used.
+        Whether the weights were used: with ``exponent="cv"`` not where they are not shown to help.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only when X had string column names.
@@ -266,10 +319,38 @@ class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
     >>> from sklearn.linear_model import LogisticRegression
     >>> from shiftfix.simulate import gaussian_covariate_shift
     >>> problem = gaussian_covariate_shift(500, 500, conditional="logistic", random_state=0)
-    >>> model = CovariateShiftClassifier(LogisticRegression())
-    >>> model.fit(problem.X_source, problem.y_source, X_target=problem.X_target).corrected_
-    True
+    >>> model = CovariateShiftClassifier(LogisticRegression(), random_state=0)
+    >>> model = model.fit(problem.X_source, problem.y_source, X_target=problem.X_target)
+    >>> model.corrected_, model.verdict_  # p(y given x) is logistic: weights have nothing to repair
+    (False, 'ok')
     """
+
+    def __init__(
+        self,
+        estimator: Any,
+        weighter: Any = None,
+        *,
+        exponent: float | Literal["cv"] = "cv",
+        cv: Any = 3,
+        on_abstain: OnAbstain = "uncorrected",
+        fallback: Fallback = None,
+        random_state: Any = None,
+        calibrate: Literal["temperature"] | None = "temperature",
+    ) -> None:
+        super().__init__(
+            estimator,
+            weighter,
+            exponent=exponent,
+            cv=cv,
+            on_abstain=on_abstain,
+            fallback=fallback,
+            random_state=random_state,
+        )
+        self.calibrate = calibrate
+
+    def _check_settings(self) -> None:
+        super()._check_settings()
+        check_option(self.calibrate, "calibrate", [None, "temperature"])
 
     @property
     def classes_(self) -> NDArray[Any]:
@@ -280,13 +361,16 @@ class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Class probabilities, shape (n_rows, n_classes)."""
         check_is_fitted(self)
-        return self.estimator_.predict_proba(check_rows(X, "X"))
+        proba = self.estimator_.predict_proba(check_rows(X, "X"))
+        if self.calibration_scale_ is None or self.calibration_bias_ is None:
+            return proba
+        return calibrate(np.asarray(proba, dtype=np.float64), self.calibration_scale_, self.calibration_bias_)
 
     @available_if(estimator_has("predict_proba"))  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Logarithm of the class probabilities, shape (n_rows, n_classes); as the estimator gives it, if it does."""
+        """Logarithm of the class probabilities, shape (n_rows, n_classes); as the estimator gives it, uncalibrated."""
         check_is_fitted(self)
-        own = getattr(self.estimator_, "predict_log_proba", None)
+        own = None if self.calibration_scale_ is not None else getattr(self.estimator_, "predict_log_proba", None)
         return log_proba(self.predict_proba(X)) if own is None else own(X)
 
     @available_if(estimator_has("decision_function"))  # type: ignore[untyped-decorator]
@@ -306,17 +390,17 @@ class CovariateShiftRegressor(RegressorMixin, BaseCovariateShift):
     weighter : weighter, default=None
         Fitted on both samples; its ``source_weights_`` and ``summary_`` are used. None means ``LogisticWeighter()``,
         of the columns that ``TableColumns`` makes where the estimator takes categories or missing values.
-    exponent : float in [0, 1] or "cv", default=1.0
+    exponent : float in [0, 1] or "cv", default="cv"
         Training weights are those of the weighter at 1, and w ** exponent rescaled to mean 1 below; 0 does not weight
         at all. A model flexible enough for p(y given x) needs no weights, and they cost it precision; a misspecified
-        one needs them. ``"cv"`` takes the best of 0, 1/2 and 1 by importance-weighted cross-validation, at three more
-        fits per fold.
-    cv : int, splitter or iterable, default=5
+        one needs them. ``"cv"`` takes the best of 1/2 and 1 where importance-weighted cross-validation shows it to be
+        better than 0 beyond chance, else 0, at three fits per fold.
+    cv : int, splitter or iterable, default=3
         Folds for ``exponent="cv"``: a number of shuffled ones, a splitter of scikit-learn, or pairs of
         (training, held-out) positions.
     on_abstain : {"uncorrected", "error", "correct"}, default="uncorrected"
         What to do when the data do not support weighting: warn and fit without weights, raise, or warn and
-        weight all the same.
+        weight all the same (``exponent="cv"`` then fully: such weights cannot be cross-validated).
     fallback : {None, "resample"}, default=None
         For a learner that takes no weights: an error, or rows drawn in proportion to their weights.
     random_state : int, numpy Generator or RandomState, default=None
@@ -335,10 +419,14 @@ class CovariateShiftRegressor(RegressorMixin, BaseCovariateShift):
     exponent_losses_ : dict of float to (float, float) or None
         For ``exponent="cv"``: the estimated target loss of each exponent and its standard error. The loss is the
         squared error.
+    exponent_gains_ : dict of float to (float, float) or None
+        By how much each exponent above 0 lowers that loss, and the standard error of the difference.
     summary_ : WeightSummary
-        Effective size, overlap, verdict and reasons.
+        Effective size, overlap, verdict on the weights and reasons.
+    verdict_ : Verdict
+        On weighting this model: "ok" where it is shown to help, or shown to be needless and left out.
     corrected_ : bool
-        Whether the weights were used.
+        Whether the weights were used: with ``exponent="cv"`` not where they are not shown to help.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only when X had string column names.
@@ -348,7 +436,7 @@ class CovariateShiftRegressor(RegressorMixin, BaseCovariateShift):
     >>> from sklearn.linear_model import LinearRegression
     >>> from shiftfix.simulate import gaussian_covariate_shift
     >>> problem = gaussian_covariate_shift(500, 500, random_state=0)
-    >>> model = CovariateShiftRegressor(LinearRegression())
+    >>> model = CovariateShiftRegressor(LinearRegression(), random_state=0)
     >>> model.fit(problem.X_source, problem.y_source, X_target=problem.X_target).corrected_
     True
     """

@@ -2,28 +2,55 @@
 
 Training with w ** exponent trades the bias of not weighting (0) for the variance of weighting fully (1). Whichever
 exponent trains, the held-out rows are judged with the full weights: their weighted mean loss estimates the target
-loss, and tempered weights would favour their own exponent.
+loss, and tempered weights would favour their own exponent. Weights cost precision for certain and help only a model
+that is wrong somewhere, so that not weighting is the choice unless another is better beyond chance.
 Source: Shimodaira (2000), J. Statist. Plann. Inference 90:227-244, section 8, the exponent; Sugiyama, Krauledat &
 Müller (2007), JMLR 8:985-1005, section 3, the cross-validation.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, column_or_1d, indexable
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _num_samples
 
-from shiftfix._crossfit import Fold, OutOfFold, Rows, is_fold_count, out_of_fold
+from shiftfix._crossfit import Fold, Rows, is_fold_count, out_of_fold
 from shiftfix._learner import Fallback, fit_weighted_of
 from shiftfix._setting_checks import check_count
+from shiftfix._values import as_array
+from shiftfix._verdict import Verdict
 from shiftfix.corrected._folds import counted_folds, new_folds
-from shiftfix.exceptions import ShiftDataError
-from shiftfix.risk import row_losses
+from shiftfix.label import CalibrationKind, fit_log_scores, log_scores, softmax_block
+from shiftfix.risk import LEAST_PROBABILITY, row_losses
 from shiftfix.weights import normalize_weights_of
 
 EXPONENTS = (0.0, 0.5, 1.0)
+# Standard errors that a gain over exponent 0 must have: a correction has to earn its place.
+ONE_SIDED = 1.64
 Losses = dict[float, tuple[float, float]]
+
+
+def exponents_of(exponent: float | str, verdict: Verdict, usable: bool) -> tuple[float, ...]:
+    """Exponents to compare: one alone where there is nothing to choose or, on "abstain", nothing to choose by.
+
+    Parameters
+    ----------
+    exponent : float or "cv"
+    verdict : Verdict
+        On the weights.
+    usable : bool
+        Whether they are to be used.
+    """
+    if not usable:
+        return (0.0,)
+    if not isinstance(exponent, str):
+        return (exponent,)
+    # On a few heavy rows cross-validation is sure of itself and wrong.
+    return (1.0,) if verdict == "abstain" else EXPONENTS
 
 
 def tempered_weights(
@@ -53,20 +80,15 @@ def fit_tempered(
     return fit_weighted_of(estimator, X, y, w, fallback=fallback, rng=rng)
 
 
-def _check_fold_count(cv: Any, y: NDArray[Any], stratified: bool) -> None:
-    """Raise unless that many folds of these labels or values leave every fold something to learn and to judge."""
-    check_count(cv, "cv", 2)
-    if len(y) < cv:
-        raise ShiftDataError(f"cv={cv} folds of {len(y)} source rows: pass a smaller cv, or a number for exponent.")
-    if not stratified:
-        return
-    classes, sizes = np.unique(y, return_counts=True)
-    if sizes.max() < cv or (classes.size == 2 and sizes.min() == 1):
-        raise ShiftDataError(
-            f"cv={cv} folds, and of {classes.size} classes the largest has {sizes.max()} source rows, the "
-            f"smallest {sizes.min()}: some fold would lack a class to train on. Pass a smaller cv, or a number "
-            "for exponent."
-        )
+def most_folds(cv: int, y: NDArray[Any], stratified: bool) -> int:
+    """At most ``cv`` folds of labels or values that all leave something to learn and to judge; 0 where none do."""
+    n_folds = min(check_count(cv, "cv", 2), len(y))
+    if stratified:
+        sizes = np.unique(y, return_counts=True)[1]
+        n_folds = min(n_folds, int(sizes.max()))
+        if sizes.size < 2 or (sizes.size == 2 and sizes.min() == 1):
+            return 0
+    return n_folds if n_folds >= 2 else 0
 
 
 def _folds(
@@ -79,26 +101,98 @@ def _folds(
     groups: NDArray[Any] | None,
     rng: Any,
 ) -> list[Fold]:
-    """Folds of the rows that count."""
+    """Folds of the rows that count; none where there are too few."""
     if not is_fold_count(cv):
         return counted_folds(cv, X, y, rows, groups)
     labels, stratified = np.asarray(y), is_classifier(estimator)
-    _check_fold_count(cv, labels[rows], stratified)
-    return new_folds(cv, X, labels, counts, rows, groups, stratified=stratified, rng=rng)
+    n_folds = most_folds(cv, labels[rows], stratified)
+    return [] if n_folds == 0 else new_folds(n_folds, X, labels, counts, rows, groups, stratified=stratified, rng=rng)
 
 
-def _losses_by_exponent(
+def _by_position(estimator: Any, X: Any, y: Any) -> tuple[Any, Any]:
+    """Rows and their labels or values, ready to be taken by position."""
+    X, y = indexable(X, y)
+    if is_classifier(estimator):
+        y = column_or_1d(as_array(y, "y"))
+        check_classification_targets(y)
+    return X, y
+
+
+class Judged(NamedTuple):
+    """What the models of all folds say of the rows they did not see.
+
+    Attributes
+    ----------
+    rows : ndarray of int of shape (n_judged,)
+    losses : ndarray of shape (n_exponents, n_judged)
+        Of calibrated probabilities, or squared errors.
+    scales, biases : ndarray of shape (n_exponents, n_classes), or None for values
+        Of the calibration of each.
+    """
+
+    rows: Rows
+    losses: NDArray[np.float64]
+    scales: NDArray[np.float64] | None = None
+    biases: NDArray[np.float64] | None = None
+
+
+class Choice(NamedTuple):
+    """The exponent chosen, and the evidence.
+
+    Attributes
+    ----------
+    exponent : float
+    losses : dict of float to (float, float)
+        Weighted mean loss of each exponent, and its standard error given the weights.
+    gains : dict of float to (float, float)
+        Of each exponent above 0: loss at 0 minus its own, and the standard error of the difference.
+    scale, bias : ndarray of shape (n_classes,), or None
+        Calibration of the exponent chosen: softmax(scale * logits + bias).
+    """
+
+    exponent: float
+    losses: Losses
+    gains: Losses
+    scale: NDArray[np.float64] | None = None
+    bias: NDArray[np.float64] | None = None
+
+
+def logits_of(model: Any, X: Any, classes: NDArray[Any]) -> NDArray[np.float64]:
+    """Log probabilities, or decision values without ``predict_proba``, in the order of ``classes``."""
+    known = np.searchsorted(classes, model.classes_)
+    if hasattr(model, "predict_proba"):
+        proba = np.zeros((_num_samples(X), len(classes)))
+        proba[:, known] = model.predict_proba(X)
+        return log_scores(proba)
+    decision = np.asarray(model.decision_function(X), dtype=np.float64)
+    if decision.ndim == 1:
+        decision = np.column_stack([np.zeros(len(decision)), decision])
+    found = np.full((len(decision), len(classes)), decision.min() - np.ptp(decision))
+    found[:, known] = decision
+    return found
+
+
+def judges_by_probability(estimator: Any) -> bool:
+    """Whether a classifier says how sure it is; others are judged by whether they are right."""
+    return is_classifier(estimator) and (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function"))
+
+
+def _judge(
     estimator: Any,
     X: ArrayLike,
     y: ArrayLike,
     weights: NDArray[np.float64],
     counts: NDArray[np.float64] | None,
     folds: list[Fold],
+    exponents: Sequence[float],
     *,
     fallback: Fallback,
     rng: np.random.Generator,
-) -> OutOfFold:
-    """Loss of each held-out row at each exponent; scores of shape (n_scored, n_exponents)."""
+) -> Judged:
+    """Out-of-fold losses of every exponent."""
+    by_probability = judges_by_probability(estimator)
+    learned = np.unique(np.concatenate([fold.training for fold in folds]))
+    classes = np.unique(np.asarray(y)[learned]) if by_probability else np.empty(0)
 
     def fit(training: Rows) -> list[Any]:
         X_training, y_training = _safe_indexing(X, training), _safe_indexing(y, training)
@@ -107,14 +201,40 @@ def _losses_by_exponent(
             fit_tempered(
                 estimator, X_training, y_training, weights[training], exponent, repeats, fallback=fallback, rng=rng
             )
-            for exponent in EXPONENTS
+            for exponent in exponents
         ]
 
     def score(models: list[Any], held_out: Rows) -> NDArray[np.float64]:
         X_held_out, y_held_out = _safe_indexing(X, held_out), _safe_indexing(y, held_out)
+        if by_probability:
+            return np.stack([logits_of(model, X_held_out, classes) for model in models], axis=1)
         return np.column_stack([row_losses(model, X_held_out, y_held_out) for model in models])
 
-    return out_of_fold(folds, fit, score)
+    found = out_of_fold(folds, fit, score)
+    judged = np.unique(found.rows)
+    # A row of memory for each exponent: how numbers lie there decides how their sums round.
+    values = np.ascontiguousarray(np.moveaxis(found.by_row(len(weights))[judged], 1, 0))
+    if not by_probability:
+        return Judged(judged, values)
+    here = np.ones(len(judged)) if counts is None else counts[judged]
+    kind: CalibrationKind = "temperature" if hasattr(estimator, "predict_proba") else "bcts"
+    codes = np.searchsorted(classes, np.asarray(y)[judged])
+    parts = [
+        _after_calibration(z, codes, tempered_weights(weights[judged], exponent, here) * here, kind)
+        for z, exponent in zip(values, exponents, strict=True)
+    ]
+    losses, scales, biases = (np.array(part) for part in zip(*parts, strict=True))
+    return Judged(judged, losses, scales, biases)
+
+
+def _after_calibration(
+    z: NDArray[np.float64], codes: NDArray[np.intp], weight: NDArray[np.float64], kind: CalibrationKind
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Log loss of each row after the calibration, and its scale and bias."""
+    scale, bias, _ = fit_log_scores(z, codes, weight, kind)
+    proba, _ = softmax_block(z, scale, bias)
+    own = proba[np.arange(len(codes)), codes]
+    return -np.log(np.maximum(own, LEAST_PROBABILITY)), scale, bias
 
 
 def choose_exponent(
@@ -125,16 +245,17 @@ def choose_exponent(
     *,
     rng: np.random.Generator,
     sample_weight: NDArray[np.float64] | None = None,
-    cv: Any = 5,
+    cv: Any = 3,
     groups: NDArray[Any] | None = None,
     fallback: Fallback = None,
-) -> tuple[float, Losses]:
-    """Exponent among 0, 1/2 and 1 with the least estimated target loss.
+    exponents: Sequence[float] = EXPONENTS,
+) -> Choice:
+    """Exponent that is shown to lower the estimated target loss; 0 where none is.
 
     Parameters
     ----------
     estimator : estimator
-        Fitted three times per fold.
+        Fitted once for every exponent and fold.
     X, y : array-like of n_rows rows
         Source rows and their labels or values.
     weights : ndarray of shape (n_rows,)
@@ -143,39 +264,63 @@ def choose_exponent(
         For the folds and for ``fallback``.
     sample_weight : ndarray of shape (n_rows,), default=None
         Repeat counts of the rows. A row that counts zero times is no row: it does not move the folds.
-    cv : int, splitter or iterable, default=5
-        Folds; an int means shuffled ones, for classifiers stratified. Of a row held out several times the mean loss
-        counts, a row never held out does not count.
+    cv : int, splitter or iterable, default=3
+        Folds; an int means shuffled ones, for classifiers stratified, and as many as the rows allow. Of a row held out
+        several times the mean counts, a row never held out does not count.
     groups : ndarray of shape (n_rows,), default=None
         Rows of one group stay in one fold.
     fallback : {None, "resample"}, default=None
         As in :func:`shiftfix.corrected.fit_weighted`.
+    exponents : sequence of float, default=(0, 0.5, 1)
+        Those compared; of one alone the loss and the calibration are found.
 
     Returns
     -------
-    exponent : float
-        The smaller one of equals.
-    losses : dict of float to (float, float)
-        For each exponent sum w l / sum w over all held-out rows, and its standard error given the weights.
+    Choice
+        Of the exponents whose gain over 0 is more than 1.64 standard errors the one of largest gain, else 0.
 
     Raises
     ------
     ShiftDataError
-        For a number of folds below 2 or above the number of rows (for classifiers, of every class), for a class of
-        which a fold holds all rows where there are but two, for folds that judge rows they learn from, and for a
-        learner that takes no weights.
+        For folds that judge rows they learn from, and for a learner that takes no weights.
     """
+    X, y = _by_position(estimator, X, y)
     rows = np.arange(len(weights)) if sample_weight is None else np.flatnonzero(sample_weight)
     folds = _folds(estimator, X, y, sample_weight, rows, cv, groups, rng)
-    held_out = _losses_by_exponent(estimator, X, y, weights, sample_weight, folds, fallback=fallback, rng=rng)
-    judged = np.unique(held_out.rows)
-    # A row of memory for each exponent: how numbers lie there decides how their sums round.
-    losses = np.ascontiguousarray(held_out.by_row(len(weights))[judged].T)
-    counts = np.ones(len(judged)) if sample_weight is None else sample_weight[judged]
-    w = weights[judged]
+    if not folds:
+        return Choice(exponents[0], {}, {})
+    judged = _judge(estimator, X, y, weights, sample_weight, folds, exponents, fallback=fallback, rng=rng)
+    counts = np.ones(len(judged.rows)) if sample_weight is None else sample_weight[judged.rows]
+    return _choice_of(judged, exponents, weights[judged.rows], counts)
+
+
+def _choice_of(
+    judged: Judged, exponents: Sequence[float], w: NDArray[np.float64], counts: NDArray[np.float64]
+) -> Choice:
+    """The exponent whose losses are shown to be lower, by the weights of the rows judged."""
+    losses = dict(zip(exponents, zip(*weighted_means(judged.losses, w, counts), strict=True), strict=True))
+    gained = judged.losses[0] - judged.losses[1:]
+    gains = dict(zip(exponents[1:], zip(*weighted_means(gained, w, counts), strict=True), strict=True))
+    place = _shown(list(gains.values()))
+    if judged.scales is None or judged.biases is None:
+        return Choice(exponents[place], losses, gains)
+    return Choice(exponents[place], losses, gains, judged.scales[place], judged.biases[place])
+
+
+def weighted_means(
+    values: NDArray[np.float64], w: NDArray[np.float64], counts: NDArray[np.float64]
+) -> tuple[list[float], list[float]]:
+    """Of each row of values sum w v / sum w, and its standard error given the weights.
+
+    A column counted c times is c columns of the same value.
+    """
     total = w @ counts
-    means = losses @ (w * counts) / total
-    # A row counted c times is c rows of the same loss.
-    errors = np.sqrt((losses - means[:, np.newaxis]) ** 2 @ (w**2 * counts)) / total
-    found = {exponent: (float(m), float(e)) for exponent, m, e in zip(EXPONENTS, means, errors, strict=True)}
-    return EXPONENTS[int(np.argmin(means))], found
+    means = values @ (w * counts) / total
+    errors = np.sqrt((values - means[:, np.newaxis]) ** 2 @ (w**2 * counts)) / total
+    return means.tolist(), errors.tolist()
+
+
+def _shown(gains: list[tuple[float, float]]) -> int:
+    """Place of the largest gain beyond chance, counted from 1; 0 for none."""
+    beyond = [gain if gain > ONE_SIDED * error else 0.0 for gain, error in gains]
+    return int(np.argmax([0.0, *beyond]))

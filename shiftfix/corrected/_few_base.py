@@ -13,7 +13,7 @@ from shiftfix.corrected._base import BaseCorrected
 from shiftfix.corrected._few_classes import NOTHING, TARGET
 from shiftfix.corrected._few_kernels import LEVELS, READ_FEATURES
 from shiftfix.corrected._few_rows import LabelledFeatures, read_labelled
-from shiftfix.corrected._label import check_target
+from shiftfix.corrected._label_inputs import check_target
 from shiftfix.corrected._scores import SourceRows
 from shiftfix.corrected._target_sample import labelled_rows, target_rows
 from shiftfix.exceptions import ShiftDataError

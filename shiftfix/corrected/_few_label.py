@@ -23,7 +23,7 @@ from shiftfix.corrected._few_base import ALL_LEVELS, LEAST_LABELS, BaseFewLabel,
 from shiftfix.corrected._few_classes import NOTHING, ClassCorrection, corrected_proba, learn_class_correction
 from shiftfix.corrected._few_numbers import NumberCorrection, corrections_of, learn_number_correction
 from shiftfix.corrected._folds import counted_folds, new_folds
-from shiftfix.corrected._label import check_estimator, check_source
+from shiftfix.corrected._label_inputs import check_estimator, check_source
 from shiftfix.corrected._scores import SourceRows, cross_fitted_scores, score_folds
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label import ScoreCalibrator

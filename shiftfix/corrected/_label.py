@@ -9,100 +9,24 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, clone
-from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Tags, column_or_1d, get_tags, indexable
+from sklearn.utils import Tags, get_tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from shiftfix._crossfit import check_groups
-from shiftfix._learner import Fallback, fit_weighted_of, learner_of, unchanged_on_error
+from shiftfix._learner import Fallback, fit_weighted_of, unchanged_on_error
 from shiftfix._numerics import log_proba
 from shiftfix._setting_checks import check_generator, check_number, check_option
-from shiftfix._validation import check_labels, check_repeat_counts, check_rows, check_same_columns, column_names
-from shiftfix._values import as_array
-from shiftfix._verdict import KeepsVerdicts, Verdict, caller_warns
+from shiftfix._validation import check_rows
+from shiftfix._verdict import KeepsVerdicts, Verdict
 from shiftfix.corrected._abstain import PRIOR, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
+from shiftfix.corrected._careful_prior import careful_prior, hull, mean_score, share_interval, share_of_counts
+from shiftfix.corrected._gate import Causes, OnReject, act_on, ask_for_label_shift
+from shiftfix.corrected._label_inputs import Correction, check_estimator, check_source, check_target, fit_prior
 from shiftfix.corrected._scores import Scores, SourceRows, cross_fitted_scores, given_scores, score_folds
 from shiftfix.corrected._target_sample import target_rows
-from shiftfix.exceptions import NotIdentifiedError, ShiftDataError
-from shiftfix.label import MLLS, adjust_proba, unadjusted_threshold
-
-Correction = Literal["adjust", "retrain"]
-
-
-def check_estimator(estimator: Any, correction: Correction) -> None:
-    """Raise for a classifier that the correction cannot be made with."""
-    if not hasattr(estimator, "predict_proba"):
-        raise ShiftDataError(
-            f"{type(estimator).__name__} has no predict_proba, and the prior is learned from class "
-            "probabilities: wrap it in scikit-learn's CalibratedClassifierCV."
-        )
-    if correction == "adjust":
-        return
-    if isinstance(estimator, FrozenEstimator):
-        raise ShiftDataError('A FrozenEstimator cannot be retrained: use correction="adjust".')
-    learner = learner_of(estimator)
-    if getattr(learner, "class_weight", None) is not None:
-        raise ShiftDataError(
-            f"{type(learner).__name__} has class_weight={learner.class_weight!r}, which would work against the "
-            'weights of retraining: set it to None, or use correction="adjust".'
-        )
-
-
-def check_source(X: Any, y: Any, sample_weight: ArrayLike | None, groups: ArrayLike | None) -> SourceRows:
-    """The labelled rows, checked as far as the classifier does not check them itself."""
-    X = check_rows(X, "X")
-    labels = check_labels(y if y is None else column_or_1d(as_array(y, "y"), warn=True), "y")
-    check_classification_targets(labels)
-    X, labels = indexable(X, labels)
-    counts = None if sample_weight is None else check_repeat_counts(sample_weight, len(labels))
-    rows = np.arange(len(labels)) if counts is None else np.flatnonzero(counts)
-    return SourceRows(X, labels, counts, rows, check_groups(groups, len(labels)))
-
-
-def check_target(X: Any, X_target: Any) -> Any:
-    """The target rows, with the columns of the source rows."""
-    X_target = indexable(check_rows(X_target, "X_target"))[0]
-    if len(np.shape(X)) == len(np.shape(X_target)) == 2:
-        check_same_columns(column_names(X), X_target, "X", "X_target", np.shape(X)[1])
-    return X_target
-
-
-def fit_prior(
-    prior: Any, source: SourceRows, scores: Scores, classes: NDArray[Any], *, raise_as_found: bool
-) -> tuple[Any, Verdict]:
-    """Fit a prior estimator; returns it with the verdict on it, which is yet to be told.
-
-    Parameters
-    ----------
-    prior : prior estimator
-        Changed by the fit.
-    source : SourceRows
-    scores : Scores
-    classes : ndarray of shape (n_classes,)
-    raise_as_found : bool
-        Whether the NotIdentifiedError of classes that cannot be told apart, which names them, goes to the caller; else
-        it becomes the verdict.
-
-    Returns
-    -------
-    prior : prior estimator
-    verdict : Verdict
-    """
-    counts = None if source.counts is None else source.counts[scores.rows]
-    try:
-        with caller_warns():
-            prior.fit(
-                scores.source, source.labels[scores.rows], scores.target, classes=classes, sample_weight_source=counts
-            )
-    except NotIdentifiedError as error:
-        if raise_as_found:
-            raise
-        prior.verdict_ = Verdict("abstain", [str(error).rstrip(".")])
-        prior.identified_, prior.shrunk_, prior.reason_ = False, False, prior.verdict_.reasons[0]
-    return prior, prior.verdict_
+from shiftfix.exceptions import ShiftDataError
+from shiftfix.label import MLLS, ScoreCalibrator, adjust_proba, unadjusted_threshold
 
 
 class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
@@ -131,6 +55,13 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
         For a learner that takes no weights, where weights are needed.
     random_state : int, numpy Generator or RandomState, default=None
         For the folds, for the intervals of the default ``prior``, and for ``fallback``.
+    on_reject : {"uncorrected", "correct", "error"}, default="uncorrected"
+        What to do when :func:`shiftfix.label.label_shift_fit` says that something else than the class shares moved:
+        warn and predict uncorrected, warn and correct all the same, or raise.
+    causes : {None, "label"}, default=None
+        "label" when y is known to cause x and nothing else moved: the fit is told, and stops nothing.
+    calibrate : {"temperature", None}, default="temperature"
+        Whether probabilities that are not adjusted go through a temperature fitted on the out-of-fold source scores.
 
     Attributes
     ----------
@@ -141,7 +72,12 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
         apart at all, it has no estimate, and only ``identified_``, ``reason_`` and ``verdict_``.
     classes_ : ndarray of shape (n_classes,)
     source_prior_, target_prior_ : ndarray of shape (n_classes,)
-        p, the class frequencies of the source, and q; equal when not corrected.
+        p, the class frequencies of the source, and the q that is used: the estimate ``prior_.target_prior_``, drawn
+        towards p by its sampling error, each class with at least half a target row; equal to p when not corrected.
+    label_shift_fit_ : LabelShiftFit or None
+        How much of what moved one change of class shares explains; None where no shift was found to explain.
+    calibrator_ : ScoreCalibrator or None
+        The temperature.
     score_prior_ : ndarray of shape (n_classes,)
         The prior that posteriors are divided by: p, or what the scores imply when they disagree with p (a
         classifier trained with balanced classes, or on another population).
@@ -182,6 +118,9 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
         on_abstain: Literal["uncorrected", "error"] = "uncorrected",
         fallback: Fallback = None,
         random_state: Any = None,
+        on_reject: OnReject = "uncorrected",
+        causes: Causes = None,
+        calibrate: Literal["temperature"] | None = "temperature",
     ) -> None:
         self.estimator = estimator
         self.prior = prior
@@ -190,6 +129,9 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
         self.on_abstain = on_abstain
         self.fallback = fallback
         self.random_state = random_state
+        self.on_reject = on_reject
+        self.causes = causes
+        self.calibrate = calibrate
 
     def fit(
         self,
@@ -251,19 +193,28 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
             scores = given_scores(scores_source, scores_target, source.rows, len(source.labels), len(classes))
         else:
             X_target = check_target(source.X, X_target)
-            folds = score_folds(self.estimator, source, self.cv, rng)
-            scores = cross_fitted_scores(
-                self.estimator, source, classes, X_target, folds, fallback=self.fallback, rng=rng
-            )
+            scores = self._cross_fitted(source, classes, X_target, rng)
         prior, verdict = fit_prior(
             self._new_prior(rng), source, scores, classes, raise_as_found=self.on_abstain == "error"
         )
-        # An identified prior is used, or says that nothing moved: neither needs a warning or an error.
+        label_fit, corrected = None, False
         if not getattr(prior, "identified_", False):
             decide(verdict, self.on_abstain, PRIOR)
+        elif not getattr(prior, "shrunk_", False):
+            rows = None if X_target is None else target_rows(X_target)
+            label_fit = ask_for_label_shift(source, scores, classes, rows)
+            corrected, verdict = act_on(label_fit, self.on_reject, self.causes)
         with unchanged_on_error(self):
-            self._fit_corrected(source, classes, prior, verdict, len(scores.target), rng)
+            self.label_shift_fit_, self.corrected_ = label_fit, corrected
+            self._fit_corrected(source, classes, prior, verdict, scores, rng)
             return self
+
+    def _cross_fitted(
+        self, source: SourceRows, classes: NDArray[Any], X_target: Any, rng: np.random.Generator
+    ) -> Scores:
+        """Scores of both samples by clones of the estimator that did not see the rows they score."""
+        folds = score_folds(self.estimator, source, self.cv, rng)
+        return cross_fitted_scores(self.estimator, source, classes, X_target, folds, fallback=self.fallback, rng=rng)
 
     def _fit_corrected(
         self,
@@ -271,33 +222,48 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
         classes: NDArray[Any],
         prior: Any,
         verdict: Verdict,
-        n_target: int,
+        scores: Scores,
         rng: np.random.Generator,
     ) -> None:
         """Fit the classifier on all source rows and keep it with its priors."""
+        corrected, n_target = self.corrected_, len(scores.target)
         X, labels, counts = source.counted()
         codes = np.searchsorted(classes, labels)
-        totals = np.bincount(codes, weights=counts)
-        corrected = verdict != "abstain" and not getattr(prior, "shrunk_", False)
+        totals = np.bincount(codes, weights=counts).astype(np.float64)
         source_prior = totals / totals.sum()
-        target_prior = prior.target_prior_ if corrected else source_prior
+        target_prior = source_prior
+        if corrected:
+            target_prior = careful_prior(prior.target_prior_, source_prior, prior.prior_covariance_, n_target)
         # Scores that agree with the frequencies of the scored rows make a final classifier that agrees with those of
         # all rows; the two differ when the folds leave rows out.
         disagree = corrected and not np.array_equal(prior.score_prior_, prior.source_prior_)
         weights = counts
         if self.correction == "retrain" and corrected:
-            # Half a target row is the least prior that the sample can speak of; a class of weight 0 would
-            # vanish from the retrained classifier, columns and all.
-            class_weight = np.maximum(target_prior, 0.5 / n_target) / source_prior
+            class_weight = target_prior / source_prior
             weights = class_weight[codes] * (1.0 if counts is None else counts)
         self.estimator_ = fit_weighted_of(self.estimator, X, labels, weights, fallback=self.fallback, rng=rng)
-        self.classes_, self.prior_, self.verdict_, self.corrected_ = classes, prior, verdict, corrected
+        self.classes_, self.prior_, self.verdict_ = classes, prior, verdict
+        self.calibrator_ = self._temperature(source, scores, classes)
+        said = scores.target if self.calibrator_ is None else self.calibrator_.transform(scores.target)
+        self._worlds = share_of_counts(totals), mean_score(np.asarray(said, dtype=np.float64))
         self.source_prior_, self.target_prior_ = source_prior, target_prior
         self.score_prior_ = prior.score_prior_ if disagree else source_prior
         self._copy_input_attributes()
 
+    def _temperature(self, source: SourceRows, scores: Scores, classes: NDArray[Any]) -> ScoreCalibrator | None:
+        """The calibration of probabilities that are not adjusted, or None."""
+        if self.calibrate is None:
+            return None
+        counts = None if source.counts is None else source.counts[scores.rows]
+        return ScoreCalibrator("temperature").fit(
+            scores.source, source.labels[scores.rows], classes=classes, sample_weight=counts
+        )
+
     def _check_settings(self) -> None:
         """Raise for settings that are not known, or not together."""
+        check_option(self.on_reject, "on_reject", ["uncorrected", "correct", "error"])
+        check_option(self.causes, "causes", [None, "label"])
+        check_option(self.calibrate, "calibrate", [None, "temperature"])
         check_option(self.correction, "correction", ["adjust", "retrain"])
         check_option(self.on_abstain, "on_abstain", ["uncorrected", "error"])
         check_option(self.fallback, "fallback", [None, "resample"])
@@ -331,14 +297,39 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
             )
         return dict(zip(self.classes_.tolist(), (self.target_prior_ / self.source_prior_).tolist(), strict=True))
 
+    def interval(self, level: float = 0.95) -> NDArray[np.float64]:
+        """Intervals of the target's class shares, shape (n_classes, 2).
+
+        Where label shift is what moved, or nothing did, those of ``prior_``: sampling error. Else they reach over three
+        worlds: that the shares did not move, that p(y given x) stayed and they are the target's mean calibrated scores,
+        and that p(x given y) stayed and they are ``prior_``'s; most of their width is then not sampling error, and more
+        rows without labels do not shorten it.
+
+        Parameters
+        ----------
+        level : float in (0, 1), default=0.95
+        """
+        check_is_fitted(self)
+        level = check_number(level, "level", above=0, below=1)
+        known = hasattr(self.prior_, "target_prior_")
+        found = self.prior_.interval(level) if known else np.tile([0.0, 1.0], (len(self.classes_), 1))
+        if self.label_shift_fit_ is None or self.label_shift_fit_.passes:
+            return found
+        return hull(found, *(share_interval(*world, level) for world in self._worlds))
+
     def adjusted_threshold(self, threshold: float = 0.5) -> float:
         """Threshold on ``estimator_``'s probability of ``classes_[1]`` that does what ``threshold`` does here.
 
-        As :meth:`shiftfix.label.MLLS.adjusted_threshold`; ``threshold`` itself when the posteriors are not adjusted.
+        As :meth:`shiftfix.label.MLLS.adjusted_threshold`, and through the temperature alone when the posteriors are not
+        adjusted.
         """
         check_is_fitted(self)
         if not (self.corrected_ and self.correction == "adjust"):
-            return check_number(threshold, "threshold", above=0, below=1)
+            threshold = check_number(threshold, "threshold", above=0, below=1)
+            if self.calibrator_ is None or len(self.classes_) != 2:
+                return threshold
+            same = self.source_prior_
+            return unadjusted_threshold(threshold, self.calibrator_.scale_, self.calibrator_.bias_, same, same)
         self.prior_.adjusted_threshold(threshold)  # checks
         # The prior estimator divides by the frequencies of the scored rows, which folds may draw from some rows only.
         return unadjusted_threshold(
@@ -371,11 +362,11 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
         Returns
         -------
         ndarray of shape (n_rows, n_classes)
-            ``scores`` themselves when nothing is corrected, or the correction was to retrain.
+            After the temperature alone when nothing is corrected, or the correction was to retrain.
         """
         check_is_fitted(self)
         if not (self.corrected_ and self.correction == "adjust"):
-            return scores
+            return scores if self.calibrator_ is None else self.calibrator_.transform(scores)
         return adjust_proba(self.prior_.calibrate(scores), self.score_prior_, self.target_prior_)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:

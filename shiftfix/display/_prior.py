@@ -166,18 +166,12 @@ class PriorDisplay(PublicCalls):
         ShiftDataError
             As :meth:`from_priors`.
         """
-        model, prior = prior, getattr(prior, "prior_", prior)
-        # A stream holds the fitted estimator that scores it.
-        source = getattr(prior, "prior", prior)
-        if prior is not model and not hasattr(prior, "target_prior_"):
-            # The confusion matrix was singular, so there is no estimate; the classifier goes on with its source prior.
-            source, interval, target = model, None, model.target_prior_
-            note = "not identified: the scores do not tell classes apart"
+        if hasattr(prior, "prior_"):
+            source, (target, interval, note) = prior, _of_classifier(prior, level)
         else:
-            interval = prior.interval(level)
+            # A stream holds the fitted estimator that scores it.
+            source, interval = getattr(prior, "prior", prior), prior.interval(level)
             target, note = prior.target_prior_, _reservation(prior)
-        if prior is not model and not model.corrected_:
-            note += "; predictions are left uncorrected"
         return cls.from_priors(
             source.source_prior_,
             target,
@@ -245,6 +239,24 @@ def _check_interval(interval: ArrayLike, n_classes: int) -> NDArray[np.float64]:
             f"{(n_classes, 2)}, within [0, 1] and in this order."
         )
     return bounds
+
+
+def _of_classifier(model: Any, level: float) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, str]:
+    """Estimate, interval and note of a corrected classifier."""
+    prior, left = model.prior_, "" if model.corrected_ else "; predictions are left uncorrected"
+    if not hasattr(prior, "target_prior_"):
+        # The confusion matrix was singular, so there is no estimate; the classifier goes on with its source prior.
+        return model.target_prior_, None, f"not identified: the scores do not tell classes apart{left}"
+    target = model.target_prior_ if model.corrected_ else prior.target_prior_
+    return target, model.interval(level), (_reservation(prior) or _rejection(model)) + left
+
+
+def _rejection(model: Any) -> str:
+    """That label shift is not what moved; "" where it is."""
+    fit = model.label_shift_fit_
+    if fit is None or fit.passes:
+        return ""
+    return f"{fit.reason}: the intervals allow for that"
 
 
 def _reservation(prior: Any) -> str:

@@ -6,6 +6,7 @@
 ``RLLS``                 confusion matrix, regularised towards no shift
 ``GMM``                  more moments of the scores than classes, efficiently weighted
 ``OnlinePrior``          a prior that follows a stream of score batches
+``label_shift_fit``      how much of what moved does one change of the class prior explain? Returns a ``LabelShiftFit``
 ``label_shift_test``     does one change of the class prior explain the target's scores? Returns a ``LabelShiftTest``
 ``mean_score_test``      did the class prior move at all?
 ``ScoreCalibrator``      temperature, bias-corrected temperature, vector scaling; automatic choice
@@ -18,10 +19,19 @@
 
 from shiftfix.label._bbse import BBSE
 from shiftfix.label._calibration import ScoreCalibrator
+from shiftfix.label._calibration import calibrate as calibrate  # for ``corrected``
 from shiftfix.label._confusion import confusion_matrices
+from shiftfix.label._explained_share import LabelShiftFit, label_shift_fit
+from shiftfix.label._explained_share import explained_share_of as explained_share_of  # for ``corrected``
+from shiftfix.label._explained_share import projected as projected
 from shiftfix.label._fit_test import LabelShiftTest, label_shift_test
 from shiftfix.label._gmm import GMM
 from shiftfix.label._implied_prior import prior_of_scores
+from shiftfix.label._labels import positions_among as positions_among  # for ``report``
+from shiftfix.label._likelihood import CalibrationKind as CalibrationKind  # for ``corrected``
+from shiftfix.label._likelihood import fit_log_scores as fit_log_scores
+from shiftfix.label._likelihood import log_scores as log_scores
+from shiftfix.label._likelihood import softmax_block as softmax_block
 from shiftfix.label._mlls import MLLS
 from shiftfix.label._online import OnlinePrior
 from shiftfix.label._posterior import adjust_proba
@@ -35,12 +45,14 @@ __all__ = [
     "GMM",
     "MLLS",
     "RLLS",
+    "LabelShiftFit",
     "LabelShiftTest",
     "LabelledPrior",
     "OnlinePrior",
     "ScoreCalibrator",
     "adjust_proba",
     "confusion_matrices",
+    "label_shift_fit",
     "label_shift_test",
     "mean_score_test",
     "prior_from_labels",

@@ -16,6 +16,7 @@ from shiftfix._door import public
 from shiftfix._naming import one_line
 from shiftfix._verdict import Verdict, judge
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
+from shiftfix.label import positions_among
 from shiftfix.weights import WeightSummary, summarize_weights
 
 Record = dict[str, Any]
@@ -49,7 +50,9 @@ def source_weights(model: Corrected, y: ArrayLike) -> NDArray[np.float64]:
     """
     if not isinstance(model, LabelShiftClassifier):
         return model.weights_
-    return model.prior_.transform(y) if model.corrected_ else np.ones(len(np.asarray(y)))
+    if not model.corrected_:
+        return np.ones(len(np.asarray(y)))
+    return (model.target_prior_ / model.source_prior_)[positions_among(y, "y", model.classes_)]
 
 
 @public
@@ -77,7 +80,7 @@ def fit_record(model: Corrected, y: ArrayLike, *, sample_weight: ArrayLike | Non
         shift, verdict, priors = "label", label_verdict(model, summary), prior_records(model)
     else:
         summary = model.summary_
-        shift, verdict, priors = "covariate", summary.verdict, None
+        shift, verdict, priors = "covariate", model.verdict_, None
     return {
         "shift": shift,
         "verdict": verdict.level,
@@ -104,10 +107,11 @@ def weight_record(summary: WeightSummary) -> Record:
 
 
 def prior_records(model: LabelShiftClassifier) -> list[Record]:
-    """Class by class: its share of the source, the one estimated for the target (used or not) and its 95% interval."""
+    """Class by class: its share of the source, of the target as used, or else estimated, and its 95% interval."""
     estimate, interval = model.target_prior_, np.full((len(model.classes_), 2), np.nan)
     if hasattr(model.prior_, "target_prior_"):
-        estimate, interval = model.prior_.target_prior_, model.prior_.interval(0.95)
+        estimate = model.target_prior_ if model.corrected_ else model.prior_.target_prior_
+        interval = model.interval(0.95)
     return [
         finite({"class": value, "source": p, "target": q, "low": low, "high": high})
         for value, p, q, (low, high) in zip(
@@ -186,15 +190,22 @@ def _learner(options: Mapping[str, Any]) -> str:
 
 def _done(record: Record) -> str:
     """One sentence: what the correction was."""
-    if not record["corrected"] and record["verdict"] == "ok":
-        return "nothing: there is no shift to correct for"
     if not record["corrected"]:
-        return "nothing: the model was fitted without weights"
+        return _left_alone(record["shift"], record["verdict"])
     if record["shift"] == "covariate":
         return "the model was trained on weighted source rows"
     if record["options"]["correction"] == "adjust":
         return "the class probabilities were adjusted to the target's class shares"
     return "the model was trained again on source rows weighted by class"
+
+
+def _left_alone(shift: str, verdict: str) -> str:
+    """One sentence: that nothing was corrected."""
+    if verdict == "ok":
+        return f"nothing: {'no weights are needed' if shift == 'covariate' else 'there is no shift to correct for'}"
+    if shift == "covariate":
+        return "nothing: the model was fitted without weights"
+    return "nothing: the source's class shares were kept"
 
 
 def _weight_rows(weights: Record) -> list[tuple[str, str]]:

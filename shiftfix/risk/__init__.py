@@ -10,6 +10,7 @@
 ====================  =====================================================================
 """
 
+from shiftfix.risk._losses import LEAST_PROBABILITY as LEAST_PROBABILITY  # for ``corrected``
 from shiftfix.risk._losses import (
     absolute_losses,
     log_losses,

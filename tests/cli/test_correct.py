@@ -84,7 +84,7 @@ def mixed_frames(n=300, seed=0):
 def test_covariate_weights_follow_the_true_ones(tmp_path, seed):
     """Linear log odds are exact here. A right program reaches 0.98 or more; the inverse ratio gives -1."""
     problem, source, target = covariate_problem(seed=seed)
-    correct(source, target, tmp_path / "out", "--shift", "covariate", "--learner", "logistic")
+    correct(source, target, tmp_path / "out", "--shift", "covariate", "--learner", "logistic", "--exponent", "1")
     weights = read(tmp_path / "out", "weights.csv")
     assert list(weights.columns) == ["row", "weight"]
     correlation = np.corrcoef(np.log(weights["weight"]), np.log(problem.source_weights))[0, 1]
@@ -120,7 +120,7 @@ def test_predicted_classes_move_towards_the_true_shares(tmp_path, correction, se
 def test_weight_two_is_the_row_twice(tmp_path):
     _, source, target = covariate_problem(n=300)
     counts = np.random.default_rng(1).integers(0, 3, len(source))
-    options = ["--shift", "covariate", "--learner", "logistic"]
+    options = ["--shift", "covariate", "--learner", "logistic", "--exponent", "1"]
     correct(source.assign(n=counts), target, tmp_path / "weighted", *options, "--weight", "n")
     correct(source.loc[np.repeat(source.index, counts)], target, tmp_path / "repeated", *options)
     weighted = read(tmp_path / "weighted", "weights.csv")
@@ -220,7 +220,7 @@ def test_csv_gzip_and_parquet_are_the_same_data(tmp_path):
     source, target = mixed_frames()
     source.to_parquet(tmp_path / "s.parquet")
     target.drop(columns="y").to_csv(tmp_path / "t.csv.gz", index=False)
-    options = ["--shift", "covariate", "--learner", "logistic"]
+    options = ["--shift", "covariate", "--learner", "logistic", "--exponent", "1"]
     correct(source, target, tmp_path / "csv", *options)
     correct(tmp_path / "s.parquet", tmp_path / "t.csv.gz", tmp_path / "other", *options)
     # pandas reads a text number within one unit in the last place.
@@ -299,6 +299,55 @@ def test_a_target_that_did_not_move_is_told_as_such(tmp_path):
     summary = read(tmp_path / "out", "summary.json")
     assert (summary["verdict"], summary["corrected"]) == ("ok", False)
     assert "no shift was detected: the mean scores of source and target do not differ" in summary["reasons"][0]
+
+
+# A correction has to earn its place --------------------------------------------------------------
+
+
+def test_weights_that_are_not_shown_to_help_are_left_out_and_told(tmp_path):
+    """The logistic model is right, so that weights cost it precision and bring nothing."""
+    _, source, target = covariate_problem(n=500)
+    result = correct(source, target, tmp_path / "out", "--shift", "covariate", "--learner", "logistic")
+    summary = read(tmp_path / "out", "summary.json")
+    assert (summary["verdict"], summary["corrected"], summary["options"]["exponent"]) == ("ok", False, "cv")
+    assert "weights are not shown to help this model" in summary["reasons"][0]
+    assert (read(tmp_path / "out", "weights.csv")["weight"] == 1).all()
+    text = " ".join((tmp_path / "out" / "summary.txt").read_text(encoding="utf-8").split())
+    for told in (text, " ".join(result.stdout.split())):
+        assert "because weights are not shown to help this model" in told
+        assert "corrected nothing: no weights are needed" in told
+    correct(source, target, tmp_path / "half", "--shift", "covariate", "--learner", "logistic", "--exponent", ".5")
+    summary = read(tmp_path / "half", "summary.json")
+    assert (summary["verdict"], summary["corrected"], summary["options"]["exponent"]) == ("caution", True, 0.5)
+    assert "whether the weights help this model was not asked" in summary["reasons"]
+
+
+def something_else():
+    """Class shares moved, and a column that has nothing to do with them by far more."""
+    source, target = label_problem(n=400, share=0.8)
+    rng = np.random.default_rng(0)
+    return tuple(frame.assign(z=rng.normal(4 * i, 2, len(frame))) for i, frame in enumerate((source, target)))
+
+
+@pytest.mark.slow
+def test_label_shift_that_is_not_what_moved_is_left_alone_and_told(tmp_path):
+    options = ["--shift", "label", "--learner", "logistic"]
+    result = correct(*something_else(), tmp_path / "out", *options)
+    summary = read(tmp_path / "out", "summary.json")
+    assert (summary["verdict"], summary["corrected"]) == ("abstain", False)
+    assert (read(tmp_path / "out", "weights.csv")["weight"] == 1).all()
+    text = " ".join((tmp_path / "out" / "summary.txt").read_text(encoding="utf-8").split())
+    for told in (text, " ".join(result.stdout.split())):
+        assert f"because {summary['reasons'][0]}" in told
+        assert "corrected nothing: the source's class shares were kept" in told
+        assert "label shift is not what moved, and nothing was corrected; --drop columns that name the samples" in told
+        assert "--causes label" in told
+    for prior in summary["priors"]:
+        assert prior["low"] < prior["source"] < prior["high"]
+    correct(*something_else(), tmp_path / "known", *options, "--causes", "label")
+    summary = read(tmp_path / "known", "summary.json")
+    assert (summary["verdict"], summary["corrected"], summary["options"]["causes"]) == ("caution", True, "label")
+    assert "--causes" not in " ".join(summary["notices"])
 
 
 def test_classes_that_cannot_be_told_apart_leave_the_model_uncorrected(tmp_path):

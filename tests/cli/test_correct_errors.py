@@ -87,6 +87,16 @@ def same_scores(folder):
     return folder / "s.csv", folder / "t.csv"
 
 
+def something_else(folder):
+    """The classes tell one column apart, their shares moved, and the other column moved by far more."""
+    rng = np.random.default_rng(0)
+    for name, share, move in (("s", 0.5, 0), ("t", 0.8, 2)):
+        ill = rng.random(400) < share
+        columns = {"a": rng.normal(2 * ill, 1), "b": rng.normal(move, 1, 400), "y": np.where(ill, "yes", "no")}
+        pd.DataFrame(columns).to_csv(folder / f"{name}.csv", index=False)
+    return folder / "s.csv", folder / "t.csv"
+
+
 def add(name, values):
     return lambda frame: frame.assign(**{name: values})
 
@@ -102,6 +112,10 @@ CASES = {
     "correction": (unchanged, [*COVARIATE, "--correction", "retrain"], 2, "--correction is for --shift label"),
     "hidden, forest": (unchanged, [*COVARIATE, "--learner", "forest", "--hidden", "8"], 2, "--hidden is for"),
     "hidden": (unchanged, [*COVARIATE, "--hidden", "8,x"], 2, "--hidden 8,x"),
+    "exponent": (unchanged, [*COVARIATE, "--exponent", "2"], 2, "--exponent 2"),
+    "worded exponent": (unchanged, [*COVARIATE, "--exponent", "nan"], 2, '"cv" or a number from 0 to 1 is needed'),
+    "exponent, label shift": (unchanged, [*LABEL, "--exponent", "1"], 2, "--exponent is for --shift covariate"),
+    "causes, covariate shift": (unchanged, [*COVARIATE, "--causes", "label"], 2, "--causes is for --shift label"),
     "forced prior": (unchanged, [*LABEL, "--on-abstain", "correct"], 2, "--on-abstain correct"),
     "label regression": (unchanged, [*LABEL, "--task", "regression"], 2, "--shift covariate"),
     "linear for classes": (unchanged, [*COVARIATE, "--learner", "linear"], 2, "pass --learner logistic"),
@@ -176,6 +190,12 @@ CASES = {
     ),
     # 4: the data do not support the correction
     "no overlap": (far_apart, [*COVARIATE, *LOGISTIC, "--on-abstain", "error"], 4, "data do not support weighting"),
+    "another shift": (
+        something_else,
+        [*LABEL, *LOGISTIC, "--on-abstain", "error"],
+        4,
+        "Label shift is not what moved",
+    ),
     "no prior": (same_scores, [*LABEL, *LOGISTIC, "--on-abstain", "error"], 4, "do not tell apart"),
 }
 

@@ -64,7 +64,8 @@ def test_the_first_try_says_everything_that_is_needed(files):
 def test_the_second_try_works_and_reads_what_was_meant(files):
     folder, source, target = files
     out = folder / "second"
-    result = correct(folder / "source.csv", folder / "target.csv", out, "--id", "patient", "--dates", "days")
+    options = ["--id", "patient", "--dates", "days", "--exponent", "1"]
+    result = correct(folder / "source.csv", folder / "target.csv", out, *options)
     assert result.exit_code == 0, result.stderr
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     assert summary["corrected"]
@@ -86,8 +87,8 @@ def test_the_same_numbers_as_of_a_plain_file(files):
     for frame, name in [(source, "s"), (target.drop(columns="outcome"), "t")]:
         days = (frame["admitted"] - pd.Timestamp("1970-01-01")).dt.days
         frame.assign(admitted=days).drop(columns="patient").to_csv(folder / f"{name}.csv", index=False)
-    assert correct(folder / "s.csv", folder / "t.csv", folder / "plain").exit_code == 0
-    options = ["--id", "patient", "--dates", "days"]
+    assert correct(folder / "s.csv", folder / "t.csv", folder / "plain", "--exponent", "1").exit_code == 0
+    options = ["--id", "patient", "--dates", "days", "--exponent", "1"]
     assert correct(folder / "source.csv", folder / "target.csv", folder / "own", *options).exit_code == 0
     for name in ("weights.csv", "predictions.csv"):
         plain, own = (pd.read_csv(folder / run / name) for run in ("plain", "own"))
@@ -105,7 +106,8 @@ def test_the_model_takes_dates_as_dates_in_python(files, zone):
     """Days since 1970 of the date, in any unit; words that were never read as dates are told so, by their column."""
     folder, _, target = files
     out = folder / f"python {zone}".replace("/", " ")
-    result = correct(folder / "source.csv", folder / "target.csv", out, "--id", "patient", "--dates", "days")
+    options = ["--id", "patient", "--dates", "days", "--exponent", "1"]
+    result = correct(folder / "source.csv", folder / "target.csv", out, *options)
     assert result.exit_code == 0, result.stderr
     model, written = load_model(out / "model.skops"), pd.read_csv(out / "predictions.csv")
     dates = target["admitted"].astype("datetime64[s]")

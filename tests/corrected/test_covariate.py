@@ -64,7 +64,7 @@ def test_classifier_with_our_network(rng):
     y = np.where(X[:, 0] * X[:, 1] > 0, "same", "opposite")
     X_target = rng.normal(0.5, 1, (300, 2))
     truth = np.where(X_target[:, 0] * X_target[:, 1] > 0, "same", "opposite")
-    model = CovariateShiftClassifier(MLPClassifier((32, 32), dropout=0.1, batch_size=32, random_state=0))
+    model = CovariateShiftClassifier(MLPClassifier((32, 32), dropout=0.1, batch_size=32, random_state=0), exponent=1.0)
     model.fit(X, y, X_target=X_target)
     assert model.score(X_target, truth) > 0.9
     assert_allclose(model.predict_proba(X_target).sum(axis=1), 1)
@@ -75,7 +75,8 @@ def test_classifier_with_our_network(rng):
 @pytest.mark.slow
 def test_regressor_with_our_network(rng):
     X, y, X_target = square_problem(rng, 800)
-    model = CovariateShiftRegressor(MLPRegressor((32, 32), batch_size=64, random_state=0)).fit(X, y, X_target=X_target)
+    model = CovariateShiftRegressor(MLPRegressor((32, 32), batch_size=64, random_state=0), exponent=1.0)
+    model.fit(X, y, X_target=X_target)
     assert model.score(X_target, X_target[:, 0] ** 2) > 0.9
 
 

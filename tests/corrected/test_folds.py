@@ -84,8 +84,9 @@ def test_of_a_row_judged_twice_the_mean_loss_counts_and_one_never_judged_does_no
     counts = rng.integers(0, 3, 90).astype(float)
     splitter, rows = RepeatedKFold(n_splits=4, n_repeats=2, random_state=0), np.arange(80)
     folds = [(np.append(a, np.arange(80, 90)), b) for a, b in splitter.split(rows)]
-    _, losses = choose_exponent(LinearRegression(), X, y, w, sample_weight=counts, cv=folds, rng=rng)
-    for exponent, found in losses.items():
+    choice = choose_exponent(LinearRegression(), X, y, w, sample_weight=counts, cv=folds, rng=rng)
+    unweighted = None
+    for exponent, found in choice.losses.items():
         loss = np.zeros(80)
         for training, held_out in folds:
             line = LinearRegression().fit(X[training], y[training], (w**exponent * counts)[training])
@@ -94,6 +95,10 @@ def test_of_a_row_judged_twice_the_mean_loss_counts_and_one_never_judged_does_no
         mean = v @ loss / v.sum()
         error = np.sqrt((w[:80] * v) @ (loss - mean) ** 2) / v.sum()
         assert_allclose(found, [mean, error], rtol=1e-9)
+        unweighted = loss if unweighted is None else unweighted
+        gain = v @ (unweighted - loss) / v.sum()
+        error = np.sqrt((w[:80] * v) @ (unweighted - loss - gain) ** 2) / v.sum()
+        assert_allclose(choice.gains.get(exponent, (0, 0)), [gain, error], rtol=1e-9)
 
 
 @pytest.mark.slow
@@ -152,6 +157,7 @@ def test_groups_are_one_per_row_and_enough(rng):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::shiftfix.exceptions.LabelShiftRejectedWarning")
 def test_there_are_at_most_as_many_folds_as_the_rarest_class_has_rows(rng):
     X, y, X_target = samples(rng)
     kept = np.append(np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:3])
@@ -167,7 +173,10 @@ def test_groups_reach_a_cross_fitted_weighter(rng):
     X, y, groups = np.repeat(X, 8, axis=0), np.repeat(y, 8), np.repeat(np.arange(60), 8)
     X = X + 1e-13 * np.arange(480)[:, np.newaxis]
     model = CovariateShiftClassifier(
-        LogisticRegression(), ClassifierWeighter(LogisticRegression(), cv=5, random_state=0), on_abstain="correct"
+        LogisticRegression(),
+        ClassifierWeighter(LogisticRegression(), cv=5, random_state=0),
+        exponent=1.0,
+        on_abstain="correct",
     )
     with_groups = model.fit(X, y, X_target, groups=groups).weights_.reshape(60, 8)
     assert np.ptp(with_groups, axis=1).max() < 1e-9

@@ -28,7 +28,7 @@ def test_categories_and_gaps_go_through_a_transformer(rng):
     (X, y), (X_target, _) = frame(rng, 2000, 0.2), frame(rng, 1000, 0.7)
     encoder = make_column_transformer((OneHotEncoder(), ["ward"]), (SimpleImputer(add_indicator=True), ["age"]))
     model = CovariateShiftClassifier(
-        make_pipeline(encoder, LogisticRegression()), weighter=LogisticWeighter(features=encoder)
+        make_pipeline(encoder, LogisticRegression()), weighter=LogisticWeighter(features=encoder), exponent=1.0
     )
     model.fit(X, y, X_target=X_target)
     assert model.corrected_

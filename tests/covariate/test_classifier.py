@@ -314,7 +314,7 @@ def test_repeat_counts_equal_repeated_rows(rng, cv, calibration):
 def test_the_corrected_learner_gets_out_of_fold_weights(rng):
     X_source, X_target = gaussians(0, 300, 300, d=2)
     weighter = ClassifierWeighter(GaussianNB(), random_state=0)
-    model = CovariateShiftRegressor(Ridge(), weighter).fit(X_source, X_source[:, 0], X_target=X_target)
+    model = CovariateShiftRegressor(Ridge(), weighter, exponent=1.0).fit(X_source, X_source[:, 0], X_target)
     assert_allclose(model.weights_, weighter.fit_transform(X_source, X_target))
 
 

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from shiftfix.corrected import LabelShiftClassifier
 from shiftfix.display import PriorDisplay
-from shiftfix.exceptions import PoorIdentificationWarning, ShiftDataError
+from shiftfix.exceptions import LabelShiftRejectedWarning, PoorIdentificationWarning, ShiftDataError
 from shiftfix.label import BBSE, GMM, MLLS, RLLS, OnlinePrior
 from tests.display.helpers import labels, pyplot
 
@@ -116,6 +116,22 @@ def test_a_classifier_shows_its_prior(rng):
     assert display.interval_ is None
     assert_allclose(display.target_prior, blind.source_prior_)
     assert note(display) == "not identified: the scores do not tell classes apart; predictions are left uncorrected"
+
+
+@pytest.mark.slow
+def test_a_rejected_label_shift_is_said_to_be(rng):
+    """The points are the estimate that is not used, the interval reaches over the three worlds."""
+    y, y_target = np.repeat([0, 1], 300), np.repeat([0, 1], [100, 300])
+    X, X_target = (
+        np.column_stack([rng.normal(2 * c, 1), rng.normal(k, 1, len(c))]) for k, c in ((0, y), (1, y_target))
+    )
+    with pytest.warns(LabelShiftRejectedWarning):
+        model = LabelShiftClassifier(LogisticRegression(), random_state=0).fit(X, y, X_target=X_target)
+    display = PriorDisplay.from_estimator(model)
+    assert_allclose(display.target_prior, model.prior_.target_prior_)
+    assert_allclose(display.interval, model.interval())
+    assert model.label_shift_fit_.reason in " ".join(note(display).split())
+    assert note(display).endswith("predictions are left uncorrected")
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
+from shiftfix.exceptions import LabelShiftRejectedWarning
 from shiftfix.report import fit_record, run_record, source_weights, summary_rows, summary_text
 from shiftfix.report._record import finite
 from shiftfix.weights import effective_sample_size, summarize_weights
@@ -36,11 +37,13 @@ def run(fit, **options):
 def test_covariate_shift(rng):
     X, y = gaussians(rng, 0.5, 500)
     counts = rng.integers(1, 4, 500).astype(float)
-    model = CovariateShiftClassifier(LogisticRegression()).fit(X, y, X[:300] + 0.3, sample_weight=counts)
+    model = CovariateShiftClassifier(LogisticRegression(), exponent=1.0)
+    model.fit(X, y, X[:300] + 0.3, sample_weight=counts)
     record = fit_record(model, y, sample_weight=counts)
     assert list(record) == ["shift", "verdict", "reasons", "action", "corrected", "weights", "priors"]
     assert [record["shift"], record["corrected"], record["priors"]] == ["covariate", True, None]
-    assert [record["verdict"], tuple(record["reasons"])] == [model.summary_.verdict, model.summary_.reasons]
+    assert [record["verdict"], tuple(record["reasons"])] == [model.verdict_, model.verdict_.reasons]
+    assert record["verdict"] == "caution"  # nobody asked whether weights help
     assert type(record["verdict"]) is str
     assert record["weights"]["effective_size"] == model.summary_.effective_size
     assert "verdict" not in record["weights"]
@@ -121,7 +124,8 @@ def test_numbers_that_json_lacks_become_none():
 
 def test_a_record_is_json_and_a_text_with_every_line(rng):
     X, y = gaussians(rng, 0.5, 500)
-    record = run(fit_record(CovariateShiftClassifier(LogisticRegression()).fit(X, y, X[:300] + 0.3), y))
+    model = CovariateShiftClassifier(LogisticRegression(), exponent=1.0).fit(X, y, X[:300] + 0.3)
+    record = run(fit_record(model, y))
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert set(record["versions"]) >= {"python", "shiftfix", "torch"}
     text = summary_text(record)
@@ -134,3 +138,31 @@ def test_a_record_is_json_and_a_text_with_every_line(rng):
     assert summary_rows(scored)[-1] == ("target accuracy", "0.5000 uncorrected, 0.7500 corrected")
     network = record | {"options": {"learner": "mlp", "hidden": [8, 4], "epochs": 7}}
     assert ("task, learner", "classification, mlp (8, 4 hidden units, at most 7 epochs)") in summary_rows(network)
+
+
+def test_weights_that_are_not_shown_to_help_are_told(rng):
+    X, y = gaussians(rng, 0.5, 500)
+    record = run(fit_record(CovariateShiftClassifier(LogisticRegression()).fit(X, y, X[:300] + 0.3), y))
+    assert [record["verdict"], record["corrected"]] == ["ok", False]
+    rows = dict(summary_rows(record))
+    assert "weights are not shown to help this model (gain in loss" in rows["  because"]
+    assert rows["corrected"] == "nothing: no weights are needed"
+    assert record["weights"]["effective_size"] < 500  # of the weights that were left out
+
+
+@pytest.mark.slow
+def test_a_rejected_label_shift_is_told(rng):
+    """Something else moved: no share is used, and the intervals reach over three worlds."""
+    (X, y), (X_target, _) = gaussians(rng, 0.5, 1000), gaussians(rng, 0.8, 600)
+    X, X_target = (np.column_stack([part, rng.normal(i, 1, len(part))]) for i, part in enumerate((X, X_target)))
+    with pytest.warns(LabelShiftRejectedWarning):
+        model = LabelShiftClassifier(LogisticRegression(), random_state=0).fit(X, y, X_target)
+    record = run(fit_record(model, y))
+    assert [record["verdict"], record["corrected"]] == ["abstain", False]
+    assert "causes" in record["action"]
+    rows = dict(summary_rows(record))
+    assert rows["  because"] == model.label_shift_fit_.reason
+    assert rows["corrected"] == "nothing: the source's class shares were kept"
+    assert rows["share of 1"].endswith("not used)")
+    assert [[prior["low"], prior["high"]] for prior in record["priors"]] == model.interval().tolist()
+    assert_array_equal(source_weights(model, y), np.ones(1000))
