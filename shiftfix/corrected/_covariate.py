@@ -22,6 +22,7 @@ from shiftfix._validation import check_labels, check_repeat_counts, check_rows
 from shiftfix._verdict import KeepsVerdicts, Verdict, caller_warns, judge
 from shiftfix.corrected._abstain import WEIGHTING, OnAbstain, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
+from shiftfix.corrected._bounded_scores import bounded_scores
 from shiftfix.corrected._exponent import Choice, Losses, choose_exponent, exponents_of, fit_tempered, tempered_weights
 from shiftfix.corrected._target_sample import target_rows
 from shiftfix.covariate import LogisticWeighter, TableColumns, are_numbers, reads_raw_rows
@@ -364,7 +365,8 @@ class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
         proba = self.estimator_.predict_proba(check_rows(X, "X"))
         if self.calibration_scale_ is None or self.calibration_bias_ is None:
             return proba
-        return calibrate(np.asarray(proba, dtype=np.float64), self.calibration_scale_, self.calibration_bias_)
+        bounded = bounded_scores(proba, len(self.classes_))
+        return calibrate(bounded, self.calibration_scale_, self.calibration_bias_)
 
     @available_if(estimator_has("predict_proba"))  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:

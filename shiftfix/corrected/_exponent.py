@@ -23,6 +23,7 @@ from shiftfix._learner import Fallback, fit_weighted_of
 from shiftfix._setting_checks import check_count
 from shiftfix._values import as_array
 from shiftfix._verdict import Verdict
+from shiftfix.corrected._bounded_scores import LEAST_SCORE
 from shiftfix.corrected._folds import counted_folds, new_folds
 from shiftfix.label import CalibrationKind, fit_log_scores, log_scores, softmax_block
 from shiftfix.risk import LEAST_PROBABILITY, row_losses
@@ -163,7 +164,7 @@ def logits_of(model: Any, X: Any, classes: NDArray[Any]) -> NDArray[np.float64]:
     if hasattr(model, "predict_proba"):
         proba = np.zeros((_num_samples(X), len(classes)))
         proba[:, known] = model.predict_proba(X)
-        return log_scores(proba)
+        return log_scores(np.maximum(proba, LEAST_SCORE))
     decision = np.asarray(model.decision_function(X), dtype=np.float64)
     if decision.ndim == 1:
         decision = np.column_stack([np.zeros(len(decision)), decision])

@@ -17,8 +17,9 @@ from shiftfix._learner import Fallback, fit_weighted_of
 from shiftfix._numerics import Floats, log_proba
 from shiftfix._row_order import Rows
 from shiftfix._setting_checks import check_option
-from shiftfix._validation import check_labels, check_repeat_counts, check_rows, check_scores, check_vector
+from shiftfix._validation import check_labels, check_repeat_counts, check_rows, check_vector
 from shiftfix._values import as_array
+from shiftfix.corrected._bounded_scores import bounded_scores
 from shiftfix.corrected._few_base import ALL_LEVELS, LEAST_LABELS, BaseFewLabel, FewLabels, check_levels
 from shiftfix.corrected._few_classes import NOTHING, ClassCorrection, corrected_proba, learn_class_correction
 from shiftfix.corrected._few_numbers import NumberCorrection, corrections_of, learn_number_correction
@@ -29,18 +30,10 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.label import ScoreCalibrator
 
 FEW = "y of the TargetSample"
-# A score of 0 is a count that was too small to show a class: a forest of 100 trees says 0 of what it has hardly seen.
-LEAST_SCORE = 1e-6
 # Median of |z| for a standard normal z.
 NORMAL_MEDIAN = 0.6745
 # Standardised predictions at which slopes end: a new row may be anything.
 MOST_DEVIATIONS = 100.0
-
-
-def bounded_scores(scores: Any, n_classes: int) -> Floats:
-    """Class probabilities that are nowhere below ``LEAST_SCORE``, rows summing to 1."""
-    P = np.maximum(check_scores(scores, "predict_proba", n_classes), LEAST_SCORE)
-    return np.asarray(P / P.sum(axis=1, keepdims=True))
 
 
 def calibrated_log_scores(scores: Any, n_classes: int, scale: float) -> Floats:

@@ -78,18 +78,20 @@ def act_on(fit: LabelShiftFit, on_reject: OnReject, causes: Causes) -> tuple[boo
     Raises
     ------
     NotIdentifiedError
-        Where the fit does not pass, with "error".
+        Where something else moved, with "error".
 
     Warns
     -----
     LabelShiftRejectedWarning
-        Where the fit does not pass.
+        Where something else moved, or a correction is made that the fit does not support.
     """
     seen = fit.reason + WITHOUT_FEATURES * (not fit.uses_features)
     if fit.passes:
         return True, Verdict("ok" if fit.uses_features else "caution", () if fit.uses_features else (seen,))
     finding = f"Label shift is not what moved: {seen}."
     use = causes == "label" or on_reject == "correct"
+    if not fit.moved and not use:
+        return False, Verdict("ok", (f"no shift was detected: {seen}",))
     if not use and on_reject == "error":
         raise NotIdentifiedError(finding, remedy=LABELS_WOULD_TELL)
     done = "The prior is corrected all the same." if use else "Predictions are left uncorrected."

@@ -20,6 +20,7 @@ from shiftfix._validation import check_rows
 from shiftfix._verdict import KeepsVerdicts, Verdict
 from shiftfix.corrected._abstain import PRIOR, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
+from shiftfix.corrected._bounded_scores import bounded_scores
 from shiftfix.corrected._careful_prior import careful_prior, hull, mean_score, share_interval, share_of_counts
 from shiftfix.corrected._gate import Causes, OnReject, act_on, ask_for_label_shift
 from shiftfix.corrected._label_inputs import Correction, check_estimator, check_source, check_target, fit_prior
@@ -244,7 +245,7 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
         self.estimator_ = fit_weighted_of(self.estimator, X, labels, weights, fallback=self.fallback, rng=rng)
         self.classes_, self.prior_, self.verdict_ = classes, prior, verdict
         self.calibrator_ = self._temperature(source, scores, classes)
-        said = scores.target if self.calibrator_ is None else self.calibrator_.transform(scores.target)
+        said = self._at_temperature(scores.target)
         self._worlds = share_of_counts(totals), mean_score(np.asarray(said, dtype=np.float64))
         self.source_prior_, self.target_prior_ = source_prior, target_prior
         self.score_prior_ = prior.score_prior_ if disagree else source_prior
@@ -255,9 +256,14 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
         if self.calibrate is None:
             return None
         counts = None if source.counts is None else source.counts[scores.rows]
-        return ScoreCalibrator("temperature").fit(
-            scores.source, source.labels[scores.rows], classes=classes, sample_weight=counts
-        )
+        said, labels = bounded_scores(scores.source, len(classes)), source.labels[scores.rows]
+        return ScoreCalibrator("temperature").fit(said, labels, classes=classes, sample_weight=counts)
+
+    def _at_temperature(self, scores: Any) -> Any:
+        """Scores after the temperature, of the same shape; as they are without one."""
+        if self.calibrator_ is None:
+            return scores
+        return self.calibrator_.transform(bounded_scores(scores, len(self.classes_)))
 
     def _check_settings(self) -> None:
         """Raise for settings that are not known, or not together."""
@@ -366,7 +372,7 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
         """
         check_is_fitted(self)
         if not (self.corrected_ and self.correction == "adjust"):
-            return scores if self.calibrator_ is None else self.calibrator_.transform(scores)
+            return self._at_temperature(scores)
         return adjust_proba(self.prior_.calibrate(scores), self.score_prior_, self.target_prior_)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:

@@ -82,6 +82,11 @@ class LabelShiftFit(NamedTuple):
     passes: bool
     reason: str
 
+    @property
+    def moved(self) -> bool:
+        """Whether the mean scores moved beyond chance."""
+        return self.p_value < MOVED_LEVEL
+
     def __str__(self) -> str:
         return (
             f"Label shift explains {self.explained_share:.2f} +- {self.explained_share_error:.2f} of what tells the "

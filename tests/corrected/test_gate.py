@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.stats import norm
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -16,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from shiftfix.corrected import LabelShiftClassifier
 from shiftfix.corrected._gate import act_on, features_of
 from shiftfix.exceptions import LabelShiftRejectedWarning, NotIdentifiedError, ShiftDataError
-from shiftfix.label import LabelShiftFit, label_shift_fit
+from shiftfix.label import MLLS, LabelShiftFit, label_shift_fit
 
 REJECTED = LabelShiftFit(0.3, 0.05, 5.0, 0.03, 0.1, 0.001, True, False, "something else moved")
 PASSED = REJECTED._replace(passes=True, reason="nothing is better")
@@ -210,3 +211,23 @@ def test_settings_are_checked(setting, rng):
     X, y = draw(rng, 0.5, 50)
     with pytest.raises(ShiftDataError, match=setting):
         LabelShiftClassifier(LogisticRegression(), **{setting: "features"}).fit(X, y, X)
+
+
+def test_nothing_that_moved_is_a_result_and_no_warning(rng):
+    """A prior estimator that asks for no shift itself: the gate says that there is none, with the verdict "ok"."""
+    y, y_target = rng.integers(0, 2, 300), rng.integers(0, 2, 200)
+    X, X_target = (rng.normal(2 * k - 1)[:, np.newaxis] for k in (y, y_target))
+    model = LabelShiftClassifier(LogisticRegression(), MLLS(n_bootstrap=0), random_state=0).fit(X, y, X_target)
+    assert not model.corrected_
+    assert model.verdict_ == "ok"
+    assert model.verdict_.reasons[0].startswith("no shift was detected")
+
+
+def test_a_score_of_zero_does_not_decide_the_temperature(rng):
+    """A tree ensemble of few votes says 0 and 1; its other scores stay told apart."""
+    X = rng.normal(size=(600, 3))
+    y = (X[:, 0] + rng.normal(0, 0.3, 600) > 0).astype(int)
+    forest = RandomForestClassifier(30, min_samples_leaf=5, random_state=0)
+    model = LabelShiftClassifier(forest, random_state=0).fit(X, y, X[::2])
+    scores = np.array([[0.7, 0.3], [0.9, 0.1]])
+    assert np.ptp(model.adjust_proba(scores)[:, 0]) > 0.1
