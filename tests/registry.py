@@ -82,6 +82,11 @@ def target_for(name, X_target):
     return TargetSample(X_target, y=(rows[labelled, 0] > 0.5).astype(int), rows=labelled)
 
 
+def taken(values, rows):
+    """Some rows of an argument; of a target sample some target rows, a fifth of them labelled."""
+    return target_for("FewLabel", values.X[rows]) if isinstance(values, TargetSample) else values[rows]
+
+
 # name: seed -> ShiftProblem whose log ratio is linear in the features
 COVARIATE_PROBLEMS = {
     "gaussian 1d": lambda seed: simulate.gaussian_covariate_shift(4000, 2000, random_state=seed),

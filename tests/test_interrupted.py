@@ -16,7 +16,7 @@ from shiftfix.corrected import LabelShiftClassifier
 from shiftfix.exceptions import PoorIdentificationWarning, PoorOverlapWarning
 from shiftfix.label import BBSE, MLLS, OnlinePrior, ScoreCalibrator
 from shiftfix.mlp import WeightedTrainer
-from tests.registry import KERNEL_WEIGHTERS, PRIORS, WEIGHTERS
+from tests.registry import KERNEL_WEIGHTERS, PRIORS, WEIGHTERS, taken
 from tests.test_contract import EVERYTHING, LABELS, SCORES, SCORES_TARGET, X_SOURCE, Y, answer, arguments
 
 PACKAGE = str(Path(shiftfix.__file__).parent)
@@ -70,7 +70,7 @@ def shared_task(kind, make):
     def fit_every(estimator, step, start):
         rows = slice(start, None, step)
         return estimator.fit(
-            *(X[rows] for X in positional), **{name: values[rows] for name, values in keywords.items()}
+            *(X[rows] for X in positional), **{name: taken(values, rows) for name, values in keywords.items()}
         )
 
     return (
