@@ -97,7 +97,7 @@ def equal_rows(X: Any) -> Rows:
 def _rows_as_table(X: Any) -> NDArray[Any]:
     """Rows as a table of two dimensions, of objects where they make no array of values."""
     try:
-        values = np.asarray(X)
+        values = np.asarray(X.detach().cpu() if callable(getattr(X, "detach", None)) else X)
     except ValueError:  # rows of different lengths
         values = np.empty(len(X), dtype=object)
         values[:] = [repr(row) for row in X]

@@ -137,11 +137,11 @@ def numbers_in(value, where="", depth=0):
 
 SHARES = {"source_prior_", "target_prior_", "explained_share_", "domain_auc_", "p_value", "p_value_chi2"}
 NOT_NEGATIVE = {"source_weights_", "class_weight_", "effective_size", "effective_sample_size_", "max_weight"}
-# No clip is an infinite one, weights without a tail have no shape of it, and two constants differ by infinitely many
-# standard deviations.
+# No clip is an infinite one, weights without a tail have no shape of it, one row has no bound of it, and two constants
+# differ by infinitely many standard deviations.
 NOT_FINITE = {
-    "clip", "clip_", "log_clip_", "cv_scores_", "loo_scores_", "threshold_", "pareto_k", "before", "after", "se_before",
-    "se_after",
+    "clip", "clip_", "log_clip_", "cv_scores_", "loo_scores_", "threshold_", "pareto_k", "pareto_k_threshold", "before",
+    "after", "se_before", "se_after",
 }  # fmt: skip
 
 

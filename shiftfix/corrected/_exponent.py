@@ -113,8 +113,9 @@ def _folds(
 def _by_position(estimator: Any, X: Any, y: Any) -> tuple[Any, Any]:
     """Rows and their labels or values, ready to be taken by position."""
     X, y = indexable(X, y)
+    y = as_array(y, "y")
     if is_classifier(estimator):
-        y = column_or_1d(as_array(y, "y"))
+        y = column_or_1d(y)
         check_classification_targets(y)
     return X, y
 

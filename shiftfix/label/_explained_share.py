@@ -23,6 +23,7 @@ from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.decomposition import TruncatedSVD
+from sklearn.preprocessing import MaxAbsScaler
 
 from shiftfix._crossfit import Fold, shuffled_folds
 from shiftfix._door import public
@@ -40,6 +41,8 @@ N_FOLDS = 5
 # Columns up to which their squares are used too, and beyond which the rows are projected.
 MOST_SQUARED = 60
 MOST_COLUMNS, PROJECTED = 200, 100
+# Larger numbers are put in units of the largest of their column: their squares overflow.
+LARGEST = 1e100
 # Standardised values are cut here: one outlier squared would decide the held-out loss.
 CUT = 5.0
 # Penalty |coefficients|^2 / 2 beside the sum of the rows' losses.
@@ -277,6 +280,8 @@ def _unjudged(p_value: float, uses_features: bool, reason: str) -> LabelShiftFit
 
 def projected(X: Any) -> Floats:
     """Rows as a dense table of few columns: the first principal directions of sparse or very wide ones."""
+    if X.shape[0] and abs(X).max() > LARGEST:
+        X = MaxAbsScaler().fit_transform(X)
     if not sparse.issparse(X) and X.shape[1] <= MOST_COLUMNS:
         return np.asarray(X, dtype=np.float64)
     n_columns = min(PROJECTED, X.shape[1] - 1, X.shape[0] - 1)
