@@ -65,6 +65,7 @@ def fitted(kind, make):
 fitted_once = functools.cache(fitted)
 
 
+@pytest.mark.slow
 @estimators
 def test_fit_returns_the_estimator_and_changes_no_parameter(kind, make):
     estimator = make()
@@ -84,6 +85,7 @@ def test_init_stores_what_it_is_given_and_clones(kind, make):
         assert getattr(estimator, name) is value
 
 
+@pytest.mark.slow
 @estimators
 def test_inputs_are_not_changed(kind, make):
     positional, keywords = arguments(kind)
@@ -104,6 +106,7 @@ def test_two_fits_give_one_answer(kind, make):
     assert np.array_equal(answer(kind, first.fit(*positional, **keywords)), expected)
 
 
+@pytest.mark.slow
 @estimators
 def test_a_fitted_estimator_pickles(kind, make):
     estimator = fitted_once(kind, make)
@@ -111,6 +114,7 @@ def test_a_fitted_estimator_pickles(kind, make):
     assert np.array_equal(answer(kind, copy), answer(kind, estimator))
 
 
+@pytest.mark.slow
 @estimators
 def test_nothing_is_printed(kind, make, capfd):
     fitted(kind, make)
@@ -194,6 +198,7 @@ FRAMES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize(("kind", "make"), [case for case in EVERYTHING if case.values[0] != "prior"])
 def test_frames_give_the_answer_of_arrays_and_keep_their_names(kind, make, frame):
@@ -215,6 +220,7 @@ def test_frames_give_the_answer_of_arrays_and_keep_their_names(kind, make, frame
         predict(frame(X_TARGET, ["age", "weight", "score"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["LabelShiftClassifier", "CovariateShiftClassifier", "FewLabelClassifier", "MLPClassifier", "MLPRegressor"]
 )

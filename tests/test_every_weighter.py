@@ -49,6 +49,7 @@ SATURATED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_target", [100, 1000, 10000])
 @pytest.mark.parametrize("name", SATURATED)
 def test_one_hot_features_give_the_exact_ratios_and_swapped_samples_the_inverse(name, n_target):
@@ -223,6 +224,7 @@ def test_a_tail_above_weights_of_zero_stays_finite(rest, rng):
     assert (np.diff(between) >= -1e-9).all()
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @pytest.mark.parametrize("clip", ["50%", "75%", "ess"])
 def test_a_clip_at_an_atom_is_reported_as_it_acts(clip):

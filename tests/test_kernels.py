@@ -43,6 +43,7 @@ def test_draws_depend_on_the_rows_and_their_counts_only(rows, rng):
     assert np.array_equal(everything, np.unique(rows, axis=0))
 
 
+@pytest.mark.slow
 def test_draws_follow_the_counts():
     """One of two rows drawn with odds 3 to 1: 750 of 1000 within 5 standard deviations of 13.7."""
     rows, counts, generator = np.array([[0.0], [1.0]]), np.array([1.0, 3.0]), np.random.default_rng(0)

@@ -48,6 +48,7 @@ def test_log_ratio_is_the_true_one(weighter, problem, seed):
     assert np.mean(found - truth) == pytest.approx(0, abs=0.35)
 
 
+@pytest.mark.slow
 @covariate
 @weighters
 def test_weighted_source_moments_are_the_target_ones(weighter, problem):

@@ -51,6 +51,7 @@ def message(function, *arguments, **options):
     return text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", BAD.values(), ids=BAD)
 @pytest.mark.parametrize("make", ALL_WEIGHTERS.values(), ids=ALL_WEIGHTERS)
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorOverlapWarning")
@@ -140,6 +141,7 @@ ENCODERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS)
 @pytest.mark.parametrize("corrected", [False, True])
 @pytest.mark.filterwarnings("ignore")

@@ -69,6 +69,7 @@ def test_covariate_shift_does_not_look_at_the_labels(name, made_up):
     assert np.array_equal(deal(name, X, y, scores, 0), deal(name, X, 1 - y, scores, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_orthogonal_shift_leaves_the_scores_and_moves_the_features(seed, made_up):
     """Largest distance of a right control in 200: .063. Ranked over all rows, not within cells: .23 in the median."""
@@ -80,6 +81,7 @@ def test_orthogonal_shift_leaves_the_scores_and_moves_the_features(seed, made_up
     assert abs(np.log(odds_ratio(y, in_target))) < 0.25
 
 
+@pytest.mark.slow
 def test_orthogonal_shift_leaves_the_scores_of_three_classes(rng):
     X = rng.normal(size=(N_ROWS, 4))
     scores = np.log(rng.dirichlet([1, 2, 3], N_ROWS))
@@ -241,6 +243,7 @@ def test_coverage_is_told_where_a_method_acted_and_where_not():
 PLAN = runs.Plan(("uncorrected", "temperature", "few_counting"), ("natural", "none"), (25,), 2, 200, (0,))
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_not_run_again(split, tmp_path, monkeypatch):
     unit = runs.Unit(split, "logistic", 0)
     first = runs.run_unit(unit, PLAN, tmp_path, "now")
@@ -253,6 +256,7 @@ def test_what_is_kept_is_not_run_again(split, tmp_path, monkeypatch):
         runs.run_unit(unit, PLAN, tmp_path, "other sources")
 
 
+@pytest.mark.slow
 def test_a_method_that_fails_is_told(split, monkeypatch):
     def fails(problem):
         raise ValueError("no")
@@ -262,6 +266,7 @@ def test_a_method_that_fails_is_told(split, monkeypatch):
     assert [record.get("error") for record in found] == [None, "ValueError: no"] * 2
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes(split, tmp_path, capsys):
     out = tmp_path / "found.json"
     words = f"--splits {split} --learners logistic --seeds 0 --methods temperature,oracle_prior --rows 200"

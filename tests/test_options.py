@@ -207,6 +207,7 @@ def test_options_are_as_they_were_afterwards():
         assert not torch.is_grad_enabled()
 
 
+@pytest.mark.slow
 def test_the_users_own_steps_keep_the_users_output():
     """A step that asks for columns by name needs the frames that were asked for."""
     pandas = pytest.importorskip("pandas")

@@ -19,6 +19,7 @@ def all_splits(rows, n_first):
     return np.mean(np.array(sums) >= observed * (1 - 1e-9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_it_is_the_share_of_all_splits(seed, monkeypatch):
     """4 + 5 rows, 126 splits: 4000 draws are within .04 of the share (five standard deviations)."""

@@ -36,6 +36,7 @@ def run(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
+@pytest.mark.slow
 def test_import_is_light():
     heavy = "('torch', 'matplotlib', 'sklearn', 'pandas', 'typer', 'dask')"
     assert run(f"import sys, shiftfix; print([m for m in {heavy} if m in sys.modules])") == "[]"
@@ -108,6 +109,7 @@ def test_every_public_name_is_there_documented_and_in_the_folders_table(name):
 PUBLIC_MODULES = [m.name for m in pkgutil.walk_packages([str(PACKAGE)], "shiftfix.") if ".cli" not in m.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLIC_MODULES)
 def test_examples_in_docstrings_run(name):
     """Doctests print what they say; numpy 2 prints scalars with their type, so examples convert them."""

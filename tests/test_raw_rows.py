@@ -172,6 +172,7 @@ def test_table_columns_say_what_they_are():
     assert made.transform(unseen).tolist() == [[0, 0, 0, 0.5, 0]]
 
 
+@pytest.mark.slow
 def test_numbers_declared_to_be_categories_are_names():
     """Codes of which only the middle one moves: no line through them fits, and as categories they do. The true ratio is
     9, and with C = 100 the estimate misses by .15 of it at most over ten seeds; the line says 1.0."""
@@ -231,6 +232,7 @@ def test_summaries_are_of_the_columns_that_were_made():
     assert LogisticWeighter(features=TableColumns()).fit(SOURCE, TARGET).coef_.shape == (7,)
 
 
+@pytest.mark.slow
 def test_class_weights_name_every_class():
     """A label that no row has is no error, as for scikit-learn; one without a weight is."""
     X, y = codes(SOURCE)[:200, :1], Y[:200]

@@ -189,6 +189,7 @@ def scores_of(seed=0):
     return source, y, target, rng.integers(1, 4, 150), rng.integers(1, 4, 120)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRIORS)
 def test_intervals_do_not_depend_on_the_order_of_rows(name):
     source, y, target, counts, target_counts = scores_of()
@@ -205,6 +206,7 @@ def test_intervals_do_not_depend_on_the_order_of_rows(name):
     assert_allclose(moved.interval(), prior.interval(), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("test", ["mean scores", "label shift", "explained share"])
 def test_p_values_do_not_depend_on_the_order_of_rows(test):
     for seed in range(3):

@@ -80,6 +80,7 @@ def mixed_frames(n=300, seed=0):
 # The true answer ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_covariate_weights_follow_the_true_ones(tmp_path, seed):
     """Linear log odds are exact here. A right program reaches 0.98 or more; the inverse ratio gives -1."""
@@ -117,6 +118,7 @@ def test_predicted_classes_move_towards_the_true_shares(tmp_path, correction, se
     assert by_class.loc["b", "min"] == pytest.approx(share["target"] / share["source"])
 
 
+@pytest.mark.slow
 def test_weight_two_is_the_row_twice(tmp_path):
     _, source, target = covariate_problem(n=300)
     counts = np.random.default_rng(1).integers(0, 3, len(source))
@@ -180,6 +182,7 @@ def test_the_reloaded_model_repeats_the_predictions(tmp_path, shift, learner):
     assert_array_equal(predictions["row"], np.arange(len(target)))
 
 
+@pytest.mark.slow
 def test_the_folder_holds_the_five_files_and_the_summary_what_was_done(tmp_path):
     source, target = mixed_frames()
     arguments = ["--shift", "covariate", "--learner", "logistic", "--clip", "5", "--seed", "7"]
@@ -263,6 +266,7 @@ def far_apart():
     return source, target + 8
 
 
+@pytest.mark.slow
 def test_without_overlap_the_model_stays_uncorrected_and_says_so(tmp_path):
     result = correct(*far_apart(), tmp_path / "out", "--shift", "covariate", "--learner", "logistic")
     assert "abstain" in result.stdout
@@ -270,6 +274,7 @@ def test_without_overlap_the_model_stays_uncorrected_and_says_so(tmp_path):
     assert not read(tmp_path / "out", "summary.json")["corrected"]
 
 
+@pytest.mark.slow
 def test_without_overlap_weights_can_be_forced(tmp_path):
     options = ["--shift", "covariate", "--learner", "logistic", "--on-abstain", "correct"]
     correct(*far_apart(), tmp_path / "out", *options)
@@ -304,6 +309,7 @@ def test_a_target_that_did_not_move_is_told_as_such(tmp_path):
 # A correction has to earn its place --------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_shown_to_help_are_left_out_and_told(tmp_path):
     """The logistic model is right, so that weights cost it precision and bring nothing."""
     _, source, target = covariate_problem(n=500)
@@ -350,6 +356,7 @@ def test_label_shift_that_is_not_what_moved_is_left_alone_and_told(tmp_path):
     assert "--causes" not in " ".join(summary["notices"])
 
 
+@pytest.mark.slow
 def test_classes_that_cannot_be_told_apart_leave_the_model_uncorrected(tmp_path):
     source = pd.DataFrame({"x": np.zeros(60), "y": ["a", "b"] * 30})
     correct(source, source[["x"]], tmp_path / "out", "--shift", "label", "--learner", "logistic")

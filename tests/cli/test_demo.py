@@ -45,6 +45,7 @@ def test_the_repair_helps_in_the_demos_that_need_no_file(name, gain):
     assert "One run (seed 0)." in result.stdout
 
 
+@pytest.mark.slow
 def test_several_runs_have_a_seed_each_and_show_their_medians(monkeypatch):
     def one_run(data, seed):
         return _demo.Outcome((0.5, 0.6 + seed / 10, 0.9), (9.0, 5.0 - seed, 5.0), (0.0, 0.0, 0.0), "ok", (), 0.1)

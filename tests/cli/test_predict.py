@@ -119,6 +119,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD)
 def test_rows_of_another_kind_are_refused(results, name):
     change, words = BAD[name]
@@ -136,6 +137,7 @@ def test_all_problems_come_at_once(results):
     assert "'ward' holds numbers (" in predict(results, rows).stderr
 
 
+@pytest.mark.slow
 def test_what_is_filled_in_is_noticed(results):
     rows = pd.read_csv(results / "target.csv").assign(ward="east", age=np.nan, dose=np.nan)
     result = predict(results, rows, "--unseen-category", "ignore")
@@ -183,6 +185,7 @@ def test_a_file_that_is_no_model_is_refused(results):
         assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [True, False])
 def test_a_network_of_ones_own_predicts_a_file(tmp_path, named):
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 2)), columns=["a", "b"])
@@ -297,6 +300,7 @@ def test_a_new_file_where_there_are_no_hard_links(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x" * 300, "x/" * 3000])
 def test_an_output_whose_name_is_too_long(results, name):
     result = predict(results, pd.read_csv(results / "target.csv"), "--out", results / name)

@@ -54,6 +54,7 @@ def vague():
     return X, y, rng.normal(0.1, 1, (40, 2))
 
 
+@pytest.mark.slow
 def test_the_warning_is_shown_at_the_users_line(rng):
     for model, data in (
         (CovariateShiftClassifier(LogisticRegression()), far(rng)),
@@ -98,6 +99,7 @@ def test_the_verdict_of_a_label_shift_classifier(rng):
     assert (lost.prior_.reason_, lost.prior_.identified_) == (lost.verdict_.reasons[0], False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("meta", [CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier])
 def test_a_fit_that_fails_leaves_the_one_before(meta, rng):
     X, y = rng.normal(size=(300, 1)), np.tile([0, 1], 150)

@@ -21,6 +21,7 @@ def square_problem(rng, n=40000):
     return X, X[:, 0] ** 2, X_target
 
 
+@pytest.mark.slow
 def test_a_line_through_a_parabola_turns_to_the_target(rng):
     """Best line under the source: y = 1, target risk 7; under the target: y = 2 x, target risk 2. The weights'
     heavy tail leaves a standard error of about .1 in the coefficients; inverted weights give slope -2."""
@@ -35,6 +36,7 @@ def test_a_line_through_a_parabola_turns_to_the_target(rng):
     assert np.mean((X_target[:, 0] ** 2 - plain.predict(X_target)) ** 2) == pytest.approx(7, abs=0.5)
 
 
+@pytest.mark.slow
 def test_equals_weighing_then_training_by_hand(rng):
     X, y, X_target = square_problem(rng, 500)
     counts = rng.integers(1, 3, 500)

@@ -43,6 +43,7 @@ def fitted(rng, intercept=0.0, m=60, coef=(2.0, 0.0), target_coef=None, **settin
 # ------------------------------------------------------------------------------------------- what it repairs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_moved_intercept_is_found(seed):
     """Intercept 0 -> 2 and 60 labels: at least half of the log loss above the truth's is made up (59 to 95% in four
@@ -60,6 +61,7 @@ def test_a_moved_intercept_is_found(seed):
     assert model.weights_["nothing"] < 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_reversed_feature_is_found(seed):
     """p(y given x) turned round: accuracy .25 uncorrected, .80 at best, above .6 with 100 labels."""
@@ -81,6 +83,7 @@ def test_nothing_moved_is_left_alone():
     assert max(lost) < 0.02
 
 
+@pytest.mark.slow
 def test_three_classes_with_words_for_labels(rng):
     centres = np.array([[0.0, 0], [2, 0], [0, 2]])
     words = np.array(["low", "middle", "top"])
@@ -135,6 +138,7 @@ def test_labels_of_one_class_move_the_model_a_little(rng):
 # ------------------------------------------------------------------------------------------- calibration
 
 
+@pytest.mark.slow
 def test_the_temperature_is_that_of_out_of_fold_scores(rng):
     """A model whose logits are tripled gets temperature 3 by rows it was not trained on."""
     X, y = logistic_rows(rng, 20_000, (1.0,))
@@ -151,6 +155,7 @@ def test_the_temperature_is_that_of_out_of_fold_scores(rng):
     assert_allclose(raw.predict_proba(X), np.clip(tripled.predict_proba(X), 1e-6, 1), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_scores_of_zero_stay_finite(rng):
     X, y = logistic_rows(rng, 200, (1.0, 1.0))
     forest = RandomForestClassifier(5, random_state=0)
@@ -193,6 +198,7 @@ def answers(order=None, rows=None, unit=None, flip=False, kind="classifier", n_c
 KINDS = pytest.mark.parametrize(("kind", "n_classes"), [("classifier", 2), ("classifier", 3), ("regressor", 0)])
 
 
+@pytest.mark.slow
 @KINDS
 def test_the_order_of_target_rows_and_labels_does_not_matter(kind, n_classes):
     rng = np.random.default_rng(1)
@@ -201,18 +207,21 @@ def test_the_order_of_target_rows_and_labels_does_not_matter(kind, n_classes):
     assert_allclose(answers(rows=rng.permutation(40), kind=kind, n_classes=n_classes), expected, atol=1e-8)
 
 
+@pytest.mark.slow
 @KINDS
 def test_units_of_columns_do_not_matter(kind, n_classes):
     expected = answers(kind=kind, n_classes=n_classes)
     assert_allclose(answers(unit=np.array([100.0, 0.01, -1.0]), kind=kind, n_classes=n_classes), expected, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_names_of_classes_do_not_matter(n_classes):
     """Classes renamed, so that their columns are in another order."""
     assert_allclose(answers(flip=True, n_classes=n_classes), answers(n_classes=n_classes), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_mask_is_its_positions(rng):
     X, y = logistic_rows(rng, 200, (2.0,))
     mask = np.zeros(200, bool)
@@ -224,6 +233,7 @@ def test_a_mask_is_its_positions(rng):
     assert np.array_equal(one.predict_proba(X), other.predict_proba(X))
 
 
+@pytest.mark.slow
 def test_counts_are_repeated_rows(rng):
     X, y = logistic_rows(rng, 90, (2.0, 1.0))
     counts = rng.integers(0, 3, 90)
@@ -238,6 +248,7 @@ def test_counts_are_repeated_rows(rng):
     assert_allclose(weighted.predict_proba(X), repeated.predict_proba(X), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classifier", "regressor"])
 def test_groups_stay_in_one_fold(rng, kind):
     """Each row stands there twice, and a tree knows its twin: without groups it looks better than it is."""
@@ -255,6 +266,7 @@ def test_groups_stay_in_one_fold(rng, kind):
     assert together > 1.5 * apart
 
 
+@pytest.mark.slow
 def test_sparse_rows_are_those_of_arrays(rng):
     X, y = logistic_rows(rng, 150, (2.0, 1.0, 0.0))
     X = X * (rng.random(X.shape) < 0.5)
@@ -270,6 +282,7 @@ def test_sparse_rows_are_those_of_arrays(rng):
 # ------------------------------------------------------------------------------------------- kinds of rows and learners
 
 
+@pytest.mark.slow
 def test_frames_with_categories_and_gaps(rng):
     """The pipeline encodes for itself; the correction finds that only one ward changed."""
     pandas = pytest.importorskip("pandas")
@@ -296,6 +309,7 @@ def test_frames_with_categories_and_gaps(rng):
     assert np.isfinite(model.predict_proba(new)).all()
 
 
+@pytest.mark.slow
 def test_text_is_read_by_levels_of_the_scores_alone(rng):
     words = np.array(["good day", "bad day", "good night", "bad night"])
     X = words[rng.integers(4, size=200)]
@@ -308,6 +322,7 @@ def test_text_is_read_by_levels_of_the_scores_alone(rng):
     assert model.predict(X[:5]).shape == (5,)
 
 
+@pytest.mark.slow
 def test_clones_searches_and_pickles(rng):
     X, y = logistic_rows(rng, 200, (2.0, 1.0))
     target = TargetSample(rng.normal(size=(200, 2)), y=y[:20], rows=np.arange(20))
@@ -341,6 +356,7 @@ def test_a_model_without_residuals_or_a_constant_one(rng):
     assert np.isfinite(flat.predict(X)).all()
 
 
+@pytest.mark.slow
 def test_what_each_expert_got_in_words(rng):
     model, _, _ = fitted(rng, intercept=3.0)
     assert sum(model.weights_.values()) == pytest.approx(1)

@@ -52,6 +52,7 @@ def minus_log_posterior(delta, K, offset, y):
     return np.logaddexp(0, -sign * (offset + delta)).sum() + 0.5 * delta @ np.linalg.solve(K, delta)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scales", [PartScales(1.0, 0.5, 2.0, 2.0), PartScales(0.25, 0.1, 0.25, 0.25), PartScales(1.0, 0.5, 1.0, 3.0)]
 )
@@ -133,6 +134,7 @@ def softmax_problem(seed, n=9, n_classes=3, scales=EVERY[-3]):
     return K, z, codes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_mode_and_evidence_of_three_classes(seed):
     """Mode by BFGS, evidence by equation 3.44 with the full matrices of all classes together."""
@@ -169,6 +171,7 @@ def test_the_mode_and_evidence_of_three_classes(seed):
     assert_allclose(found, mean_softmax(mean, spread), atol=1e-7)
 
 
+@pytest.mark.slow
 def test_left_out_probabilities_of_three_classes_are_those_of_refits():
     """As for two classes: .0012 apart at most."""
     K, z, codes = softmax_problem(7, n=30, scales=PartScales(0.5, 0.2, 0.5, 0.5))
@@ -194,6 +197,7 @@ def test_two_classes_by_either_file():
     assert_allclose(found[:, 1], binary_proba(one, K[20:, :20], own, z[1, 20:] - z[0, 20:]), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_mean_of_a_softmax():
     """Against 100,000 draws: .04 off at most in 20 problems with standard deviations about .6, .013 on average; a
     softmax of the means is .1 off."""

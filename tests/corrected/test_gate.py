@@ -213,6 +213,7 @@ def test_settings_are_checked(setting, rng):
         LabelShiftClassifier(LogisticRegression(), **{setting: "features"}).fit(X, y, X)
 
 
+@pytest.mark.slow
 def test_nothing_that_moved_is_a_result_and_no_warning(rng):
     """A prior estimator that asks for no shift itself: the gate says that there is none, with the verdict "ok"."""
     y, y_target = rng.integers(0, 2, 300), rng.integers(0, 2, 200)
@@ -223,6 +224,7 @@ def test_nothing_that_moved_is_a_result_and_no_warning(rng):
     assert model.verdict_.reasons[0].startswith("no shift was detected")
 
 
+@pytest.mark.slow
 def test_a_score_of_zero_does_not_decide_the_temperature(rng):
     """A tree ensemble of few votes says 0 and 1; its other scores stay told apart."""
     X = rng.normal(size=(600, 3))

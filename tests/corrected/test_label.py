@@ -43,6 +43,7 @@ def bayes_accuracy(prior):
     return prior * norm.sf(threshold - 1) + (1 - prior) * norm.cdf(threshold + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correction", ["adjust", "retrain"])
 @pytest.mark.parametrize("kind", ["soft", "hard"])
 def test_reaches_bayes_accuracy_on_gaussians(correction, kind, rng):
@@ -78,6 +79,7 @@ def test_exactly_one_correction_is_applied(rng):
     assert_allclose(retrained.predict_proba(X), by_hand.predict_proba(X))
 
 
+@pytest.mark.slow
 def test_a_class_gone_from_the_target_stays_known(rng):
     """The estimate of its prior is 0; retraining must neither fail nor forget the column."""
     X, y = gaussians(rng, 0.5, 1000)
@@ -118,6 +120,7 @@ def test_an_overfitted_learner_still_finds_the_prior():
     assert np.mean(found) == pytest.approx(0.9, abs=0.04)
 
 
+@pytest.mark.slow
 def test_a_frozen_classifier_is_used_as_it_is(rng):
     X, y = gaussians(rng, 0.5, 1000)
     trained = LogisticRegression().fit(*gaussians(rng, 0.5, 1000))
@@ -217,6 +220,7 @@ def test_scores_that_say_nothing_are_reported(rng):
         LabelShiftClassifier(constant, on_abstain="error").fit(X, y, X_target=X)
 
 
+@pytest.mark.slow
 def test_rare_classes_lower_the_number_of_folds(rng):
     X, y = gaussians(rng, 0.5, 60)
     y[:3] = 2
@@ -246,12 +250,14 @@ def test_a_classifier_without_probabilities_is_told_what_to_do(rng):
         LabelShiftClassifier(LinearSVC()).fit(X, y, X_target=X)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorIdentificationWarning")
 def test_fewer_target_rows_than_folds(rng):
     X, y = gaussians(rng, 0.5, 200)
     assert np.isfinite(LabelShiftClassifier(GaussianNB(), random_state=0).fit(X, y, X_target=X[:3]).target_prior_).all()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorIdentificationWarning")
 @pytest.mark.parametrize("correction", ["adjust", "retrain"])
 def test_when_it_abstains_nothing_is_corrected(correction):
@@ -288,6 +294,7 @@ def test_scores_of_a_balanced_classifier_are_divided_by_their_own_prior(calibrat
         model.set_params(correction="retrain").fit(X, y, X_target=X_target)
 
 
+@pytest.mark.slow
 def test_a_frozen_classifier_from_another_prior(rng):
     """Trained at .5, labelled rows at .1, target at .6."""
     trained = LogisticRegression().fit(*gaussians(rng, 0.5, 6000))
@@ -307,6 +314,7 @@ def test_calibrated_scores_are_divided_by_about_the_frequencies(rng):
     assert_allclose(model.score_prior_, model.source_prior_, atol=0.01)
 
 
+@pytest.mark.slow
 def test_each_target_row_is_scored_once_by_the_fold_in_turn(rng):
     """Fold i mod K scores row i, as each source row is scored by one fold."""
     X, y = gaussians(rng, 0.5, 90)
@@ -435,6 +443,7 @@ class TestScoresByHand:
         assert_allclose(retrained.predict_proba(X), by_hand.predict_proba(X), atol=1e-8)
         assert retrained.adjusted_threshold(0.3) == 0.3
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("prior", [None, MLLS("vector"), MLLS("none"), BBSE("hard")], ids=str)
     @pytest.mark.parametrize("leave_out", [False, True])
     def test_thresholds_do_to_raw_scores_what_prediction_does(self, prior, leave_out, rng):

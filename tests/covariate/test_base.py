@@ -48,6 +48,7 @@ def test_a_method_is_two_functions():
     assert (weighter.n_source_, weighter.n_target_, weighter.summary_.verdict) == (4000, 4000, "ok")
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @every_weighter
 @pytest.mark.parametrize("counts", [None, COUNTS], ids=["whole", "counts of 0"])
@@ -112,6 +113,7 @@ def test_a_ratio_that_is_no_number_is_refused():
         Careless().fit(X_SOURCE, X_TARGET)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 @every_weighter
 @pytest.mark.parametrize("clip", ["sqrt", "ess", "pareto"])
@@ -146,6 +148,7 @@ def test_a_fit_that_fails_leaves_the_estimator_as_it_was(make):
     assert all(value is before[name] for name, value in vars(weighter).items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "category"),
     [

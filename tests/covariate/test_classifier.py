@@ -64,6 +64,7 @@ EXACT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_target", [100, 1000, 10000])
 @pytest.mark.parametrize("classifier", EXACT.values(), ids=EXACT.keys())
 def test_saturated_classifiers_give_the_exact_ratios_at_every_size(classifier, n_target):
@@ -120,6 +121,7 @@ def test_in_sample_forests_collapse_and_cross_fitted_ones_do_not(seed):
     assert outside.summary_.domain_auc < inside.summary_.domain_auc - 0.1
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 def test_out_of_fold_weights_do_not_see_their_own_row():
     """No shift at all: out of fold the AUC is .5 (over 20 seeds .45 to .56), in-sample a tree tells every row."""
@@ -132,6 +134,7 @@ def test_out_of_fold_weights_do_not_see_their_own_row():
     assert inside.summary_.domain_auc == pytest.approx(1)
 
 
+@pytest.mark.slow
 @SMALL_SAMPLES
 def test_fold_by_fold_by_hand():
     """Each fold's rows from the model of the others, with that model's own sizes; new rows from the average."""
@@ -208,6 +211,7 @@ def test_decision_values_are_checked_against_probabilities():
     assert_allclose(weighter.log_ratio(X_source), logit(p), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_sigmoid_recovers_scaled_log_odds(rng):
     """Scores 3 h + 1 of true log odds h come back: slope 1/3, intercept -1/3, within 4 standard errors (.03)."""
     h = rng.normal(0, 2, 20000)
@@ -223,6 +227,7 @@ def test_sigmoid_recovers_scaled_log_odds(rng):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(4000, 4000), (6000, 600)])
 @pytest.mark.parametrize("classifier", [LinearSVC(), RidgeClassifier(), GaussianNB()], ids=["svm", "ridge", "bayes"])
 def test_calibrated_scores_are_log_odds(classifier, sizes):
@@ -311,6 +316,7 @@ def test_repeat_counts_equal_repeated_rows(rng, cv, calibration):
     assert by_counts.n_source_ == counts.sum()
 
 
+@pytest.mark.slow
 def test_the_corrected_learner_gets_out_of_fold_weights(rng):
     X_source, X_target = gaussians(0, 300, 300, d=2)
     weighter = ClassifierWeighter(GaussianNB(), random_state=0)
@@ -329,6 +335,7 @@ def test_unset_seeds_are_drawn_from_ours():
     assert not np.allclose(first, other)
 
 
+@pytest.mark.slow
 def test_sparse_rows_are_those_of_the_array(rng):
     X_source, X_target = gaussians(0, 200, 150, d=4)
     X_source[X_source < 0.5], X_target[X_target < 0.5] = 0, 0

@@ -67,6 +67,7 @@ def test_groups_stay_in_one_fold(cv):
             assert np.mean(DOMAIN[fold.held_out] == 1) == pytest.approx(60 / 140, abs=0.1)
 
 
+@pytest.mark.slow
 def test_folds_of_groups_are_stratified_by_sample():
     """Forty groups of two source rows and two of thirty target rows: each of two folds gets one of the two."""
     groups = stacked_groups([np.arange(80) // 2, np.arange(60) // 30], [80, 60])

@@ -74,6 +74,7 @@ def test_residual_is_the_violation_under_the_best_multiplier(seed, slack):
     assert found == pytest.approx(max(expected, outside), abs=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", [1000.0, 2.0, 1.0])
 @pytest.mark.parametrize("slack", [0.9, 0.02, 0.0])
 @pytest.mark.parametrize("ridge", [0.0, 1e-2])

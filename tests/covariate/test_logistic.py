@@ -297,6 +297,7 @@ def test_auto_keeps_linear_log_odds_where_nothing_else_helps():
     assert chosen.count("linear") >= 4
 
 
+@pytest.mark.slow
 def test_held_out_losses_by_hand(rng):
     """Five systematic folds by the order of the one feature; scikit-learn's fits with the penalty of all rows."""
     X_source, X_target = rng.normal(0, 1, (60, 1)), rng.normal(0.7, 1, (45, 1))
@@ -395,6 +396,7 @@ def test_wide_sparse_text_like_rows():
     assert np.argmax(np.abs(weighter.coef_)) == 0
 
 
+@pytest.mark.slow
 def test_single_precision_rows_give_the_answer_of_their_doubles(rng):
     X_source = rng.normal(0, 1, (3000, 3)).astype(np.float32)
     X_target = rng.normal(0.5, 1, (2000, 3)).astype(np.float32)
@@ -440,6 +442,7 @@ def test_a_transformer_equals_transforming_first(rng):
     assert len(inside.coef_) == 5
 
 
+@pytest.mark.slow
 def test_warm_start_changes_the_steps_and_not_the_answer(rng):
     X_source, X_target = rng.normal(size=(3000, 4)), rng.normal(0.5, 1, (2000, 4))
     cold = LogisticWeighter().fit(X_source, X_target)

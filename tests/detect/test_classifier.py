@@ -87,6 +87,7 @@ def test_order_of_rows_and_units_do_not_matter():
     assert_allclose(other.statistic, one.statistic, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_gaps_and_categories():
     source = pandas.DataFrame({"a": RNG.normal(size=200), "b": RNG.choice(["x", "y"], 200)})
     target = pandas.DataFrame({"a": RNG.normal(size=200), "b": RNG.choice(["x", "z"], 200)})
@@ -117,6 +118,7 @@ class Labels:
         return self.model.predict(X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classifier", [LogisticRegression(), HistGradientBoostingClassifier(max_iter=20), Labels()])
 def test_any_classifier_is_judged_on_rows_it_never_saw(classifier):
     assert classifier_test(*samples(4, shift=0.7), classifier=classifier, random_state=0).p_value < 0.01

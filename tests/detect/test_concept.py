@@ -22,12 +22,14 @@ def problem(seed, *, concept=0.0, moved=0.7, kind="classes", n=500, m=200):
     return X, y, X_target, y_target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classes", "numbers"])
 def test_sees_a_concept_shift_and_no_covariate_shift(kind):
     assert concept_test(*problem(0, concept=1, kind=kind), random_state=0).p_value < 0.02
     assert np.median([concept_test(*problem(seed, kind=kind), random_state=0).p_value for seed in range(1, 4)]) > 0.05
 
 
+@pytest.mark.slow
 def test_a_wrong_model_is_no_concept_shift():
     """y = x^2 and a linear model: the residuals move with x, and weights put that right."""
     rng = np.random.default_rng(0)
@@ -58,6 +60,7 @@ def test_gaps_are_target_less_weighted_source():
     assert np.std(drawn) == pytest.approx(np.sqrt(0.125 + np.var([1, 1.5, 1.5, 3])), rel=0.15)
 
 
+@pytest.mark.slow
 def test_order_of_rows_does_not_matter():
     X, y, X_target, y_target = problem(1)
     order, order_target = np.random.default_rng(0).permutation(500), np.random.default_rng(1).permutation(200)
@@ -67,12 +70,14 @@ def test_order_of_rows_does_not_matter():
     assert_allclose(other.effect_size, one.effect_size, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_rows_without_labels_help_the_weights():
     X, y, X_target, y_target = problem(2, m=400)
     found = concept_test(X, y, X_target, y_target[200:], rows=np.arange(200, 400), random_state=0)
     assert (found.n_source, found.n_target) == (500, 200)
 
 
+@pytest.mark.slow
 def test_text_and_new_classes():
     X, y, X_target, y_target = problem(3)
     names = np.array(["no", "yes", "perhaps"])
@@ -80,6 +85,7 @@ def test_text_and_new_classes():
     assert concept_test(X, names[y], X_target, names[y_target], random_state=0).p_value < 0.05
 
 
+@pytest.mark.slow
 def test_no_overlap_is_no_evidence():
     found = concept_test(*problem(4, moved=9.0), random_state=0)
     assert found.p_value == 1

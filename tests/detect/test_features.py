@@ -147,6 +147,7 @@ def test_only_identifiers_are_no_evidence():
     assert (found.p_value, found.statistic, found.effect_size) == (1, 0, 0)
 
 
+@pytest.mark.slow
 def test_benjamini_hochberg_calls_more_columns():
     source, target = RNG.normal(size=(200, 30)), RNG.normal(size=(200, 30))
     target[:, :10] += 0.3

@@ -42,6 +42,7 @@ def test_evidence_by_brute_force():
     assert_allclose(np.exp(found.against_label[-1]), (covariate.mean() + anything.mean()) / 2 / label.max())
 
 
+@pytest.mark.slow
 def test_a_true_hypothesis_loses_nobody_money_on_average():
     """Over all 3^4 sequences of labels the mean e-value is 1 for a single true hypothesis, and below for several."""
     single, several, others, anything = changes(1), changes(5), changes(4), changes(3)
@@ -100,6 +101,7 @@ def worlds(seed, prior=0.9, n=800):
     return scores[0], y.astype(int), scores[1], y_label.astype(int), y_covariate.astype(int)
 
 
+@pytest.mark.slow
 def test_both_worlds_are_told_apart():
     source, y, target, y_label, y_covariate = worlds(0)
     label = covariate_or_label(source, y, target, y_label[:150])
@@ -131,6 +133,7 @@ def test_without_a_shift_labels_cannot_tell():
     assert found.labels_needed is None or found.labels_needed > 2000
 
 
+@pytest.mark.slow
 def test_rows_say_which_rows_are_labelled():
     source, y, target, y_label, _ = worlds(4)
     rows = np.random.default_rng(0).permutation(800)[:120]

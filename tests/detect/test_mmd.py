@@ -25,6 +25,7 @@ def test_the_squared_discrepancy_by_its_definition(entries, monkeypatch):
             assert_allclose(found[b, k], expected, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [lambda X: X + 0.5, lambda X: X * 0.5, lambda X: np.sign(X) * np.sqrt(np.abs(X))])
 def test_sees_any_difference(change):
     source, target = RNG.normal(size=(300, 2)), change(RNG.normal(size=(300, 2)))
@@ -36,6 +37,7 @@ def test_large_samples_are_drawn_from():
     assert (found.n_source, found.n_target) == (100, 50)
 
 
+@pytest.mark.slow
 def test_the_effect_does_not_grow_with_the_rows():
     sizes = [
         mmd_test(RNG.normal(size=(n, 1)), RNG.normal(1, 1, (n, 1)), bandwidths=1.0, n_permutations=99, random_state=0)

@@ -24,6 +24,7 @@ def test_a_new_class_is_found_and_its_share_estimated():
     assert "excess share of rows" in str(found)
 
 
+@pytest.mark.slow
 def test_other_class_shares_are_no_new_class():
     p_values = [novel_class_test(*problem(seed, 0, (0.05, 0.95)), random_state=0).p_value for seed in range(5)]
     assert np.median(p_values) > 0.05

@@ -10,6 +10,7 @@ RNG = np.random.default_rng(0)
 SOURCE, TARGET = RNG.dirichlet([2, 1, 1], 150), RNG.dirichlet([1, 2, 1], 100)
 
 
+@pytest.mark.slow
 def test_class_probabilities_by_their_means():
     found = score_test(SOURCE, TARGET, random_state=0)
     assert found.p_value == mean_score_test(SOURCE, TARGET, random_state=0)

@@ -47,6 +47,7 @@ def test_points_and_bars_are_those_of_the_table(samples):
     assert "5 worst of 18" in display.ax_.get_title(loc="left")
 
 
+@pytest.mark.slow
 def test_an_infinite_difference_sits_at_the_edge():
     table = balance_table(np.zeros((50, 1)), np.ones((50, 1)), np.ones(50))
     display = BalanceDisplay.from_table(table)
@@ -85,6 +86,7 @@ def test_without_matplotlib_the_message_says_what_to_install(samples, monkeypatc
         BalanceDisplay.from_weights(*samples, np.ones(300))
 
 
+@pytest.mark.slow
 def test_a_cross_fitted_weighter_is_shown_by_the_weights_it_keeps():
     rng = np.random.default_rng(0)
     X_source, X_target = rng.normal(size=(300, 2)), rng.normal(0.5, 1, (200, 2))
@@ -94,6 +96,7 @@ def test_a_cross_fitted_weighter_is_shown_by_the_weights_it_keeps():
     assert np.array_equal(shown.table.after, kept.table.after)
 
 
+@pytest.mark.slow
 def test_as_many_other_rows_are_shown_by_weights_of_their_own():
     rng = np.random.default_rng(0)
     X_source, X_target, X_new = rng.normal(size=(300, 2)), rng.normal(0.5, 1, (200, 2)), rng.normal(size=(300, 2))

@@ -134,6 +134,7 @@ def test_what_is_not_known_is_not_drawn(rng):
     assert LearningCurveDisplay.from_estimator(Network(history).fit()).best_lines_ == []
 
 
+@pytest.mark.slow
 def test_one_epoch_is_seen():
     display = LearningCurveDisplay.from_history({"train_loss": [0.5]})
     assert display.lines_["train_loss"].get_marker() not in ("", "None", None)
@@ -151,6 +152,7 @@ def test_a_network_of_this_package(rng):
     assert_array_equal(display.best_lines_[0].get_xdata(), model.best_epoch_)
 
 
+@pytest.mark.slow
 def test_axes_are_used_or_made(rng):
     history = made(rng, 5)
     _, ax = pyplot().subplots()

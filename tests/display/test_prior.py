@@ -156,6 +156,7 @@ def test_an_estimate_that_is_not_identified_is_said_to_be(rng):
     assert note(PriorDisplay.from_estimator(prior)) == f"not identified: {prior.reason_}"
 
 
+@pytest.mark.slow
 def test_of_many_classes_the_largest_changes_are_drawn_and_the_rest_said():
     """100 equal classes, of which class 7 rises to .505 and the others fall to .005."""
     q = np.full(100, 0.005)

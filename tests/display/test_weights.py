@@ -49,6 +49,7 @@ def test_from_a_weighter(rng):
     assert WeightDisplay.from_estimator(LogisticWeighter(clip=None).fit(X, Y), X).clip_line_ is None
 
 
+@pytest.mark.slow
 def test_axes_are_used_or_made(rng):
     _, ax = pyplot().subplots()
     display = WeightDisplay.from_weights(rng.exponential(size=50), ax=ax)

@@ -182,6 +182,7 @@ def test_shrinking_takes_the_source_prior_and_leaves_the_interval(make):
     assert plain.shrunk_ is False
 
 
+@pytest.mark.slow
 @every_prior
 def test_a_class_absent_from_the_target_lies_within_its_interval(make):
     """Twenty problems: an estimate next to 0, 0 inside (outside in one of five by chance is allowed)."""
@@ -240,6 +241,7 @@ def test_float32_scores_and_frames_and_text_labels(make):
     assert list(frames.class_weight()) == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 @every_prior
 def test_one_target_row_tells_nothing_and_says_so(make):
     scores, y, target = SAMPLES
@@ -252,6 +254,7 @@ def test_one_target_row_tells_nothing_and_says_so(make):
         assert fitted.target_prior_.sum() == pytest.approx(1)
 
 
+@pytest.mark.slow
 @every_prior
 def test_scores_of_0_and_1_by_a_perfect_classifier_are_counted(make):
     """Also where each class has one row, and the target one class: which one must come out."""
@@ -281,6 +284,7 @@ def test_a_fit_that_found_classes_confounded_cannot_be_updated(make):
         prior.update(flat)
 
 
+@pytest.mark.slow
 def test_the_order_that_classes_names_is_that_of_the_columns():
     scores, y = overlapping_scores(0, SOURCE, 300)
     target, _ = overlapping_scores(1, TARGET, 200)

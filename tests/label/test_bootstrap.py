@@ -18,6 +18,7 @@ def samples():
     return scores, y, distorted_scores(1, SOURCE, TARGET, 100)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "settings"),
     [(MLLS, {"calibration": kind}) for kind in ("none", "temperature", "bcts", "vector")]
@@ -114,6 +115,7 @@ def test_a_class_that_no_target_row_shows_may_still_be_there():
     assert_allclose(fitted.interval(), [[0, 0.09986], [0, 0.09986], [0.90014, 1]], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorIdentificationWarning")
 def test_a_class_of_one_source_row_is_not_taken_for_known(samples):
     """Resampling a single row gives that row: the interval must not be narrower than the one that allows for it."""

@@ -187,6 +187,7 @@ def test_no_pattern_of_the_rows_meets_the_folds():
     assert len(np.unique(scrambled(np.arange(1000)))) == 1000
 
 
+@pytest.mark.slow
 def test_held_out_losses_are_those_of_folds_written_out():
     scores, y = labelled_scores(8)
     _, losses = choose_calibration(scores, y, np.ones(len(y)))
@@ -225,12 +226,14 @@ def test_auto_leaves_out_biases_that_clearly_cost():
         assert choose_calibration(softmax(logits, axis=1), y, np.ones(60))[0] in ("none", "temperature")
 
 
+@pytest.mark.slow
 def test_auto_takes_a_scale_per_class_beyond_doubt():
     """Scores of one class raised to the third power, another's to one third: 2,000 rows tell."""
     scores, y = labelled_scores(3, 2000, 4, 1, 0)
     assert choose_calibration(softmax(np.log(scores) * [3, 1, 1, 1 / 3], axis=1), y, np.ones(len(y)))[0] == "vector"
 
 
+@pytest.mark.slow
 def test_many_scores_hold_out_fewer_folds(monkeypatch):
     """The losses of the folds left are those of all folds, fold by fold."""
     scores, y = labelled_scores(8, 400)

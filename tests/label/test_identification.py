@@ -57,6 +57,7 @@ def test_the_first_merging_is_the_best_of_all_pairs():
     assert tried >= 5
 
 
+@pytest.mark.slow
 def test_what_it_suggests_helps_and_nothing_is_suggested_where_nothing_helps():
     rng, found = np.random.default_rng(1), {True: 0, False: 0}
     for _ in range(100):
@@ -133,6 +134,7 @@ class TestVerdict:
         assert verdict.action
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shrink", [None, "significance"])
 @pytest.mark.parametrize("make", PRIORS.values(), ids=PRIORS.keys())
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorIdentificationWarning")

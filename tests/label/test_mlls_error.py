@@ -113,6 +113,7 @@ def test_known_scores_add_nothing(rng):
     assert_allclose(found, 0, atol=1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorIdentificationWarning")
 def test_the_cautious_covariance_is_not_smaller():
     """Its information is larger only where a class is absent, and there the plain one says 0."""

@@ -57,6 +57,7 @@ def test_history_equals_one_batch_of_all_rows(kind):
     assert_allclose(online.adjust_proba(target), adjust_proba(target, batch.source_prior_, batch.target_prior_))
 
 
+@pytest.mark.slow
 def test_window_equals_a_fit_of_its_rows(prior):
     """Window 300 in blocks of 6: positions that 6 divides hold 300 rows, others up to 5 more."""
     target = stream(2, (A, 400), (B, 400))

@@ -82,6 +82,7 @@ def test_chi_squared_beyond_the_limit_agrees(monkeypatch):
             assert mean_score_test(source, target) == pytest.approx(permuted, abs=0.1)
 
 
+@pytest.mark.slow
 def test_counts_are_repeated_rows_and_the_samples_swap(rng):
     source, target = rng.dirichlet(np.ones(4), 30), rng.dirichlet(np.ones(4), 10)
     counts, target_counts = rng.integers(0, 4, 30), rng.integers(1, 3, 10)
@@ -93,6 +94,7 @@ def test_counts_are_repeated_rows_and_the_samples_swap(rng):
     assert weighted == pytest.approx(mean_score_test(*repeated[::-1], random_state=0))
 
 
+@pytest.mark.slow
 def test_degenerate_samples():
     row = np.array([[0.3, 0.7]])
     assert mean_score_test(row, row) == 1

@@ -86,6 +86,7 @@ def test_draws_are_independent_of_one_another():
     assert chisquare(pairs).pvalue > 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_rows", [3, 4])
 def test_all_orders_are_as_likely(n_rows):
     """12,000 epochs; a right program fails with probability 1e-6."""

@@ -58,6 +58,7 @@ MAKERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MAKERS)
 def test_events_come_in_order_and_callbacks_in_theirs(kind, data):
     log = []

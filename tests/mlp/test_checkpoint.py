@@ -497,6 +497,7 @@ CLASSES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", CLASSES)
 def test_a_classifier_comes_back_bit_by_bit(path, rng, classes):
     labels = CLASSES[classes]
@@ -512,6 +513,7 @@ def test_a_classifier_comes_back_bit_by_bit(path, rng, classes):
     assert [str(layer) for layer in found.module_] == [str(layer) for layer in model.module_]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_outputs", [None, 1, 3])
 @pytest.mark.parametrize("standardize", [True, False])
 def test_a_regressor_comes_back_bit_by_bit(path, rng, n_outputs, standardize):

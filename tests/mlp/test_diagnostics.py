@@ -47,6 +47,7 @@ class TestLossSummary:
                 assert together[i].shape == (3,)
                 assert_allclose(together[i], [float(a[i]) for a in alone], rtol=1e-12)
 
+    @pytest.mark.slow
     def test_drawn_rows_estimate_the_same_three_numbers(self, rng):
         """200,000 draws in proportion to w from 9 rows: within 1%, 4 standard errors or more. Weights used a second
         time would miss each number by more than 5%."""
@@ -78,6 +79,7 @@ inactive = pytest.mark.filterwarnings("ignore::shiftfix.exceptions.InactiveWeigh
 
 
 class TestWeightEffect:
+    @pytest.mark.slow
     def test_one_at_the_start(self):
         """A step too small to matter: the pull is that of the untrained network."""
         X, y, w = blobs()
@@ -105,6 +107,7 @@ class TestWeightEffect:
         effect = MLPClassifier((), learning_rate=0.02, max_epochs=30, **PLAIN).fit(X, y, w).history_["weight_effect"]
         assert 0.6 < min(effect) <= max(effect) < 1.1
 
+    @pytest.mark.slow
     def test_the_first_epoch_against_numpy(self):
         """One full batch: the losses met are those of the start, so the effect is 1; after two, that of the first
         step, from predict_proba of a model stopped there."""
@@ -301,6 +304,7 @@ class TestGradientRules:
 
 
 class TestGradientWarning:
+    @pytest.mark.slow
     def test_twelve_sigmoid_layers_vanish(self):
         X, y, _ = blobs()
         for estimator in (MLPClassifier, MLPRegressor):
@@ -370,6 +374,7 @@ INTERPOLATING = {"hidden_layer_sizes": (64,), "learning_rate": 0.01, "max_epochs
 
 
 class TestInactiveWeights:
+    @pytest.mark.slow
     def test_a_network_that_interpolates(self):
         X, y, w = blobs(60, 60, gap=0.5)
         model = MLPClassifier(**INTERPOLATING, **PLAIN)

@@ -32,6 +32,7 @@ def test_every_place_inside_a_word_is_fair(bits):
     assert np.abs(agree[~np.eye(64 // bits, dtype=bool)] - 0.5).max() < allowed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.005, 0.1, 0.5, 0.9, 0.999])
 def test_expectation_of_every_unit_is_unchanged(rate):
     """Mean of 4e6 masked ones: standard error sqrt(rate / keep / n); 5 of them are allowed."""
@@ -131,6 +132,7 @@ def test_rates_that_round_to_zero_drop_nothing(rate):
     assert layer(x) is x
 
 
+@pytest.mark.slow
 def test_rates_close_to_one_keep_the_scale_finite():
     layer = Dropout(1 - 1e-12, generator()).train()
     out = layer(torch.ones(1000, 1000))

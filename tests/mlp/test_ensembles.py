@@ -170,6 +170,7 @@ def test_one_model_is_the_default_and_the_first_of_several(estimator):
     assert_allclose(outputs[2][:1], outputs[0], atol=TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [16, None])
 def test_members_differ(batch_size):
     """By their starts: alike in all else, two networks of a full batch would be one."""
@@ -179,6 +180,7 @@ def test_members_differ(batch_size):
         assert np.abs(members[a] - members[b]).max() > 0.05
 
 
+@pytest.mark.slow
 def test_members_walk_in_orders_of_their_own():
     """From one start, without dropout, only the order of the rows tells them apart."""
     X, y, _ = blobs()
@@ -198,6 +200,7 @@ def test_members_have_masks_of_their_own():
     assert np.abs(members[0] - members[1]).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_models", [1, 2])
 def test_history_has_a_number_per_model(n_models):
     X, y, w = blobs()
@@ -219,6 +222,7 @@ def test_history_has_a_number_per_model(n_models):
         assert model.best_epoch_.dtype == np.int64
 
 
+@pytest.mark.slow
 def test_without_early_stopping_the_last_epoch_is_the_best():
     X, y, _ = blobs()
     assert MLPRegressor(**settings_of()).fit(X, y).best_epoch_.tolist() == [6, 6, 6]
@@ -236,6 +240,7 @@ def test_an_ensemble_can_be_pickled_and_saved(settings, tmp_path):
         assert copied.history_ == model.history_
 
 
+@pytest.mark.slow
 def test_members_are_predicted_in_chunks_along_the_rows():
     """9000 rows are more than one pass takes; each row's prediction is what it is alone, in float64."""
     X, y, _ = blobs()

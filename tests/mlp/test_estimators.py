@@ -103,6 +103,7 @@ def test_probabilities_are_calibrated_on_gaussians(rng):
     assert np.abs(model.predict_proba(x)[:, 1] - 1 / (1 + np.exp(-2 * x[:, 0]))).mean() < 0.03
 
 
+@pytest.mark.slow
 def test_early_stopping_is_automatic_with_weights_only(rng):
     X, y = blobs(rng, 200)
     plain = MLPClassifier((8,), max_epochs=3, random_state=0).fit(X, y)
@@ -145,6 +146,7 @@ def test_a_model_pickles_and_predicts_the_same(rng):
     assert np.array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), model.predict_proba(X))
 
 
+@pytest.mark.slow
 def test_a_row_is_predicted_alike_in_any_company(rng):
     X, y = blobs(rng, 9000)
     model = MLPClassifier((16,), max_epochs=1, random_state=0).fit(X[:200], y[:200])

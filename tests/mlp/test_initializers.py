@@ -88,6 +88,7 @@ def first_layer(model):
     return next(model.module_.parameters()).detach().numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("initializer", [0.1, "ones"])
 def test_equal_units_stay_equal_without_dropout_and_part_with_it(initializer, rows):
     with pytest.warns(SymmetricUnitsWarning, match="stay equal for ever"):

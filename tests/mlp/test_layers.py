@@ -213,6 +213,7 @@ def test_running_averages_are_those_of_the_batches_weighted_by_their_weights():
             assert_allclose(getattr(layer, name), expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_equal_batches_give_the_usual_running_averages_in_the_long_run():
     """After 300 batches the share 0.9^300 = 2e-14 of torch's start at 0 and 1 is gone; its variance has n - 1."""
     layer = batch_norm(3)
@@ -273,6 +274,7 @@ def test_a_single_row_is_its_own_mean():
     assert not x.grad.any()
 
 
+@pytest.mark.slow
 def test_a_short_last_batch_hardly_moves_the_running_averages():
     """Epochs of 256 rows and 1 row, variance 4: the average is near 4 (its terms' sd is 4 sqrt(2 / 256) = .35, and
     that of about 19 of them .08; 5 sd are allowed). Batches that counted alike would give 4 * .9 / 1.9 = 1.9."""

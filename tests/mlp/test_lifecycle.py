@@ -436,6 +436,7 @@ def test_weights_are_on_one_scale_over_the_calls(scale):
     assert np.array(moved) / moved[0] == pytest.approx([1, 0.5, 1, 3], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_rows_of_weight_zero_leave_no_trace_in_a_call(data):
     X, y, w = data
     w = np.where(np.arange(150) % 3 == 0, 0.0, w)
@@ -464,6 +465,7 @@ def test_a_call_with_one_class_learns_all_the_classes(data):
     assert model.predict_proba(X).shape == (150, 3)
 
 
+@pytest.mark.slow
 def test_classes_of_the_calls(data):
     X, y, _ = data
     model = classifier()
@@ -549,6 +551,7 @@ def test_a_call_that_fails_leaves_the_estimator_as_it_was(make, data):
 # ------------------------------------------------------------------------------------------- warm start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [classifier, regressor, partial(classifier, n_models=2, batch_norm=True)])
 def test_a_warm_start_keeps_the_parameters_and_the_scaling(make, data):
     X, y, w = data
@@ -573,6 +576,7 @@ def test_two_warm_fits_are_further_than_one(data):
     assert second[-1] < first[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "setting",
     [
@@ -651,6 +655,7 @@ def test_a_model_with_a_checkpoint_can_be_saved(data, tmp_path):
     assert MLPClassifier.load(tmp_path / "model.pt").checkpoint is None  # the next fit would write there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -737,6 +742,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_no_half_model(data, path, mo
 # ------------------------------------------------------------------------------------------- warnings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("category", "fit"),
     [

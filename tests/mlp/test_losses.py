@@ -133,6 +133,7 @@ def test_a_wide_huber_is_half_the_square_and_a_narrow_one_the_absolute_error(rng
     assert_allclose(smooth_l1(outputs, y, beta=1e-9), absolute_error(outputs, y), atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "settings"), SETTINGS)
 def test_gradients_agree_with_central_differences(name, settings, rng):
     """h = 1e-6 in double precision: off kinks a right gradient misses by 1e-9 at most; allowed 1e-8."""
@@ -287,6 +288,7 @@ def least_expected_loss(name, eta, **settings):
     return found.x[None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "n_classes"),
     [("cross_entropy", 2), ("cross_entropy", 3), ("cross_entropy", 5), ("binary_cross_entropy", 2)],

@@ -169,6 +169,7 @@ def test_forgetting_masks_leaves_all_to_the_generators_state():
     assert torch.equal(module(x), first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_models", [1, 2])
 def test_a_module_without_generators_can_be_pickled_and_copied(n_models):
     module = everything(n_models)

@@ -225,6 +225,7 @@ def test_samples_of_an_ensemble_take_turns_between_its_models():
     assert np.abs(members[0] - members[1]).max() > 10 * error.max()
 
 
+@pytest.mark.slow
 def test_more_rows_than_fit_one_pass(monkeypatch):
     """The chunks are in order (4500 times one row, then another: 5 standard errors), with masks of their own."""
     model, (X, _) = regressor(activation="identity"), blobs()
@@ -291,6 +292,7 @@ def test_a_network_that_drops_nothing_cannot_be_sampled(settings):
         classifier(**settings).predict_proba_mc(X)
 
 
+@pytest.mark.slow
 def test_bad_numbers_of_samples():
     with pytest.raises(ShiftDataError, match="n_samples"):
         regressor().predict_mc(blobs()[0], 0)

@@ -100,6 +100,7 @@ def test_every_kind_of_parameter_needs_its_kernel():
     assert not has_fused(torch.optim.Adam, kinds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "lars"])
 def test_the_loss_falls(name):
     path = descend(name, n_steps=200)

@@ -196,6 +196,7 @@ def test_a_check_names_its_parameter(wrong):
         check_fields(MLPClassifier(**wrong))
 
 
+@pytest.mark.slow
 def test_weights_are_checked_once(monkeypatch):
     """At the door of ``fit``, whatever the settings; once more for the weights of an eval_set."""
     calls = []

@@ -119,6 +119,7 @@ def test_a_run_resumes_and_is_told_apart_by_its_rows(tmp_path):
     assert np.array_equal(answer(resumed, rows), answer(MLPClassifier(**SMALL).fit(rows, Y), rows))
 
 
+@pytest.mark.slow
 def test_a_saved_model_predicts_sparse_rows(tmp_path):
     rows = sparse.csr_array(X)
     model = MLPClassifier(**SMALL).fit(rows, Y)
@@ -164,6 +165,7 @@ def test_the_most_ordinary_pipeline():
     assert model.score(words, y) > 0.95
 
 
+@pytest.mark.slow
 def test_sparse_rows_go_through_a_weighter_to_a_network():
     rows, target = sparse.csr_array(X), sparse.csr_array(X[100:])
     model = CovariateShiftClassifier(MLPClassifier(**SMALL), random_state=0).fit(rows, Y, X_target=target)

@@ -113,6 +113,7 @@ def test_a_linear_module_is_weighted_least_squares(rng):
 dropping = partial(plain, 2, partial(nn.Dropout, 0.5))
 
 
+@pytest.mark.slow
 def test_the_global_generators_are_left_alone_and_leave_the_fit_alone(rng):
     """With torch's own dropout, which draws from the global generator; also when the fit fails."""
     X, y = rows(rng, 80)
@@ -203,6 +204,7 @@ def test_frozen_parameters_stay(optimizer, options, rng):
 # ------------------------------------------------------------------------------------------- kinds of input
 
 
+@pytest.mark.slow
 def test_a_loss_of_torch_is_the_same_as_the_named_one(rng):
     X, y = rows(rng, 120)
     w = rng.exponential(size=120)
@@ -270,6 +272,7 @@ def test_outputs_that_a_named_loss_cannot_take_are_named(loss, module, needed, r
         WeightedTrainer(module, loss).fit(*rows(rng, 20))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.int64, np.int16, np.uint8, np.bool_])
 def test_whole_numbers_reach_an_embedding(dtype, rng):
     words = rng.integers(0, 2, (60, 3)).astype(dtype)

@@ -103,6 +103,7 @@ def test_labels_of_every_layout_and_type_are_the_same_labels(way, expected):
     assert np.array_equal(outputs(y=(LAYOUTS | WHOLE | COLUMNS)[way](Y)), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [*LAYOUTS, *FLOATS])
 @pytest.mark.parametrize("loss", ["squared_error", nn.MSELoss(reduction="none")])
 def test_numbers_of_every_layout_and_type_are_the_same_targets(way, loss):
@@ -113,6 +114,7 @@ def test_numbers_of_every_layout_and_type_are_the_same_targets(way, loss):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [*LAYOUTS, *FLOATS])
 def test_weights_of_every_layout_and_type_are_the_same_weights(way):
     w = 1.0 + Y
@@ -139,6 +141,7 @@ def test_whole_numbers_where_the_training_had_floats_are_such_numbers():
     assert np.array_equal(model.predict_outputs(whole.astype(int)), model.predict_outputs(whole))
 
 
+@pytest.mark.slow
 def test_a_frame_of_bools_and_numbers_is_read_by_column():
     frame = pd.DataFrame(X, columns=list("abcd")).assign(b=X[:, 1] > 0, c=pd.array(Y, dtype="Int64"))
     numbers = np.column_stack([X[:, 0], X[:, 1] > 0, Y, X[:, 3]])
@@ -330,6 +333,7 @@ class Moved(TensorDataset):
         return x + 1, y
 
 
+@pytest.mark.slow
 def test_the_items_of_a_subclass_are_the_rows():
     found = WeightedTrainer(net(), **QUICK).fit(Moved(TX, TY)).predict_outputs(X)
     assert_allclose(found, WeightedTrainer(net(), **QUICK).fit(X + 1, Y).predict_outputs(X), atol=1e-7)

@@ -75,6 +75,7 @@ COMPARING = {  # name: module, its rows
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", COMPARING)
 @pytest.mark.parametrize("weighting", ["loss", "resample"])
 def test_a_lone_last_row_joins_the_batch_before(kind, weighting):
@@ -104,6 +105,7 @@ def test_batches_that_are_lone_rows_all_along_are_refused(kind):
         fitted(make(), X=rows[:1], y=Y[:1])
 
 
+@pytest.mark.slow
 def test_layers_that_take_a_lone_row_are_left_to_it():
     model = fitted(net(2, partial(nn.LayerNorm, 8)), batch_size=1)
     assert np.isfinite(model.predict_outputs(X)).all()
@@ -115,6 +117,7 @@ def test_rows_without_space_to_normalize_over_are_named():
         fitted(module, X=IMAGES)
 
 
+@pytest.mark.slow
 def test_a_row_that_joins_a_batch_counts_as_before():
     """9 rows in batches of 8 that must not end alone: one step of 9 / 8 the gradient of all rows."""
 
@@ -152,6 +155,7 @@ def test_a_lone_row_in_the_validation_pass():
         fitted(module, eval_set=(X[:1], Y[:1]))
 
 
+@pytest.mark.slow
 def test_the_trial_leaves_the_training_alone():
     """The batch statistics and the dropout masks are those of the training only."""
     model = fitted(net(2, partial(nn.BatchNorm1d, 8), partial(nn.Dropout, 0.5)), early_stopping=False)
@@ -196,6 +200,7 @@ def test_numbers_of_several_axes_are_averaged(loss):
         fitted(cube, loss, y=y.reshape(N, 3, 2))
 
 
+@pytest.mark.slow
 def test_one_logit_as_a_column_or_not():
     assert_allclose(
         fitted(flat_net(), "binary_cross_entropy").predict_proba(X),
@@ -281,6 +286,7 @@ def test_a_module_that_cannot_be_copied_is_named():
 # ------------------------------------------------------------------------------------------- parameters and state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{}, {"l1": 0.01, "clip_norm": 1.0}, {"l2": 0.01, "decoupled": True, "max_norm": 1}]
 )
@@ -346,6 +352,7 @@ def test_modules_in_other_precisions(kind, loss):
     assert np.isfinite(found).all()
 
 
+@pytest.mark.slow
 def test_shared_and_parametrized_weights():
     tied, last = built(linear(4, 4), linear(4, 2))
     model = fitted(nn.Sequential(tied, nn.Tanh(), tied, last), optimizer="lars", l2=0.1)
@@ -355,6 +362,7 @@ def test_shared_and_parametrized_weights():
     assert np.isfinite(fitted(normed).predict_outputs(X)).all()
 
 
+@pytest.mark.slow
 def test_what_fails_on_a_later_row_is_explained():
     """A word beyond the table and a class beyond the outputs, far from the rows of the trial; in both kinds of rows."""
     module = built(partial(nn.Embedding, 5, 4), nn.Flatten, linear(12, 2))

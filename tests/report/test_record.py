@@ -34,6 +34,7 @@ def run(fit, **options):
     )
 
 
+@pytest.mark.slow
 def test_covariate_shift(rng):
     X, y = gaussians(rng, 0.5, 500)
     counts = rng.integers(1, 4, 500).astype(float)
@@ -101,6 +102,7 @@ def test_where_nothing_moved_the_reason_says_so(rng):
     assert "not used" in summary_text(run(record))
 
 
+@pytest.mark.slow
 def test_classes_that_scores_cannot_tell_apart():
     """There is no estimate, hence no interval either."""
     X, y = np.zeros((100, 1)), np.tile([0, 1], 50)
@@ -140,6 +142,7 @@ def test_a_record_is_json_and_a_text_with_every_line(rng):
     assert ("task, learner", "classification, mlp (8, 4 hidden units, at most 7 epochs)") in summary_rows(network)
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_shown_to_help_are_told(rng):
     X, y = gaussians(rng, 0.5, 500)
     record = run(fit_record(CovariateShiftClassifier(LogisticRegression()).fit(X, y, X[:300] + 0.3), y))

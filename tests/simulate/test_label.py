@@ -144,6 +144,7 @@ def test_dirichlet_moments():
     assert_allclose(draws.var(axis=0), 2 / 9 / 2.5, atol=0.004)
 
 
+@pytest.mark.slow
 @given(alpha=st.floats(1e-6, 1e6), seed=st.integers(0, 99))
 def test_dirichlet_is_a_prior_at_any_concentration(alpha, seed):
     prior = dirichlet_prior(4, alpha, seed)

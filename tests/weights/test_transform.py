@@ -42,6 +42,7 @@ def test_clipped_gaussian_ratio_has_its_closed_form_mean(clip, mean, affected):
     assert norm.sf(np.log(clip) + 0.5, loc=1) == pytest.approx(affected, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mu", [0.3, 1.0, 2.0])
 @pytest.mark.parametrize("clip", [0.5, 3.0, 50.0])
 def test_clipped_mean_formula_holds_at_other_parameters(mu, clip):
