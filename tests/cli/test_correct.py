@@ -80,7 +80,6 @@ def mixed_frames(n=300, seed=0):
 # The true answer ---------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_covariate_weights_follow_the_true_ones(tmp_path, seed):
     """Linear log odds are exact here. A right program reaches 0.98 or more; the inverse ratio gives -1."""
@@ -182,7 +181,6 @@ def test_the_reloaded_model_repeats_the_predictions(tmp_path, shift, learner):
     assert_array_equal(predictions["row"], np.arange(len(target)))
 
 
-@pytest.mark.slow
 def test_the_folder_holds_the_five_files_and_the_summary_what_was_done(tmp_path):
     source, target = mixed_frames()
     arguments = ["--shift", "covariate", "--learner", "logistic", "--clip", "5", "--seed", "7"]
@@ -266,7 +264,6 @@ def far_apart():
     return source, target + 8
 
 
-@pytest.mark.slow
 def test_without_overlap_the_model_stays_uncorrected_and_says_so(tmp_path):
     result = correct(*far_apart(), tmp_path / "out", "--shift", "covariate", "--learner", "logistic")
     assert "abstain" in result.stdout
@@ -356,7 +353,6 @@ def test_label_shift_that_is_not_what_moved_is_left_alone_and_told(tmp_path):
     assert "--causes" not in " ".join(summary["notices"])
 
 
-@pytest.mark.slow
 def test_classes_that_cannot_be_told_apart_leave_the_model_uncorrected(tmp_path):
     source = pd.DataFrame({"x": np.zeros(60), "y": ["a", "b"] * 30})
     correct(source, source[["x"]], tmp_path / "out", "--shift", "label", "--learner", "logistic")

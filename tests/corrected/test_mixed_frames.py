@@ -23,7 +23,6 @@ def frame(rng, n, ill):
     return pandas.DataFrame({"ward": ward, "age": age}), y
 
 
-@pytest.mark.slow
 def test_categories_and_gaps_go_through_a_transformer(rng):
     """Wards .2 -> .7: the weighted share of acute rows is the target's, .7 +- .03."""
     (X, y), (X_target, _) = frame(rng, 2000, 0.2), frame(rng, 1000, 0.7)
