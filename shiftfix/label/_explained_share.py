@@ -29,13 +29,13 @@ from shiftfix._crossfit import Fold, shuffled_folds
 from shiftfix._door import public
 from shiftfix._numerics import Floats
 from shiftfix._row_order import order_of_rows
-from shiftfix._validation import check_matrix, check_repeat_counts, check_same_columns, check_scores, column_names
+from shiftfix._validation import check_matrix, check_same_columns, column_names
 from shiftfix._verdict import caller_warns
 from shiftfix.exceptions import NotIdentifiedError, ShiftDataError
-from shiftfix.label._labels import check_as_many, class_positions, count_rows
 from shiftfix.label._likelihood import log_scores
 from shiftfix.label._mlls import MLLS
 from shiftfix.label._shift_test import mean_score_p_value
+from shiftfix.label._source import read_source, read_target
 
 N_FOLDS = 5
 # Columns up to which their squares are used too, and beyond which the rows are projected.
@@ -397,18 +397,19 @@ def label_shift_fit(
     >>> label_shift_fit(scores, y, scores_target, X, X_target).passes
     False
     """
-    labels, class_index = class_positions(y_source, "y_source", classes)
-    source = check_scores(scores_source, "scores_source", len(labels))
-    check_as_many(class_index, source, "y_source", "scores_source")
-    counts, _ = count_rows(class_index, sample_weight_source, labels, "y_source")
-    target = check_scores(scores_target, "scores_target", len(labels))
-    target_counts = check_repeat_counts(sample_weight_target, len(target), "sample_weight_target")
-    features = _checked_features(X_source, X_target, len(source), len(target))
-    here, there = np.flatnonzero(counts), np.flatnonzero(target_counts)
+    classes, source = read_source(scores_source, y_source, classes, sample_weight_source, "soft")
+    target = read_target(scores_target, classes, sample_weight_target, "soft")
+    features = _checked_features(X_source, X_target, len(source.scores), len(target.scores))
+    here, there = np.flatnonzero(source.counts), np.flatnonzero(target.counts)
     if features is not None:
-        features = features[np.append(here, len(source) + there)]
+        features = features[np.append(here, len(source.scores) + there)]
     return explained_share_of(
-        source[here], class_index[here], target[there], features, counts[here], target_counts[there]
+        np.asarray(source.scores[here], dtype=np.float64),
+        source.class_index[here],
+        np.asarray(target.scores[there], dtype=np.float64),
+        features,
+        source.counts[here],
+        target.counts[there],
     )
 
 
