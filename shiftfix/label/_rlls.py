@@ -141,6 +141,9 @@ class RLLS(BaseResampledPrior):
 
     Beats :class:`BBSE` where classes are many or samples small; a bias towards the source prior is the price.
 
+    Assumes that p(x given y) stayed, and gives an answer whatever moved. :func:`label_shift_fit` asks whether one change of
+    the class shares is what moved; ``LabelShiftClassifier`` does so before it corrects.
+
     Parameters
     ----------
     kind : {"soft", "hard"}, default="soft"
