@@ -60,8 +60,8 @@ def _check_counts(
 class BBSE(BasePriorEstimator):
     """Target prior from a confusion matrix, on the simplex.
 
-    Assumes that p(x given y) stayed, and gives an answer whatever moved. :func:`label_shift_fit` asks whether one change
-    of the class shares is what moved; ``LabelShiftClassifier`` does so before it corrects.
+    Assumes that p(x given y) stayed, and gives an answer whatever moved. :func:`label_shift_fit` asks whether one
+    change of the class shares is what moved; ``LabelShiftClassifier`` does so before it corrects.
 
     Parameters
     ----------

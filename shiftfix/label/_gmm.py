@@ -285,8 +285,8 @@ class GMM(BasePriorEstimator):
     classes) and :class:`MLLS` in precision, and like the former it needs no calibration. ``p_value_`` tests whether
     label shift explains the target's scores.
 
-    Assumes that p(x given y) stayed, and gives an answer whatever moved. :func:`label_shift_fit` asks whether one change
-    of the class shares is what moved; ``LabelShiftClassifier`` does so before it corrects.
+    Assumes that p(x given y) stayed, and gives an answer whatever moved. :func:`label_shift_fit` asks whether one
+    change of the class shares is what moved; ``LabelShiftClassifier`` does so before it corrects.
 
     Parameters
     ----------

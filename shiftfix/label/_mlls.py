@@ -27,8 +27,8 @@ class MLLS(BaseResampledPrior):
     The most precise estimator here when the scores are calibrated, which is why they are calibrated first; on raw
     scores of an overconfident network it can be worse than :class:`BBSE`.
 
-    Assumes that p(x given y) stayed, and gives an answer whatever moved. :func:`label_shift_fit` asks whether one change
-    of the class shares is what moved; ``LabelShiftClassifier`` does so before it corrects.
+    Assumes that p(x given y) stayed, and gives an answer whatever moved. :func:`label_shift_fit` asks whether one
+    change of the class shares is what moved; ``LabelShiftClassifier`` does so before it corrects.
 
     Parameters
     ----------

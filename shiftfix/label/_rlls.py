@@ -141,8 +141,8 @@ class RLLS(BaseResampledPrior):
 
     Beats :class:`BBSE` where classes are many or samples small; a bias towards the source prior is the price.
 
-    Assumes that p(x given y) stayed, and gives an answer whatever moved. :func:`label_shift_fit` asks whether one change
-    of the class shares is what moved; ``LabelShiftClassifier`` does so before it corrects.
+    Assumes that p(x given y) stayed, and gives an answer whatever moved. :func:`label_shift_fit` asks whether one
+    change of the class shares is what moved; ``LabelShiftClassifier`` does so before it corrects.
 
     Parameters
     ----------
