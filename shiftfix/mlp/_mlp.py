@@ -162,7 +162,8 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         LowEffectiveSizeWarning, NonFiniteLossWarning, GradientWarning, SymmetricUnitsWarning
             As their docstrings say.
         """
-        with cells_named(X, "X"), unchanged_on_error(self):
+        # All of it: what torch does on several threads ahead of the loop would leave them to a forked child, too.
+        with cells_named(X, "X"), unchanged_on_error(self), limited_threads(self.n_threads):
             return self._fit(X, y, sample_weight, eval_set)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> Self:
@@ -190,16 +191,15 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         if not goes_on:
             warn_of_symmetry(part_of(self, Network))
         write = self._checkpoint(run, (rows, validation_rows), self.loss, seeds, saved)
-        with limited_threads(training.n_threads):
-            fit_loop(
-                run,
-                rows,
-                validation_rows,
-                callbacks=callbacks,
-                checkpoint=write,
-                progress=progress_bar(training),
-            )
-            accuracy = targets.accuracy(run.module, rows) if weights_may_rest(run) else None
+        fit_loop(
+            run,
+            rows,
+            validation_rows,
+            callbacks=callbacks,
+            checkpoint=write,
+            progress=progress_bar(training),
+        )
+        accuracy = targets.accuracy(run.module, rows) if weights_may_rest(run) else None
         warn_of_gradients(run.norms.names, run.history.get("gradient_norm"))
         if weights_may_rest(run):
             warn_of_inactive_weights(run.history["weight_effect"], can_interpolate(run, rows), accuracy)
@@ -233,8 +233,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         if state is not None:
             run.load_state_dict(state["run"] | {"module": run.module.state_dict()})
         run.max_epochs = run.epoch + 1
-        with limited_threads(training.n_threads):
-            fit_loop(run, rows, callbacks=callbacks)
+        fit_loop(run, rows, callbacks=callbacks)
         kept = {
             "unit": {name: float(value) for name, value in unit.items()},
             "continued": continued,

@@ -52,8 +52,8 @@ class ModulePredictor(PublicCalls, BaseEstimator):
             For rows of another form than those of ``fit``, or on which the module fails.
         """
         check_is_fitted(self, "module_")
-        rows, _ = read_inputs(inputs_of(X), "X", module_dtype(self.module_), self._form)
         with limited_threads(self.n_threads):
+            rows, _ = read_inputs(inputs_of(X), "X", module_dtype(self.module_), self._form)
             return outputs_of(self.module_, rows, self._form)
 
     def _probabilities(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
@@ -106,8 +106,8 @@ class ModulePredictor(PublicCalls, BaseEstimator):
         X, y, sample_weight : as for :meth:`fit`
         """
         check_is_fitted(self, "module_")
-        rows = read_module_rows(X, y, sample_weight, "", self._loss_of_fit, module_dtype(self.module_), self._form)
         with limited_threads(self.n_threads):
+            rows = read_module_rows(X, y, sample_weight, "", self._loss_of_fit, module_dtype(self.module_), self._form)
             outputs = outputs_of(self.module_, rows.X, self._form)
         if self._kind == "classes":
             return float(np.average(self._labels(outputs) == rows.y, weights=rows.weight))

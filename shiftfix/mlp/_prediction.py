@@ -37,11 +37,11 @@ def network_outputs(
 
     In float64, so that a row's prediction does not depend on the rows it is batched with.
     """
-    module = copy.deepcopy(module).double()
-    axis = int(n_networks(module) > 1)
     with limited_threads(n_threads):
+        module = copy.deepcopy(module).double()
+        axis = int(n_networks(module) > 1)
         parts = [forward(module, scaled_rows(X[part], scaler).double(), axis) for part in prediction_blocks(X)]
-    outputs = torch.cat(parts, dim=axis).numpy()
+        outputs = torch.cat(parts, dim=axis).numpy()
     return outputs if axis else outputs[np.newaxis]
 
 
@@ -71,10 +71,10 @@ def sampled_outputs(
     transform : callable
         Takes outputs of shape (n, n_rows, n_outputs).
     """
-    sample = monte_carlo_outputs(module, n_samples, torch.Generator().manual_seed(seed))
-    n_models = n_networks(module)
     parts = []
     with limited_threads(n_threads):
+        sample = monte_carlo_outputs(module, n_samples, torch.Generator().manual_seed(seed))
+        n_models = n_networks(module)
         for part in prediction_blocks(X):
             rows = scaled_rows(X[part], scaler)
             outputs = sample(rows if n_models == 1 else rows.expand(n_models, *rows.shape))

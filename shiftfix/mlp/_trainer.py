@@ -245,7 +245,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         InactiveWeightsWarning, LowEffectiveSizeWarning, NonFiniteLossWarning, GradientWarning
             As their docstrings say.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), limited_threads(self.n_threads):
             return self._fit(X, y, sample_weight, eval_set)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> Self:
@@ -262,7 +262,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
             held_out = read_module_rows(*parts, "the eval_set's ", self.loss, dtype, given.form)
         seeds, saved = self._start(training, 1)
         module = copy_of_module(self.module).to(device)
-        with limited_threads(training.n_threads), borrowed_generators(device, seeds["dropout"]) as generators:
+        with borrowed_generators(device, seeds["dropout"]) as generators:
             classes = learn_module_classes(module, self.loss, device, given, held_out)
             columns, y, weight = given.columns(classes, "y")
             (columns, y, full), validation = hold_out(

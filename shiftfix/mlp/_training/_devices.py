@@ -49,6 +49,13 @@ class ThreadNumbers:
         self.outside = 1
         self.mine = threading.local()
         self.process_of_many: int | None = None
+        self.told_of_forks = False
+
+    def after_fork(self) -> None:
+        """In a child: a lock that no thread of the parent holds; and one thread, where the others stayed behind."""
+        self.lock = threading.Lock()
+        if self.process_of_many is not None:
+            torch.set_num_threads(1)
 
     def allowed(self, n_threads: int) -> int:
         """No more than the processors; and one in a child forked after several, which would wait for them for ever."""
@@ -58,6 +65,9 @@ class ThreadNumbers:
 
     def borrow(self, n_threads: int) -> int:
         """Set the number of this thread; returns the one to give back."""
+        if not self.told_of_forks and hasattr(os, "register_at_fork"):
+            self.told_of_forks = True
+            os.register_at_fork(after_in_child=self.after_fork)
         with self.lock:
             own, self.mine.depth = torch.get_num_threads(), getattr(self.mine, "depth", 0) + 1
             if not self.asked:
