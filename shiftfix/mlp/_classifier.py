@@ -25,7 +25,6 @@ from shiftfix.mlp._training import (
     class_probabilities,
     class_weights,
     forward,
-    limited_threads,
     loss_floor,
 )
 
@@ -329,7 +328,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
             raise ShiftDataError(
                 f"classes differs from the classes of the first call, {self.classes_.tolist()}: leave it out."
             )
-        with cells_named(X, "X"), unchanged_on_error(self), limited_threads(self.n_threads):
+        with cells_named(X, "X"), unchanged_on_error(self):
             targets = self._learn_targets(labels) if first else self._fitted_targets()
             return self._partial_fit(X, y, sample_weight, targets, first)
 

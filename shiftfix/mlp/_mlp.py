@@ -162,12 +162,15 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         LowEffectiveSizeWarning, NonFiniteLossWarning, GradientWarning, SymmetricUnitsWarning
             As their docstrings say.
         """
-        # All of it: what torch does on several threads ahead of the loop would leave them to a forked child, too.
-        with cells_named(X, "X"), unchanged_on_error(self), limited_threads(self.n_threads):
-            return self._fit(X, y, sample_weight, eval_set)
+        with unchanged_on_error(self):
+            self._check_settings()
+            # All of it: what torch does on several threads ahead of the loop would leave them to a forked child, too.
+            with cells_named(X, "X"), limited_threads(self.n_threads):
+                trained = self._fit(X, y, sample_weight, eval_set)
+            return self._keep(*trained)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> Self:
-        self._check_settings()
+    def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> tuple[Any, ...]:
+        """What ``_keep`` takes, of a network that was trained on these rows."""
         training = part_of(self, Training)
         callbacks, device = callbacks_and_device(training)
         goes_on = self.warm_start and hasattr(self, "module_")
@@ -203,8 +206,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         warn_of_gradients(run.norms.names, run.history.get("gradient_norm"))
         if weights_may_rest(run):
             warn_of_inactive_weights(run.history["weight_effect"], can_interpolate(run, rows), accuracy)
-        self._keep(run, device, sizes, scales, None)
-        return self
+        return run, device, sizes, scales, None
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool) -> Self:
         """One epoch over the rows, going on from where the last call left off."""
@@ -212,6 +214,12 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         if self.early_stopping is True:
             raise ShiftDataError('partial_fit sees no held-out rows: set early_stopping="auto" or False.')
         check_schedule(self.schedule, has_validation=False)
+        with limited_threads(self.n_threads):
+            trained = self._trained_further(X, y, sample_weight, targets, first)
+        return self._keep(*trained)
+
+    def _trained_further(self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool) -> tuple[Any, ...]:
+        """What ``_keep`` takes, after one epoch."""
         training = part_of(self, Training)
         callbacks, device = callbacks_and_device(training)
         X, y = self._validate(X, y, reset=first)
@@ -240,8 +248,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
             "seeds": seeds,
             "run": run.state_dict() | {"module": None, "finite": None},
         }
-        self._keep(run, device, (effective_size(weight), None), scales, kept)
-        return self
+        return run, device, (effective_size(weight), None), scales, kept
 
     def _validate(self, X: Any, y: Any, reset: bool) -> tuple[Any, NDArray[Any]]:
         return read_rows(self, X, y, reset=reset, multi_output=self._multi_output, y_numeric=self._y_numeric)
@@ -352,13 +359,14 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         sizes: tuple[float, float | None],
         scales: Scales,
         state: dict[str, Any] | None,
-    ) -> None:
+    ) -> Self:
         """Store all that a fit has learned; ``state`` is for the next call of ``partial_fit``."""
         remove_generators(run.module)
         self._keep_run(run, device, sizes)
         self._keep_targets(scales.targets)
         self.scaler_ = scales.features
         self._training_state = state
+        return self
 
     @property
     def _row_shape(self) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._inputs import feature_scaler, read_y
 from shiftfix.mlp._mlp import BaseMLP
 from shiftfix.mlp._settings import RandomState, concern
-from shiftfix.mlp._training import REGRESSION_LOSSES, Rows, check_loss, limited_threads
+from shiftfix.mlp._training import REGRESSION_LOSSES, Rows, check_loss
 
 
 @dataclass(frozen=True)
@@ -263,7 +263,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         FloatingPointError
             When the loss becomes infinite or NaN.
         """
-        with cells_named(X, "X"), unchanged_on_error(self), limited_threads(self.n_threads):
+        with cells_named(X, "X"), unchanged_on_error(self):
             first = not hasattr(self, "module_")
             # Its shape is learned before it is checked: what has none is refused later.
             targets = learn_columns(np.atleast_1d(read_y(y, "y"))) if first else self._fitted_targets()

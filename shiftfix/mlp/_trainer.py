@@ -245,12 +245,18 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         InactiveWeightsWarning, LowEffectiveSizeWarning, NonFiniteLossWarning, GradientWarning
             As their docstrings say.
         """
-        with unchanged_on_error(self), limited_threads(self.n_threads):
-            return self._fit(X, y, sample_weight, eval_set)
+        with unchanged_on_error(self):
+            check_training(part_of(self, Training))
+            # All of it: what torch does on several threads ahead of the loop would leave them to a forked child, too.
+            with limited_threads(self.n_threads):
+                run, device, sizes, given, classes = self._fit(X, y, sample_weight, eval_set)
+            self._keep_run(run, device, sizes)
+            self._keep_learned(given, classes)
+            return self
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> Self:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> tuple[Any, ...]:
+        """The run of a module that was trained on these rows, its device and sizes, the rows and their classes."""
         training = part_of(self, Training)
-        check_training(training)
         check_module(self.module)
         loss = check_loss(self.loss, CLASSIFICATION_LOSSES | REGRESSION_LOSSES)
         callbacks, device = callbacks_and_device(training)
@@ -295,9 +301,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         warn_of_gradients(run.norms.names, run.history.get("gradient_norm"))
         if weights_may_rest(run):
             warn_of_inactive_weights(run.history["weight_effect"], can_interpolate(run, rows), None)
-        self._keep_run(run, device, sizes)
-        self._keep_learned(given, classes)
-        return self
+        return run, device, sizes, given, classes
 
     def _keep_learned(self, given: ModuleRows, classes: NDArray[Any] | None) -> None:
         """Store what was learned of the rows, and nothing of those of a fit before."""

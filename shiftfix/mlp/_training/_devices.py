@@ -44,7 +44,7 @@ class ThreadNumbers:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.asked: list[int] = []
         self.outside = 1
         self.mine = threading.local()
@@ -53,7 +53,7 @@ class ThreadNumbers:
 
     def after_fork(self) -> None:
         """In a child: a lock that no thread of the parent holds; and one thread, where the others stayed behind."""
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         if self.process_of_many is not None:
             torch.set_num_threads(1)
 
