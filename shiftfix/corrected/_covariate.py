@@ -124,7 +124,7 @@ class BaseCovariateShift(KeepsVerdicts, BaseCorrected):
         cv: Any = 3,
         on_abstain: OnAbstain = "uncorrected",
         fallback: Fallback = None,
-        random_state: Any = None,
+        random_state: Any = 0,
     ) -> None:
         self.estimator = estimator
         self.weighter = weighter
@@ -280,7 +280,7 @@ class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
         weight all the same (``exponent="cv"`` then fully: such weights cannot be cross-validated).
     fallback : {None, "resample"}, default=None
         For a learner that takes no weights: an error, or rows drawn in proportion to their weights.
-    random_state : int, numpy Generator or RandomState, default=None
+    random_state : int, numpy Generator, RandomState or None, default=0
         For ``fallback`` and for the folds.
     calibrate : {"temperature", None}, default="temperature"
         Whether probabilities go through a temperature fitted on out-of-fold scores; one fit per fold, which
@@ -335,7 +335,7 @@ class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
         cv: Any = 3,
         on_abstain: OnAbstain = "uncorrected",
         fallback: Fallback = None,
-        random_state: Any = None,
+        random_state: Any = 0,
         calibrate: Literal["temperature"] | None = "temperature",
     ) -> None:
         super().__init__(
@@ -405,7 +405,7 @@ class CovariateShiftRegressor(RegressorMixin, BaseCovariateShift):
         weight all the same (``exponent="cv"`` then fully: such weights cannot be cross-validated).
     fallback : {None, "resample"}, default=None
         For a learner that takes no weights: an error, or rows drawn in proportion to their weights.
-    random_state : int, numpy Generator or RandomState, default=None
+    random_state : int, numpy Generator, RandomState or None, default=0
         For ``fallback`` and for the folds of ``exponent="cv"``.
 
     Attributes

@@ -70,7 +70,7 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
         rows; a splitter of scikit-learn; or pairs of (training, held-out) positions.
     fallback : {None, "resample"}, default=None
         For a learner that takes no weights, where ``sample_weight`` is given.
-    random_state : int, numpy Generator or RandomState, default=None
+    random_state : int, numpy Generator, RandomState or None, default=0
         For the folds and for ``fallback``.
 
     Attributes
@@ -131,7 +131,7 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
         calibrate: Literal["temperature"] | None = "temperature",
         cv: Any = 5,
         fallback: Fallback = None,
-        random_state: Any = None,
+        random_state: Any = 0,
     ) -> None:
         self.estimator = estimator
         self.a0 = a0
@@ -253,7 +253,7 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
         (training, held-out) positions.
     fallback : {None, "resample"}, default=None
         For a learner that takes no weights, where ``sample_weight`` is given.
-    random_state : int, numpy Generator or RandomState, default=None
+    random_state : int, numpy Generator, RandomState or None, default=0
         For the folds and for ``fallback``.
 
     Attributes
@@ -312,7 +312,7 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
         levels: Any = ALL_LEVELS,
         cv: Any = 5,
         fallback: Fallback = None,
-        random_state: Any = None,
+        random_state: Any = 0,
     ) -> None:
         self.estimator = estimator
         self.a0 = a0

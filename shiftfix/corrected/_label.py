@@ -54,7 +54,7 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
         What to do when the scores cannot tell the prior: warn and predict uncorrected, or raise.
     fallback : {None, "resample"}, default=None
         For a learner that takes no weights, where weights are needed.
-    random_state : int, numpy Generator or RandomState, default=None
+    random_state : int, numpy Generator, RandomState or None, default=0
         For the folds, for the intervals of the default ``prior``, and for ``fallback``.
     on_reject : {"uncorrected", "correct", "error"}, default="uncorrected"
         What to do when :func:`shiftfix.label.label_shift_fit` says that something else than the class shares moved:
@@ -118,7 +118,7 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
         cv: Any = 5,
         on_abstain: Literal["uncorrected", "error"] = "uncorrected",
         fallback: Fallback = None,
-        random_state: Any = None,
+        random_state: Any = 0,
         on_reject: OnReject = "uncorrected",
         causes: Causes = None,
         calibrate: Literal["temperature"] | None = "temperature",
