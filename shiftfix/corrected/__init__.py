@@ -12,10 +12,10 @@
 """
 
 from shiftfix._learner import fit_weighted
+from shiftfix._target_sample import TargetSample
 from shiftfix.corrected._covariate import CovariateShiftClassifier, CovariateShiftRegressor
 from shiftfix.corrected._few_label import FewLabelClassifier, FewLabelRegressor
 from shiftfix.corrected._label import LabelShiftClassifier
-from shiftfix.corrected._target_sample import TargetSample
 
 __all__ = [
     "CovariateShiftClassifier",

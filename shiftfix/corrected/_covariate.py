@@ -8,76 +8,32 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin, RegressorMixin, clone, is_classifier
+from sklearn.base import ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted
 
 from shiftfix._crossfit import check_folds, check_groups
 from shiftfix._learner import Fallback, unchanged_on_error
-from shiftfix._naming import CellError
 from shiftfix._numerics import log_proba
 from shiftfix._setting_checks import check_generator, check_methods, check_number, check_option
+from shiftfix._target_sample import target_rows
 from shiftfix._validation import check_labels, check_repeat_counts, check_rows
-from shiftfix._verdict import KeepsVerdicts, Verdict, caller_warns, judge
+from shiftfix._verdict import KeepsVerdicts, Verdict, judge
 from shiftfix.corrected._abstain import WEIGHTING, OnAbstain, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
-from shiftfix.corrected._bounded_scores import bounded_scores
-from shiftfix.corrected._exponent import Choice, Losses, choose_exponent, exponents_of, fit_tempered, tempered_weights
-from shiftfix.corrected._target_sample import target_rows
-from shiftfix.covariate import LogisticWeighter, TableColumns, are_numbers, reads_raw_rows
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.label import calibrate
-
-UNREAD_ROWS = (
-    "The weighter reads these rows as they are, ahead of whatever the estimator does to them: pass "
-    "weighter=LogisticWeighter(features=transformer), with what encodes and imputes them, or transform both samples "
-    "first."
+from shiftfix.label import bounded_scores, calibrate
+from shiftfix.risk import (
+    Choice,
+    Losses,
+    choose_exponent,
+    default_weighter,
+    exponents_of,
+    fit_tempered,
+    fit_weighter,
+    tempered_weights,
 )
-
-
-def fit_weighter(
-    weighter: Any,
-    X: ArrayLike,
-    X_target: ArrayLike,
-    counts: NDArray[np.float64] | None,
-    groups: NDArray[Any] | None = None,
-) -> Any:
-    """Fitted clone of a weighter, the verdict of whose summary is yet to be told.
-
-    Parameters
-    ----------
-    weighter : weighter
-    X, X_target : array-like of shape (n_rows, n_features)
-    counts : ndarray of shape (n_source,) or None
-        Repeat counts of the source rows.
-    groups : ndarray of shape (n_source,) or None
-        For a weighter that is cross-fitted, and so takes ``groups_source``.
-
-    Returns
-    -------
-    weighter
-
-    Raises
-    ------
-    ShiftDataError
-        For rows that the weighter cannot read, though the estimator may.
-    """
-    weighter = clone(weighter)
-    grouped = {} if groups is None or not has_fit_parameter(weighter, "groups_source") else {"groups_source": groups}
-    with caller_warns():
-        try:
-            weighter.fit(X, X_target, sample_weight_source=counts, **grouped)
-        except CellError as error:
-            raise ShiftDataError(f"{error.finding}. {UNREAD_ROWS}") from error
-    return weighter
-
-
-def default_weighter(estimator: Any, X: Any, X_target: Any) -> LogisticWeighter:
-    """``LogisticWeighter()``; of categories, gaps filled and both told apart, where the estimator reads such rows."""
-    if reads_raw_rows(estimator) and not (are_numbers(X) and are_numbers(X_target)):
-        return LogisticWeighter(features=TableColumns())
-    return LogisticWeighter()
 
 
 def verdict_on_weighting(summary: Verdict, choice: Choice, chosen: bool) -> Verdict:

@@ -9,14 +9,13 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 from shiftfix._crossfit import check_folds
 from shiftfix._learner import Fallback, fit_weighted_of, unchanged_on_error
 from shiftfix._setting_checks import check_generator, check_methods, check_number, check_option
+from shiftfix._target_sample import labelled_rows, target_rows
 from shiftfix.corrected._base import BaseCorrected
 from shiftfix.corrected._few_classes import NOTHING, TARGET
 from shiftfix.corrected._few_kernels import LEVELS, READ_FEATURES
 from shiftfix.corrected._few_rows import LabelledFeatures, read_labelled
-from shiftfix.corrected._label_inputs import check_target
-from shiftfix.corrected._scores import SourceRows
-from shiftfix.corrected._target_sample import labelled_rows, target_rows
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.risk import SourceRows, check_target
 
 Levels = tuple[str, ...]
 ALL_LEVELS: Levels = tuple(LEVELS)

@@ -19,15 +19,13 @@ from shiftfix._row_order import Rows
 from shiftfix._setting_checks import check_option
 from shiftfix._validation import check_labels, check_repeat_counts, check_rows, check_vector
 from shiftfix._values import as_array
-from shiftfix.corrected._bounded_scores import bounded_scores
 from shiftfix.corrected._few_base import ALL_LEVELS, LEAST_LABELS, BaseFewLabel, FewLabels, check_levels
 from shiftfix.corrected._few_classes import NOTHING, ClassCorrection, corrected_proba, learn_class_correction
 from shiftfix.corrected._few_numbers import NumberCorrection, corrections_of, learn_number_correction
-from shiftfix.corrected._folds import counted_folds, new_folds
-from shiftfix.corrected._label_inputs import check_estimator, check_source
-from shiftfix.corrected._scores import SourceRows, cross_fitted_scores, score_folds
+from shiftfix.corrected._label_inputs import check_estimator
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.label import ScoreCalibrator
+from shiftfix.label import ScoreCalibrator, bounded_scores
+from shiftfix.risk import SourceRows, check_source, counted_folds, cross_fitted_scores, new_folds, score_folds
 
 FEW = "y of the TargetSample"
 # Median of |z| for a standard normal z.

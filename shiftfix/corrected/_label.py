@@ -16,18 +16,37 @@ from sklearn.utils.validation import check_is_fitted
 from shiftfix._learner import Fallback, fit_weighted_of, unchanged_on_error
 from shiftfix._numerics import log_proba
 from shiftfix._setting_checks import check_generator, check_number, check_option
+from shiftfix._target_sample import target_rows
 from shiftfix._validation import check_rows
 from shiftfix._verdict import KeepsVerdicts, Verdict
 from shiftfix.corrected._abstain import PRIOR, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
-from shiftfix.corrected._bounded_scores import bounded_scores
-from shiftfix.corrected._careful_prior import careful_prior, hull, mean_score, share_interval, share_of_counts
-from shiftfix.corrected._gate import Causes, OnReject, act_on, ask_for_label_shift
-from shiftfix.corrected._label_inputs import Correction, check_estimator, check_source, check_target, fit_prior
-from shiftfix.corrected._scores import Scores, SourceRows, cross_fitted_scores, given_scores, score_folds
-from shiftfix.corrected._target_sample import target_rows
+from shiftfix.corrected._careful_prior import careful_prior
+from shiftfix.corrected._gate import Causes, OnReject, act_on
+from shiftfix.corrected._label_inputs import Correction, check_estimator
+from shiftfix.detect import ask_for_label_shift
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.label import MLLS, ScoreCalibrator, adjust_proba, unadjusted_threshold
+from shiftfix.label import (
+    MLLS,
+    ScoreCalibrator,
+    adjust_proba,
+    bounded_scores,
+    hull,
+    mean_score,
+    share_interval,
+    share_of_counts,
+    unadjusted_threshold,
+)
+from shiftfix.risk import (
+    Scores,
+    SourceRows,
+    check_source,
+    check_target,
+    cross_fitted_scores,
+    fit_prior,
+    given_scores,
+    score_folds,
+)
 
 
 class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):

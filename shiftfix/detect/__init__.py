@@ -20,6 +20,8 @@ from shiftfix.detect._columns import pair_columns as pair_columns
 from shiftfix.detect._columns import recognize_column as recognize_column
 from shiftfix.detect._concept import concept_test
 from shiftfix.detect._features import ColumnShift, FeatureTests, feature_tests
+from shiftfix.detect._label_gate import ask_for_label_shift as ask_for_label_shift  # for ``corrected``
+from shiftfix.detect._label_gate import features_of as features_of
 from shiftfix.detect._mechanism import MechanismTest, covariate_or_label
 from shiftfix.detect._mmd import mmd_test
 from shiftfix.detect._novel import novel_class_test

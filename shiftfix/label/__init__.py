@@ -18,6 +18,8 @@
 """
 
 from shiftfix.label._bbse import BBSE
+from shiftfix.label._bounded_scores import LEAST_SCORE as LEAST_SCORE  # for ``risk``
+from shiftfix.label._bounded_scores import bounded_scores as bounded_scores
 from shiftfix.label._calibration import ScoreCalibrator
 from shiftfix.label._calibration import calibrate as calibrate  # for ``corrected``
 from shiftfix.label._confusion import confusion_matrices
@@ -39,6 +41,10 @@ from shiftfix.label._posterior import unadjusted_threshold as unadjusted_thresho
 from shiftfix.label._prior_from_labels import LabelledPrior, prior_from_labels
 from shiftfix.label._rlls import RLLS
 from shiftfix.label._shift_test import mean_score_test
+from shiftfix.label._worlds import hull as hull  # for ``detect``
+from shiftfix.label._worlds import mean_score as mean_score
+from shiftfix.label._worlds import share_interval as share_interval
+from shiftfix.label._worlds import share_of_counts as share_of_counts
 
 __all__ = [
     "BBSE",

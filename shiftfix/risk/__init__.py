@@ -10,7 +10,17 @@
 ====================  =====================================================================
 """
 
-from shiftfix.risk._losses import LEAST_PROBABILITY as LEAST_PROBABILITY  # for ``corrected``
+from shiftfix.risk._exponent import Choice as Choice  # for ``corrected`` and ``detect``
+from shiftfix.risk._exponent import Losses as Losses
+from shiftfix.risk._exponent import choose_exponent as choose_exponent
+from shiftfix.risk._exponent import exponents_of as exponents_of
+from shiftfix.risk._exponent import fit_tempered as fit_tempered
+from shiftfix.risk._exponent import tempered_weights as tempered_weights
+from shiftfix.risk._folds import counted_folds as counted_folds
+from shiftfix.risk._folds import new_folds as new_folds
+from shiftfix.risk._inputs import check_source as check_source
+from shiftfix.risk._inputs import check_target as check_target
+from shiftfix.risk._losses import LEAST_PROBABILITY as LEAST_PROBABILITY
 from shiftfix.risk._losses import (
     absolute_losses,
     log_losses,
@@ -19,6 +29,14 @@ from shiftfix.risk._losses import (
     squared_losses,
     zero_one_losses,
 )
+from shiftfix.risk._prior import fit_prior as fit_prior
+from shiftfix.risk._scores import Scores as Scores
+from shiftfix.risk._scores import SourceRows as SourceRows
+from shiftfix.risk._scores import cross_fitted_scores as cross_fitted_scores
+from shiftfix.risk._scores import given_scores as given_scores
+from shiftfix.risk._scores import score_folds as score_folds
+from shiftfix.risk._weighter import default_weighter as default_weighter
+from shiftfix.risk._weighter import fit_weighter as fit_weighter
 
 __all__ = [
     "absolute_losses",

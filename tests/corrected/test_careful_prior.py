@@ -1,11 +1,10 @@
-"""The prior to act on, and intervals over several worlds: closed forms."""
+"""The prior to act on: closed forms."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy.stats import norm
 
-from shiftfix.corrected._careful_prior import careful_prior, hull, mean_score, share_interval, share_of_counts
+from shiftfix.corrected._careful_prior import careful_prior
 
 EVEN = np.array([0.5, 0.5])
 
@@ -39,23 +38,3 @@ def test_it_is_a_prior_between_the_two(rng):
         assert (found > 0).all()
         low, high = np.minimum(p, q), np.maximum(p, q)
         assert ((found > low - 0.003) & (found < high + 0.003)).all()
-
-
-def test_shares_and_their_errors():
-    """Counts 30 and 9 of 39: (30 + 1/2) / 40."""
-    share, error = share_of_counts(np.array([30.0, 9.0]))
-    assert_allclose(share, [0.7625, 0.2375])
-    assert_allclose(error, np.sqrt(0.7625 * 0.2375 / 39))
-    scores = np.array([[0.2, 0.8], [0.6, 0.4], [0.1, 0.9]])
-    mean, error = mean_score(scores)
-    assert_allclose(mean, [0.3, 0.7])
-    assert_allclose(error, np.std(scores[:, 0]) / np.sqrt(3))
-
-
-def test_intervals_are_cut_and_the_hull_holds_all():
-    found = share_interval(np.array([0.5, 0.01]), np.array([0.1, 0.1]), 0.9)
-    half = norm.ppf(0.95) * 0.1
-    assert_allclose(found, [[0.5 - half, 0.5 + half], [0, 0.01 + half]])
-    assert_allclose(
-        hull(np.array([[0.1, 0.2], [0.5, 0.6]]), np.array([[0.3, 0.4], [0.2, 0.55]])), [[0.1, 0.4], [0.2, 0.6]]
-    )

@@ -15,7 +15,8 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 
 from shiftfix.corrected import LabelShiftClassifier
-from shiftfix.corrected._gate import act_on, features_of
+from shiftfix.corrected._gate import act_on
+from shiftfix.detect._label_gate import features_of
 from shiftfix.exceptions import LabelShiftRejectedWarning, NotIdentifiedError, ShiftDataError
 from shiftfix.label import MLLS, LabelShiftFit, label_shift_fit
 

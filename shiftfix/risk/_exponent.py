@@ -23,10 +23,9 @@ from shiftfix._learner import Fallback, fit_weighted_of
 from shiftfix._setting_checks import check_count
 from shiftfix._values import as_array
 from shiftfix._verdict import Verdict
-from shiftfix.corrected._bounded_scores import LEAST_SCORE
-from shiftfix.corrected._folds import counted_folds, new_folds
-from shiftfix.label import CalibrationKind, fit_log_scores, log_scores, softmax_block
-from shiftfix.risk import LEAST_PROBABILITY, row_losses
+from shiftfix.label import LEAST_SCORE, CalibrationKind, fit_log_scores, log_scores, softmax_block
+from shiftfix.risk._folds import counted_folds, new_folds
+from shiftfix.risk._losses import LEAST_PROBABILITY, row_losses
 from shiftfix.weights import normalize_weights_of
 
 EXPONENTS = (0.0, 0.5, 1.0)

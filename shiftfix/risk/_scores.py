@@ -17,8 +17,8 @@ from shiftfix._crossfit import Fold, Rows, is_fold_count, out_of_fold
 from shiftfix._learner import Fallback, fit_weighted_of
 from shiftfix._row_order import order_of_rows
 from shiftfix._validation import check_scores
-from shiftfix.corrected._folds import counted_folds, new_folds
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.risk._folds import counted_folds, new_folds
 
 
 class SourceRows(NamedTuple):

@@ -14,9 +14,9 @@ from sklearn.tree import DecisionTreeRegressor
 
 from shiftfix._row_order import order_of_rows
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor
-from shiftfix.corrected._exponent import Choice, _shown, choose_exponent, most_folds, tempered_weights
 from shiftfix.covariate import LogisticWeighter
 from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
+from shiftfix.risk._exponent import Choice, _shown, choose_exponent, most_folds, tempered_weights
 from shiftfix.risk._losses import LEAST_PROBABILITY, row_losses
 from shiftfix.weights import normalize_weights
 

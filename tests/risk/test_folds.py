@@ -7,11 +7,11 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, RepeatedKFold, StratifiedKFold
 
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
-from shiftfix.corrected._exponent import choose_exponent
-from shiftfix.corrected._folds import counted_folds, new_folds
 from shiftfix.covariate import ClassifierWeighter
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.risk import row_losses
+from shiftfix.risk._exponent import choose_exponent
+from shiftfix.risk._folds import counted_folds, new_folds
 
 
 def samples(rng, n=240):
