@@ -1,6 +1,8 @@
 """A weighter or a prior with any estimator, as scikit-learn meta-estimators.
 
 ============================  ===============================================================
+``ShiftCorrectedClassifier``  diagnoses, and corrects as far as the evidence supports it
+``ShiftCorrectedRegressor``   the same for values
 ``CovariateShiftClassifier``  classifier trained on importance-weighted source rows
 ``CovariateShiftRegressor``   regressor trained on importance-weighted source rows
 ``LabelShiftClassifier``      classifier whose posteriors, or training, follow the target prior
@@ -13,6 +15,7 @@
 
 from shiftfix._learner import fit_weighted
 from shiftfix._target_sample import TargetSample
+from shiftfix.corrected._auto import ShiftCorrectedClassifier, ShiftCorrectedRegressor
 from shiftfix.corrected._covariate import CovariateShiftClassifier, CovariateShiftRegressor
 from shiftfix.corrected._few_label import FewLabelClassifier, FewLabelRegressor
 from shiftfix.corrected._label import LabelShiftClassifier
@@ -23,6 +26,8 @@ __all__ = [
     "FewLabelClassifier",
     "FewLabelRegressor",
     "LabelShiftClassifier",
+    "ShiftCorrectedClassifier",
+    "ShiftCorrectedRegressor",
     "TargetSample",
     "fit_weighted",
 ]

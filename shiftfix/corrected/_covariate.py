@@ -27,40 +27,55 @@ from shiftfix.label import bounded_scores, calibrate
 from shiftfix.risk import (
     Choice,
     Losses,
+    Weighing,
+    WeightingEffect,
     choose_exponent,
     default_weighter,
     exponents_of,
     fit_tempered,
     fit_weighter,
     tempered_weights,
+    weighting_effect,
 )
 
 
-def verdict_on_weighting(summary: Verdict, choice: Choice, chosen: bool) -> Verdict:
-    """What may be said of a weighted model: of the weights alone nothing follows for it.
+def unbalanced_score(effect: WeightingEffect | None) -> list[str]:
+    """What to know of a weighted model whose score is not that of the target; empty where it is."""
+    if effect is None or effect.is_balanced:
+        return []
+    return [
+        f"weighted source rows still differ from the target's in the model's own score, by {effect.imbalance:.2f} "
+        "standard deviations in its mean or that of its absolute value"
+    ]
 
-    Parameters
-    ----------
-    summary : Verdict
-        On the weights.
-    choice : Choice
-    chosen : bool
-        Whether the exponent was chosen by the loss it is estimated to have.
-    """
+
+def verdict_on_weighting(weighing: Weighing) -> Verdict:
+    """What may be said of a weighted model: of the weights alone nothing follows for it."""
+    summary, choice = weighing.weighter.summary_.verdict, weighing.choice
     if summary == "abstain":
         return summary
-    if not chosen:
-        return judge(
-            (),
-            [*summary.reasons, "whether the weights help this model was not asked"],
-            summary.action or 'Pass exponent="cv", or compare on labelled target rows.',
-        )
+    found = [*summary.reasons, *unbalanced_score(weighing.effect)]
+    if not weighing.chosen:
+        asked = "whether the weights help this model was not asked"
+        return judge((), [*found, asked], summary.action or 'Pass exponent="cv", or compare on labelled target rows.')
     if choice.exponent > 0:
-        return summary
+        return judge((), found, summary.action or "Compare with the unweighted model on labelled target rows.")
     if not choice.gains:
         return Verdict("caution", ["too few rows to see whether weights help this model: it was fitted without"])
-    found = ", ".join(f"{gain:.2g} +- {error:.1g} at exponent {e:g}" for e, (gain, error) in choice.gains.items())
-    return Verdict("ok", [f"weights are not shown to help this model (gain in loss {found}): it was fitted without"])
+    return Verdict(
+        "ok", [f"weights are not shown to help this model ({gains_in_words(weighing)}): fitted without them"]
+    )
+
+
+def gains_in_words(weighing: Weighing) -> str:
+    """By how much each exponent lowers the loss, and how much the predictions would change."""
+    gains = weighing.choice.gains.items()
+    found = ", ".join(f"{gain:.2g} +- {error:.1g} at exponent {e:g}" for e, (gain, error) in gains)
+    if weighing.effect is None:
+        return f"gain in loss {found}"
+    changed, of_class = weighing.effect.changed, weighing.choice.says is not None and weighing.choice.says.classes.size
+    by = f"{changed:.1%} of the predicted classes" if of_class else f"predictions by {changed:.2g} standard deviations"
+    return f"gain in loss {found}; they would change {by}"
 
 
 class BaseCovariateShift(KeepsVerdicts, BaseCorrected):
@@ -154,12 +169,20 @@ class BaseCovariateShift(KeepsVerdicts, BaseCorrected):
         usable = decide(summary.verdict, self.on_abstain, WEIGHTING)
         rng = check_generator(self.random_state)
         exponents = exponents_of(self.exponent, summary.verdict, usable)
-        choice = self._choice(X, y, weights, counts, groups, rng, exponents)
-        exponent, chosen = choice.exponent, len(exponents) > 1
+        choice = self._choice(X, y, weights, counts, groups, rng, exponents, X_target)
+        effect = weighting_effect(choice.says, weights, counts)
+        return self._fit_weighed(X, y, counts, Weighing(weighter, usable, choice, len(exponents) > 1, effect), rng)
+
+    def _fit_weighed(
+        self, X: ArrayLike, y: ArrayLike, counts: NDArray[np.float64] | None, weighing: Weighing, rng: Any
+    ) -> Self:
+        """Train the estimator as far as the weights are used."""
+        weighter, usable, choice, chosen, _ = weighing
+        weights, exponent = weighter.source_weights_, choice.exponent
         estimator = fit_tempered(self.estimator, X, y, weights, exponent, counts, fallback=self.fallback, rng=rng)
         with unchanged_on_error(self):
-            self.weighter_, self.summary_, self.corrected_ = weighter, summary, usable and exponent > 0
-            self.verdict_ = verdict_on_weighting(summary.verdict, choice, chosen)
+            self.weighter_, self.summary_, self.corrected_ = weighter, weighter.summary_, usable and exponent > 0
+            self.verdict_ = verdict_on_weighting(weighing)
             self.exponent_ = exponent
             self.exponent_losses_, self.exponent_gains_ = (choice.losses, choice.gains) if chosen else (None, None)
             if is_classifier(self):
@@ -193,6 +216,7 @@ class BaseCovariateShift(KeepsVerdicts, BaseCorrected):
         groups: NDArray[Any] | None,
         rng: np.random.Generator,
         exponents: tuple[float, ...],
+        X_target: Any,
     ) -> Choice:
         """The exponent given, or the one that is shown to help, and the calibration of its probabilities."""
         calibrates = getattr(self, "calibrate", None) is not None and hasattr(self.estimator, "predict_proba")
@@ -209,6 +233,7 @@ class BaseCovariateShift(KeepsVerdicts, BaseCorrected):
             fallback=self.fallback,
             rng=rng,
             exponents=exponents,
+            X_target=X_target,
         )
         return choice if calibrates else choice._replace(scale=None, bias=None)
 

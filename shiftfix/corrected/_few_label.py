@@ -9,23 +9,31 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import _safe_indexing, column_or_1d, indexable
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
-from shiftfix._crossfit import Fold, check_groups, is_fold_count, out_of_fold
+from shiftfix._crossfit import Fold, is_fold_count, out_of_fold
 from shiftfix._learner import Fallback, fit_weighted_of
 from shiftfix._numerics import Floats, log_proba
 from shiftfix._row_order import Rows
 from shiftfix._setting_checks import check_option
-from shiftfix._validation import check_labels, check_repeat_counts, check_rows, check_vector
-from shiftfix._values import as_array
+from shiftfix._validation import check_labels, check_rows
 from shiftfix.corrected._few_base import ALL_LEVELS, LEAST_LABELS, BaseFewLabel, FewLabels, check_levels
 from shiftfix.corrected._few_classes import NOTHING, ClassCorrection, corrected_proba, learn_class_correction
 from shiftfix.corrected._few_numbers import NumberCorrection, corrections_of, learn_number_correction
 from shiftfix.corrected._label_inputs import check_estimator
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label import ScoreCalibrator, bounded_scores
-from shiftfix.risk import SourceRows, check_source, counted_folds, cross_fitted_scores, new_folds, score_folds
+from shiftfix.risk import (
+    SourceRows,
+    check_source,
+    check_value_source,
+    counted_folds,
+    cross_fitted_scores,
+    new_folds,
+    score_folds,
+    values_of_rows,
+)
 
 FEW = "y of the TargetSample"
 # Median of |z| for a standard normal z.
@@ -221,15 +229,6 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
         return self.classes_[np.argmax(P, axis=1)]
 
 
-def values_of_rows(y: Any, name: str) -> Floats:
-    """Values of rows, as numbers."""
-    if y is None:
-        raise ShiftDataError(
-            f"One value per row is needed: this requires y to be passed, but the target {name} is None."
-        )
-    return check_vector(column_or_1d(as_array(y, name), warn=True), name)
-
-
 class FewLabelRegressor(RegressorMixin, BaseFewLabel):
     """Regressor corrected by a few target labels, as far as they support it.
 
@@ -320,10 +319,7 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
         self.random_state = random_state
 
     def _check_source(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> SourceRows:
-        X, values = indexable(check_rows(X, "X"), values_of_rows(y, "y"))
-        counts = None if sample_weight is None else check_repeat_counts(sample_weight, len(values))
-        rows = np.arange(len(values)) if counts is None else np.flatnonzero(counts)
-        return SourceRows(X, values, counts, rows, check_groups(groups, len(values)))
+        return check_value_source(X, y, sample_weight, groups)
 
     def _check_few(self, y: NDArray[Any], source: SourceRows) -> NDArray[Any]:
         return values_of_rows(y, FEW)

@@ -21,7 +21,6 @@ from shiftfix._validation import check_rows
 from shiftfix._verdict import KeepsVerdicts, Verdict
 from shiftfix.corrected._abstain import PRIOR, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
-from shiftfix.corrected._careful_prior import careful_prior
 from shiftfix.corrected._gate import Causes, OnReject, act_on
 from shiftfix.corrected._label_inputs import Correction, check_estimator
 from shiftfix.detect import ask_for_label_shift
@@ -31,9 +30,9 @@ from shiftfix.label import (
     ScoreCalibrator,
     adjust_proba,
     bounded_scores,
-    hull,
+    careful_prior,
+    intervals_of_worlds,
     mean_score,
-    share_interval,
     share_of_counts,
     unadjusted_threshold,
 )
@@ -325,7 +324,7 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
     def interval(self, level: float = 0.95) -> NDArray[np.float64]:
         """Intervals of the target's class shares, shape (n_classes, 2).
 
-        Where label shift is what moved, or nothing did, those of ``prior_``: sampling error. Else they reach over three
+        Where label shift is what moved, those of ``prior_``: sampling error. Else they reach over three
         worlds: that the shares did not move, that p(y given x) stayed and they are the target's mean calibrated scores,
         and that p(x given y) stayed and they are ``prior_``'s; most of their width is then not sampling error, and more
         rows without labels do not shorten it.
@@ -336,11 +335,8 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
         """
         check_is_fitted(self)
         level = check_number(level, "level", above=0, below=1)
-        known = hasattr(self.prior_, "target_prior_")
-        found = self.prior_.interval(level) if known else np.tile([0.0, 1.0], (len(self.classes_), 1))
-        if self.label_shift_fit_ is None or self.label_shift_fit_.passes:
-            return found
-        return hull(found, *(share_interval(*world, level) for world in self._worlds))
+        is_label_shift = self.label_shift_fit_ is not None and self.label_shift_fit_.passes
+        return intervals_of_worlds(self.prior_, len(self.classes_), self._worlds, level, is_label_shift=is_label_shift)
 
     def adjusted_threshold(self, threshold: float = 0.5) -> float:
         """Threshold on ``estimator_``'s probability of ``classes_[1]`` that does what ``threshold`` does here.

@@ -1,6 +1,8 @@
 """Is there a shift, and of which kind? Every test returns a ``ShiftTest``.
 
 ======================  =========================================================================
+``diagnose_shift``      all of it: evidence for each kind, verdict, next action; a ``ShiftDiagnosis``
+``ClassShare``          in it, the share of one class in both samples
 ``classifier_test``     can a model tell source from target rows: moved means, spreads, correlations
 ``mmd_test``            kernel means: any difference
 ``feature_tests``       every column by itself; which differ most, which only name rows
@@ -19,6 +21,16 @@ from shiftfix.detect._classifier import classifier_test
 from shiftfix.detect._columns import pair_columns as pair_columns
 from shiftfix.detect._columns import recognize_column as recognize_column
 from shiftfix.detect._concept import concept_test
+from shiftfix.detect._diagnose import diagnose_shift
+from shiftfix.detect._diagnose import diagnosis_of as diagnosis_of  # for ``corrected``
+from shiftfix.detect._diagnose import known_labels as known_labels
+from shiftfix.detect._diagnose import read_samples as read_samples
+from shiftfix.detect._diagnose import shares_by_labels as shares_by_labels
+from shiftfix.detect._diagnosis import Causes as Causes
+from shiftfix.detect._diagnosis import ClassShare, ShiftDiagnosis
+from shiftfix.detect._diagnosis import Corrections as Corrections
+from shiftfix.detect._evidence import Evidence as Evidence
+from shiftfix.detect._evidence import gather_evidence as gather_evidence
 from shiftfix.detect._features import ColumnShift, FeatureTests, feature_tests
 from shiftfix.detect._label_gate import ask_for_label_shift as ask_for_label_shift  # for ``corrected``
 from shiftfix.detect._label_gate import features_of as features_of
@@ -30,15 +42,18 @@ from shiftfix.detect._result import ShiftTest
 from shiftfix.detect._scores import score_test
 
 __all__ = [
+    "ClassShare",
     "ColumnShift",
     "FeatureTests",
     "MechanismTest",
     "Part",
     "PerformanceDrop",
+    "ShiftDiagnosis",
     "ShiftTest",
     "classifier_test",
     "concept_test",
     "covariate_or_label",
+    "diagnose_shift",
     "feature_tests",
     "mmd_test",
     "novel_class_test",

@@ -22,13 +22,15 @@ from shiftfix.label._bounded_scores import LEAST_SCORE as LEAST_SCORE  # for ``r
 from shiftfix.label._bounded_scores import bounded_scores as bounded_scores
 from shiftfix.label._calibration import ScoreCalibrator
 from shiftfix.label._calibration import calibrate as calibrate  # for ``corrected``
+from shiftfix.label._careful_prior import careful_prior as careful_prior  # for ``corrected``
 from shiftfix.label._confusion import confusion_matrices
-from shiftfix.label._explained_share import LabelShiftFit, label_shift_fit
 from shiftfix.label._explained_share import explained_share_of as explained_share_of  # for ``corrected``
+from shiftfix.label._explained_share import label_shift_fit
 from shiftfix.label._explained_share import projected as projected
 from shiftfix.label._fit_test import LabelShiftTest, label_shift_test
 from shiftfix.label._gmm import GMM
 from shiftfix.label._implied_prior import prior_of_scores
+from shiftfix.label._label_shift_rule import LabelShiftFit
 from shiftfix.label._labels import positions_among as positions_among  # for ``report``
 from shiftfix.label._likelihood import CalibrationKind as CalibrationKind  # for ``corrected``
 from shiftfix.label._likelihood import fit_log_scores as fit_log_scores
@@ -41,9 +43,8 @@ from shiftfix.label._posterior import unadjusted_threshold as unadjusted_thresho
 from shiftfix.label._prior_from_labels import LabelledPrior, prior_from_labels
 from shiftfix.label._rlls import RLLS
 from shiftfix.label._shift_test import mean_score_test
-from shiftfix.label._worlds import hull as hull  # for ``detect``
-from shiftfix.label._worlds import mean_score as mean_score
-from shiftfix.label._worlds import share_interval as share_interval
+from shiftfix.label._worlds import intervals_of_worlds as intervals_of_worlds
+from shiftfix.label._worlds import mean_score as mean_score  # for ``detect``
 from shiftfix.label._worlds import share_of_counts as share_of_counts
 
 __all__ = [

@@ -8,7 +8,9 @@ each sample counting one half,
     offset,      gain G = a - loss,      S = G_b / max(G_b, G_c, G_d),      z = (G_d - G_b) / SE,
 
 w, c and d learned without the fold that is judged. S is 1 under label shift; a z far above 0 says that something else
-moved too. Passing is no proof: a covariate shift along the score has the same ratio.
+moved too. Passing is no proof: a covariate shift along the score has the same ratio. And where the scores hardly tell
+the classes apart, a large change of class shares moves them by next to nothing, V = |mean score of the target less that
+of the source| / |q - p|; whatever else moved a little would be taken for it, 1 / V times as large.
 Source: Saerens, Latinne & Decaestecker (2002), Neural Computation 14(1):21-41, equation 2.4 (posteriors under another
 prior), for r_w; Qin (1998), Biometrika 85(3):619-630, for the logistic density ratio. The rule of passing was chosen on
 natural and simulated shifts.
@@ -32,6 +34,7 @@ from shiftfix._row_order import order_of_rows
 from shiftfix._validation import check_matrix, check_same_columns, column_names
 from shiftfix._verdict import caller_warns
 from shiftfix.exceptions import NotIdentifiedError, ShiftDataError
+from shiftfix.label._label_shift_rule import LabelShiftFit, rule_of_passing, unjudged
 from shiftfix.label._likelihood import log_scores
 from shiftfix.label._mlls import MLLS
 from shiftfix.label._shift_test import mean_score_p_value
@@ -47,55 +50,6 @@ LARGEST = 1e100
 CUT = 5.0
 # Penalty |coefficients|^2 / 2 beside the sum of the rows' losses.
 RIDGE = 1.0
-# The rule of passing.
-MOVED_LEVEL = 0.02
-LEAST_SHARE, LEAST_LOW_SHARE = 0.5, 0.8
-ONE_SIDED = 1.64
-
-
-class LabelShiftFit(NamedTuple):
-    """Whether label shift is what moved.
-
-    Attributes
-    ----------
-    explained_share, explained_share_error : float
-        S, at most 1, and its standard error; NaN when no classifier tells the samples apart.
-    z : float
-        How clearly another classifier tells the samples apart better than label shift can, in standard errors.
-    label_gain, best_gain : float
-        Held-out nats per row by which the change of class shares alone, and the best classifier, tell them apart; at
-        most log 2.
-    p_value : float
-        Of the test that the mean scores did not move.
-    uses_features : bool
-        Whether the columns of the rows were looked at, or the scores alone.
-    passes : bool
-        Whether correcting the class shares alone is supported.
-    reason : str
-        Why it passes or not.
-    """
-
-    explained_share: float
-    explained_share_error: float
-    z: float
-    label_gain: float
-    best_gain: float
-    p_value: float
-    uses_features: bool
-    passes: bool
-    reason: str
-
-    @property
-    def moved(self) -> bool:
-        """Whether the mean scores moved beyond chance."""
-        return self.p_value < MOVED_LEVEL
-
-    def __str__(self) -> str:
-        return (
-            f"Label shift explains {self.explained_share:.2f} +- {self.explained_share_error:.2f} of what tells the "
-            f"samples apart ({self.label_gain:.3f} of {self.best_gain:.3f} nats per row; z = {self.z:.1f}, scores "
-            f"moved with p = {self.p_value:.2g}). {'Passed' if self.passes else 'Not passed'}: {self.reason}."
-        )
 
 
 class DomainRows(NamedTuple):
@@ -176,8 +130,8 @@ def _judged_columns(rows: DomainRows, training: NDArray[np.intp]) -> Floats:
     return np.hstack([linear, _standardised(np.square(linear), weight, training)])
 
 
-def _label_ratio(rows: DomainRows, training: NDArray[np.intp]) -> Floats:
-    """Log r_w of every row, with calibration and class weights learned from some of them."""
+def _fitted_prior(rows: DomainRows, training: NDArray[np.intp]) -> MLLS:
+    """Calibration and class shares learned from some rows."""
     n_source = len(rows.labels)
     source, target = training[training < n_source], training[training >= n_source]
     prior = MLLS(n_bootstrap=0)
@@ -190,6 +144,12 @@ def _label_ratio(rows: DomainRows, training: NDArray[np.intp]) -> Floats:
             sample_weight_source=rows.counts[source],
             sample_weight_target=rows.counts[target],
         )
+    return prior
+
+
+def _label_ratio(rows: DomainRows, training: NDArray[np.intp]) -> Floats:
+    """Log r_w of every row, with calibration and class weights learned from some of them."""
+    prior = _fitted_prior(rows, training)
     ratio = prior.calibrate(rows.scores) @ (prior.target_prior_ / prior.score_prior_)
     return np.log(np.maximum(ratio, np.finfo(np.float64).tiny))
 
@@ -231,7 +191,9 @@ def _mean_and_error(rows: DomainRows) -> Callable[[Floats], tuple[float, float]]
     return of
 
 
-def judge_label_shift(rows: DomainRows, losses: Floats, p_value: float, uses_features: bool) -> LabelShiftFit:
+def judge_label_shift(
+    rows: DomainRows, losses: Floats, p_value: float, visible_share: float, uses_features: bool
+) -> LabelShiftFit:
     """The explained share and the rule of passing, from held-out losses b, c and d.
 
     Parameters
@@ -240,6 +202,7 @@ def judge_label_shift(rows: DomainRows, losses: Floats, p_value: float, uses_fea
     losses : ndarray of shape (n_rows, 3)
     p_value : float
         Of the test that the mean scores did not move.
+    visible_share : float
     uses_features : bool
     """
     of, gains = _mean_and_error(rows), np.log(2) - losses
@@ -251,31 +214,22 @@ def judge_label_shift(rows: DomainRows, losses: Floats, p_value: float, uses_fea
     if means[best] > 0:
         share = means[0] / means[best]
         share_error = of(gains[:, 0] - share * gains[:, best])[1] / means[best]
-    passes, reason = _rule(share, share_error, z, p_value)
-    return LabelShiftFit(share, share_error, z, means[0], means[best], p_value, uses_features, passes, reason)
+    passes, reason = rule_of_passing(share, share_error, z, p_value, visible_share)
+    return LabelShiftFit(
+        share, share_error, z, means[0], means[best], p_value, visible_share, uses_features, passes, reason
+    )
 
 
-def _rule(share: float, error: float, z: float, p_value: float) -> tuple[bool, str]:
-    if p_value >= MOVED_LEVEL:
-        return False, f"the mean scores did not move beyond chance (p = {p_value:.2g})"
-    if not share >= LEAST_SHARE:
-        return False, (
-            "no classifier tells the samples apart on held-out rows"
-            if np.isnan(share)
-            else f"a change of class shares explains {share:.0%} of what tells the samples apart, less than half"
-        )
-    if z >= ONE_SIDED and share - ONE_SIDED * error < LEAST_LOW_SHARE:
-        return False, (
-            f"something else moved too: another classifier tells the samples apart better (z = {z:.1f}), and a change "
-            f"of class shares surely explains no more than {max(share - ONE_SIDED * error, 0):.0%}"
-        )
-    return True, "no classifier tells the samples apart clearly better than one change of class shares does"
-
-
-def _unjudged(p_value: float, uses_features: bool, reason: str) -> LabelShiftFit:
-    """What is said where no loss could be found."""
-    nan = float("nan")
-    return LabelShiftFit(nan, nan, nan, nan, nan, p_value, uses_features, False, reason)
+def visible_share_of(rows: DomainRows) -> float:
+    """How far the mean calibrated scores moved for each unit of the change of class shares; NaN without a change."""
+    every = np.arange(len(rows.is_target))
+    prior = _fitted_prior(rows, every)
+    calibrated = prior.calibrate(rows.scores)
+    means = [
+        np.average(calibrated[side], axis=0, weights=rows.counts[side]) for side in (rows.is_target, ~rows.is_target)
+    ]
+    step = float(np.linalg.norm(prior.target_prior_ - prior.score_prior_))
+    return float(np.linalg.norm(means[0] - means[1])) / step if step > 0 else float("nan")
 
 
 def projected(X: Any) -> Floats:
@@ -327,13 +281,13 @@ def explained_share_of(
     n_folds = int(min(N_FOLDS, np.bincount(labels).min(), len(target_scores)))
     if n_folds < 2:
         reason = "a class has a single source row, or the target a single row, so that nothing can be held out"
-        return _unjudged(p_value, features is not None, reason)
+        return unjudged(p_value, features is not None, reason)
     folds = _domain_folds(labels, every[~is_target], every[is_target], n_folds)
     try:
-        losses = held_out_losses_of(rows, folds)
+        losses, visible = held_out_losses_of(rows, folds), visible_share_of(rows)
     except NotIdentifiedError as error:
-        return _unjudged(p_value, features is not None, str(error).rstrip("."))
-    return judge_label_shift(rows, losses, p_value, features is not None)
+        return unjudged(p_value, features is not None, str(error).rstrip("."))
+    return judge_label_shift(rows, losses, p_value, visible, features is not None)
 
 
 @public

@@ -10,8 +10,13 @@
 ====================  =====================================================================
 """
 
-from shiftfix.risk._exponent import Choice as Choice  # for ``corrected`` and ``detect``
+from shiftfix.risk._effect import Weighing as Weighing  # for ``corrected`` and ``detect``
+from shiftfix.risk._effect import WeightingEffect as WeightingEffect
+from shiftfix.risk._effect import changed_predictions as changed_predictions
+from shiftfix.risk._effect import weighting_effect as weighting_effect
+from shiftfix.risk._exponent import Choice as Choice
 from shiftfix.risk._exponent import Losses as Losses
+from shiftfix.risk._exponent import Says as Says
 from shiftfix.risk._exponent import choose_exponent as choose_exponent
 from shiftfix.risk._exponent import exponents_of as exponents_of
 from shiftfix.risk._exponent import fit_tempered as fit_tempered
@@ -20,6 +25,8 @@ from shiftfix.risk._folds import counted_folds as counted_folds
 from shiftfix.risk._folds import new_folds as new_folds
 from shiftfix.risk._inputs import check_source as check_source
 from shiftfix.risk._inputs import check_target as check_target
+from shiftfix.risk._inputs import check_value_source as check_value_source
+from shiftfix.risk._inputs import values_of_rows as values_of_rows
 from shiftfix.risk._losses import LEAST_PROBABILITY as LEAST_PROBABILITY
 from shiftfix.risk._losses import (
     absolute_losses,

@@ -20,6 +20,7 @@ from sklearn.utils.validation import _num_samples
 
 from shiftfix._crossfit import Fold, Rows, is_fold_count, out_of_fold
 from shiftfix._learner import Fallback, fit_weighted_of
+from shiftfix._row_order import order_of_rows
 from shiftfix._setting_checks import check_count
 from shiftfix._values import as_array
 from shiftfix._verdict import Verdict
@@ -127,14 +128,36 @@ class Judged(NamedTuple):
     rows : ndarray of int of shape (n_judged,)
     losses : ndarray of shape (n_exponents, n_judged)
         Of calibrated probabilities, or squared errors.
+    says : Says
     scales, biases : ndarray of shape (n_exponents, n_classes), or None for values
         Of the calibration of each.
     """
 
     rows: Rows
     losses: NDArray[np.float64]
+    says: "Says"
     scales: NDArray[np.float64] | None = None
     biases: NDArray[np.float64] | None = None
+
+
+class Says(NamedTuple):
+    """What models say of rows that they did not see: log probabilities, decision values, or predictions.
+
+    Attributes
+    ----------
+    source : ndarray of shape (n_exponents, n_judged, n_outputs)
+    target : ndarray of shape (n_exponents, n_target, n_outputs) or None
+        Of each target row by the models of one fold.
+    rows : ndarray of int of shape (n_judged,)
+        Source row of each.
+    classes : ndarray of shape (n_classes,)
+        Of the outputs; empty for predictions.
+    """
+
+    source: NDArray[np.float64]
+    target: NDArray[np.float64] | None
+    rows: Rows
+    classes: NDArray[Any]
 
 
 class Choice(NamedTuple):
@@ -149,6 +172,8 @@ class Choice(NamedTuple):
         Of each exponent above 0: loss at 0 minus its own, and the standard error of the difference.
     scale, bias : ndarray of shape (n_classes,), or None
         Calibration of the exponent chosen: softmax(scale * logits + bias).
+    says : Says or None
+        Out of fold, of all exponents in the order of ``losses``; None without folds.
     """
 
     exponent: float
@@ -156,6 +181,7 @@ class Choice(NamedTuple):
     gains: Losses
     scale: NDArray[np.float64] | None = None
     bias: NDArray[np.float64] | None = None
+    says: Says | None = None
 
 
 def logits_of(model: Any, X: Any, classes: NDArray[Any]) -> NDArray[np.float64]:
@@ -171,6 +197,14 @@ def logits_of(model: Any, X: Any, classes: NDArray[Any]) -> NDArray[np.float64]:
     found = np.full((len(decision), len(classes)), decision.min() - np.ptp(decision))
     found[:, known] = decision
     return found
+
+
+def numbers_of(model: Any, X: Any, classes: NDArray[Any]) -> NDArray[np.float64]:
+    """Predictions as numbers, shape (n_rows, n_outputs); of classes their places."""
+    found = np.asarray(model.predict(X))
+    if is_classifier(model):
+        found = np.searchsorted(classes, found)
+    return found.reshape(len(found), -1).astype(np.float64)
 
 
 def judges_by_probability(estimator: Any) -> bool:
@@ -189,11 +223,13 @@ def _judge(
     *,
     fallback: Fallback,
     rng: np.random.Generator,
+    X_target: Any = None,
 ) -> Judged:
-    """Out-of-fold losses of every exponent."""
+    """Out-of-fold losses of every exponent, and what its models say of both samples."""
     by_probability = judges_by_probability(estimator)
     learned = np.unique(np.concatenate([fold.training for fold in folds]))
-    classes = np.unique(np.asarray(y)[learned]) if by_probability else np.empty(0)
+    classes = np.unique(np.asarray(y)[learned]) if is_classifier(estimator) else np.empty(0)
+    said = logits_of if by_probability else numbers_of
 
     def fit(training: Rows) -> list[Any]:
         X_training, y_training = _safe_indexing(X, training), _safe_indexing(y, training)
@@ -207,16 +243,27 @@ def _judge(
 
     def score(models: list[Any], held_out: Rows) -> NDArray[np.float64]:
         X_held_out, y_held_out = _safe_indexing(X, held_out), _safe_indexing(y, held_out)
+        outputs = np.stack([said(model, X_held_out, classes) for model in models], axis=1)
         if by_probability:
-            return np.stack([logits_of(model, X_held_out, classes) for model in models], axis=1)
-        return np.column_stack([row_losses(model, X_held_out, y_held_out) for model in models])
+            return outputs
+        losses = np.stack([row_losses(model, X_held_out, y_held_out) for model in models], axis=1)
+        return np.concatenate([losses[:, :, np.newaxis], outputs], axis=2)
 
-    found = out_of_fold(folds, fit, score)
+    def score_target(models: list[Any], rows: Rows) -> NDArray[np.float64]:
+        X_dealt = _safe_indexing(X_target, rows)
+        return np.stack([said(model, X_dealt, classes) for model in models], axis=1)
+
+    dealt: dict[str, Any] = (
+        {} if X_target is None else {"score_target": score_target, "target_order": order_of_rows(X_target)}
+    )
+    found = out_of_fold(folds, fit, score, **dealt)
     judged = np.unique(found.rows)
     # A row of memory for each exponent: how numbers lie there decides how their sums round.
     values = np.ascontiguousarray(np.moveaxis(found.by_row(len(weights))[judged], 1, 0))
+    target = None if X_target is None else np.moveaxis(np.asarray(found.target_scores), 1, 0)
+    says = Says(values if by_probability else values[:, :, 1:], target, judged, classes)
     if not by_probability:
-        return Judged(judged, values)
+        return Judged(judged, np.ascontiguousarray(values[:, :, 0]), says)
     here = np.ones(len(judged)) if counts is None else counts[judged]
     kind: CalibrationKind = "temperature" if hasattr(estimator, "predict_proba") else "bcts"
     codes = np.searchsorted(classes, np.asarray(y)[judged])
@@ -225,7 +272,7 @@ def _judge(
         for z, exponent in zip(values, exponents, strict=True)
     ]
     losses, scales, biases = (np.array(part) for part in zip(*parts, strict=True))
-    return Judged(judged, losses, scales, biases)
+    return Judged(judged, losses, says, scales, biases)
 
 
 def _after_calibration(
@@ -250,6 +297,7 @@ def choose_exponent(
     groups: NDArray[Any] | None = None,
     fallback: Fallback = None,
     exponents: Sequence[float] = EXPONENTS,
+    X_target: Any = None,
 ) -> Choice:
     """Exponent that is shown to lower the estimated target loss; 0 where none is.
 
@@ -274,6 +322,8 @@ def choose_exponent(
         As in :func:`shiftfix.corrected.fit_weighted`.
     exponents : sequence of float, default=(0, 0.5, 1)
         Those compared; of one alone the loss and the calibration are found.
+    X_target : array-like of n_target rows, default=None
+        Rows for the models of the folds to speak of, each row dealt to one fold.
 
     Returns
     -------
@@ -290,7 +340,9 @@ def choose_exponent(
     folds = _folds(estimator, X, y, sample_weight, rows, cv, groups, rng)
     if not folds:
         return Choice(exponents[0], {}, {})
-    judged = _judge(estimator, X, y, weights, sample_weight, folds, exponents, fallback=fallback, rng=rng)
+    judged = _judge(
+        estimator, X, y, weights, sample_weight, folds, exponents, fallback=fallback, rng=rng, X_target=X_target
+    )
     counts = np.ones(len(judged.rows)) if sample_weight is None else sample_weight[judged.rows]
     return _choice_of(judged, exponents, weights[judged.rows], counts)
 
@@ -304,8 +356,8 @@ def _choice_of(
     gains = dict(zip(exponents[1:], zip(*weighted_means(gained, w, counts), strict=True), strict=True))
     place = _shown(list(gains.values()))
     if judged.scales is None or judged.biases is None:
-        return Choice(exponents[place], losses, gains)
-    return Choice(exponents[place], losses, gains, judged.scales[place], judged.biases[place])
+        return Choice(exponents[place], losses, gains, says=judged.says)
+    return Choice(exponents[place], losses, gains, judged.scales[place], judged.biases[place], judged.says)
 
 
 def weighted_means(

@@ -20,7 +20,7 @@ from shiftfix.detect._label_gate import features_of
 from shiftfix.exceptions import LabelShiftRejectedWarning, NotIdentifiedError, ShiftDataError
 from shiftfix.label import MLLS, LabelShiftFit, label_shift_fit
 
-REJECTED = LabelShiftFit(0.3, 0.05, 5.0, 0.03, 0.1, 0.001, True, False, "something else moved")
+REJECTED = LabelShiftFit(0.3, 0.05, 5.0, 0.03, 0.1, 0.001, 0.4, True, False, "something else moved")
 PASSED = REJECTED._replace(passes=True, reason="nothing is better")
 
 

@@ -21,7 +21,6 @@ from sklearn.tree import DecisionTreeClassifier
 
 from shiftfix._row_order import order_of_rows
 from shiftfix.corrected import LabelShiftClassifier
-from shiftfix.corrected._careful_prior import careful_prior
 from shiftfix.exceptions import (
     LabelShiftRejectedWarning,
     NotIdentifiedError,
@@ -29,6 +28,7 @@ from shiftfix.exceptions import (
     ShiftDataError,
 )
 from shiftfix.label import BBSE, MLLS, adjust_proba
+from shiftfix.label._careful_prior import careful_prior
 from shiftfix.mlp import MLPClassifier
 
 

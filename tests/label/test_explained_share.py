@@ -18,6 +18,7 @@ from shiftfix.label._explained_share import (
     judge_label_shift,
     offset_logistic,
     projected,
+    visible_share_of,
 )
 
 
@@ -177,7 +178,7 @@ def test_the_losses_of_one_fold_by_hand(rng):
 class TestTheRule:
     """From losses that are given: 100 rows of either sample, gains of mean m and spread s."""
 
-    def judged(self, gains, p_value=0.001):
+    def judged(self, gains, p_value=0.001, visible=0.5):
         rng = np.random.default_rng(0)
         noise = rng.normal(size=(200, 1)) * np.ones(3)
         noise -= np.concatenate([np.tile(part.mean(axis=0), (100, 1)) for part in np.split(noise, 2)])
@@ -185,7 +186,7 @@ class TestTheRule:
         other = np.tile([1.0, -1.0], 100)[:, np.newaxis] * [0, 0, 0.01 * np.sqrt(200)]
         losses = np.log(2) - np.asarray(gains) - 0.05 * noise + other
         rows = DomainRows(np.zeros((200, 2)), np.zeros((200, 0)), np.repeat([False, True], 100), [], np.ones(200))
-        return judge_label_shift(rows, losses, p_value, uses_features=True)
+        return judge_label_shift(rows, losses, p_value, visible, uses_features=True)
 
     def test_the_numbers(self):
         fit = self.judged([0.2, 0.21, 0.22])
@@ -219,9 +220,33 @@ class TestTheRule:
         assert reason in fit.reason
         assert ("Passed: " if passes else "Not passed: ") in str(fit)
 
+    def test_scores_that_hardly_move_imply_nothing(self):
+        assert self.judged([0.2, 0.1, 0.2], visible=0.101).passes
+        fit = self.judged([0.2, 0.1, 0.2], visible=0.099)
+        assert not fit.passes
+        assert "moved them by 9.9% of it" in fit.reason
+
     def test_no_gain_is_no_share(self):
         fit = self.judged([-0.1, -0.2, -0.1])
         assert np.isnan([fit.explained_share, fit.explained_share_error]).all()
+
+
+@pytest.mark.parametrize("spread", [0.1, 0.8])
+def test_how_much_of_a_change_scores_show(spread):
+    """Calibrated scores 1/2 +- spread/2 move by spread^2 per unit: R^2 = Var(s) / (p (1 - p)) = spread^2."""
+    high, low = 1000 * (1 + spread) / 2, 1000 * (1 - spread) / 2
+    s = (1 + spread * np.array([1.0, 1, -1, -1])) / 2
+    q = 0.8  # of the target, in which p(s given y) is that of the source
+    # P(high score) = (1 + spread (2 y_share - 1)) / 2.
+    n_high = round(1000 * (1 + spread * (2 * q - 1)) / 2)
+    labels = np.repeat([1, 0, 1, 0], np.rint([high, low, low, high]).astype(int))
+    p = np.append(
+        np.repeat(s, np.rint([high, low, low, high]).astype(int)), np.repeat(s[[0, 2]], [n_high, 1000 - n_high])
+    )
+    rows = DomainRows(
+        np.column_stack([1 - p, p]), np.zeros((3000, 0)), np.repeat([False, True], [2000, 1000]), labels, np.ones(3000)
+    )
+    assert visible_share_of(rows) == pytest.approx(spread**2, rel=0.05)
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from shiftfix.corrected._careful_prior import careful_prior
+from shiftfix.label._careful_prior import careful_prior
 
 EVEN = np.array([0.5, 0.5])
 

@@ -1,0 +1,237 @@
+"""A diagnosis: the evidence for each kind of shift, what it cannot exclude, and what to do."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from shiftfix._naming import one_line
+from shiftfix._verdict import KeepsVerdicts, Verdict
+from shiftfix.detect._features import ColumnShift, FeatureTests
+from shiftfix.detect._mechanism import MechanismTest
+from shiftfix.detect._performance import PerformanceDrop
+from shiftfix.detect._result import LEVEL, ShiftTest
+from shiftfix.label import LabelShiftFit
+from shiftfix.risk import WeightingEffect
+from shiftfix.weights import WeightSummary
+
+Correction = Literal["none", "weights", "prior", "labels"]
+Corrections = tuple[Correction, ...]
+Causes = Literal["label", "features"] | None
+# Named in one line: columns by which the samples differ, columns that name rows, classes.
+MOST_COLUMNS, MOST_IDENTIFIERS, MOST_CLASSES, MOST_REASONS = 4, 3, 4, 2
+WIDTH = 17
+WORDS: dict[Correction, str] = {
+    "none": "leave the model as it is (calibrated)",
+    "weights": "train on weighted source rows",
+    "prior": "correct the class shares",
+    "labels": "correct by the target labels",
+}
+
+
+class ClassShare(NamedTuple):
+    """Share of one class: of the source, of the target by the scores, and its 95% interval there.
+
+    The estimate takes label shift for granted and is NaN where there is none; the interval does not.
+    """
+
+    label: Any
+    source: float
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ShiftDiagnosis(KeepsVerdicts):
+    """What moved between two samples, as far as it can be told; ``print`` it for a page of at most 25 lines.
+
+    Attributes
+    ----------
+    verdict : Verdict
+        On the model as ``correction`` leaves it: "ok", "caution" or "abstain", the reasons, and the next action.
+    correction : {"none", "weights", "prior", "labels"}
+        What the evidence supports.
+    n_source, n_target, n_labels : int
+        Rows, and target labels among them.
+    model : str
+        Name of the model that was asked.
+    samples : ShiftTest or None
+        Can a classifier tell the samples apart; None where the rows make no numbers.
+    columns : FeatureTests or None
+        Every column by itself, and those that only name rows.
+    scores : ShiftTest or None
+        Did what the model says move.
+    label_shift : LabelShiftFit or None
+        How much of what moved one change of class shares explains.
+    class_shares : tuple of ClassShare
+    overlap : WeightSummary or None
+        Of the weights.
+    gain : tuple of (float, float) or None
+        By how much weights lower the estimated target loss of the model, and the standard error; None where they may
+        not be used or were not asked for.
+    effect : WeightingEffect or None
+        What weights do to the model: balance of its score, share of target rows of which the prediction changes.
+    prior_changes : float or None
+        Share of target rows of which the predicted class changes when the class shares are corrected.
+    novel : ShiftTest or None
+        Are there rows of a class that the source never had.
+    mechanism : MechanismTest or None
+        Covariate or label shift, by the target labels; without labels how many would decide.
+    concept : ShiftTest or None
+        By 100 target labels or more: did p(y given x) move.
+    performance : PerformanceDrop or None
+        By 20 target labels or more: change of the error rate, or of the squared error, and where it comes from.
+    cannot_exclude : tuple of str
+        What may be there unseen.
+    seconds : float
+    """
+
+    verdict: Verdict
+    correction: Correction
+    n_source: int
+    n_target: int
+    n_labels: int
+    model: str
+    samples: ShiftTest | None = None
+    columns: FeatureTests | None = None
+    scores: ShiftTest | None = None
+    label_shift: LabelShiftFit | None = None
+    class_shares: tuple[ClassShare, ...] = ()
+    overlap: WeightSummary | None = None
+    gain: tuple[float, float] | None = None
+    effect: WeightingEffect | None = None
+    prior_changes: float | None = None
+    novel: ShiftTest | None = None
+    mechanism: MechanismTest | None = None
+    concept: ShiftTest | None = None
+    performance: PerformanceDrop | None = None
+    cannot_exclude: tuple[str, ...] = ()
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def moved(self) -> bool:
+        """Whether any test says that the samples differ."""
+        tests = (self.samples, self.scores, self.novel)
+        by_columns = self.columns is not None and bool(self.columns.shifted)
+        return by_columns or any(test is not None and test.p_value <= LEVEL for test in tests)
+
+    def __str__(self) -> str:
+        labels = f", {self.n_labels} of them labelled" if self.n_labels else ""
+        head = f"{self.model}: {self.n_source} source rows, {self.n_target} target rows{labels}"
+        parts = [("Did it move?", moved_in_words(self))]
+        parts += [("Columns", text) for text in columns_in_words(self.columns)]
+        parts += [
+            ("Label shift", label_shift_in_words(self)),
+            ("Class shares", shares_in_words(self.class_shares)),
+            ("Covariate shift", weights_in_words(self)),
+            ("Concept shift", concept_in_words(self)),
+            ("New class", "" if self.novel is None or self.novel.p_value > LEVEL else novel_in_words(self.novel)),
+            ("Error", "" if self.performance is None else str(self.performance).replace("\n", " ")),
+            *[("Unseen", text) for text in self.cannot_exclude],
+            ("Verdict", f"{self.verdict.level}: {WORDS[self.correction]}"),
+            *[("because", text) for text in self.verdict.reasons],
+            ("Next", self.verdict.action),
+        ]
+        lines = [f"{label:<{WIDTH}}{one_line(text)}" for label, text in parts if text]
+        return "\n".join([head, *lines])
+
+
+def p_in_words(p_value: float) -> str:
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+
+
+def moved_in_words(found: ShiftDiagnosis) -> str:
+    """Whether the samples differ, and the model's scores."""
+    parts = []
+    if found.samples is not None:
+        parts.append(
+            f"samples: {'yes' if found.samples.p_value <= LEVEL else 'not beyond chance'} "
+            f"(AUC {found.samples.effect_size:.2f}, {p_in_words(found.samples.p_value)})"
+        )
+    if found.scores is not None:
+        parts.append(
+            f"what the model says: {'yes' if found.scores.p_value <= LEVEL else 'not beyond chance'} "
+            f"({p_in_words(found.scores.p_value)})"
+        )
+    return "; ".join(parts)
+
+
+def columns_in_words(columns: FeatureTests | None) -> list[str]:
+    """By which columns the samples differ most, and which only name rows."""
+    if columns is None:
+        return []
+    shifted = [f"{column.name} ({column.effect_size:.2f})" for column in columns.shifted[:MOST_COLUMNS]]
+    lines = [f"differ most (distance): {', '.join(shifted)}"] if shifted else []
+    return lines + [f"{identifier_in_words(column)}: drop it" for column in columns.identifiers[:MOST_IDENTIFIERS]]
+
+
+def identifier_in_words(column: ColumnShift) -> str:
+    """A column that names rows, and why it is taken for one."""
+    article = "an" if column.kind == "identifier" else "a"
+    return f"{column.name!r} looks like {article} {column.kind}, {column.why}"
+
+
+def label_shift_in_words(found: ShiftDiagnosis) -> str:
+    """What one change of the class shares explains, and what correcting it would do."""
+    fit = found.label_shift
+    if fit is None:
+        return ""
+    if not fit.moved:
+        return f"not seen: {fit.reason}"
+    if fit.explained_share == fit.explained_share:
+        share = f"a change of class shares explains {fit.explained_share:.0%} +- {fit.explained_share_error:.0%}"
+        text = f"{'possible' if fit.passes else 'no'}: {share} of what tells the samples apart (z = {fit.z:.1f})"
+    else:
+        text = f"{'possible' if fit.passes else 'not seen'}: {fit.reason}"
+    if found.prior_changes is None or found.prior_changes != found.prior_changes:
+        return text
+    return f"{text}; correcting them would change {found.prior_changes:.1%} of the predictions"
+
+
+def shares_in_words(shares: tuple[ClassShare, ...]) -> str:
+    """Source share and interval of the target's, of the classes that may have moved most."""
+    first = sorted(shares, key=lambda share: share.low - share.high)[:MOST_CLASSES]
+    if len(shares) == 2:
+        first = [shares[1]]
+    told = [f"{s.label}: {s.source:.2f} in the source, {s.low:.2f} to {s.high:.2f} in the target" for s in first]
+    more = f"; {len(shares) - len(first)} more" if len(shares) > max(len(first), 2) else ""
+    return f"{'; '.join(told)}{more} (95%)" if told else ""
+
+
+def weights_in_words(found: ShiftDiagnosis) -> str:
+    """What weights are worth, and whether they help."""
+    if found.overlap is None:
+        return ""
+    size = f"weights keep {found.overlap.effective_size:.0f} of {found.overlap.n_source:.0f} rows"
+    if found.overlap.verdict == "abstain":
+        return f"no weighting: {'; '.join(found.overlap.verdict.reasons[:MOST_REASONS])}"
+    if found.gain is None:
+        return f"{size}; whether they help was not asked"
+    gain, error = found.gain
+    effect = "" if found.effect is None else f", changing {changes_in_words(found)}"
+    helps = "help" if found.correction == "weights" or gain > 1.64 * error else "are not shown to help"
+    return f"{size} and {helps} (loss lower by {gain:.2g} +- {error:.1g}{effect})"
+
+
+def changes_in_words(found: ShiftDiagnosis) -> str:
+    """How much weights change the predictions."""
+    assert found.effect is not None
+    if found.class_shares:
+        return f"{found.effect.changed:.1%} of the predictions"
+    return f"predictions by {found.effect.changed:.2g} standard deviations"
+
+
+def concept_in_words(found: ShiftDiagnosis) -> str:
+    """Whether p(y given x) moved, as far as labels tell."""
+    parts = []
+    if found.concept is not None:
+        moved = "yes" if found.concept.p_value <= LEVEL else "not beyond chance"
+        parts.append(f"{moved} ({p_in_words(found.concept.p_value)})")
+    if found.mechanism is not None and found.n_labels:
+        parts.append(f"the labels say: {found.mechanism.decision}")
+    return "; ".join(parts)
+
+
+def novel_in_words(novel: ShiftTest) -> str:
+    return (
+        f"some {novel.effect_size:.1%} of the target rows are like no class of the source ({p_in_words(novel.p_value)})"
+    )
