@@ -1,5 +1,6 @@
 """What follows for a prior from whether label shift is what moved."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from shiftfix._verdict import Verdict, tell
@@ -16,7 +17,9 @@ LABELS_WOULD_TELL = (
 )
 
 
-def act_on(fit: LabelShiftFit, on_reject: OnReject, causes: Causes) -> tuple[bool, Verdict]:
+def act_on(
+    fit: LabelShiftFit, on_reject: OnReject, causes: Causes, names: Sequence[str] = ()
+) -> tuple[bool, Verdict]:
     """Whether to correct the prior, and the verdict on it.
 
     Parameters
@@ -26,6 +29,8 @@ def act_on(fit: LabelShiftFit, on_reject: OnReject, causes: Causes) -> tuple[boo
         Where the fit does not pass: warn and do not correct, warn and correct, or raise.
     causes : {None, "label"}
         "label": y is known to cause x, and the fit only warns.
+    names : sequence of str, default=()
+        In words, the columns that only name rows; told where the fit does not pass.
 
     Raises
     ------
@@ -37,7 +42,7 @@ def act_on(fit: LabelShiftFit, on_reject: OnReject, causes: Causes) -> tuple[boo
     LabelShiftRejectedWarning
         Where something else moved, or a correction is made that the fit does not support.
     """
-    seen = fit.reason + WITHOUT_FEATURES * (not fit.uses_features)
+    seen = "; ".join([fit.reason + WITHOUT_FEATURES * (not fit.uses_features), *names])
     if fit.passes:
         return True, Verdict("ok" if fit.uses_features else "caution", () if fit.uses_features else (seen,))
     finding = f"Label shift is not what moved: {seen}."

@@ -23,7 +23,7 @@ from shiftfix.corrected._abstain import PRIOR, decide
 from shiftfix.corrected._base import BaseCorrected, estimator_has
 from shiftfix.corrected._gate import Causes, OnReject, act_on
 from shiftfix.corrected._label_inputs import Correction, check_estimator
-from shiftfix.detect import ask_for_label_shift
+from shiftfix.detect import ask_for_label_shift, names_of_rows
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label import (
     MLLS,
@@ -222,7 +222,8 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
         elif not getattr(prior, "shrunk_", False):
             rows = None if X_target is None else target_rows(X_target)
             label_fit = ask_for_label_shift(source, scores, classes, rows)
-            corrected, verdict = act_on(label_fit, self.on_reject, self.causes)
+            names = names_of_rows(source.X, rows) if label_fit.uses_features and not label_fit.passes else []
+            corrected, verdict = act_on(label_fit, self.on_reject, self.causes, names)
         with unchanged_on_error(self):
             self.label_shift_fit_, self.corrected_ = label_fit, corrected
             self._fit_corrected(source, classes, prior, verdict, scores, rng)

@@ -24,6 +24,7 @@ from shiftfix.detect._concept import concept_test
 from shiftfix.detect._diagnose import diagnose_shift
 from shiftfix.detect._diagnose import diagnosis_of as diagnosis_of  # for ``corrected``
 from shiftfix.detect._diagnose import known_labels as known_labels
+from shiftfix.detect._diagnose import names_of_rows as names_of_rows
 from shiftfix.detect._diagnose import read_samples as read_samples
 from shiftfix.detect._diagnose import shares_by_labels as shares_by_labels
 from shiftfix.detect._diagnosis import Causes as Causes

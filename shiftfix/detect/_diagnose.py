@@ -26,7 +26,14 @@ from shiftfix.detect._decision import (
     verdict_on_prior,
     verdict_on_weights,
 )
-from shiftfix.detect._diagnosis import Causes, ClassShare, Correction, Corrections, ShiftDiagnosis
+from shiftfix.detect._diagnosis import (
+    Causes,
+    ClassShare,
+    Correction,
+    Corrections,
+    ShiftDiagnosis,
+    identifier_in_words,
+)
 from shiftfix.detect._evidence import Evidence, PriorEvidence, gather_evidence
 from shiftfix.detect._features import FeatureTests, feature_tests
 from shiftfix.detect._label_gate import features_of
@@ -90,11 +97,23 @@ def without_columns(X: Any, columns: FeatureTests | None) -> Any:
     return _safe_indexing(X, [j for j, name in enumerate(names) if name not in odd], axis=1)
 
 
+def tests_of_columns(X: Any, X_target: Any) -> FeatureTests | None:
+    """Every column by itself; None for too few rows, and for what is no table."""
+    enough = min(_num_samples(X), _num_samples(X_target)) >= FEWEST_ROWS
+    return feature_tests(X, X_target) if enough and is_table(X) and is_table(X_target) else None
+
+
+def names_of_rows(X: Any, X_target: Any) -> list[str]:
+    """In words, each column that only names rows or tells the time, and so which sample a row is of."""
+    columns = tests_of_columns(X, X_target)
+    return [] if columns is None else [identifier_in_words(column) for column in columns.identifiers]
+
+
 def read_samples(source: SourceRows, X_target: Any, few: LabelledRows | None, is_class: bool) -> Samples:
     """Both samples with what their columns are."""
-    enough = min(len(source.labels), _num_samples(X_target)) >= FEWEST_ROWS
-    columns = feature_tests(source.X, X_target) if enough and is_table(source.X) and is_table(X_target) else None
+    columns = tests_of_columns(source.X, X_target)
     features = features_of(without_columns(source.X, columns), without_columns(X_target, columns))
+    enough = min(len(source.labels), _num_samples(X_target)) >= FEWEST_ROWS
     return Samples(source, X_target, few, is_class, features if enough else None, columns)
 
 
@@ -378,6 +397,7 @@ def diagnose_shift(
     check_methods(estimator, "estimator", ["fit", "predict"], "an estimator of scikit-learn's kind")
     X_target = check_target(source.X, target_rows(X_target))
     rng = check_generator(random_state)
+    seed = int(rng.integers(2**31 - 1))
     samples = read_samples(source, X_target, few, is_class)
     evidence = gather_evidence(
         estimator,
@@ -391,7 +411,7 @@ def diagnose_shift(
         is_class=is_class,
     )
     name = type(learner_of(estimator)).__name__
-    return diagnosis_of(samples, evidence, causes, ALL, name, int(rng.integers(2**31 - 1)))
+    return diagnosis_of(samples, evidence, causes, ALL, name, seed)
 
 
 def asks_for_classes(estimator: Any, y: Any) -> bool:

@@ -114,9 +114,9 @@ class ShiftDiagnosis(KeepsVerdicts):
         by_columns = self.columns is not None and bool(self.columns.shifted)
         return by_columns or any(test is not None and test.p_value <= LEVEL for test in tests)
 
-    def __str__(self) -> str:
-        labels = f", {self.n_labels} of them labelled" if self.n_labels else ""
-        head = f"{self.model}: {self.n_source} source rows, {self.n_target} target rows{labels}"
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        """Label and text of each line below the first that is printed."""
         parts = [("Did it move?", moved_in_words(self))]
         parts += [("Columns", text) for text in columns_in_words(self.columns)]
         parts += [
@@ -131,8 +131,12 @@ class ShiftDiagnosis(KeepsVerdicts):
             *[("because", text) for text in self.verdict.reasons],
             ("Next", self.verdict.action),
         ]
-        lines = [f"{label:<{WIDTH}}{one_line(text)}" for label, text in parts if text]
-        return "\n".join([head, *lines])
+        return [(label, one_line(text)) for label, text in parts if text]
+
+    def __str__(self) -> str:
+        labels = f", {self.n_labels} of them labelled" if self.n_labels else ""
+        head = f"{self.model}: {self.n_source} source rows, {self.n_target} target rows{labels}"
+        return "\n".join([head, *(f"{label:<{WIDTH}}{text}" for label, text in self.lines)])
 
 
 def p_in_words(p_value: float) -> str:
