@@ -15,18 +15,26 @@ from numpy.typing import ArrayLike, NDArray
 from shiftfix._door import public
 from shiftfix._naming import one_line
 from shiftfix._verdict import Verdict, judge
-from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
+from shiftfix.corrected import (
+    CovariateShiftClassifier,
+    CovariateShiftRegressor,
+    LabelShiftClassifier,
+    ShiftCorrectedClassifier,
+    ShiftCorrectedRegressor,
+)
 from shiftfix.label import positions_among
+from shiftfix.report._diagnosis import diagnosis_record, plain_number
 from shiftfix.weights import WeightSummary, summarize_weights
 
 Record = dict[str, Any]
-Corrected = CovariateShiftClassifier | CovariateShiftRegressor | LabelShiftClassifier
+Automatic = ShiftCorrectedClassifier | ShiftCorrectedRegressor
+Corrected = CovariateShiftClassifier | CovariateShiftRegressor | LabelShiftClassifier | Automatic
 
 PACKAGES = ("shiftfix", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 FILES_TEXT = """\
 predictions.csv  one line per target row, counted from 0
-weights.csv      one line per source row, counted from 0: target / source, mean 1; all 1 when uncorrected.
-                 Adjusting class probabilities uses no weights; these are then for information.
+weights.csv      one line per source row, counted from 0: target / source, mean 1; all 1 when uncorrected, or corrected
+                 by target labels. Adjusting class probabilities uses no weights; these are then for information.
 model.skops      shiftfix predict model.skops ROWS.csv, or shiftfix.load_model(...).predict(data_frame), takes the
                  raw columns. Loading it executes nothing.
 """
@@ -48,11 +56,18 @@ def source_weights(model: Corrected, y: ArrayLike) -> NDArray[np.float64]:
     ndarray of shape (n_source,)
         Before any ``sample_weight``. Of a model that adjusts its posteriors, the weights that would do the same.
     """
+    if isinstance(model, Automatic):
+        return source_weights(model.corrector_, y) if has_weights(model) else np.ones(len(np.asarray(y)))
     if not isinstance(model, LabelShiftClassifier):
         return model.weights_
     if not model.corrected_:
         return np.ones(len(np.asarray(y)))
     return (model.target_prior_ / model.source_prior_)[positions_among(y, "y", model.classes_)]
+
+
+def has_weights(model: Automatic) -> bool:
+    """Whether the correction is one of weights, or would be the same as one."""
+    return model.correction_ in ("weights", "prior")
 
 
 @public
@@ -71,10 +86,14 @@ def fit_record(model: Corrected, y: ArrayLike, *, sample_weight: ArrayLike | Non
     Returns
     -------
     dict
-        "shift" ("covariate" or "label"), "verdict", its "reasons" and "action", "corrected", "weights" (a dict of the
-        numbers of a WeightSummary) and "priors" (of label shift a list of dicts by class; else None). Values are what
+        "shift" ("covariate", "label", or what a diagnosis chose from, such as "auto"), "verdict", its "reasons" and "action", "corrected", "weights" (a dict
+        of the numbers of a WeightSummary) and "priors" (a list of dicts by class; None where class shares were not
+        asked for). Of a diagnosed model also "correction" ("none", "weights", "prior" or "labels"), "diagnosis" (of
+        :func:`diagnosis_record`) and "used" (in words, how far target labels were followed; else None). Values are what
         JSON has; None stands for a number that is not finite.
     """
+    if isinstance(model, Automatic):
+        return automatic_record(model, y, sample_weight)
     if isinstance(model, LabelShiftClassifier):
         summary = summarize_weights(source_weights(model, y), sample_weight=sample_weight)
         shift, verdict, priors = "label", label_verdict(model, summary), prior_records(model)
@@ -90,6 +109,36 @@ def fit_record(model: Corrected, y: ArrayLike, *, sample_weight: ArrayLike | Non
         "weights": weight_record(summary),
         "priors": priors,
     }
+
+
+def automatic_record(model: Automatic, y: ArrayLike, sample_weight: ArrayLike | None) -> Record:
+    """The record of a model that was diagnosed first."""
+    diagnosis, corrector = model.diagnosis_, model.corrector_
+    summary = summarize_weights(source_weights(model, y), sample_weight=sample_weight)
+    return {
+        "shift": model.shift,
+        "verdict": diagnosis.verdict.level,
+        "reasons": list(diagnosis.verdict.reasons),
+        "action": diagnosis.verdict.action,
+        "corrected": model.correction_ != "none",
+        "weights": weight_record(corrector.summary_ if model.correction_ == "weights" else summary),
+        "priors": diagnosed_priors(model) or None,
+        "correction": model.correction_,
+        "used": corrector.correction_ if model.correction_ == "labels" else None,
+        "diagnosis": diagnosis_record(diagnosis),
+    }
+
+
+def diagnosed_priors(model: Automatic) -> list[Record]:
+    """Class by class as :func:`prior_records`, with None for a share of the target that was not used."""
+    shares = model.diagnosis_.class_shares
+    used = [share.estimate if model.correction_ == "labels" else np.nan for share in shares]
+    if model.correction_ == "prior":
+        used = model.corrector_.target_prior_.tolist()
+    return [
+        finite({"class": share.label, "source": share.source, "target": q, "low": share.low, "high": share.high})
+        for share, q in zip(shares, used, strict=True)
+    ]
 
 
 def label_verdict(model: LabelShiftClassifier, summary: WeightSummary) -> Verdict:
@@ -126,7 +175,7 @@ def finite(value: Any) -> Any:
         return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [finite(inner) for inner in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    return plain_number(value)
 
 
 def versions() -> dict[str, str]:
@@ -190,6 +239,8 @@ def _learner(options: Mapping[str, Any]) -> str:
 
 def _done(record: Record) -> str:
     """One sentence: what the correction was."""
+    if "diagnosis" in record:
+        return _done_by_evidence(record)
     if not record["corrected"]:
         return _left_alone(record["shift"], record["verdict"])
     if record["shift"] == "covariate":
@@ -197,6 +248,16 @@ def _done(record: Record) -> str:
     if record["options"]["correction"] == "adjust":
         return "the class probabilities were adjusted to the target's class shares"
     return "the model was trained again on source rows weighted by class"
+
+
+def _done_by_evidence(record: Record) -> str:
+    """One sentence: what a diagnosis led to."""
+    return {
+        "none": "nothing: the model was fitted on the source as it is",
+        "weights": "the model was trained on weighted source rows",
+        "prior": "the class probabilities were adjusted to the target's class shares",
+        "labels": f"the predictions were corrected by {record['diagnosis']['n_labels']} target labels: {record['used']}",
+    }[record["correction"]]
 
 
 def _left_alone(shift: str, verdict: str) -> str:
@@ -221,6 +282,30 @@ def _weight_rows(weights: Record) -> list[tuple[str, str]]:
     return rows
 
 
+def _rows_of_target(record: Record) -> str:
+    labelled = record.get("diagnosis", {}).get("n_labels", 0)
+    return f"{record['target']['rows']} target" + (f", {labelled} of them labelled" if labelled else "")
+
+
+def _verdict_rows(record: Record) -> list[tuple[str, str]]:
+    """The verdict and why, or the diagnosis that ends with them."""
+    if "diagnosis" in record:
+        return [
+            ("  because" if label == "because" else label.lower(), text) for label, text in record["diagnosis"]["lines"]
+        ]
+    return [("verdict", record["verdict"]), *(("  because", reason) for reason in record["reasons"])]
+
+
+def _correction_rows(record: Record) -> list[tuple[str, str]]:
+    """Weights and class shares; of a diagnosed model, which tells them too, those that were used."""
+    weights, priors = record["weights"], record["priors"] or []
+    if "diagnosis" in record:
+        weights = weights if record["correction"] in ("weights", "prior") else None
+        priors = priors if record["correction"] in ("prior", "labels") else []
+    rows = [] if weights is None else _weight_rows(weights)
+    return rows + [_prior_row(prior, record["corrected"]) for prior in priors]
+
+
 def _prior_row(prior: Record, corrected: bool) -> tuple[str, str]:
     interval = "no interval" if prior["low"] is None else f"95% {prior['low']:.3f} to {prior['high']:.3f}"
     interval += "" if corrected else ", not used"
@@ -243,13 +328,11 @@ def summary_rows(record: Record) -> list[tuple[str, str]]:
     rows = [
         ("shift assumed", record["shift"]),
         ("task, learner", f"{record['task']}, {_learner(record['options'])}"),
-        ("rows", f"{record['source']['rows']} source, {record['target']['rows']} target"),
+        ("rows", f"{record['source']['rows']} source, {_rows_of_target(record)}"),
         ("features", f"{len(record['columns']['numeric'])} numeric, {len(record['columns']['text'])} text"),
-        ("verdict", record["verdict"]),
-        *(("  because", reason) for reason in record["reasons"]),
+        *_verdict_rows(record),
         ("corrected", _done(record)),
-        *_weight_rows(record["weights"]),
-        *(_prior_row(prior, record["corrected"]) for prior in record["priors"] or []),
+        *_correction_rows(record),
     ]
     score = record["target_score"]
     if score is not None:
