@@ -1,7 +1,6 @@
 """Commands, their options and their help; the work is done by one file per command."""
 
 from contextlib import nullcontext
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,33 @@ from rich.table import Table
 from rich.text import Text
 
 from shiftfix._naming import one_line
+from shiftfix.cli._choices import (
+    DEBUG,
+    Causes,
+    Correction,
+    Dates,
+    DatesAs,
+    DecimalMark,
+    Drop,
+    Dropout,
+    Epochs,
+    Hidden,
+    IdColumn,
+    Label,
+    Learner,
+    LearnerName,
+    MissingWords,
+    OnAbstain,
+    Seed,
+    Separator,
+    Shift,
+    TargetLabels,
+    Task,
+    TaskName,
+    Unseen,
+    UnseenCategory,
+    Weight,
+)
 from shiftfix.cli._exit import EXIT_CODES, exit_codes
 
 app = typer.Typer(
@@ -20,76 +46,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-class Shift(StrEnum):
-    """What is assumed to have moved."""
-
-    covariate = "covariate"
-    label = "label"
-
-
-class Learner(StrEnum):
-    """What is trained."""
-
-    mlp = "mlp"
-    logistic = "logistic"
-    linear = "linear"
-    forest = "forest"
-    boosting = "boosting"
-
-
-class Task(StrEnum):
-    """What the label is."""
-
-    auto = "auto"
-    classification = "classification"
-    regression = "regression"
-
-
-class Correction(StrEnum):
-    """How a prior is corrected for."""
-
-    adjust = "adjust"
-    retrain = "retrain"
-
-
-class Causes(StrEnum):
-    """What is known to cause what."""
-
-    label = "label"
-
-
-class OnAbstain(StrEnum):
-    """What to do when the data do not support the correction."""
-
-    uncorrected = "uncorrected"
-    error = "error"
-    correct = "correct"
-
-
-class UnseenCategory(StrEnum):
-    """What to do about text values of the target that no source row has."""
-
-    error = "error"
-    ignore = "ignore"
-
-
-class Decimal(StrEnum):
-    """Decimal marks."""
-
-    point = "."
-    comma = ","
-
-
-class Dates(StrEnum):
-    """What to do about dates and times."""
-
-    refuse = "refuse"
-    days = "days"
-
-
-DEBUG = typer.Option("--debug", help="Show the traceback of an error.")
 
 
 def _print_version(wanted: bool) -> None:
@@ -107,33 +63,6 @@ def callback(
     ] = False,
 ) -> None:
     """Hold the options that stand before a command."""
-
-
-# How tables are read, by every command that reads some.
-IdColumn = Annotated[
-    str | None,
-    typer.Option(
-        "--id", help="Column that names the rows: copied to the results, never learned from.", metavar="COLUMN"
-    ),
-]
-Separator = Annotated[
-    str | None,
-    typer.Option(help="What separates the cells of CSV files: a character, or tab; found when not given."),
-]
-DecimalMark = Annotated[
-    Decimal | None, typer.Option(help="Decimal mark of CSV files: a point or a comma; found when not given.")
-]
-MissingWords = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Word (or number) that means a missing value, also of the label; may be repeated. Empty cells always "
-        "do, and NA, NaN, NULL, None and their like among numbers, but not in labels.",
-        metavar="WORD",
-    ),
-]
-DatesAs = Annotated[
-    Dates, typer.Option(help="Columns of dates or times: refuse them, or take them as days since 1970.")
-]
 
 
 @app.command(
@@ -172,41 +101,107 @@ def demo(
 
 
 @app.command(
-    help="Fit a model on SOURCE that is corrected for the shift to TARGET, and predict TARGET. SOURCE and "
-    "TARGET are CSV (.csv, .csv.gz) or Parquet (.parquet, .pq) files with the same feature columns; TARGET "
-    "needs no label. The folder DIR gets predictions.csv, weights.csv, model.skops, summary.txt and "
-    "summary.json, all or none. The same files, options and seed give the same predictions and weights.",
+    help="Tell what moved from SOURCE to TARGET, whether a model can be repaired for it, and what to do next. Both are "
+    "CSV (.csv, .csv.gz) or Parquet (.parquet, .pq) files with the same feature columns, read as by shiftfix correct, "
+    "which by default makes the same diagnosis and does what it says. Without labels of TARGET no test can see whether "
+    "the label given the features moved: --target-labels takes the few there are.",
+    epilog=EXIT_CODES,
+)
+def diagnose(
+    source: Annotated[Path, typer.Argument(help="Labelled rows.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="Rows that matter.", show_default=False)],
+    label: Label,
+    target_labels: TargetLabels = None,
+    causes: Annotated[
+        Causes | None,
+        typer.Option(
+            help="What is known: the label causes the features, and nothing but class shares moved; or the features "
+            "cause the label."
+        ),
+    ] = None,
+    learner: LearnerName = Learner.mlp,
+    task: TaskName = Task.auto,
+    weight: Weight = None,
+    drop: Drop = None,
+    id_column: IdColumn = None,
+    sep: Separator = None,
+    decimal: DecimalMark = None,
+    missing: MissingWords = None,
+    dates: DatesAs = Dates.refuse,
+    unseen_category: Unseen = UnseenCategory.error,
+    hidden: Hidden = None,
+    epochs: Epochs = None,
+    dropout: Dropout = None,
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file to write, with every test in full.", metavar="FILE")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
+    debug: Annotated[bool, DEBUG] = False,
+) -> None:
+    """Read, test, print and perhaps write."""
+    options = {
+        "label": label,
+        "target_labels": target_labels,
+        "shift": Shift.auto.value,
+        "learner": learner.value,
+        "task": task.value,
+        "weight": weight,
+        "drop": list(drop or []),
+        "id": id_column,
+        "sep": sep,
+        "decimal": decimal.value if decimal else None,
+        "missing": list(missing or []),
+        "dates": dates.value,
+        "causes": causes.value if causes else None,
+        "unseen_category": unseen_category.value,
+        "hidden": hidden,
+        "epochs": epochs,
+        "dropout": dropout,
+        "seed": seed,
+    }
+    with exit_codes(debug):
+        from shiftfix.cli._diagnose import run_diagnose
+
+        diagnosis, notices = run_diagnose(source, target, out, options, overwrite)
+        typer.echo(str(diagnosis))
+        _tell(Console(), notices, out)
+
+
+def _tell(console: Console, notices: list[str], out: Path | None) -> None:
+    """Print what was noticed, and where the results are."""
+    for notice in notices:
+        console.print(Text(f"notice: {one_line(notice)}"))
+    if out is not None:
+        console.print(Text(f"written: {one_line(str(out))}"), soft_wrap=True)
+
+
+@app.command(
+    help="Fit a model on SOURCE that is corrected for the shift to TARGET, and predict TARGET. By default the shift is "
+    "diagnosed, and corrected as far as the evidence supports it, which may be not at all. SOURCE and TARGET are CSV "
+    "(.csv, .csv.gz) or Parquet (.parquet, .pq) files with the same feature columns; TARGET needs no label. The folder "
+    "DIR gets predictions.csv, weights.csv, model.skops, summary.txt and summary.json, all or none. The same files, "
+    "options and seed give the same predictions and weights.",
     epilog=EXIT_CODES,
 )
 def correct(
     source: Annotated[Path, typer.Argument(help="Labelled rows.", show_default=False)],
     target: Annotated[Path, typer.Argument(help="Rows that matter.", show_default=False)],
-    label: Annotated[str, typer.Option(help="Label column of SOURCE.", metavar="COLUMN", show_default=False)],
+    label: Label,
+    out: Annotated[Path, typer.Option(help="Folder to make.", metavar="DIR", show_default=False)],
     shift: Annotated[
         Shift,
         typer.Option(
-            help="What moved. covariate: the features, and the label given the features stays. label: the "
-            "class shares, and the features given the class stay.",
-            show_default=False,
+            help="What moved. auto: what the evidence says, and nothing is corrected beyond it. covariate: the "
+            "features, and the label given the features stays. label: the class shares, and the features given the "
+            "class stay."
         ),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder to make.", metavar="DIR", show_default=False)],
-    learner: Annotated[
-        Learner, typer.Option(help="What is trained. logistic is for classes, linear for numbers.")
-    ] = Learner.mlp,
-    task: Annotated[
-        Task,
-        typer.Option(
-            help="auto: classification when the label is text, or whole numbers of at most 20 distinct "
-            "values; else regression."
-        ),
-    ] = Task.auto,
-    weight: Annotated[
-        str | None, typer.Option(help="Column of SOURCE with a weight per row.", metavar="COLUMN")
-    ] = None,
-    drop: Annotated[
-        list[str] | None, typer.Option(help="Column to leave out; may be repeated.", metavar="COLUMN")
-    ] = None,
+    ] = Shift.auto,
+    target_labels: TargetLabels = None,
+    learner: LearnerName = Learner.mlp,
+    task: TaskName = Task.auto,
+    weight: Weight = None,
+    drop: Drop = None,
     id_column: IdColumn = None,
     sep: Separator = None,
     decimal: DecimalMark = None,
@@ -219,8 +214,9 @@ def correct(
     clip: Annotated[
         str | None,
         typer.Option(
-            help='For covariate shift: largest weight, a number, "sqrt" (mean weight x sqrt(rows), default), "99%" (a '
-            'percentile), "ess" (weights worth at least 100 rows), "pareto" (tail smoothed) or "none".'
+            help='Of weights, for covariate shift and auto: the largest, a number, "sqrt" (mean weight x sqrt(rows), '
+            'default), "99%" (a percentile), "ess" (weights worth at least 100 rows), "pareto" (tail smoothed) or '
+            '"none".'
         ),
     ] = None,
     exponent: Annotated[
@@ -234,8 +230,9 @@ def correct(
     causes: Annotated[
         Causes | None,
         typer.Option(
-            help="For label shift: the label is known to cause the features, and nothing else moved. Then the class "
-            "shares are corrected even where the rows speak against it."
+            help="What is known, for label shift and auto. label: the label causes the features, and nothing but the "
+            "class shares moved, so that these are corrected even where the rows speak against it. features (auto "
+            "only): the features cause the label, so that class shares are not corrected by themselves."
         ),
     ] = None,
     on_abstain: Annotated[
@@ -245,19 +242,11 @@ def correct(
             "without it and say so, fail with exit code 4, or (covariate shift) correct all the same."
         ),
     ] = OnAbstain.uncorrected,
-    unseen_category: Annotated[
-        UnseenCategory, typer.Option(help="What to do about text values in TARGET that no SOURCE row has.")
-    ] = UnseenCategory.error,
-    hidden: Annotated[
-        str | None,
-        typer.Option(help="For mlp: units of the hidden layers; default 256,256.", metavar="SIZES"),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="For mlp: most passes over the rows; default 100.")] = None,
-    dropout: Annotated[
-        float | None,
-        typer.Option(min=0, max=0.99, help="For mlp: dropout rate; default 0.5 for classes, 0 for numbers."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="For everything random.")] = 0,
+    unseen_category: Unseen = UnseenCategory.error,
+    hidden: Hidden = None,
+    epochs: Epochs = None,
+    dropout: Dropout = None,
+    seed: Seed = 0,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -271,6 +260,7 @@ def correct(
     """Fit, predict and write."""
     options = {
         "label": label,
+        "target_labels": target_labels,
         "shift": shift.value,
         "learner": learner.value,
         "task": task.value,
@@ -305,9 +295,7 @@ def correct(
         for name, value in summary_rows(summary):
             table.add_row(Text(name), Text(value))
         console.print(table)
-        for notice in summary["notices"]:
-            console.print(Text(f"notice: {one_line(notice)}"))
-        console.print(Text(f"written: {one_line(str(out))}"), soft_wrap=True)
+        _tell(console, summary["notices"], out)
 
 
 @app.command(

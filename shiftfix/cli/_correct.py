@@ -4,31 +4,31 @@ import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from shiftfix.cli._columns import Reading, make_reading
+from shiftfix._verdict import VERDICT_WARNINGS
+from shiftfix.cli._automatic import (
+    check_supported,
+    make_automatic,
+    raw_learner,
+    rows_to_score,
+    scoring_notices,
+    target_sample,
+)
 from shiftfix.cli._encode import fit_encoder
 from shiftfix.cli._exit import UnsupportedError
-from shiftfix.cli._files import read_table, sha256
-from shiftfix.cli._learners import check_hidden_weights, make_learner
-from shiftfix.cli._options import with_defaults
+from shiftfix.cli._learners import check_hidden_weights
 from shiftfix.cli._output import new_folder
 from shiftfix.cli._predict import prediction_table
 from shiftfix.cli._refusals import Refusals
 from shiftfix.cli._results import seal, writing
 from shiftfix.cli._safe_csv import harmless_csv
-from shiftfix.cli._tables import Roles, Tables, prepare_tables
-from shiftfix.exceptions import (
-    LabelShiftRejectedWarning,
-    NotIdentifiedError,
-    PoorIdentificationWarning,
-    PoorOverlapWarning,
-)
+from shiftfix.cli._samples import checked_samples, columns_of_run, files_of_run
+from shiftfix.cli._tables import Tables
+from shiftfix.exceptions import NotIdentifiedError
 
-OF_THE_VERDICT = (PoorOverlapWarning, PoorIdentificationWarning, LabelShiftRejectedWarning)
 ABSTAINED = "To fit without the correction, pass --on-abstain uncorrected."
 ANYHOW = "the data do not support weighting, and nothing was weighted; --on-abstain correct weights all the same."
 REJECTED = (
@@ -59,83 +59,89 @@ def run_correct(source: Path, target: Path, out: Path, options: Mapping[str, Any
     refusals = Refusals()
     with ExitStack() as held:
         folder = refusals.of(held.enter_context, new_folder(out, options["overwrite"], [source, target]))
-        options, tables, learner = _checked(source, target, options, refusals)
-        encoder, model, record = _fit_and_judge(source, target, options, tables, learner)
+        options, tables, learner = checked_samples(source, target, options, refusals)
+        model, record = _fit_and_judge(source, target, options, tables, learner)
         with writing(out):
-            _write(folder, encoder, model, tables, record)
+            _write(folder, model, tables, record)
     return record
-
-
-def _read_both(
-    source: Path, target: Path, given: Mapping[str, Any], reading: Reading, refusals: Refusals
-) -> Tables | None:
-    """The two samples, or None where something is wrong with them, which is noted."""
-    files = [refusals.of(read_table, path, name, reading) for path, name in [(source, "source"), (target, "target")]]
-    if any(file is None for file in files):
-        return None
-    roles = Roles(given["label"], given["weight"], given["id"], given["drop"])
-    choices = {name: given[name] for name in ("shift", "task", "unseen_category")}
-    return prepare_tables(files[0], files[1], roles, **choices, refusals=refusals)
-
-
-def _checked(
-    source: Path, target: Path, given: Mapping[str, Any], refusals: Refusals
-) -> tuple[Mapping[str, Any], Tables, Any]:
-    """Options, the two samples and the learner; all that is wrong with them, and was noted, is told at once."""
-    options = refusals.of(with_defaults, given)
-    reading = refusals.of(make_reading, given["sep"], given["decimal"], given["missing"], given["dates"]) or Reading()
-    tables = _read_both(source, target, given, reading, refusals)
-    learner = refusals.of(make_learner, tables.task, options) if options and tables else None
-    refusals.raise_found()
-    assert tables is not None
-    return options, tables, learner
 
 
 def _fit_and_judge(
     source: Path, target: Path, options: Mapping[str, Any], tables: Tables, learner: Any
-) -> tuple[Any, Any, dict[str, Any]]:
-    """Encoder, model and record of a run."""
+) -> tuple[Any, dict[str, Any]]:
+    """Model of the raw columns, and record of a run."""
     from shiftfix.report import fit_record, run_record
 
-    digests = sha256(source), sha256(target)
+    files = files_of_run(source, target, tables)
     encoder = fit_encoder(tables.source, tables.target, tables.numeric, tables.text)
-    X_source, X_target = encoder.transform(tables.source), encoder.transform(tables.target)
-    check_hidden_weights(options["hidden"] or [], X_source.shape[1])
+    check_hidden_weights(options["hidden"] or [], len(encoder[-1].names))
+    plan = (plan_by_evidence if options["shift"] == "auto" else plan_as_assumed)(encoder, learner, tables, options)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            model = make_model(learner, tables.task, options)
-            model.fit(X_source, tables.y, X_target=X_target, sample_weight=tables.sample_weight)
-            fit = fit_record(model, tables.y, sample_weight=tables.sample_weight)
+            plan.model.fit(plan.X_source, tables.y, X_target=plan.sample, sample_weight=tables.sample_weight)
+            fit = fit_record(plan.model, tables.y, sample_weight=tables.sample_weight)
         except NotIdentifiedError as error:
             raise UnsupportedError(f"{error.finding} {ABSTAINED}") from error
-        score = _target_score(model, learner, X_source, X_target, tables)
+        score = _target_score(plan, tables)
+    check_supported(fit, options)
     # What the record says of the verdict is not said twice, and each fold of the prior repeats the learner's warning.
-    said = [str(warning.message) for warning in caught if not issubclass(warning.category, OF_THE_VERDICT)]
-    said += _advice(model, fit)
+    said = [str(warning.message) for warning in caught if not issubclass(warning.category, VERDICT_WARNINGS)]
+    said += _advice(plan.model, fit)
     record = run_record(
         fit,
         task=tables.task,
         target_score=score,
-        notices=list(dict.fromkeys([*tables.notices, *said])),
-        source={"file": str(source), "sha256": digests[0], "rows": len(tables.source)},
-        target={"file": str(target), "sha256": digests[1], "rows": len(tables.target)},
-        columns={
-            "label": options["label"],
-            "weight": options["weight"],
-            "id": options["id"],
-            "numeric": tables.numeric,
-            "text": tables.text,
-            "dropped": options["drop"],
-        },
+        notices=list(dict.fromkeys([*tables.notices, *scoring_notices(tables), *said])),
+        columns=columns_of_run(tables, options),
         options={key: value for key, value in options.items() if key != "overwrite"},
+        **files,
     )
-    return encoder, model, record
+    return plan.saved, record
+
+
+class Plan(NamedTuple):
+    """What is fitted, and on what.
+
+    Attributes
+    ----------
+    model : meta-estimator
+    learner : estimator
+        The one inside.
+    saved : estimator
+        The model of the raw columns, fitted when ``model`` is.
+    X_source, X_target : data frame
+    sample : data frame or TargetSample
+        What ``model`` is given of the target.
+    """
+
+    model: Any
+    learner: Any
+    saved: Any
+    X_source: Any
+    X_target: Any
+    sample: Any
+
+
+def plan_by_evidence(encoder: Any, learner: Any, tables: Tables, options: Mapping[str, Any]) -> Plan:
+    """A diagnosis of the raw columns, of which it speaks, and what it leads to."""
+    inner = raw_learner(encoder, learner)
+    model = make_automatic(inner, tables, options)
+    return Plan(model, inner, model, tables.source, tables.target, target_sample(tables))
+
+
+def plan_as_assumed(encoder: Any, learner: Any, tables: Tables, options: Mapping[str, Any]) -> Plan:
+    """The correction that was asked for, on encoded columns."""
+    from sklearn.pipeline import Pipeline
+
+    X_source, X_target = encoder.transform(tables.source), encoder.transform(tables.target)
+    model = make_model(learner, tables.task, options)
+    return Plan(model, learner, Pipeline([("encode", encoder), ("model", model)]), X_source, X_target, X_target)
 
 
 def _advice(model: Any, fit: Mapping[str, Any]) -> list[str]:
     """What to do where nothing was corrected, in words of the command line."""
-    if fit["verdict"] != "abstain" or fit["corrected"]:
+    if fit["verdict"] != "abstain" or fit["corrected"] or "diagnosis" in fit:
         return []
     if fit["shift"] == "covariate":
         return [ANYHOW]
@@ -166,41 +172,51 @@ def make_model(learner: Any, task: str, options: Mapping[str, Any]) -> Any:
     )
 
 
-def _target_score(
-    model: Any, learner: Any, X_source: ArrayLike, X_target: ArrayLike, tables: Tables
-) -> dict[str, Any] | None:
-    """Score of the corrected and of the plain learner on the target, where its labels are known."""
-    if tables.y_target is None:
+def _target_score(plan: Plan, tables: Tables) -> dict[str, Any] | None:
+    """Score of the corrected and of the plain learner on the target rows whose labels are known and were not used."""
+    fresh = rows_to_score(tables)
+    if tables.y_target is None or not fresh.any():
         return None
     from sklearn.metrics import accuracy_score, root_mean_squared_error
 
-    from shiftfix.corrected import fit_weighted
-
-    plain = model.estimator_
-    if model.corrected_ and getattr(model, "correction", None) != "adjust":
-        # Weights of one, not none: a network given weights stops early, and the two must stop alike.
-        ones = np.ones(len(tables.y)) if tables.sample_weight is None else tables.sample_weight
-        plain = fit_weighted(learner, X_source, tables.y, ones)
     name, score = "accuracy", accuracy_score
     if tables.task == "regression":
         name, score = "root mean squared error", root_mean_squared_error
+    rows, labels = plan.X_target[fresh], tables.y_target[fresh]
     return {
         "metric": name,
-        "uncorrected": float(score(tables.y_target, plain.predict(X_target))),
-        "corrected": float(score(tables.y_target, model.predict(X_target))),
+        "uncorrected": float(score(labels, _plain(plan, tables).predict(rows))),
+        "corrected": float(score(labels, plan.model.predict(rows))),
     }
 
 
-def _write(folder: Path, encoder: Any, model: Any, tables: Tables, record: dict[str, Any]) -> None:
+def _plain(plan: Plan, tables: Tables) -> Any:
+    """The learner as it is without a correction."""
+    from shiftfix.corrected import fit_weighted
+
+    if not _is_retrained(plan.model):
+        return plan.model.estimator_
+    # Weights of one, not none: a network given weights stops early, and the two must stop alike.
+    ones = np.ones(len(tables.y)) if tables.sample_weight is None else tables.sample_weight
+    return fit_weighted(plan.learner, plan.X_source, tables.y, ones)
+
+
+def _is_retrained(model: Any) -> bool:
+    """Whether the correction is one of training."""
+    if hasattr(model, "correction_"):
+        return bool(model.correction_ == "weights")
+    return model.corrected_ and getattr(model, "correction", None) != "adjust"
+
+
+def _write(folder: Path, model: Any, tables: Tables, record: dict[str, Any]) -> None:
     import pandas as pd
     from sklearn.pipeline import Pipeline
 
     from shiftfix import save_model
     from shiftfix.report import source_weights, summary_text
 
-    pipeline = Pipeline([("encode", encoder), ("model", model)])
-    predictions = prediction_table(pipeline, tables.target)
-    weights = source_weights(model, tables.y)
+    predictions = prediction_table(model, tables.target)
+    weights = source_weights(model[-1] if isinstance(model, Pipeline) else model, tables.y)
     table = pd.DataFrame({"weight": weights})
     for frame, ids in zip((table, predictions), tables.ids, strict=True):
         if ids is not None:
@@ -209,7 +225,7 @@ def _write(folder: Path, encoder: Any, model: Any, tables: Tables, record: dict[
         table["total_weight"] = weights * tables.sample_weight
     for name, frame in (("predictions.csv", predictions), ("weights.csv", table)):
         (folder / name).write_bytes(harmless_csv(frame).encode("utf-8", "backslashreplace"))
-    save_model(pipeline, folder / "model.skops")
+    save_model(model, folder / "model.skops")
     # Half a surrogate pair stands for a byte of a path that is not UTF-8.
     (folder / "summary.txt").write_text(summary_text(record), encoding="utf-8", errors="backslashreplace")
     seal(folder, record)

@@ -1,13 +1,13 @@
 """Read the label columns of both samples and tell what the task is."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shiftfix.cli._columns import Column
 from shiftfix.cli._exit import InputError
-from shiftfix.cli._words import listed
+from shiftfix.cli._words import listed, out_of
 
 # Whole numbers with more distinct values than this are taken for a quantity, not for classes.
 MOST_CLASSES = 20
@@ -23,7 +23,7 @@ def read_label(column: Column, task: str, shift: str) -> tuple[NDArray[Any], str
     column : Column
         Of the source.
     task : {"auto", "classification", "regression"}
-    shift : {"covariate", "label"}
+    shift : {"auto", "covariate", "label"}
 
     Returns
     -------
@@ -133,3 +133,86 @@ def target_labels(column: Column, y: NDArray[Any], notices: list[str]) -> NDArra
         notices.append("the target's labels are of another kind than the source's, so none is scored.")
         return None
     return column.values if column.is_number else column.values.astype(str)
+
+
+class KnownLabels(NamedTuple):
+    """Labels of some target rows, to learn from.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (n_labels,)
+        Positions, counted from 0.
+    y : ndarray of shape (n_labels,)
+        Of the kind of the source's labels.
+    """
+
+    rows: NDArray[np.intp]
+    y: NDArray[Any]
+
+
+def known_target_labels(column: Column, y: NDArray[Any], task: str) -> KnownLabels:
+    """Labels of the target rows that have one.
+
+    Parameters
+    ----------
+    column : Column
+        Of the target.
+    y : ndarray
+        Labels of the source.
+    task : {"classification", "regression"}
+
+    Raises
+    ------
+    InputError
+        Where no row has one, and for labels of another kind than the source's, or that the source never has.
+    """
+    name = f"--target-labels: column {column.name!r} of the target"
+    if column.problem:
+        raise InputError(f"--target-labels: {column.problem}")
+    rows = np.flatnonzero(~column.missing)
+    if not rows.size:
+        words = f", where it is {column.gaps}" if column.gaps else ""
+        raise InputError(f"{name} is empty in every row{words}: fill in some labels, or leave the option out.")
+    _check_kind(column, y, name)
+    values = column.values[rows]
+    if task == "regression":
+        _check_finite(values, rows, name)
+        return KnownLabels(rows, values)
+    _check_known(values if column.is_number else values.astype(str), y, name)
+    return KnownLabels(rows, values.astype(y.dtype) if column.is_number else values.astype(str))
+
+
+def plain_labels(values: NDArray[Any]) -> list[Any]:
+    """Labels as messages show them: whole numbers without a point."""
+    return [int(value) if isinstance(value, float) and value.is_integer() else value for value in values.tolist()]
+
+
+def _check_kind(column: Column, y: NDArray[Any], name: str) -> None:
+    is_text = y.dtype.kind in "US"
+    if is_text != column.is_number:
+        return
+    found, needed = ("numbers", "text") if is_text else ("text", "numbers")
+    ours, theirs = (listed(plain_labels(values[:1])) for values in (y, column.present))
+    raise InputError(
+        f"{name} holds {found} (such as {theirs}), and the source's labels are {needed} (such as {ours}): make both "
+        "alike, and pass --missing for a word that means unknown."
+    )
+
+
+def _check_finite(values: NDArray[np.float64], rows: NDArray[np.intp], name: str) -> None:
+    infinite = rows[~np.isfinite(values)]
+    if infinite.size:
+        raise InputError(
+            f"{name} is infinite in {out_of(infinite.size, 'row')} ({listed(infinite)}, counted from 0): correct them, "
+            "or leave them blank."
+        )
+
+
+def _check_known(values: NDArray[Any], y: NDArray[Any], name: str) -> None:
+    unknown = values[~np.isin(values, y)]
+    if unknown.size:
+        raise InputError(
+            f"{name} holds {listed(plain_labels(np.unique(unknown)))} in {out_of(unknown.size, 'row')}, and no source "
+            f"row does ({listed(plain_labels(np.unique(y)))}): leave such cells blank, pass --missing for a word that "
+            "means unknown, or add source rows of that class."
+        )

@@ -1,4 +1,4 @@
-"""Options of ``shiftfix correct`` that belong together, and their defaults."""
+"""Options of ``shiftfix correct`` and ``shiftfix diagnose`` that belong together, and their defaults."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,15 +11,16 @@ from shiftfix.cli._learners import hidden_sizes
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.weights import check_clip
 
-# Options that only one shift or learner has a use for.
+# Options that only some shifts or learners have a use for.
 OWNERS = {
-    "clip": ("shift", "covariate"),
-    "exponent": ("shift", "covariate"),
-    "causes": ("shift", "label"),
-    "correction": ("shift", "label"),
-    "hidden": ("learner", "mlp"),
-    "epochs": ("learner", "mlp"),
-    "dropout": ("learner", "mlp"),
+    "clip": ("shift", ("covariate", "auto")),
+    "exponent": ("shift", ("covariate",)),
+    "causes": ("shift", ("label", "auto")),
+    "correction": ("shift", ("label",)),
+    "target_labels": ("shift", ("auto",)),
+    "hidden": ("learner", ("mlp",)),
+    "epochs": ("learner", ("mlp",)),
+    "dropout": ("learner", ("mlp",)),
 }
 
 
@@ -29,7 +30,7 @@ def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     options : mapping
-        The command's options by name; None where not given.
+        The command's options by name; None where not given, and absent where it has none.
 
     Returns
     -------
@@ -42,10 +43,11 @@ def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     given = dict(options)
     _check_together(given)
+    if given["shift"] != "label":
+        given["clip"] = read_clip(given.get("clip"))
     if given["shift"] == "covariate":
-        given["clip"] = read_clip(given["clip"])
         given["exponent"] = read_exponent(given["exponent"])
-    elif given["correction"] is None:
+    if given["shift"] == "label" and given["correction"] is None:
         given["correction"] = "adjust"
     if given["learner"] == "mlp":
         given["hidden"] = hidden_sizes(given["hidden"] or "256,256")
@@ -54,16 +56,27 @@ def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_together(given: Mapping[str, Any]) -> None:
-    for name, (option, value) in OWNERS.items():
-        if given[name] is not None and given[option] != value:
-            raise UsageError(f"--{name} is for --{option} {value}, and --{option} is {given[option]}: leave it out.")
-    if given["shift"] != "label":
-        return
-    if given["on_abstain"] == "correct":
+    for name, (option, values) in OWNERS.items():
+        if given.get(name) is not None and given[option] not in values:
+            raise UsageError(
+                f"--{name.replace('_', '-')} is for --{option} {' or '.join(values)}, and --{option} is "
+                f"{given[option]}: leave it out."
+            )
+    if given["shift"] != "covariate" and given.get("on_abstain") == "correct":
         raise UsageError(
             "--on-abstain correct is for --shift covariate: under label shift there is no prior to correct "
             "with when the scores cannot tell it. Pass uncorrected or error, or --causes label if the label is known "
             "to cause the features."
+        )
+    if given["shift"] == "label":
+        _check_label_shift(given)
+
+
+def _check_label_shift(given: Mapping[str, Any]) -> None:
+    if given["causes"] == "features":
+        raise UsageError(
+            "--causes features says that class shares do not move by themselves, and --shift label corrects them: pass "
+            "--shift auto or covariate."
         )
     if given["task"] == "regression":
         raise UsageError("--shift label is about classes, and --task is regression: pass --shift covariate.")

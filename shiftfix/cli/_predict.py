@@ -1,23 +1,22 @@
 """``shiftfix predict``: a saved model and a file of rows in, a prediction per row out."""
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from shiftfix._atomic import check_writable, replace_file
 from shiftfix._naming import differences
 from shiftfix.cli._cells import USUAL_MISSING
 from shiftfix.cli._columns import Column, Reading, empty_column
 from shiftfix.cli._encode import NamedColumns
-from shiftfix.cli._exit import InputError, OutputError, UsageError
+from shiftfix.cli._exit import InputError, UsageError
 from shiftfix.cli._files import Table, read_table
+from shiftfix.cli._output_file import check_output_file, write_output_file
 from shiftfix.cli._refusals import Refusals
 from shiftfix.cli._safe_csv import harmless_csv
 from shiftfix.cli._tables import (
@@ -100,7 +99,7 @@ def run_predict(
     refusals = Refusals()
     apart = [*drop, *([] if identifier is None else [identifier])]
     if out is not None:
-        refusals.of(check_file, out, [model_path, rows_path], overwrite)
+        refusals.of(check_output_file, out, [model_path, rows_path], overwrite)
     refusals.of(_check_apart, apart, identifier)
     model = refusals.of(read_model, model_path)
     table = refusals.of(read_table, rows_path, "rows", reading)
@@ -117,20 +116,8 @@ def run_predict(
         predictions.insert(0, identifier, table.written(identifier))
     content = harmless_csv(predictions)
     if out is not None:
-        write_predictions(content, out, overwrite)
+        write_output_file(content, out, overwrite)
     return content, notices
-
-
-def check_file(out: Path, inputs: Iterable[Path], overwrite: bool) -> None:
-    """Raise OutputError unless the file may be written."""
-    try:
-        if any(os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out) for path in inputs):
-            raise OutputError(f"--out {out} is a file that this run reads: name another file.")
-        if os.path.isfile(out) and not overwrite:
-            raise OutputError(f"--out {out} exists: name another file, or pass --overwrite to replace it.")
-        check_writable(out)
-    except (ShiftDataError, OSError) as error:
-        raise OutputError(f"--out {out} cannot be written: {error}") from error
 
 
 def _check_apart(apart: list[str], identifier: str | None) -> None:
@@ -158,8 +145,8 @@ def needs_of(model: Any) -> Needs:
     """The columns that a model was fitted with, and of which kind they are."""
     names = getattr(model, "feature_names_in_", None)
     needs = Needs(None if names is None else [str(name) for name in names], getattr(model, "n_features_in_", None))
-    encoder = model.steps[0][1] if isinstance(model, Pipeline) else None
-    if not (isinstance(encoder, Pipeline) and isinstance(encoder[-1], NamedColumns)):
+    encoder = encoder_of(model)
+    if encoder is None:
         return needs
     needs.tells_kinds = True
     for part, transformer, columns in encoder[0].transformers_:
@@ -169,6 +156,17 @@ def needs_of(model: Any) -> Needs:
             known = [set(categories(values)) for values in transformer[-1].categories_]
             needs.text.update(zip(columns, known, strict=True))
     return needs
+
+
+def encoder_of(model: Any) -> Pipeline | None:
+    """The encoder of ``shiftfix correct``, ahead of a meta-estimator or within one; None where there is none."""
+    from shiftfix.corrected import ShiftCorrectedClassifier, ShiftCorrectedRegressor
+
+    if isinstance(model, ShiftCorrectedClassifier | ShiftCorrectedRegressor):
+        model = model.estimator
+    first = model.steps[0][1] if isinstance(model, Pipeline) else None
+    encoder = first.estimator if isinstance(first, FrozenEstimator) else first
+    return encoder if isinstance(encoder, Pipeline) and isinstance(encoder[-1], NamedColumns) else None
 
 
 @contextmanager
@@ -310,20 +308,3 @@ def prediction_table(model: Any, rows: Any) -> Any:
     if not np.isfinite(predictions.select_dtypes("number").to_numpy()).all():
         raise InputError("the model predicts values that are not finite: look for extreme values in the columns.")
     return predictions
-
-
-def write_predictions(content: str, out: Path, overwrite: bool) -> None:
-    """Write a file, whole or not at all; OutputError says why not."""
-    try:
-        replace_file(out, partial(_put_text, content), overwrite=overwrite)
-    except FileExistsError as error:
-        raise OutputError(
-            f"--out {out} came during the run and was left as it is: name another file, or pass --overwrite to "
-            "replace it."
-        ) from error
-    except (ShiftDataError, OSError) as error:
-        raise OutputError(f"--out {out} cannot be written: {error}") from error
-
-
-def _put_text(content: str, file: IO[bytes]) -> None:
-    file.write(content.encode("utf-8", "backslashreplace"))

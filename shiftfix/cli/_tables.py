@@ -18,9 +18,9 @@ from shiftfix.cli._columns import Column
 from shiftfix.cli._exit import InputError, UsageError
 from shiftfix.cli._files import Table
 from shiftfix.cli._ids import identifier_doubt, identifier_problem
-from shiftfix.cli._labels import read_label, target_labels
+from shiftfix.cli._labels import KnownLabels, known_target_labels, read_label, target_labels
 from shiftfix.cli._refusals import Refusals
-from shiftfix.cli._words import argument, lacks_and_adds, listed, quoted
+from shiftfix.cli._words import argument, lacks_and_adds, listed, out_of, quoted
 
 # A text column with more values than this is an identifier or free text, not a category.
 MOST_CATEGORIES = 1000
@@ -41,16 +41,24 @@ class Roles(NamedTuple):
     ----------
     label, weight, id : str or None
     drop : list of str
+    target_labels : str or None
+        Column of the target alone, which may be ``label``.
     """
 
     label: str
     weight: str | None
     id: str | None
     drop: list[str]
+    target_labels: str | None = None
+
+    @property
+    def taken(self) -> list[str]:
+        """All of them."""
+        return [*(name for name, _ in self.by_option), *([] if self.target_labels is None else [self.target_labels])]
 
     @property
     def by_option(self) -> list[tuple[str, str]]:
-        """Each column and the option that names it."""
+        """Each column of the source and the option that names it."""
         given = [("--label", self.label), ("--weight", self.weight), ("--id", self.id)]
         return [(name, option) for option, name in given if name is not None] + [(name, "--drop") for name in self.drop]
 
@@ -67,6 +75,8 @@ class Tables:
         Labels: str, int64, or float64 for regression.
     y_target : ndarray of shape (n_target,) or None
         Labels of the target rows where the file has them all; never used for fitting.
+    known : KnownLabels or None
+        Labels of some target rows, to learn from.
     sample_weight : ndarray of shape (n_source,) or None
         Raw, as in the file.
     ids : pair of (ndarray of str or None)
@@ -88,6 +98,7 @@ class Tables:
     numeric: list[str]
     text: list[str]
     notices: list[str] = field(default_factory=list)
+    known: KnownLabels | None = None
 
 
 def prepare_tables(
@@ -107,7 +118,7 @@ def prepare_tables(
     source, target : CsvTable or ParquetTable
     roles : Roles
         Labels of the target are set apart; weights are the source's; identifiers may be in either.
-    shift : {"covariate", "label"}
+    shift : {"auto", "covariate", "label"}
     task : {"auto", "classification", "regression"}
     unseen_category : {"error", "ignore"}
     refusals : Refusals
@@ -120,7 +131,7 @@ def prepare_tables(
     """
     notices: list[str] = []
     refusals.of(_check_roles, roles)
-    labels = _read_labels(source, target, roles.label, task, shift, notices, refusals)
+    labels = _read_labels(source, target, roles, task, shift, notices, refusals)
     sample_weight = _weights(source, target, roles.weight, notices, refusals)
     features = refusals.of(_features, source, target, roles) or []
     if features:
@@ -129,6 +140,7 @@ def prepare_tables(
     if labels is None:
         return None
     y, y_target, task = labels
+    known = refusals.of(_known_labels, source, target, roles, y, task, notices)
     return Tables(
         feature_frame([ours for ours, _ in usable], len(source)),
         feature_frame([theirs for _, theirs in usable], len(target)),
@@ -140,6 +152,7 @@ def prepare_tables(
         numeric=[ours.name for ours, _ in usable if ours.is_number],
         text=[ours.name for ours, _ in usable if not ours.is_number],
         notices=notices,
+        known=known,
     )
 
 
@@ -176,9 +189,10 @@ def _noted(problems: list[str], refusals: Refusals) -> bool:
 
 
 def _read_labels(
-    source: Table, target: Table, label: str, task: str, shift: str, notices: list[str], refusals: Refusals
+    source: Table, target: Table, roles: Roles, task: str, shift: str, notices: list[str], refusals: Refusals
 ) -> tuple[NDArray[Any], NDArray[Any] | None, str] | None:
     """Labels of both samples and the task, or None where those of the source cannot be read."""
+    label = roles.label
     if label not in source.columns:
         return None
     role: Role = "class" if task == "classification" else "label"
@@ -188,8 +202,27 @@ def _read_labels(
         return None
     notices += [column.remark] if column.remark else []
     y, task = read
-    y_target = target_labels(target.column(label, role), y, notices) if label in target.columns else None
-    return y, y_target, task
+    scored = label in target.columns and roles.target_labels != label
+    return y, target_labels(target.column(label, role), y, notices) if scored else None, task
+
+
+def _known_labels(
+    source: Table, target: Table, roles: Roles, y: NDArray[Any], task: str, notices: list[str]
+) -> KnownLabels | None:
+    """Labels of some target rows, read as the source's are."""
+    name = roles.target_labels
+    if name is None or name not in target.columns:
+        return None
+    # Among words numbers are words too, although those alone that are known may look like numbers.
+    known = known_target_labels(target.column(name, "text" if y.dtype.kind in "US" else "label"), y, task)
+    if name in source.columns and name != roles.label:
+        notices.append(f"the source's column {name!r} was ignored: --target-labels is about target rows.")
+    alone = ", so none is scored" if name == roles.label else ""
+    notices.append(
+        f"the target's column {name!r} holds {out_of(len(known.y), 'label')} in {out_of(len(target), 'row')}, used for "
+        f"fitting{alone}."
+    )
+    return known
 
 
 def _weights(
@@ -204,11 +237,14 @@ def _weights(
 
 def _check_roles(roles: Roles) -> None:
     """Raise for a column with two roles, or an identifier whose name the results need."""
-    counts = Counter(name for name, _ in roles.by_option)
+    counts = Counter(name for name in roles.taken)
+    # One column may hold the labels of both files.
+    counts[roles.label] -= roles.label == roles.target_labels
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
         raise UsageError(
-            f"column {listed(twice)} is given more than one role among --label, --weight, --id and --drop: give it one."
+            f"column {listed(twice)} is given more than one role among --label, --target-labels, --weight, --id and "
+            "--drop: give it one."
         )
     check_identifier(roles.id)
 
@@ -221,29 +257,33 @@ def check_identifier(name: str | None) -> None:
 
 def _lost(source: Table, target: Table, roles: Roles) -> list[str]:
     """What to say of each option whose column is not there; an identifier may be in either table."""
-    return [
+    lost = [
         f"{option} {argument(column)}: the source has no such column; it has {listed(source.columns)}. Name "
         "one of them."
         for column, option in roles.by_option
         if column not in [*source.columns, *(target.columns if option == "--id" else [])]
     ]
+    if roles.target_labels not in [None, *target.columns]:
+        lost.append(
+            f"--target-labels {argument(str(roles.target_labels))}: the target has no such column; it has "
+            f"{listed(target.columns)}. Name one of them."
+        )
+    return lost
 
 
 def _features(source: Table, target: Table, roles: Roles) -> list[str]:
     """Feature columns, which source and target must share."""
     lost = _lost(source, target, roles)
-    taken = [column for column, _ in roles.by_option]
-    features = [column for column in source.columns if column not in taken]
+    features = [column for column in source.columns if column not in roles.taken]
     if lost:
         raise InputError(*lost)
     if not features:
-        raise InputError(f"the source has no column besides {listed(taken)}: at least one feature is needed.")
+        raise InputError(f"the source has no column besides {listed(roles.taken)}: at least one feature is needed.")
     return features
 
 
 def _check_columns(features: list[str], target: Table, roles: Roles) -> None:
-    taken = [column for column, _ in roles.by_option]
-    said = lacks_and_adds(*differences(features, [column for column in target.columns if column not in taken]))
+    said = lacks_and_adds(*differences(features, [column for column in target.columns if column not in roles.taken]))
     if said:
         raise InputError(
             f"the columns of source and target differ: the target {said}. Both need the same "

@@ -17,9 +17,7 @@ LABELS_WOULD_TELL = (
 )
 
 
-def act_on(
-    fit: LabelShiftFit, on_reject: OnReject, causes: Causes, names: Sequence[str] = ()
-) -> tuple[bool, Verdict]:
+def act_on(fit: LabelShiftFit, on_reject: OnReject, causes: Causes, names: Sequence[str] = ()) -> tuple[bool, Verdict]:
     """Whether to correct the prior, and the verdict on it.
 
     Parameters

@@ -86,11 +86,11 @@ def fit_record(model: Corrected, y: ArrayLike, *, sample_weight: ArrayLike | Non
     Returns
     -------
     dict
-        "shift" ("covariate", "label", or what a diagnosis chose from, such as "auto"), "verdict", its "reasons" and "action", "corrected", "weights" (a dict
-        of the numbers of a WeightSummary) and "priors" (a list of dicts by class; None where class shares were not
-        asked for). Of a diagnosed model also "correction" ("none", "weights", "prior" or "labels"), "diagnosis" (of
-        :func:`diagnosis_record`) and "used" (in words, how far target labels were followed; else None). Values are what
-        JSON has; None stands for a number that is not finite.
+        "shift" ("covariate", "label", or what a diagnosis chose from, such as "auto"), "verdict", its "reasons" and
+        "action", "corrected", "weights" (a dict of the numbers of a WeightSummary) and "priors" (a list of dicts by
+        class; None where class shares were not asked for). Of a diagnosed model also "correction" ("none", "weights",
+        "prior" or "labels"), "diagnosis" (of :func:`diagnosis_record`) and "used" (in words, how far target labels were
+        followed; else None). Values are what JSON has; None stands for a number that is not finite.
     """
     if isinstance(model, Automatic):
         return automatic_record(model, y, sample_weight)
@@ -252,11 +252,12 @@ def _done(record: Record) -> str:
 
 def _done_by_evidence(record: Record) -> str:
     """One sentence: what a diagnosis led to."""
+    n_labels = record["diagnosis"]["n_labels"]
     return {
         "none": "nothing: the model was fitted on the source as it is",
         "weights": "the model was trained on weighted source rows",
         "prior": "the class probabilities were adjusted to the target's class shares",
-        "labels": f"the predictions were corrected by {record['diagnosis']['n_labels']} target labels: {record['used']}",
+        "labels": f"the predictions were corrected by {n_labels} target labels: {record['used']}",
     }[record["correction"]]
 
 

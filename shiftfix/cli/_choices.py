@@ -1,0 +1,135 @@
+"""Options that several commands have, and what may be chosen."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Shift(StrEnum):
+    """What is assumed to have moved."""
+
+    auto = "auto"
+    covariate = "covariate"
+    label = "label"
+
+
+class Learner(StrEnum):
+    """What is trained."""
+
+    mlp = "mlp"
+    logistic = "logistic"
+    linear = "linear"
+    forest = "forest"
+    boosting = "boosting"
+
+
+class Task(StrEnum):
+    """What the label is."""
+
+    auto = "auto"
+    classification = "classification"
+    regression = "regression"
+
+
+class Correction(StrEnum):
+    """How a prior is corrected for."""
+
+    adjust = "adjust"
+    retrain = "retrain"
+
+
+class Causes(StrEnum):
+    """What is known to cause what."""
+
+    label = "label"
+    features = "features"
+
+
+class OnAbstain(StrEnum):
+    """What to do when the data do not support the correction."""
+
+    uncorrected = "uncorrected"
+    error = "error"
+    correct = "correct"
+
+
+class UnseenCategory(StrEnum):
+    """What to do about text values of the target that no source row has."""
+
+    error = "error"
+    ignore = "ignore"
+
+
+class Decimal(StrEnum):
+    """Decimal marks."""
+
+    point = "."
+    comma = ","
+
+
+class Dates(StrEnum):
+    """What to do about dates and times."""
+
+    refuse = "refuse"
+    days = "days"
+
+
+DEBUG = typer.Option("--debug", help="Show the traceback of an error.")
+
+# How tables are read, by every command that reads some.
+IdColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--id", help="Column that names the rows: copied to the results, never learned from.", metavar="COLUMN"
+    ),
+]
+Separator = Annotated[
+    str | None,
+    typer.Option(help="What separates the cells of CSV files: a character, or tab; found when not given."),
+]
+DecimalMark = Annotated[
+    Decimal | None, typer.Option(help="Decimal mark of CSV files: a point or a comma; found when not given.")
+]
+MissingWords = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Word (or number) that means a missing value, also of the label; may be repeated. Empty cells always "
+        "do, and NA, NaN, NULL, None and their like among numbers, but not in labels.",
+        metavar="WORD",
+    ),
+]
+DatesAs = Annotated[
+    Dates, typer.Option(help="Columns of dates or times: refuse them, or take them as days since 1970.")
+]
+
+# What is learned from, and by what.
+Label = Annotated[str, typer.Option(help="Label column of SOURCE.", metavar="COLUMN", show_default=False)]
+TargetLabels = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of TARGET with the labels that are known, blank in all other rows. Label rows drawn at random: 25 "
+        "to a few hundred repair a model, whatever moved.",
+        metavar="COLUMN",
+    ),
+]
+LearnerName = Annotated[Learner, typer.Option(help="What is trained. logistic is for classes, linear for numbers.")]
+TaskName = Annotated[
+    Task,
+    typer.Option(
+        help="auto: classification when the label is text, or whole numbers of at most 20 distinct values; else "
+        "regression."
+    ),
+]
+Weight = Annotated[str | None, typer.Option(help="Column of SOURCE with a weight per row.", metavar="COLUMN")]
+Drop = Annotated[list[str] | None, typer.Option(help="Column to leave out; may be repeated.", metavar="COLUMN")]
+Unseen = Annotated[UnseenCategory, typer.Option(help="What to do about text values in TARGET that no SOURCE row has.")]
+Hidden = Annotated[
+    str | None, typer.Option(help="For mlp: units of the hidden layers; default 256,256.", metavar="SIZES")
+]
+Epochs = Annotated[int | None, typer.Option(min=1, help="For mlp: most passes over the rows; default 100.")]
+Dropout = Annotated[
+    float | None,
+    typer.Option(min=0, max=0.99, help="For mlp: dropout rate; default 0.5 for classes, 0 for numbers."),
+]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="For everything random.")]
