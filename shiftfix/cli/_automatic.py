@@ -11,6 +11,10 @@ from shiftfix.cli._exit import UnsupportedError
 from shiftfix.cli._tables import Tables
 from shiftfix.cli._words import out_of
 
+PASS_LABELS = (
+    "to pass labels of target rows, give the target file a column for them, blank elsewhere, and --target-labels."
+)
+
 
 def raw_learner(encoder: Any, learner: Any) -> Pipeline:
     """The learner behind the fitted encoder, which stays as it is: it takes the columns of the files."""
@@ -59,6 +63,11 @@ def check_supported(fit: Mapping[str, Any], options: Mapping[str, Any]) -> None:
             f"the data do not support a correction: {'; '.join(fit['reasons'])}. {fit['action']} To fit without one, "
             "pass --on-abstain uncorrected."
         )
+
+
+def advice_on_labels(verdict: str, tables: Tables) -> list[str]:
+    """How labels of target rows are passed, where a diagnosis asks for some."""
+    return [] if verdict == "ok" or tables.known is not None else [PASS_LABELS]
 
 
 def rows_to_score(tables: Tables) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from shiftfix._verdict import VERDICT_WARNINGS
 from shiftfix.cli._automatic import (
+    advice_on_labels,
     check_supported,
     make_automatic,
     raw_learner,
@@ -87,7 +88,7 @@ def _fit_and_judge(
     check_supported(fit, options)
     # What the record says of the verdict is not said twice, and each fold of the prior repeats the learner's warning.
     said = [str(warning.message) for warning in caught if not issubclass(warning.category, VERDICT_WARNINGS)]
-    said += _advice(plan.model, fit)
+    said += advice_on_labels(fit["verdict"], tables) if "diagnosis" in fit else _advice(plan.model, fit)
     record = run_record(
         fit,
         task=tables.task,
@@ -141,7 +142,7 @@ def plan_as_assumed(encoder: Any, learner: Any, tables: Tables, options: Mapping
 
 def _advice(model: Any, fit: Mapping[str, Any]) -> list[str]:
     """What to do where nothing was corrected, in words of the command line."""
-    if fit["verdict"] != "abstain" or fit["corrected"] or "diagnosis" in fit:
+    if fit["verdict"] != "abstain" or fit["corrected"]:
         return []
     if fit["shift"] == "covariate":
         return [ANYHOW]

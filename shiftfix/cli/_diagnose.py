@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shiftfix._verdict import VERDICT_WARNINGS
-from shiftfix.cli._automatic import raw_learner, raw_weighter, target_sample
+from shiftfix.cli._automatic import advice_on_labels, raw_learner, raw_weighter, target_sample
 from shiftfix.cli._encode import fit_encoder
 from shiftfix.cli._learners import check_hidden_weights
 from shiftfix.cli._output_file import check_output_file, write_output_file
@@ -48,7 +48,7 @@ def run_diagnose(
     options, tables, learner = checked_samples(source, target, options, refusals)
     files = files_of_run(source, target, tables)
     diagnosis, warned = _diagnosed(tables, learner, options)
-    notices = list(dict.fromkeys([*tables.notices, *warned]))
+    notices = list(dict.fromkeys([*tables.notices, *warned, *advice_on_labels(diagnosis.verdict, tables)]))
     if out is not None:
         record = _record(diagnosis, tables, files, options, notices)
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)

@@ -104,9 +104,12 @@ def tests_of_columns(X: Any, X_target: Any) -> FeatureTests | None:
 
 
 def names_of_rows(X: Any, X_target: Any) -> list[str]:
-    """In words, each column that only names rows or tells the time, and so which sample a row is of."""
+    """In words, each column that only names rows or tells the time, or whose values tell the sample of every row."""
     columns = tests_of_columns(X, X_target)
-    return [] if columns is None else [identifier_in_words(column) for column in columns.identifiers]
+    odd = [] if columns is None else [column for column in columns.columns if column.why]
+    return [
+        f"{column.name!r} has {column.why}" if column.describes_rows else identifier_in_words(column) for column in odd
+    ]
 
 
 def read_samples(source: SourceRows, X_target: Any, few: LabelledRows | None, is_class: bool) -> Samples:

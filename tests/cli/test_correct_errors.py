@@ -103,7 +103,6 @@ def add(name, values):
 
 CASES = {
     # 2: usage
-    "no shift": (unchanged, [], 2, "--shift"),
     "unknown shift": (unchanged, ["--shift", "concept"], 2, "concept"),
     "unknown learner": (unchanged, [*COVARIATE, "--learner", "svm"], 2, "svm"),
     "bad clip": (unchanged, [*COVARIATE, "--clip", "-1"], 2, "--clip -1"),
