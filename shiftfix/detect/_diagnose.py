@@ -27,6 +27,7 @@ from shiftfix.detect._decision import (
     verdict_on_weights,
 )
 from shiftfix.detect._diagnosis import (
+    MOST_IDENTIFIERS,
     Causes,
     ClassShare,
     Correction,
@@ -104,11 +105,12 @@ def tests_of_columns(X: Any, X_target: Any) -> FeatureTests | None:
 
 
 def names_of_rows(X: Any, X_target: Any) -> list[str]:
-    """In words, each column that only names rows or tells the time, or whose values tell the sample of every row."""
+    """In words, the first columns that only name rows or tell the time, or whose values tell the sample of a row."""
     columns = tests_of_columns(X, X_target)
     odd = [] if columns is None else [column for column in columns.columns if column.why]
     return [
-        f"{column.name!r} has {column.why}" if column.describes_rows else identifier_in_words(column) for column in odd
+        f"{column.name!r} has {column.why}" if column.describes_rows else identifier_in_words(column)
+        for column in odd[:MOST_IDENTIFIERS]
     ]
 
 
