@@ -1,25 +1,29 @@
-"""The command line: ``shiftfix demo``, ``shiftfix correct`` and ``shiftfix predict``.
+"""The command line: ``shiftfix demo``, ``shiftfix diagnose``, ``shiftfix correct`` and ``shiftfix predict``.
 
-=============  ==============================================================================
-``_app``       commands, options and help
-``_correct``   two files in, a folder with weights, predictions and the corrected model out
-``_predict``   a saved model and a file of rows in, a prediction per row out
-``_options``   options of ``correct`` that belong together
-``_refusals``  all that is wrong with a run, told at once
-``_learners``  what it can train
-``_files``     read a file: ``_csv_file``, ``_parquet_file``, ``_header``
-``_columns``   one column, and the options of reading: ``_cells`` (words), ``_dates``
-``_tables``    check the two samples against each other
-``_ids``       columns that name rows
-``_labels``    labels, and the task they make
-``_encode``    columns to numbers
-``_output``    write the folder, whole or not at all; ``_safe_csv`` for a spreadsheet
-``_workplace`` where it is written, by one run at a time
-``_results``   which files are results of an earlier run
-``_demo``      known shifts: uncorrected, corrected and oracle side by side
-``_exit``      exit codes and their errors; ``_words`` for what they quote
-``_process``   signals and standard streams
-=============  ==============================================================================
+================  ==============================================================================
+``_app``          commands and their help; ``_choices`` for the options that they share
+``_diagnose``     two files in, what moved between them and what to do out
+``_correct``      two files in, a folder with weights, predictions and the corrected model out
+``_automatic``    what both need of a model that is diagnosed on the columns of the files
+``_predict``      a saved model and a file of rows in, a prediction per row out
+``_samples``      the two files of a run, checked with the options they are read by
+``_options``      options of ``correct`` that belong together
+``_refusals``     all that is wrong with a run, told at once
+``_learners``     what it can train
+``_files``        read a file: ``_csv_file``, ``_parquet_file``, ``_header``
+``_columns``      one column, and the options of reading: ``_cells`` (words), ``_dates``
+``_tables``       check the two samples against each other
+``_ids``          columns that name rows
+``_labels``       labels, and the task they make
+``_encode``       columns to numbers
+``_output``       write the folder, whole or not at all; ``_safe_csv`` for a spreadsheet
+``_output_file``  the same of a single file
+``_workplace``    where it is written, by one run at a time
+``_results``      which files are results of an earlier run
+``_demo``         known shifts: uncorrected, corrected and oracle side by side
+``_exit``         exit codes and their errors; ``_words`` for what they quote
+``_process``      signals and standard streams
+================  ==============================================================================
 
 The console script belongs to every install, its libraries to the extra ``cli``: nothing here is imported
 before they are known to be there. It also keeps ``shiftfix --help`` quick.

@@ -108,8 +108,8 @@ Label = Annotated[str, typer.Option(help="Label column of SOURCE.", metavar="COL
 TargetLabels = Annotated[
     str | None,
     typer.Option(
-        help="Column of TARGET with the labels that are known, blank in all other rows. Label rows drawn at random: 25 "
-        "to a few hundred repair a model, whatever moved.",
+        help="Column of TARGET with the labels that are known, blank where they are not; of rows drawn at random. 25 to "
+        "a few hundred tell what moved, and repair most of it.",
         metavar="COLUMN",
     ),
 ]
