@@ -108,8 +108,8 @@ Label = Annotated[str, typer.Option(help="Label column of SOURCE.", metavar="COL
 TargetLabels = Annotated[
     str | None,
     typer.Option(
-        help="Column of TARGET with the labels that are known, blank where they are not; of rows drawn at random. 25 to "
-        "a few hundred tell what moved, and repair most of it.",
+        help="Column of TARGET with the labels that are known, blank elsewhere; of rows drawn at random. 25 to a few "
+        "hundred tell what moved, and repair most of it.",
         metavar="COLUMN",
     ),
 ]

@@ -131,13 +131,14 @@ def automatic_record(model: Automatic, y: ArrayLike, sample_weight: ArrayLike | 
 
 def diagnosed_priors(model: Automatic) -> list[Record]:
     """Class by class as :func:`prior_records`, with None for a share of the target that was not used."""
-    shares = model.diagnosis_.class_shares
+    shares, corrector = model.diagnosis_.class_shares, model.corrector_
+    source = getattr(corrector, "source_prior_", [share.source for share in shares])
     used = [share.estimate if model.correction_ == "labels" else np.nan for share in shares]
     if model.correction_ == "prior":
-        used = model.corrector_.target_prior_.tolist()
+        used = corrector.target_prior_
     return [
-        finite({"class": share.label, "source": share.source, "target": q, "low": share.low, "high": share.high})
-        for share, q in zip(shares, used, strict=True)
+        finite({"class": share.label, "source": float(p), "target": float(q), "low": share.low, "high": share.high})
+        for share, p, q in zip(shares, source, used, strict=True)
     ]
 
 
@@ -302,7 +303,7 @@ def _correction_rows(record: Record) -> list[tuple[str, str]]:
     weights, priors = record["weights"], record["priors"] or []
     if "diagnosis" in record:
         weights = weights if record["correction"] in ("weights", "prior") else None
-        priors = priors if record["correction"] in ("prior", "labels") else []
+        priors = [prior for prior in priors if prior["target"] is not None]
     rows = [] if weights is None else _weight_rows(weights)
     return rows + [_prior_row(prior, record["corrected"]) for prior in priors]
 
