@@ -186,12 +186,12 @@ def _target_score(plan: Plan, tables: Tables) -> dict[str, Any] | None:
     rows, labels = plan.X_target[fresh], tables.y_target[fresh]
     return {
         "metric": name,
-        "uncorrected": float(score(labels, _plain(plan, tables).predict(rows))),
+        "uncorrected": float(score(labels, _uncorrected(plan, tables).predict(rows))),
         "corrected": float(score(labels, plan.model.predict(rows))),
     }
 
 
-def _plain(plan: Plan, tables: Tables) -> Any:
+def _uncorrected(plan: Plan, tables: Tables) -> Any:
     """The learner as it is without a correction."""
     from shiftfix.corrected import fit_weighted
 

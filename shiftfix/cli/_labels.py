@@ -176,7 +176,7 @@ def known_target_labels(column: Column, y: NDArray[Any], task: str) -> KnownLabe
     _check_kind(column, y, name)
     values = column.values[rows]
     if task == "regression":
-        _check_finite(values, rows, name)
+        _refuse_infinite(values, rows, name)
         return KnownLabels(rows, values)
     _check_known(values if column.is_number else values.astype(str), y, name)
     return KnownLabels(rows, values.astype(y.dtype) if column.is_number else values.astype(str))
@@ -199,7 +199,7 @@ def _check_kind(column: Column, y: NDArray[Any], name: str) -> None:
     )
 
 
-def _check_finite(values: NDArray[np.float64], rows: NDArray[np.intp], name: str) -> None:
+def _refuse_infinite(values: NDArray[np.float64], rows: NDArray[np.intp], name: str) -> None:
     infinite = rows[~np.isfinite(values)]
     if infinite.size:
         raise InputError(
