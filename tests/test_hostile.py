@@ -57,8 +57,8 @@ ROWS_AS_THEY_ARE = (
 CARRIED |= {f"{sample} of {name}" for name in ROWS_AS_THEY_ARE for sample in ("X_source", "X_target")}
 # A learner of scikit-learn's is inside, and what it says or warns of is its own.
 LEARNERS_INSIDE = {"fit_weighted", "row_losses", "CovariateShiftClassifier", "CovariateShiftRegressor",
-                   "LabelShiftClassifier", "FewLabelClassifier", "FewLabelRegressor",
-                   "ClassifierWeighter", "concept_test"}  # fmt: skip
+                   "LabelShiftClassifier", "FewLabelClassifier", "FewLabelRegressor", "ShiftCorrectedClassifier",
+                   "ShiftCorrectedRegressor", "ClassifierWeighter", "concept_test", "diagnose_shift"}  # fmt: skip
 LEARNER = "sklearn/linear_model"
 # On these the time of a call depends without bound, and what is too large for it is no question of right or wrong.
 LENGTHS = {"max_epochs", "max_iter", "n_bootstrap", "n_permutations", "patience", "n_models", "n_source", "n_target"}
