@@ -58,12 +58,12 @@ LEARNERS = {
 WEIGHTERS = {"linear": LogisticWeighter, "quadratic": lambda: LogisticWeighter(features="quadratic")}
 # Noise, classes, rows and seeds: the published set, other sizes, p(y | x) shared, and a class for each blob.
 WHOLE = (
-    ("after", 2, PUBLISHED_ROWS, 30),
-    ("after", 2, 200, 30),
-    ("after", 2, 1600, 8),
-    ("before", 2, PUBLISHED_ROWS, 30),
-    ("after", 5, PUBLISHED_ROWS, 10),
-    ("before", 5, PUBLISHED_ROWS, 10),
+    ("after", 2, PUBLISHED_ROWS, 20),
+    ("after", 2, 200, 20),
+    ("after", 2, 1600, 5),
+    ("before", 2, PUBLISHED_ROWS, 20),
+    ("after", 5, PUBLISHED_ROWS, 6),
+    ("before", 5, PUBLISHED_ROWS, 6),
 )
 QUICK = (("after", 2, PUBLISHED_ROWS, 3),)
 
@@ -241,7 +241,7 @@ def main(argv=None):
         prog="python -m tests.benchmarks.simulated_covariate", description=__doc__.splitlines()[0]
     )
     made.add_argument("--quick", action="store_true", help="the published set, three seeds")
-    made.add_argument("--seeds", type=int, help="how many, instead of 30 for most settings")
+    made.add_argument("--seeds", type=int, help="how many, instead of 5 to 20")
     made.add_argument("--learners", type=lambda names: names.split(","), default=list(LEARNERS))
     made.add_argument("--out", type=Path, help="file of JSON")
     asked = made.parse_args(argv)
