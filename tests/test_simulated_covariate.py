@@ -17,6 +17,7 @@ def test_half_of_the_rows_fill_the_ellipse_evenly(rng):
     assert np.abs(np.sort(radius) ** 2 - (np.arange(4000) + 0.5) / 4000).max() < 2.7 / np.sqrt(4000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", ["after", "before"])
 def test_rows_near_the_center_are_chosen(noise, rng, monkeypatch):
     """A normal blob times exp(-2 |x - c|^2) is normal, with the precisions added: of the first blob, without noise and
