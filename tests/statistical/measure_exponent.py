@@ -23,7 +23,7 @@ RESULTS = Path(__file__).parent / "results" / "exponent.json"
 SIZES = (200, 500, 1500)
 SLOPE = np.array([1.0, -1.0, 0.5, 0.0, 0.0])
 MOVED = np.array([1.0, 0.0, 0.0, 1.0, 0.0])
-N_PROBLEMS, N_JUDGED = 100, 4000
+N_PROBLEMS, N_JUDGED = 250, 4000
 POINTS, MILLINATS = 100, 1000
 
 
