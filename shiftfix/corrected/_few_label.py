@@ -20,29 +20,38 @@ from shiftfix._setting_checks import check_option
 from shiftfix._validation import check_labels, check_repeat_counts, check_rows, check_vector
 from shiftfix._values import as_array
 from shiftfix.corrected._bounded_scores import bounded_scores
-from shiftfix.corrected._few_base import ALL_LEVELS, LEAST_LABELS, BaseFewLabel, FewLabels, check_levels
-from shiftfix.corrected._few_classes import NOTHING, ClassCorrection, corrected_proba, learn_class_correction
-from shiftfix.corrected._few_numbers import NumberCorrection, corrections_of, learn_number_correction
+from shiftfix.corrected._few_base import ALL_LEVELS, LEAST_LABELS, BaseFewLabel, FewLabels, Tried
+from shiftfix.corrected._few_classes import (
+    NOTHING,
+    ClassCorrection,
+    JudgedLabels,
+    corrected_proba,
+    learn_class_correction,
+)
+from shiftfix.corrected._few_many import TRAINED, TargetTraining
+from shiftfix.corrected._few_numbers import (
+    JudgedNumbers,
+    NumberCorrection,
+    NumberUnits,
+    corrections_of,
+    learn_number_correction,
+    units_of,
+)
+from shiftfix.corrected._few_trained import (
+    TrainedClassifier,
+    calibrated_log_scores,
+    predicted,
+    scores_of_all,
+    temperature_scale,
+    train_classifier,
+    train_regressor,
+)
 from shiftfix.corrected._folds import counted_folds, new_folds
 from shiftfix.corrected._label_inputs import check_estimator, check_source
 from shiftfix.corrected._scores import SourceRows, cross_fitted_scores, score_folds
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.label import ScoreCalibrator
 
 FEW = "y of the TargetSample"
-# Median of |z| for a standard normal z.
-NORMAL_MEDIAN = 0.6745
-# Standardised predictions at which slopes end: a new row may be anything.
-MOST_DEVIATIONS = 100.0
-
-
-def calibrated_log_scores(scores: Any, n_classes: int, scale: float) -> Floats:
-    """Logarithm of the scores at an inverse temperature, shape (n_rows, n_classes)."""
-    P = bounded_scores(scores, n_classes)
-    if scale != 1:
-        P = P**scale
-        P = bounded_scores(P / P.sum(axis=1, keepdims=True), n_classes)
-    return np.log(P)
 
 
 class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
@@ -166,23 +175,33 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
         n_classes = len(np.unique(source.labels[source.rows]))
         return 1 if n_classes == 2 else n_classes
 
-    def _learn(self, source: SourceRows, few: FewLabels, X_target: Any, model: Any, rng: Any) -> dict[str, Any]:
+    def _learn(
+        self, source: SourceRows, few: FewLabels, tried: Tried, X_target: Any, model: Any, rng: Any
+    ) -> dict[str, Any]:
         classes = np.unique(source.labels[source.rows])
         scale = self._scale(source, few.X, classes, rng)
         place = {label: code for code, label in enumerate(classes.tolist())}
         codes = np.array([place[label] for label in few.y.tolist()])
         z = calibrated_log_scores(self._scores(model, few.X, classes), len(classes), scale)
+        training = TargetTraining(self.estimator, few.X, classes[codes], X_target, rng)
+        trained = TrainedClassifier()
+        if self.experts is not None:
+            trained = train_classifier(training, classes, calibrate=self.calibrate is not None)
         if len(codes) < LEAST_LABELS:
-            learned = ClassCorrection({NOTHING: 1.0}, [], few.features, z)
+            learned = ClassCorrection({NOTHING: 1.0}, [], tried.features, z)
         else:
-            levels = check_levels(self.levels)
-            learned = learn_class_correction(z, codes, few.features, levels, self._alone(len(codes)), self.a0)
+            shown, others = few.drawn.judged, _safe_indexing(few.X, few.drawn.others)
+            judged = JudgedLabels(z[shown], codes[shown], others, trained.left_out_of(shown))
+            learned = learn_class_correction(judged, tried.features, tried.levels, tried.alone, self.a0)
         return {
             "classes_": classes,
             "temperature_": 1 / scale,
             "n_labels_": len(codes),
             "learned_": learned,
             "weights_": learned.weights,
+            "target_estimator_": trained.model,
+            "target_temperature_": 1 / trained.scale,
+            "notes_": self._notes(few, tried, *trained.notes),
         }
 
     def _scores(self, model: Any, X: Any, classes: NDArray[Any]) -> Any:
@@ -201,17 +220,18 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
             return 1.0
         scores = cross_fitted_scores(self.estimator, source, classes, X, folds, fallback=self.fallback, rng=rng)
         counts = None if source.counts is None else source.counts[scores.rows]
-        calibrator = ScoreCalibrator("temperature")
-        calibrator.fit(bounded_scores(scores.source, len(classes)), source.labels[scores.rows], sample_weight=counts)
-        return float(calibrator.scale_[0])
+        return temperature_scale(bounded_scores(scores.source, len(classes)), source.labels[scores.rows], counts)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Corrected class probabilities, shape (n_rows, n_classes)."""
         check_is_fitted(self)
         X = check_rows(X, "X")
-        scores = self.estimator_.predict_proba(X)
-        log_scores = calibrated_log_scores(scores, len(self.classes_), 1 / self.temperature_)
-        return corrected_proba(self.learned_, log_scores, X)
+        n_classes, trained = len(self.classes_), None
+        log_scores = calibrated_log_scores(self.estimator_.predict_proba(X), n_classes, 1 / self.temperature_)
+        if self.target_estimator_ is not None:
+            scores = scores_of_all(self.target_estimator_, X, self.classes_)
+            trained = np.exp(calibrated_log_scores(scores, n_classes, 1 / self.target_temperature_))
+        return corrected_proba(self.learned_, log_scores, X, trained)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Logarithm of the class probabilities, shape (n_rows, n_classes)."""
@@ -330,28 +350,29 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
     def _check_few(self, y: NDArray[Any], source: SourceRows) -> NDArray[Any]:
         return values_of_rows(y, FEW)
 
-    def _learn(self, source: SourceRows, few: FewLabels, X_target: Any, model: Any, rng: Any) -> dict[str, Any]:
+    def _learn(
+        self, source: SourceRows, few: FewLabels, tried: Tried, X_target: Any, model: Any, rng: Any
+    ) -> dict[str, Any]:
         found = predicted(model, few.X)
-        with np.errstate(over="ignore", invalid="ignore"):
-            common = float(np.median(np.abs(few.y - found))) / NORMAL_MEDIAN
-            # Where the target's residuals are of another order, corrections of the source's could not reach them.
-            sigma = max(self._residual_scale(source, rng), common / 2) or 1.0
-            everywhere = predicted(model, X_target)
-            mean, spread = float(everywhere.mean()), float(everywhere.std()) or 1.0
-            residuals = (few.y - found) / sigma
-            refuse_overflow(sigma, mean, spread, np.square(residuals).sum())
-        scores = standard_scores(found, mean, spread)
+        units = units_of(few.y - found, self._residual_scale(source, rng), predicted(model, X_target))
+        trained = train_regressor(TargetTraining(self.estimator, few.X, few.y, X_target, rng))
+        scores, shown = units.scores(found), few.drawn.judged
         if len(few.y) < LEAST_LABELS:
-            learned = NumberCorrection({NOTHING: 1.0}, few.features, scores, np.zeros((4, len(scores))))
+            learned = NumberCorrection({NOTHING: 1.0}, tried.features, scores, np.zeros((4, len(scores))))
         else:
-            learned = learn_number_correction(residuals, scores, few.features, check_levels(self.levels), self.a0)
+            missed = None if trained.left_out is None else units.residuals(few.y - trained.left_out)[shown]
+            others = _safe_indexing(few.X, few.drawn.others)
+            judged = JudgedNumbers(units.residuals(few.y - found)[shown], scores[shown], others, missed)
+            learned = learn_number_correction(judged, tried.features, tried.levels, self.a0)
         return {
-            "scale_": sigma,
-            "prediction_mean_": mean,
-            "prediction_scale_": spread,
+            "scale_": units.sigma,
+            "prediction_mean_": units.mean,
+            "prediction_scale_": units.spread,
             "n_labels_": len(few.y),
             "learned_": learned,
             "weights_": learned.weights,
+            "target_estimator_": trained.model,
+            "notes_": self._notes(few, tried, *trained.notes),
         }
 
     def _residual_scale(self, source: SourceRows, rng: np.random.Generator) -> float:
@@ -387,25 +408,8 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
         check_is_fitted(self)
         X = check_rows(X, "X")
         found = predicted(self.estimator_, X)
-        scores = standard_scores(found, self.prediction_mean_, self.prediction_scale_)
-        return found + self.scale_ * corrections_of(self.learned_, scores, X)
-
-
-def predicted(model: Any, X: Any) -> Floats:
-    """Predictions of a model as float64, shape (n_rows,)."""
-    return np.asarray(model.predict(X), dtype=np.float64)
-
-
-def standard_scores(found: Floats, mean: float, spread: float) -> Floats:
-    """Standardised predictions, within ``MOST_DEVIATIONS`` of 0."""
-    with np.errstate(over="ignore"):
-        return np.clip((found - mean) / spread, -MOST_DEVIATIONS, MOST_DEVIATIONS)
-
-
-def refuse_overflow(*numbers: float) -> None:
-    """Raise for numbers that are not finite."""
-    if not np.isfinite(numbers).all():
-        raise ShiftDataError(
-            "Values, predictions or residuals are so large, or so far from one another, that their squares overflow: "
-            "pass y in larger units, and rows and labels without outliers beyond all numbers."
-        )
+        units = NumberUnits(self.scale_, self.prediction_mean_, self.prediction_scale_)
+        corrected = found + self.scale_ * corrections_of(self.learned_, units.scores(found), X)
+        if self.target_estimator_ is None:
+            return corrected
+        return corrected + self.weights_[TRAINED] * (predicted(self.target_estimator_, X) - found)
