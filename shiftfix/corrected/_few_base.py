@@ -184,13 +184,14 @@ class BaseFewLabel(BaseCorrected):
         """What is tried on the labels of these target rows: all levels need numbers of the features."""
         levels, alone, enough = check_levels(self.levels), self._alone(len(rows)), len(rows) >= LEAST_LABELS
         reads = enough and bool(alone or set(levels) & set(READ_FEATURES))
-        notes = [] if enough else [f"{len(rows)} labels, and {LEAST_LABELS} are needed to learn from"]
+        notes = [] if enough else [f"fewer than {LEAST_LABELS} labels are no evidence"]
+        all_or_none = set(levels) == set(ALL_LEVELS) or not set(levels) & set(READ_FEATURES)
         try:
             return Tried(levels, alone, read_labelled(self.estimator, X_target, rows, reads), notes)
         except ShiftDataError as refusal:
-            if set(levels) != set(ALL_LEVELS) or self.experts == "target":
+            if not all_or_none or self.experts == "target":
                 raise
-            notes.append(f"features not read ({str(refusal).partition(':')[0]})")
+            notes.append(f"linear and smooth corrections left out, since {str(refusal).partition(':')[0]}")
         scores_alone = tuple(level for level in levels if level not in READ_FEATURES)
         return Tried(scores_alone, False, read_labelled(self.estimator, X_target, rows, False), notes)
 

@@ -166,8 +166,8 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
         if unknown:
             raise ShiftDataError(
                 f"{FEW} holds {', '.join(map(repr, unknown))}, and the source holds {', '.join(map(repr, classes))} "
-                "only: a model of the source cannot predict another class. Leave such rows out, or add rows of the "
-                "class to the source."
+                "only: a model of the source cannot predict another class. Write labels as in the source, leave such "
+                "rows out, or add rows of the class to the source."
             )
         return labels
 

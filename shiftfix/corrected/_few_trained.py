@@ -71,6 +71,12 @@ def scores_of_all(model: Any, X: Any, classes: NDArray[Any]) -> Floats:
     return bounded_scores(known_to_all(model.predict_proba(X), model.classes_, classes), len(classes))
 
 
+def temperature_of_known(scores: Floats, labels: NDArray[Any], classes: NDArray[Any]) -> float:
+    """Inverse temperature of scores among the classes that there are labels of."""
+    P = scores[:, np.isin(classes, labels)]
+    return temperature_scale(P / P.sum(axis=1, keepdims=True), labels)
+
+
 def train_classifier(training: TargetTraining, classes: NDArray[Any], *, calibrate: bool) -> TrainedClassifier:
     """Train the estimator, where labels are enough, and of two classes at least."""
     n_each = np.sort(np.unique(training.y, return_counts=True)[1])
@@ -79,7 +85,7 @@ def train_classifier(training: TargetTraining, classes: NDArray[Any], *, calibra
     found = train_on_target(training, lambda model, rows: scores_of_all(model, rows, classes), stratified=True)
     if isinstance(found, str):
         return TrainedClassifier(notes=(found,))
-    scale = temperature_scale(found.scores, training.y) if calibrate else 1.0
+    scale = temperature_of_known(found.scores, training.y, classes) if calibrate else 1.0
     return TrainedClassifier(found.model, scale, np.exp(calibrated_log_scores(found.scores, len(classes), scale)))
 
 
