@@ -10,14 +10,13 @@ from scipy.special import softmax
 from shiftfix.detect import covariate_or_label
 from shiftfix.detect._mechanism import (
     WIDTH,
-    Changes,
     Hypotheses,
     averaged,
-    calibration_errors,
     draw_ratios,
     labels_to_decide,
     log_evidence,
 )
+from shiftfix.detect._recalibrations import Changes, calibration_errors
 
 RNG = np.random.default_rng(0)
 LOG_P = np.log(RNG.dirichlet([1, 1, 1], 6))
