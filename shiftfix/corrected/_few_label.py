@@ -112,8 +112,8 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
     Notes
     -----
     Below 5 labels nothing is corrected. Of more than 724 (228 with ten classes) the processes learn from so many, drawn
-    by what the rows hold, and are judged on 5,000. In five real shifts and two learners, 1,000 and 4,000 labels were
-    worth .2 points less to .9 more than the estimator trained on them alone, or more, and no less than 300 were.
+    by what the rows hold, and are judged on 5,000. In four real shifts and two learners, 720 to 4,000 labels gave .6
+    points less to 3.2 more accuracy than the estimator trained on them alone, .7 more on average.
     Preprocessing belongs inside ``estimator``, as a Pipeline: a Pipeline around this one transforms X but not the
     target rows. The corrections read the target rows as they are given, categories as 0 and 1 and gaps filled with the
     mean. Fitting takes m^3 per correction for m labels (m^3 times the classes for more than two), predicting m^2 per
