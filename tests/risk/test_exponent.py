@@ -365,7 +365,7 @@ class TestTemperature:
 @pytest.mark.slow
 def test_what_a_calibration_gains_on_the_rows_it_is_fitted_to(rng):
     """Noise of two classes, a score that tells nothing: the true scale is 0 and the bias 0. Fitted under v = w and
-    judged by w, two parameters flatter by 2 sum w^2 / (sum w)^2 nats, half gained on their rows, half lost on others."""
+    judged by w, two parameters flatter by 2 sum w^2 / (sum w)^2 nats: half gained there, half lost elsewhere."""
     n, flattered = 300, []
     w = np.exp(rng.normal(size=n))
     w /= w.mean()
