@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 
 from shiftfix._row_order import Rows
-from shiftfix._values import as_array
+from shiftfix._values import as_array, is_missing
 from shiftfix.exceptions import ShiftDataError
 
 
@@ -92,7 +92,7 @@ def labelled_rows(X_target: Any, n_target: int) -> LabelledRows:
             "X_target has no labels, and this learns from a few: pass X_target=TargetSample(X_target, y=labels, "
             "rows=positions) with labels of 25 to a few hundred target rows drawn at random."
         )
-    y = column_or_1d(as_array(X_target.y, "y of the TargetSample"), warn=True)
+    y = _known_labels(X_target.y)
     rows = np.arange(n_target) if X_target.rows is None else _row_numbers(X_target.rows, n_target)
     if len(y) != len(rows):
         where = "X has" if X_target.rows is None else "rows names"
@@ -101,6 +101,21 @@ def labelled_rows(X_target: Any, n_target: int) -> LabelledRows:
             "order of rows."
         )
     return LabelledRows(rows, y)
+
+
+def _known_labels(y: Any) -> NDArray[Any]:
+    """Labels, one per row, without gaps."""
+    labels = as_array(y, "y of the TargetSample")
+    if labels.ndim != 1 and not (labels.ndim == 2 and labels.shape[1] == 1):
+        raise ShiftDataError(f"y of the TargetSample has shape {labels.shape}: pass one label per labelled row.")
+    labels = column_or_1d(labels, warn=True)
+    gaps = np.fromiter(map(is_missing, labels.tolist()), dtype=bool, count=len(labels))
+    if gaps.any():
+        raise ShiftDataError(
+            f"y of the TargetSample contains NaN or None ({gaps.sum()} of {len(labels)}, the first at position "
+            f"{gaps.argmax()}): pass the known labels alone, y=y[known], and the positions of their rows, rows=known."
+        )
+    return labels
 
 
 def _row_numbers(rows: Any, n_target: int) -> Rows:

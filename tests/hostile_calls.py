@@ -257,6 +257,18 @@ CALLS: dict[str, Call] = {
     "FewLabelRegressor": few_labels(
         corrected.FewLabelRegressor, WEIGHTED | {"y": NUMBERS}, NUMBERS, estimator=Ridge(), cv=2
     ),
+    "ShiftCorrectedClassifier": learner(
+        corrected.ShiftCorrectedClassifier,
+        WEIGHTED | {"X_target": X_TARGET},
+        estimator=LogisticRegression(),
+        cv=2,
+    ),
+    "ShiftCorrectedRegressor": learner(
+        corrected.ShiftCorrectedRegressor,
+        WEIGHTED | {"y": NUMBERS, "X_target": X_TARGET},
+        estimator=Ridge(),
+        cv=2,
+    ),
     "fit_weighted": Call(
         lambda **given: corrected.fit_weighted(LogisticRegression(), **given).predict_proba(X_TARGET),
         {"X": X_SOURCE, "y": Y, "weights": WEIGHTS},
@@ -285,6 +297,13 @@ CALLS: dict[str, Call] = {
             "y_target": np.arange(20) % N_CLASSES,
             "rows": np.arange(20),
         },
+    ),
+    "diagnose_shift": calls(
+        detect.diagnose_shift,
+        TWO_ROWS
+        | {"y_source": Y, "sample_weight": COUNTS, "target_labels": np.arange(20) % N_CLASSES, "rows": np.arange(20)},
+        estimator=LogisticRegression(),
+        cv=2,
     ),
     "feature_tests": calls(detect.feature_tests, TWO_ROWS),
     "mmd_test": calls(detect.mmd_test, TWO_ROWS, n_permutations=9, random_state=0),

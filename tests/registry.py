@@ -18,6 +18,8 @@ from shiftfix.corrected import (
     FewLabelClassifier,
     FewLabelRegressor,
     LabelShiftClassifier,
+    ShiftCorrectedClassifier,
+    ShiftCorrectedRegressor,
     TargetSample,
 )
 from shiftfix.covariate import KLIEP, KMM, RULSIF, ULSIF, ClassifierWeighter, LogisticWeighter
@@ -70,6 +72,8 @@ LEARNERS = {
     ),
     "FewLabelClassifier": lambda: FewLabelClassifier(LogisticRegression(), random_state=0),
     "FewLabelRegressor": lambda: FewLabelRegressor(Ridge(), random_state=0),
+    "ShiftCorrectedClassifier": lambda: ShiftCorrectedClassifier(LogisticRegression()),
+    "ShiftCorrectedRegressor": lambda: ShiftCorrectedRegressor(Ridge()),
 }
 
 

@@ -57,8 +57,8 @@ ROWS_AS_THEY_ARE = (
 CARRIED |= {f"{sample} of {name}" for name in ROWS_AS_THEY_ARE for sample in ("X_source", "X_target")}
 # A learner of scikit-learn's is inside, and what it says or warns of is its own.
 LEARNERS_INSIDE = {"fit_weighted", "row_losses", "CovariateShiftClassifier", "CovariateShiftRegressor",
-                   "LabelShiftClassifier", "FewLabelClassifier", "FewLabelRegressor",
-                   "ClassifierWeighter", "concept_test"}  # fmt: skip
+                   "LabelShiftClassifier", "FewLabelClassifier", "FewLabelRegressor", "ShiftCorrectedClassifier",
+                   "ShiftCorrectedRegressor", "ClassifierWeighter", "concept_test", "diagnose_shift"}  # fmt: skip
 LEARNER = "sklearn/linear_model"
 # On these the time of a call depends without bound, and what is too large for it is no question of right or wrong.
 LENGTHS = {"max_epochs", "max_iter", "n_bootstrap", "n_permutations", "patience", "n_models", "n_source", "n_target"}
@@ -73,8 +73,8 @@ YOUR_CODE = {"function", "class", "failing estimator"}
 ANYTHING = {"callbacks", "checkpoint", "device", "feature_names", "target_outside_feature"}
 # These can be infinite, or no number where there is none to give.
 INFINITE = {
-    "clip_threshold", "exponential_chi2", "exponential_tilt", "from_recipe", "gaussian_chi2", "label_shift",
-    "make_clinic", "pareto_k", "pareto_k_threshold", "row_losses",
+    "clip_threshold", "diagnose_shift", "exponential_chi2", "exponential_tilt", "from_recipe", "gaussian_chi2",
+    "label_shift", "make_clinic", "pareto_k", "pareto_k_threshold", "row_losses",
 }  # fmt: skip
 
 

@@ -19,7 +19,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from shiftfix._row_order import content_order, equal_rows, order_of_rows
-from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor, LabelShiftClassifier
+from shiftfix.corrected import (
+    CovariateShiftClassifier,
+    CovariateShiftRegressor,
+    LabelShiftClassifier,
+    ShiftCorrectedClassifier,
+)
 from shiftfix.covariate import ClassifierWeighter
 from shiftfix.label import label_shift_fit, label_shift_test, mean_score_test
 from tests.registry import KERNEL_WEIGHTERS, PRIORS, WEIGHTERS
@@ -147,6 +152,7 @@ CORRECTED = {
         LinearDiscriminantAnalysis(), exponent="cv", fallback="resample", random_state=0
     ),
     "regression": lambda: CovariateShiftRegressor(LinearRegression(), exponent="cv", random_state=0),
+    "automatic": lambda: ShiftCorrectedClassifier(GaussianNB()),
     "text": lambda: LabelShiftClassifier(ENCODED, random_state=0),
     "gaps": lambda: LabelShiftClassifier(IMPUTED, random_state=0),
 }
@@ -176,7 +182,9 @@ def test_corrected_models_do_not_depend_on_the_order_of_rows_and_columns(name, e
     if hasattr(model, "exponent_losses_"):
         assert_allclose(list(moved.exponent_losses_.values()), list(model.exponent_losses_.values()), rtol=1e-6)
     else:
-        assert_allclose(moved.prior_.interval(), model.prior_.interval(), rtol=1e-6, atol=1e-8)
+        assert_allclose(moved.interval(), model.interval(), rtol=1e-6, atol=1e-8)
+    if hasattr(model, "diagnosis_"):
+        assert str(moved.diagnosis_) == str(model.diagnosis_)
 
 
 def scores_of(seed=0):

@@ -410,7 +410,7 @@ class ShiftCorrectedRegressor(RegressorMixin, BaseShiftCorrected):
     >>> target = TargetSample(X_target, y=X_target[:40, 0] + 1, rows=range(40))
     >>> model = ShiftCorrectedRegressor(Ridge()).fit(X, X[:, 0], X_target=target)
     >>> model.correction_, model.predict([[2.0]]).round(1).tolist()
-    ('labels', [3.0])
+    ('labels', [2.9])
     """
 
     def __init__(

@@ -8,11 +8,13 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from shiftfix._crossfit import check_folds
 from shiftfix._learner import Fallback, fit_weighted_of, unchanged_on_error
+from shiftfix._row_order import Rows
 from shiftfix._setting_checks import check_generator, check_methods, check_number, check_option
 from shiftfix._target_sample import labelled_rows, target_rows
 from shiftfix.corrected._base import BaseCorrected
 from shiftfix.corrected._few_classes import NOTHING, TARGET
 from shiftfix.corrected._few_kernels import LEVELS, READ_FEATURES
+from shiftfix.corrected._few_many import TRAINED, DrawnLabels, draw_labels, notes_of_draw
 from shiftfix.corrected._few_rows import LabelledFeatures, read_labelled
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.risk import SourceRows, check_target
@@ -23,8 +25,6 @@ ALL_LEVELS: Levels = tuple(LEVELS)
 LEAST_LABELS = 5
 # From here on labels can speak for themselves, and a process that learns from them alone joins.
 LABELS_ALONE = 100
-# Covariances of all labels that one correction may hold: of 2,048 labels and two classes, 647 and ten.
-MOST_ENTRIES = 2**22
 # With so many nothing is corrected by any number of labels that anyone would call few.
 MOST_PSEUDO_ROWS = 1e6
 WORDS = {
@@ -34,6 +34,7 @@ WORDS = {
     "linear": "linear in the features",
     "smooth": "smooth in the features",
     TARGET: "target labels alone",
+    TRAINED: "the estimator trained on the target labels",
 }
 
 
@@ -44,12 +45,34 @@ class FewLabels(NamedTuple):
     ----------
     X : array-like of n_labels rows
     y : ndarray of shape (n_labels,)
-    features : LabelledFeatures
+    drawn : DrawnLabels
+        Which of them processes learn from, and experts are judged on.
     """
 
     X: Any
     y: NDArray[Any]
+    drawn: DrawnLabels
+
+
+class Tried(NamedTuple):
+    """What is tried on the labels.
+
+    Attributes
+    ----------
+    levels : tuple of str
+        Keys of ``LEVELS``.
+    alone : bool
+        Whether a process of the target labels alone joins.
+    features : LabelledFeatures
+        Of the labels that processes learn from.
+    notes : list of str
+        What is to be told of it.
+    """
+
+    levels: Levels
+    alone: bool
     features: LabelledFeatures
+    notes: list[str]
 
 
 def check_levels(levels: Any) -> Levels:
@@ -66,16 +89,6 @@ def check_levels(levels: Any) -> Levels:
     return tuple(names)
 
 
-def refuse_many(n_labels: int, n_processes: int) -> None:
-    """Raise where the tables of the corrections would not fit in memory."""
-    if n_processes * n_labels**2 > MOST_ENTRIES:
-        most = int((MOST_ENTRIES / n_processes) ** 0.5)
-        raise ShiftDataError(
-            f"The TargetSample has {n_labels} labels, and corrections by a few are for {most} at most here: with so "
-            "many train on them, or draw some of them at random."
-        )
-
-
 def in_words(weights: dict[str, float]) -> str:
     """Weights of the experts, the largest first: "70% nothing, 30% slope and intercept"."""
     shares = sorted(((round(100 * w), WORDS[name]) for name, w in weights.items()), key=lambda share: -share[0])
@@ -86,6 +99,7 @@ class BaseFewLabel(BaseCorrected):
     """Shared fit of the classifier and the regressor."""
 
     weights_: dict[str, float]
+    notes_: tuple[str, ...]
     a0: float
     levels: Any
     experts: Any
@@ -133,14 +147,13 @@ class BaseFewLabel(BaseCorrected):
         given = check_target(source.X, given)
         found = labelled_rows(X_target, _num_samples(given))
         labels = self._check_few(found.y, source)
-        refuse_many(len(labels), self._n_processes(source))
-        reads = bool(self._alone(len(labels)) or set(check_levels(self.levels)) & set(READ_FEATURES))
-        features = read_labelled(self.estimator, given, found.rows, reads and len(labels) >= LEAST_LABELS)
-        few = FewLabels(_safe_indexing(given, found.rows), labels, features)
         rng = check_generator(self.random_state)
+        X_labelled = _safe_indexing(given, found.rows)
+        few = FewLabels(X_labelled, labels, draw_labels(X_labelled, labels, self._n_processes(source), rng))
+        tried = self._tried(given, found.rows[few.drawn.learned])
         rows, values, counts = source.counted()
         model = fit_weighted_of(self.estimator, rows, values, counts, fallback=self.fallback, rng=rng)
-        learned = self._learn(source, few, given, model, rng)
+        learned = self._learn(source, few, tried, given, model, rng)
         with unchanged_on_error(self):
             for name, value in learned.items():
                 setattr(self, name, value)
@@ -160,9 +173,29 @@ class BaseFewLabel(BaseCorrected):
         """Gaussian processes of one correction."""
         return 1
 
-    def _learn(self, source: SourceRows, few: FewLabels, X_target: Any, model: Any, rng: Any) -> dict[str, Any]:
+    def _learn(
+        self, source: SourceRows, few: FewLabels, tried: Tried, X_target: Any, model: Any, rng: Any
+    ) -> dict[str, Any]:
         """Learned attributes but for the model."""
         raise NotImplementedError
+
+    def _tried(self, X_target: Any, rows: Rows) -> Tried:
+        """What is tried on the labels of these target rows: all levels need numbers of the features."""
+        levels, alone, enough = check_levels(self.levels), self._alone(len(rows)), len(rows) >= LEAST_LABELS
+        reads = enough and bool(alone or set(levels) & set(READ_FEATURES))
+        notes = [] if enough else [f"fewer than {LEAST_LABELS} labels are no evidence"]
+        all_or_none = set(levels) == set(ALL_LEVELS) or not set(levels) & set(READ_FEATURES)
+        try:
+            return Tried(levels, alone, read_labelled(self.estimator, X_target, rows, reads), notes)
+        except ShiftDataError as refusal:
+            if not all_or_none or self.experts == "target":
+                raise
+            notes.append(f"linear and smooth corrections left out, since {str(refusal).partition(':')[0]}")
+        scores_alone = tuple(level for level in levels if level not in READ_FEATURES)
+        return Tried(scores_alone, False, read_labelled(self.estimator, X_target, rows, False), notes)
+
+    def _notes(self, few: FewLabels, tried: Tried, *further: str) -> tuple[str, ...]:
+        return (*tried.notes, *notes_of_draw(len(few.y), few.drawn), *further)
 
     def _alone(self, n_labels: int) -> bool:
         """Whether a process of the target labels alone joins."""
@@ -181,7 +214,7 @@ class BaseFewLabel(BaseCorrected):
     def correction_(self) -> str:
         """What the prediction is made of, in words: "70% nothing, 30% slope and intercept"."""
         check_is_fitted(self)
-        return in_words(self.weights_)
+        return "; ".join([in_words(self.weights_), *self.notes_])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky
-from scipy.linalg.lapack import dpotri
+from scipy.linalg import cho_solve
+from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.special import expit
 
 from shiftfix._numerics import Floats
@@ -72,10 +72,32 @@ def climb(
     return state
 
 
+def lower_factor(matrix: Floats) -> Floats:
+    """Lower Cholesky factor of a symmetric matrix, which is overwritten."""
+    factor, failed = dpotrf(matrix.T, lower=1, overwrite_a=1)  # its transpose lies as LAPACK reads it: no copy
+    if failed:
+        raise np.linalg.LinAlgError(f"Covariances of a correction are not positive definite from row {failed} on.")
+    return np.asarray(factor)
+
+
+def half_log_determinant(factor: Floats) -> float:
+    """Of L L' by its lower Cholesky factor L."""
+    return float(np.log(np.diag(factor)).sum())
+
+
+def factor_between(covariance: Floats, root: Floats) -> Floats:
+    """Lower Cholesky factor of I + R K R, R a diagonal, given as a vector."""
+    between = covariance * np.outer(root, root)
+    between.flat[:: len(root) + 1] += 1
+    return lower_factor(between)
+
+
 def inverse_of_factor(factor: Floats) -> Floats:
     """Inverse of L L' by its lower Cholesky factor L, at a third of the cost of solving for it."""
     lower, _ = dpotri(factor, lower=1)
-    return np.asarray(np.tril(lower) + np.tril(lower, -1).T)
+    inverse = lower + lower.T  # above its diagonal it is 0, as L is
+    np.fill_diagonal(inverse, np.diag(lower))
+    return np.asarray(inverse)
 
 
 class BinaryFit(NamedTuple):
@@ -142,7 +164,7 @@ def fit_binary(covariance: Floats, offset: Floats, y: Floats) -> BinaryFit:
     p = expit(logit)
     root, factor = _factor(covariance, p)
     gradient = y - p
-    log_evidence = value(dual) - float(np.log(np.diag(factor)).sum())
+    log_evidence = value(dual) - half_log_determinant(factor)
     inverse = root[:, np.newaxis] * inverse_of_factor(factor) * root
     variance = 1 / np.diag(inverse) - 1 / root**2
     left_out = mean_sigmoid(sign * (logit - variance * gradient), variance)
@@ -152,7 +174,7 @@ def fit_binary(covariance: Floats, offset: Floats, y: Floats) -> BinaryFit:
 def _factor(covariance: Floats, p: Floats) -> tuple[Floats, Floats]:
     """W^1/2, and the lower Cholesky factor of I + W^1/2 K W^1/2."""
     root = np.sqrt(np.maximum(p * (1 - p), LEAST_CURVATURE))
-    return root, cholesky(np.eye(len(p)) + root[:, np.newaxis] * covariance * root, lower=True)
+    return root, factor_between(covariance, root)
 
 
 def binary_proba(fit: BinaryFit, covariance: Floats, variance: Floats, offset: Floats) -> Floats:

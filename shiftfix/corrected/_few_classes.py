@@ -14,6 +14,7 @@ from shiftfix._numerics import Floats
 from shiftfix._row_order import Rows
 from shiftfix.corrected._few_binary import BinaryFit, binary_proba, fit_binary
 from shiftfix.corrected._few_kernels import ALONE, LEVELS, PartScales, RowProducts, covariances, variances
+from shiftfix.corrected._few_many import TRAINED
 from shiftfix.corrected._few_rows import LabelledFeatures
 from shiftfix.corrected._few_softmax import SoftmaxFit, fit_softmax, softmax_proba
 from shiftfix.corrected._few_stack import evidence_weights, stack
@@ -52,8 +53,9 @@ class ClassCorrection(NamedTuple):
     members : list of Member
         Empty where nothing is corrected.
     labelled : LabelledFeatures
+        The labelled rows that they learned from.
     log_scores : ndarray of shape (n_labels, n_classes)
-        Calibrated, of the labelled rows.
+        Calibrated, of the same rows.
     """
 
     weights: dict[str, float]
@@ -94,18 +96,76 @@ def fit_scales(
     return fit_softmax(covariance, offset, codes)
 
 
+class JudgedLabels(NamedTuple):
+    """Labels that experts are judged on; processes learn from the first ones.
+
+    Attributes
+    ----------
+    log_scores : ndarray of shape (n_judged, n_classes)
+        Calibrated.
+    codes : ndarray of int, shape (n_judged,)
+        Class of each.
+    X_others : array-like, sparse matrix or data frame
+        Rows of those that processes do not learn from.
+    trained : ndarray of shape (n_judged, n_classes) or None
+        What an estimator trained on other target labels alone says of them.
+    """
+
+    log_scores: Floats
+    codes: Rows
+    X_others: Any = ()
+    trained: Floats | None = None
+
+    def first(self, n_labels: int) -> "JudgedLabels":
+        """The first ones alone."""
+        return JudgedLabels(self.log_scores[:n_labels], self.codes[:n_labels])
+
+    def others_by(self, correction: "ClassCorrection") -> Floats:
+        """Probabilities that a correction, which did not learn from them, gives the other labels."""
+        n_learned = len(correction.log_scores)
+        if n_learned == len(self.codes):
+            return np.empty(0)
+        return probability_of(
+            corrected_proba(correction, self.log_scores[n_learned:], self.X_others), self.codes[n_learned:]
+        )
+
+
+def probability_of(P: Floats, codes: Rows) -> Floats:
+    """Of its class, for each row."""
+    return P[np.arange(len(codes)), codes]
+
+
+class ClassExpert(NamedTuple):
+    """Members by their evidence, and the probability of each judged label by models that did not learn from it."""
+
+    members: list[Member]
+    left_out: Floats
+
+
+def fit_expert(
+    family: tuple[PartScales, ...], alone: bool, judged: JudgedLabels, labelled: LabelledFeatures
+) -> ClassExpert:
+    """Fit corrections of several scales; arguments as those of :func:`learn_class_correction`."""
+    learned, products = judged.first(len(labelled.rows)), labelled.products()
+    fits = [fit_scales(scales, alone, learned.log_scores, products, learned.codes) for scales in family]
+    shares = evidence_weights(np.array([fit.log_evidence for fit in fits]))
+    parts = zip(shares.tolist(), family, fits, strict=True)
+    members = [Member(share, scales, alone, fit) for share, scales, fit in parts]
+    kept = [member for member in members if member.weight >= LEAST_WEIGHT]
+    others = judged.others_by(ClassCorrection({NOTHING: 0.0}, kept, labelled, learned.log_scores))
+    return ClassExpert(members, np.append(shares @ np.array([fit.left_out for fit in fits]), others))
+
+
 def learn_class_correction(
-    log_scores: Floats, codes: Rows, labelled: LabelledFeatures, levels: tuple[str, ...], alone: bool, a0: float
+    judged: JudgedLabels, labelled: LabelledFeatures, levels: tuple[str, ...], alone: bool, a0: float
 ) -> ClassCorrection:
     """Fit all corrections and stack them.
 
     Parameters
     ----------
-    log_scores : ndarray of shape (n_labels, n_classes)
-        Calibrated, of the labelled rows.
-    codes : ndarray of int, shape (n_labels,)
-        Class of each.
+    judged : JudgedLabels
     labelled : LabelledFeatures
+        Of the first of them, which processes learn from.
     levels : tuple of str
         Keys of ``LEVELS``.
     alone : bool
@@ -117,21 +177,20 @@ def learn_class_correction(
     -------
     ClassCorrection
     """
-    products = labelled.products()
     families = {level: (LEVELS[level], False) for level in levels} | ({TARGET: (ALONE, True)} if alone else {})
-    columns, found = [np.exp(log_scores[np.arange(len(codes)), codes])], []
-    for family, without_model in families.values():
-        fits = [fit_scales(scales, without_model, log_scores, products, codes) for scales in family]
-        shares = evidence_weights(np.array([fit.log_evidence for fit in fits]))
-        columns.append(shares @ np.array([fit.left_out for fit in fits]))
-        found.append([Member(*made) for made in zip(shares, family, [without_model] * len(fits), fits, strict=True)])
-    w = stack(np.column_stack(columns), a0)
-    members = [m._replace(weight=float(m.weight * w_k)) for w_k, group in zip(w[1:], found, strict=True) for m in group]
-    weights = dict(zip([NOTHING, *families], w.tolist(), strict=True))
-    return ClassCorrection(weights, [m for m in members if m.weight >= LEAST_WEIGHT], labelled, log_scores)
+    experts = {name: fit_expert(*family, judged, labelled) for name, family in families.items()}
+    left_out = {NOTHING: probability_of(np.exp(judged.log_scores), judged.codes)}
+    left_out |= {name: expert.left_out for name, expert in experts.items()}
+    if judged.trained is not None:
+        left_out[TRAINED] = probability_of(judged.trained, judged.codes)
+    w = stack(np.column_stack(list(left_out.values())), a0)
+    weights = dict(zip(left_out, w.tolist(), strict=True))
+    shares = [(m, m.weight * weights[name]) for name, expert in experts.items() for m in expert.members]
+    members = [member._replace(weight=share) for member, share in shares if share >= LEAST_WEIGHT]
+    return ClassCorrection(weights, members, labelled, judged.first(len(labelled.rows)).log_scores)
 
 
-def corrected_proba(correction: ClassCorrection, log_scores: Floats, X: Any) -> Floats:
+def corrected_proba(correction: ClassCorrection, log_scores: Floats, X: Any, trained: Floats | None = None) -> Floats:
     """Class probabilities of rows.
 
     Parameters
@@ -140,13 +199,16 @@ def corrected_proba(correction: ClassCorrection, log_scores: Floats, X: Any) -> 
     log_scores : ndarray of shape (n_rows, n_classes)
         Calibrated, of these rows.
     X : array-like, sparse matrix or data frame of n_rows rows
+    trained : ndarray of shape (n_rows, n_classes), default=None
+        By the estimator trained on the target labels; without it the other experts share its weight.
 
     Returns
     -------
     ndarray of shape (n_rows, n_classes)
     """
-    weight = correction.weights[NOTHING]
-    P = weight * softmax(log_scores, axis=1)
+    P = correction.weights[NOTHING] * softmax(log_scores, axis=1)
+    if trained is not None:
+        P += correction.weights[TRAINED] * trained
     if correction.members:
         width = len(correction.log_scores) * len(offsets(correction.log_scores))
         for block, products, squares in correction.labelled.in_blocks(X, len(P), width):

@@ -28,12 +28,15 @@ class GaussianFit(NamedTuple):
         In nats.
     left_out : ndarray of shape (n_labels,)
         Density of each number without it.
+    missed : ndarray of shape (n_labels,)
+        Each number less its mean without it.
     dual : ndarray of shape (n_labels,)
         C r.
     """
 
     log_evidence: float
     left_out: Floats
+    missed: Floats
     dual: Floats
 
 
@@ -61,5 +64,5 @@ def fit_gaussian(covariance: Floats, residuals: Floats, noises: tuple[float, ...
         dual = vectors @ (precision * turned)
         own = vectors**2 @ precision
         log_evidence = -0.5 * float(turned**2 @ precision - np.log(precision).sum() + len(turned) * np.log(2 * np.pi))
-        fits.append(GaussianFit(log_evidence, norm.pdf(dual / np.sqrt(own)) * np.sqrt(own), dual))
+        fits.append(GaussianFit(log_evidence, norm.pdf(dual / np.sqrt(own)) * np.sqrt(own), dual / own, dual))
     return fits

@@ -14,16 +14,39 @@ from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._crossfit import Fold, is_fold_count, out_of_fold
 from shiftfix._learner import Fallback, fit_weighted_of
-from shiftfix._numerics import Floats, log_proba
+from shiftfix._numerics import log_proba
 from shiftfix._row_order import Rows
 from shiftfix._setting_checks import check_option
 from shiftfix._validation import check_labels, check_rows
-from shiftfix.corrected._few_base import ALL_LEVELS, LEAST_LABELS, BaseFewLabel, FewLabels, check_levels
-from shiftfix.corrected._few_classes import NOTHING, ClassCorrection, corrected_proba, learn_class_correction
-from shiftfix.corrected._few_numbers import NumberCorrection, corrections_of, learn_number_correction
+from shiftfix.corrected._few_base import ALL_LEVELS, LEAST_LABELS, BaseFewLabel, FewLabels, Tried
+from shiftfix.corrected._few_classes import (
+    NOTHING,
+    ClassCorrection,
+    JudgedLabels,
+    corrected_proba,
+    learn_class_correction,
+)
+from shiftfix.corrected._few_many import TRAINED, TargetTraining
+from shiftfix.corrected._few_numbers import (
+    JudgedNumbers,
+    NumberCorrection,
+    NumberUnits,
+    corrections_of,
+    learn_number_correction,
+    units_of,
+)
+from shiftfix.corrected._few_trained import (
+    TrainedClassifier,
+    calibrated_log_scores,
+    predicted,
+    scores_of_all,
+    temperature_scale,
+    train_classifier,
+    train_regressor,
+)
 from shiftfix.corrected._label_inputs import check_estimator
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.label import ScoreCalibrator, bounded_scores
+from shiftfix.label import bounded_scores
 from shiftfix.risk import (
     SourceRows,
     check_source,
@@ -36,19 +59,6 @@ from shiftfix.risk import (
 )
 
 FEW = "y of the TargetSample"
-# Median of |z| for a standard normal z.
-NORMAL_MEDIAN = 0.6745
-# Standardised predictions at which slopes end: a new row may be anything.
-MOST_DEVIATIONS = 100.0
-
-
-def calibrated_log_scores(scores: Any, n_classes: int, scale: float) -> Floats:
-    """Logarithm of the scores at an inverse temperature, shape (n_rows, n_classes)."""
-    P = bounded_scores(scores, n_classes)
-    if scale != 1:
-        P = P**scale
-        P = bounded_scores(P / P.sum(axis=1, keepdims=True), n_classes)
-    return np.log(P)
 
 
 class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
@@ -66,9 +76,11 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
     a0 : float, default=4.0
         Pseudo-rows on "nothing". With 2 more is gained on average, and more is lost now and then.
     levels : tuple of {"intercept", "slope", "linear", "smooth"}, default=all four
-        Corrections that are tried. The first two read the scores alone; with them features need not be numbers.
+        Corrections that are tried. The first two read the scores alone; of all four only they remain where rows are no
+        table, as texts are.
     experts : {"auto", "target", None}, default="auto"
-        "target" adds a process that learns from the target labels alone, "auto" from 100 labels on.
+        "target" adds a process that learns from the target labels alone, "auto" from 100 labels on; with both the
+        estimator, trained on the target labels, joins from 500 on (four more fits). None keeps to ``levels``.
     calibrate : {"temperature", None}, default="temperature"
         Whether the scores of the source are calibrated ahead of everything, on out-of-fold scores.
     cv : int, splitter or iterable, default=5
@@ -85,11 +97,18 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
         Fitted on all source rows.
     classes_ : ndarray of shape (n_classes,)
     weights_ : dict of str to float
-        Share of the prediction that "nothing" (the calibrated model), each level and "target" get.
+        Share of the prediction that "nothing" (the calibrated model), each level, "target" and "trained" get.
     correction_ : str
-        The same in words, such as "70% nothing, 30% slope and intercept".
+        The same in words, such as "70% nothing, 30% slope and intercept", and ``notes_``.
+    notes_ : tuple of str
+        What could not be done as usual: too few labels, more than processes can hold, rows that are no table.
     temperature_ : float
         Scores are divided by it in log space; above 1 for an overconfident model.
+    target_estimator_ : classifier or None
+        Trained on the target labels alone; None for fewer than 500, for a frozen estimator, for labels of one class and
+        where it cannot learn from them.
+    target_temperature_ : float
+        Of its scores.
     n_labels_ : int
     learned_ : ClassCorrection
         The corrections.
@@ -99,10 +118,13 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
 
     Notes
     -----
-    Below 5 labels nothing is corrected; above 2,048 (647 with ten classes) training on them is better. Preprocessing
-    belongs inside ``estimator``, as a Pipeline: a Pipeline around this one transforms X but not the target rows. The
-    corrections read the target rows as they are given, categories as 0 and 1 and gaps filled with the mean. Fitting
-    takes m^3 per correction for m labels (m^3 times the classes for more than two), predicting m^2 per row.
+    Below 5 labels nothing is corrected. Of more than 724 (228 with ten classes) the processes learn from so many, drawn
+    by what the rows hold, and are judged on 5,000. In four real shifts and two learners, 720 to 4,000 labels gave .6
+    points less to 3.2 more accuracy than the estimator trained on them alone, .7 more on average.
+    Preprocessing belongs inside ``estimator``, as a Pipeline: a Pipeline around this one transforms X but not the
+    target rows. The corrections read the target rows as they are given, categories as 0 and 1 and gaps filled with the
+    mean. Fitting takes m^3 per correction for m labels (m^3 times the classes for more than two), predicting m^2 per
+    row.
 
     References
     ----------
@@ -125,6 +147,8 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
 
     classes_: NDArray[Any]
     temperature_: float
+    target_estimator_: Any
+    target_temperature_: float
     learned_: ClassCorrection
 
     def __init__(
@@ -163,8 +187,8 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
         if unknown:
             raise ShiftDataError(
                 f"{FEW} holds {', '.join(map(repr, unknown))}, and the source holds {', '.join(map(repr, classes))} "
-                "only: a model of the source cannot predict another class. Leave such rows out, or add rows of the "
-                "class to the source."
+                "only: a model of the source cannot predict another class. Write labels as in the source, leave such "
+                "rows out, or add rows of the class to the source."
             )
         return labels
 
@@ -172,23 +196,33 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
         n_classes = len(np.unique(source.labels[source.rows]))
         return 1 if n_classes == 2 else n_classes
 
-    def _learn(self, source: SourceRows, few: FewLabels, X_target: Any, model: Any, rng: Any) -> dict[str, Any]:
+    def _learn(
+        self, source: SourceRows, few: FewLabels, tried: Tried, X_target: Any, model: Any, rng: Any
+    ) -> dict[str, Any]:
         classes = np.unique(source.labels[source.rows])
         scale = self._scale(source, few.X, classes, rng)
         place = {label: code for code, label in enumerate(classes.tolist())}
         codes = np.array([place[label] for label in few.y.tolist()])
         z = calibrated_log_scores(self._scores(model, few.X, classes), len(classes), scale)
+        training = TargetTraining(self.estimator, few.X, classes[codes], X_target, rng)
+        trained = TrainedClassifier()
+        if self.experts is not None:
+            trained = train_classifier(training, classes, calibrate=self.calibrate is not None)
         if len(codes) < LEAST_LABELS:
-            learned = ClassCorrection({NOTHING: 1.0}, [], few.features, z)
+            learned = ClassCorrection({NOTHING: 1.0}, [], tried.features, z)
         else:
-            levels = check_levels(self.levels)
-            learned = learn_class_correction(z, codes, few.features, levels, self._alone(len(codes)), self.a0)
+            shown, others = few.drawn.judged, _safe_indexing(few.X, few.drawn.others)
+            judged = JudgedLabels(z[shown], codes[shown], others, trained.left_out_of(shown))
+            learned = learn_class_correction(judged, tried.features, tried.levels, tried.alone, self.a0)
         return {
             "classes_": classes,
             "temperature_": 1 / scale,
             "n_labels_": len(codes),
             "learned_": learned,
             "weights_": learned.weights,
+            "target_estimator_": trained.model,
+            "target_temperature_": 1 / trained.scale,
+            "notes_": self._notes(few, tried, *trained.notes),
         }
 
     def _scores(self, model: Any, X: Any, classes: NDArray[Any]) -> Any:
@@ -207,17 +241,18 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
             return 1.0
         scores = cross_fitted_scores(self.estimator, source, classes, X, folds, fallback=self.fallback, rng=rng)
         counts = None if source.counts is None else source.counts[scores.rows]
-        calibrator = ScoreCalibrator("temperature")
-        calibrator.fit(bounded_scores(scores.source, len(classes)), source.labels[scores.rows], sample_weight=counts)
-        return float(calibrator.scale_[0])
+        return temperature_scale(bounded_scores(scores.source, len(classes)), source.labels[scores.rows], counts)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Corrected class probabilities, shape (n_rows, n_classes)."""
         check_is_fitted(self)
         X = check_rows(X, "X")
-        scores = self.estimator_.predict_proba(X)
-        log_scores = calibrated_log_scores(scores, len(self.classes_), 1 / self.temperature_)
-        return corrected_proba(self.learned_, log_scores, X)
+        n_classes, trained = len(self.classes_), None
+        log_scores = calibrated_log_scores(self.estimator_.predict_proba(X), n_classes, 1 / self.temperature_)
+        if self.target_estimator_ is not None:
+            scores = scores_of_all(self.target_estimator_, X, self.classes_)
+            trained = np.exp(calibrated_log_scores(scores, n_classes, 1 / self.target_temperature_))
+        return corrected_proba(self.learned_, log_scores, X, trained)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Logarithm of the class probabilities, shape (n_rows, n_classes)."""
@@ -244,7 +279,8 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
     a0 : float, default=4.0
         Pseudo-rows on "nothing".
     levels : tuple of {"intercept", "slope", "linear", "smooth"}, default=all four
-        Corrections that are tried. The first two read the prediction alone; with them features need not be numbers.
+        Corrections that are tried. The first two read the prediction alone; of all four only they remain where rows are
+        no table, as texts are.
     cv : int, splitter or iterable, default=5
         Folds for the out-of-fold residuals: a number of shuffled ones, a splitter of scikit-learn, or pairs of
         (training, held-out) positions.
@@ -258,14 +294,18 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
     estimator_ : regressor
         Fitted on all source rows.
     weights_ : dict of str to float
-        Share of the prediction that "nothing" (the model of the source) and each level get.
+        Share of the prediction that "nothing" (the model of the source), each level and "trained" get.
     correction_ : str
-        The same in words, such as "70% nothing, 30% slope and intercept".
+        The same in words, such as "70% nothing, 30% slope and intercept", and ``notes_``.
+    notes_ : tuple of str
+        What could not be done as usual: too few labels, more than processes can hold, rows that are no table.
     scale_ : float
         The unit of the corrections, in units of y: the root mean square of the out-of-fold residuals of the source, or
         half the size of a common residual of the target labels, whichever is larger.
     prediction_mean_, prediction_scale_ : float
         Of the predictions of the target rows, in units of y: the slope is one of standardised predictions.
+    target_estimator_ : regressor or None
+        Trained on the target labels alone; None for fewer than 500, and for a frozen estimator.
     n_labels_ : int
     learned_ : NumberCorrection
         The corrections.
@@ -275,7 +315,8 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
 
     Notes
     -----
-    As :class:`FewLabelClassifier`; fitting takes m^3 per correction for m labels, predicting m per row.
+    As :class:`FewLabelClassifier`, with 724 labels for all processes; fitting takes m^3 per correction for m labels,
+    predicting m per row.
 
     References
     ----------
@@ -296,6 +337,7 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
     """
 
     scale_: float
+    target_estimator_: Any
     prediction_mean_: float
     prediction_scale_: float
     learned_: NumberCorrection
@@ -324,28 +366,29 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
     def _check_few(self, y: NDArray[Any], source: SourceRows) -> NDArray[Any]:
         return values_of_rows(y, FEW)
 
-    def _learn(self, source: SourceRows, few: FewLabels, X_target: Any, model: Any, rng: Any) -> dict[str, Any]:
+    def _learn(
+        self, source: SourceRows, few: FewLabels, tried: Tried, X_target: Any, model: Any, rng: Any
+    ) -> dict[str, Any]:
         found = predicted(model, few.X)
-        with np.errstate(over="ignore", invalid="ignore"):
-            common = float(np.median(np.abs(few.y - found))) / NORMAL_MEDIAN
-            # Where the target's residuals are of another order, corrections of the source's could not reach them.
-            sigma = max(self._residual_scale(source, rng), common / 2) or 1.0
-            everywhere = predicted(model, X_target)
-            mean, spread = float(everywhere.mean()), float(everywhere.std()) or 1.0
-            residuals = (few.y - found) / sigma
-            refuse_overflow(sigma, mean, spread, np.square(residuals).sum())
-        scores = standard_scores(found, mean, spread)
+        units = units_of(few.y - found, self._residual_scale(source, rng), predicted(model, X_target))
+        trained = train_regressor(TargetTraining(self.estimator, few.X, few.y, X_target, rng))
+        scores, shown = units.scores(found), few.drawn.judged
         if len(few.y) < LEAST_LABELS:
-            learned = NumberCorrection({NOTHING: 1.0}, few.features, scores, np.zeros((4, len(scores))))
+            learned = NumberCorrection({NOTHING: 1.0}, tried.features, scores, np.zeros((4, len(scores))))
         else:
-            learned = learn_number_correction(residuals, scores, few.features, check_levels(self.levels), self.a0)
+            missed = None if trained.left_out is None else units.residuals(few.y - trained.left_out)[shown]
+            others = _safe_indexing(few.X, few.drawn.others)
+            judged = JudgedNumbers(units.residuals(few.y - found)[shown], scores[shown], others, missed)
+            learned = learn_number_correction(judged, tried.features, tried.levels, self.a0)
         return {
-            "scale_": sigma,
-            "prediction_mean_": mean,
-            "prediction_scale_": spread,
+            "scale_": units.sigma,
+            "prediction_mean_": units.mean,
+            "prediction_scale_": units.spread,
             "n_labels_": len(few.y),
             "learned_": learned,
             "weights_": learned.weights,
+            "target_estimator_": trained.model,
+            "notes_": self._notes(few, tried, *trained.notes),
         }
 
     def _residual_scale(self, source: SourceRows, rng: np.random.Generator) -> float:
@@ -381,25 +424,8 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
         check_is_fitted(self)
         X = check_rows(X, "X")
         found = predicted(self.estimator_, X)
-        scores = standard_scores(found, self.prediction_mean_, self.prediction_scale_)
-        return found + self.scale_ * corrections_of(self.learned_, scores, X)
-
-
-def predicted(model: Any, X: Any) -> Floats:
-    """Predictions of a model as float64, shape (n_rows,)."""
-    return np.asarray(model.predict(X), dtype=np.float64)
-
-
-def standard_scores(found: Floats, mean: float, spread: float) -> Floats:
-    """Standardised predictions, within ``MOST_DEVIATIONS`` of 0."""
-    with np.errstate(over="ignore"):
-        return np.clip((found - mean) / spread, -MOST_DEVIATIONS, MOST_DEVIATIONS)
-
-
-def refuse_overflow(*numbers: float) -> None:
-    """Raise for numbers that are not finite."""
-    if not np.isfinite(numbers).all():
-        raise ShiftDataError(
-            "Values, predictions or residuals are so large, or so far from one another, that their squares overflow: "
-            "pass y in larger units, and rows and labels without outliers beyond all numbers."
-        )
+        units = NumberUnits(self.scale_, self.prediction_mean_, self.prediction_scale_)
+        corrected = found + self.scale_ * corrections_of(self.learned_, units.scores(found), X)
+        if self.target_estimator_ is None:
+            return corrected
+        return corrected + self.weights_[TRAINED] * (predicted(self.target_estimator_, X) - found)

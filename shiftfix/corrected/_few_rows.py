@@ -77,8 +77,8 @@ def fit_columns(estimator: Any, X_target: Any) -> TargetColumns:
     """
     if len(np.shape(X_target)) != 2:
         raise ShiftDataError(
-            f"X_target has shape {np.shape(X_target)}, and the linear and the smooth correction read rows and columns: "
-            'pass levels=("intercept", "slope") and experts=None, which read the scores alone.'
+            f"X_target has shape {np.shape(X_target)} and is no table: linear and smooth corrections, and processes of "
+            'target labels alone, read rows and columns. Pass levels=("intercept", "slope") and experts="auto".'
         )
     raw = not sparse.issparse(X_target) and (reads_raw_rows(estimator) or not are_numbers(X_target))
     encoder = TableColumns().fit(X_target) if raw else None

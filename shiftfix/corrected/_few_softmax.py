@@ -20,11 +20,19 @@ to 3.44; the cavity as in ``_few_binary``; Daunizeau (2017), arXiv:1703.00091, f
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import cho_solve, solve_triangular
 from scipy.special import logsumexp, softmax
 
 from shiftfix._numerics import Floats
-from shiftfix.corrected._few_binary import LEAST_CURVATURE, climb, inverse_of_factor
+from shiftfix._row_order import Rows
+from shiftfix.corrected._few_binary import (
+    LEAST_CURVATURE,
+    climb,
+    factor_between,
+    half_log_determinant,
+    inverse_of_factor,
+    lower_factor,
+)
 
 
 class SoftmaxFit(NamedTuple):
@@ -79,17 +87,21 @@ def mean_softmax(mean: Floats, covariance: Floats) -> Floats:
 
 def _curvature(covariance: Floats, P: Floats) -> Curvature:
     """Of the posterior at class probabilities P, shape (n_classes, n_labels)."""
-    eye = np.eye(P.shape[1])
-    inverses, half_log_determinant = np.empty_like(covariance), 0.0
+    inverses, half = np.empty_like(covariance), 0.0
     for k, root in enumerate(np.sqrt(np.maximum(P, LEAST_CURVATURE))):
-        factor = cholesky(eye + root[:, np.newaxis] * covariance[k] * root, lower=True)
-        inverses[k] = root[:, np.newaxis] * inverse_of_factor(factor) * root
-        half_log_determinant += float(np.log(np.diag(factor)).sum())
-    factor = cholesky(inverses.sum(axis=0), lower=True)
-    return Curvature(inverses, half_log_determinant + float(np.log(np.diag(factor)).sum()), factor)
+        factor = factor_between(covariance[k], root)
+        np.multiply(inverse_of_factor(factor), np.outer(root, root), out=inverses[k])
+        half += half_log_determinant(factor)
+    factor = lower_factor(inverses.sum(axis=0))
+    return Curvature(inverses, half + half_log_determinant(factor), factor)
 
 
-def fit_softmax(covariance: Floats, offset: Floats, codes: np.ndarray[tuple[int], np.dtype[np.intp]]) -> SoftmaxFit:
+def _times(matrices: Floats, vectors: Floats) -> Floats:
+    """Each matrix times its vector, shape (n_classes, n_rows)."""
+    return np.asarray(matrices @ vectors[:, :, np.newaxis])[:, :, 0]
+
+
+def fit_softmax(covariance: Floats, offset: Floats, codes: Rows) -> SoftmaxFit:
     """Fit a correction.
 
     Parameters
@@ -107,24 +119,21 @@ def fit_softmax(covariance: Floats, offset: Floats, codes: np.ndarray[tuple[int]
     """
     Y = np.eye(len(offset))[:, codes]
 
-    def times(dual: Floats) -> Floats:
-        return np.einsum("kij,kj->ki", covariance, dual)
-
     def value(dual: Floats) -> float:
-        delta = times(dual)
+        delta = _times(covariance, dual)
         f = offset + delta
         return float((Y * f).sum() - logsumexp(f, axis=0).sum() - 0.5 * (dual * delta).sum())
 
     def step(dual: Floats) -> Floats:
-        delta = times(dual)
+        delta = _times(covariance, dual)
         P = softmax(offset + delta, axis=0)
         curve = _curvature(covariance, P)
         b = P * delta - P * (P * delta).sum(axis=0) + Y - P
-        c = np.einsum("kij,kj->ki", curve.inverses, times(b))
-        return b - c + np.einsum("kij,j->ki", curve.inverses, cho_solve((curve.factor, True), c.sum(axis=0)))
+        c = _times(curve.inverses, _times(covariance, b))
+        return b - c + curve.inverses @ cho_solve((curve.factor, True), c.sum(axis=0))
 
     dual = climb(np.zeros_like(offset), value, step, lambda one, other, share: one + share * (other - one))
-    f = offset + times(dual)
+    f = offset + _times(covariance, dual)
     P = softmax(f, axis=0)
     curve = _curvature(covariance, P)
     coupled = np.array([solve_triangular(curve.factor, E, lower=True).T for E in curve.inverses])
@@ -137,7 +146,7 @@ def fit_softmax(covariance: Floats, offset: Floats, codes: np.ndarray[tuple[int]
 def posterior_covariance(fit: SoftmaxFit, covariance: Floats, variance: Floats) -> Floats:
     """Covariance of f over the classes, shape (n_rows, n_classes, n_classes); arguments of :func:`softmax_proba`."""
     U = covariance @ fit.coupled
-    found = np.einsum("kij,lij->ikl", U, U, optimize=True)
+    found = U.transpose(1, 0, 2) @ U.transpose(1, 2, 0)
     explained = np.einsum("kij,kij->ik", covariance @ fit.inverses, covariance)
     k = np.arange(variance.shape[1])
     found[:, k, k] += variance - explained
@@ -165,5 +174,5 @@ def softmax_proba(fit: SoftmaxFit, covariance: Floats, variance: Floats, offset:
     -------
     ndarray of shape (n_rows, n_classes)
     """
-    mean = offset + np.einsum("kij,kj->ik", covariance, fit.gradient)
+    mean = offset + _times(covariance, fit.gradient).T
     return mean_softmax(mean, posterior_covariance(fit, covariance, variance))

@@ -110,7 +110,7 @@ def cross_fitted_residuals(
 
 def _scaled_together(source: Floats, target: Floats) -> tuple[Floats, Floats]:
     """Both samples in standard deviations of both; constant columns become 0."""
-    scaler = StandardScaler().fit(np.concatenate([source, target]))
+    scaler = StandardScaler().set_output(transform="default").fit(np.concatenate([source, target]))
     return scaler.transform(source), scaler.transform(target)
 
 

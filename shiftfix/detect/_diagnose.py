@@ -385,9 +385,10 @@ def diagnose_shift(
 
     Examples
     --------
-    >>> from shiftfix.simulate import gaussian_label_shift
-    >>> problem = gaussian_label_shift(1000, 1000, source_prior=[0.5, 0.5], target_prior=[0.9, 0.1], random_state=0)
-    >>> found = diagnose_shift(problem.X_source, problem.y_source, problem.X_target)
+    >>> rng = np.random.default_rng(0)
+    >>> y, y_target = np.repeat([0, 1], 500), np.repeat([0, 1], [900, 100])
+    >>> X, X_target = (rng.normal(labels[:, np.newaxis], 1, (1000, 3)) for labels in (y, y_target))
+    >>> found = diagnose_shift(X, y, X_target)
     >>> found.correction, found.verdict
     ('prior', 'caution')
     """

@@ -89,6 +89,7 @@ def standardized(source: Any, target: Any, names: list[str] | None) -> tuple[Flo
     first, second = (np.asarray(rows, dtype=np.float64) for rows in found)
     with columns_named(made):
         scaler = pooled_scaler(first, second, np.ones(len(first)), np.ones(len(second)))
+    scaler.set_output(transform="default")
     return scaler.transform(first), scaler.transform(second)
 
 

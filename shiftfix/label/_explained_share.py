@@ -235,13 +235,13 @@ def visible_share_of(rows: DomainRows) -> float:
 def projected(X: Any) -> Floats:
     """Rows as a dense table of few columns: the first principal directions of sparse or very wide ones."""
     if X.shape[0] and abs(X).max() > LARGEST:
-        X = MaxAbsScaler().fit_transform(X)
+        X = MaxAbsScaler().set_output(transform="default").fit_transform(X)
     if not sparse.issparse(X) and X.shape[1] <= MOST_COLUMNS:
         return np.asarray(X, dtype=np.float64)
     n_columns = min(PROJECTED, X.shape[1] - 1, X.shape[0] - 1)
     if n_columns < 1:
         return np.asarray(X.toarray() if sparse.issparse(X) else X, dtype=np.float64)
-    found: Floats = TruncatedSVD(n_columns, random_state=0).fit_transform(X)
+    found: Floats = TruncatedSVD(n_columns, random_state=0).set_output(transform="default").fit_transform(X)
     return found
 
 

@@ -4,8 +4,12 @@ Training with w ** exponent trades the bias of not weighting (0) for the varianc
 exponent trains, the held-out rows are judged with the full weights: their weighted mean loss estimates the target
 loss, and tempered weights would favour their own exponent. Weights cost precision for certain and help only a model
 that is wrong somewhere, so that not weighting is the choice unless another is better beyond chance.
+The calibration of an exponent is fitted to the rows that judge it, and lowers their loss by more than that of others:
+by tr(J^-1 C) / sum w, J = sum v H and C = sum v w g g', v its training weights, g and H slope and curvature of a row's
+loss. Where the calibration is right E[g g'] = H, and that is k sum v w / (sum v sum w) for k parameters; the gains are
+less by the difference.
 Source: Shimodaira (2000), J. Statist. Plann. Inference 90:227-244, section 8, the exponent; Sugiyama, Krauledat &
-Müller (2007), JMLR 8:985-1005, section 3, the cross-validation.
+Müller (2007), JMLR 8:985-1005, section 3, the cross-validation; Takeuchi (1976), Suri-Kagaku 153:12-18, the optimism.
 """
 
 from collections.abc import Sequence
@@ -131,6 +135,8 @@ class Judged(NamedTuple):
     says : Says
     scales, biases : ndarray of shape (n_exponents, n_classes), or None for values
         Of the calibration of each.
+    n_fitted : int
+        Parameters of one calibration.
     """
 
     rows: Rows
@@ -138,6 +144,7 @@ class Judged(NamedTuple):
     says: "Says"
     scales: NDArray[np.float64] | None = None
     biases: NDArray[np.float64] | None = None
+    n_fitted: int = 0
 
 
 class Says(NamedTuple):
@@ -272,7 +279,7 @@ def _judge(
         for z, exponent in zip(values, exponents, strict=True)
     ]
     losses, scales, biases = (np.array(part) for part in zip(*parts, strict=True))
-    return Judged(judged, losses, says, scales, biases)
+    return Judged(judged, losses, says, scales, biases, 1 if kind == "temperature" else len(classes))
 
 
 def _after_calibration(
@@ -352,12 +359,20 @@ def _choice_of(
 ) -> Choice:
     """The exponent whose losses are shown to be lower, by the weights of the rows judged."""
     losses = dict(zip(exponents, zip(*weighted_means(judged.losses, w, counts), strict=True), strict=True))
-    gained = judged.losses[0] - judged.losses[1:]
-    gains = dict(zip(exponents[1:], zip(*weighted_means(gained, w, counts), strict=True), strict=True))
+    means, errors = weighted_means(judged.losses[0] - judged.losses[1:], w, counts)
+    first = optimism(exponents[0], w, counts, judged.n_fitted)
+    less = [optimism(exponent, w, counts, judged.n_fitted) - first for exponent in exponents[1:]]
+    gains = dict(zip(exponents[1:], zip((np.array(means) - less).tolist(), errors, strict=True), strict=True))
     place = _shown(list(gains.values()))
     if judged.scales is None or judged.biases is None:
         return Choice(exponents[place], losses, gains, says=judged.says)
     return Choice(exponents[place], losses, gains, judged.scales[place], judged.biases[place], judged.says)
+
+
+def optimism(exponent: float, w: NDArray[np.float64], counts: NDArray[np.float64], n_fitted: int) -> float:
+    """By how much a calibration under w ** exponent lowers the weighted mean loss of the rows it is fitted to."""
+    trained = w**exponent * counts
+    return n_fitted * float(trained @ w) / float(trained.sum() * (w @ counts))
 
 
 def weighted_means(

@@ -124,7 +124,7 @@ def test_fewer_than_five_labels_are_no_evidence(rng, kind):
     make = FewLabelClassifier(LogisticRegression()) if kind == "classifier" else FewLabelRegressor(Ridge())
     model = make.fit(X, y, X_target=target)
     assert model.weights_ == {"nothing": 1.0}
-    assert model.correction_ == "100% nothing"
+    assert model.correction_.startswith("100% nothing")
     assert_allclose(model.predict(X), model.estimator_.predict(X))
 
 
@@ -400,16 +400,6 @@ WRONG = {
     "calibrate": (lambda: fit_classifier(GOOD, calibrate="platt"), "calibrate='platt'"),
     "cv": (lambda: fit_classifier(GOOD, cv="five"), "cv='five'"),
     "other columns": (lambda: fit_classifier(TargetSample(X[:, :1], Y[:2], [0, 1])), "1 columns"),
-    "too many": (
-        lambda: fit_classifier(TargetSample(np.tile(X, (52, 1)), np.tile(Y, 52))),
-        "2080 labels.* 2048 at most",
-    ),
-    "no columns": (
-        lambda: FewLabelClassifier(make_pipeline(CountVectorizer(), LogisticRegression())).fit(
-            ["a b", "b c"] * 20, Y, X_target=TargetSample(["a b", "b c"] * 20, Y)
-        ),
-        r"shape \(40,\).*levels=\(.intercept., .slope.\)",
-    ),
     "a single class": (lambda: fit_classifier(GOOD, y=np.zeros(40, int)), "one class only|holds 1"),
     "values": (
         lambda: FewLabelRegressor(Ridge()).fit(X, X[:, 0], X_target=TargetSample(X, [0.5, np.nan], [0, 1])),

@@ -12,6 +12,8 @@ from shiftfix.corrected import (
     FewLabelClassifier,
     FewLabelRegressor,
     LabelShiftClassifier,
+    ShiftCorrectedClassifier,
+    ShiftCorrectedRegressor,
     TargetSample,
 )
 
@@ -80,6 +82,29 @@ class FewRegressor(WithLabels, FewLabelRegressor):
     pass
 
 
+class WithLikeTarget:
+    """The checks call fit(X, y); the distinct rows of X that count serve as the target, sparse where X is."""
+
+    def fit(self, X, y, sample_weight=None):
+        target = X
+        if isinstance(X, np.ndarray) or sparse.issparse(X):
+            whole = isinstance(sample_weight, np.ndarray) and sample_weight.shape == X.shape[:1]
+            rows = X[np.flatnonzero(sample_weight > 0)] if whole else X
+            rows = rows.toarray() if sparse.issparse(rows) else rows
+            if rows.ndim == 2 and rows.dtype.kind in "fi":
+                target = np.unique(rows, axis=0)
+                target = type(X)(target) if sparse.issparse(X) else target
+        return super().fit(X, y, X_target=target, sample_weight=sample_weight)
+
+
+class AutoClassifier(WithLikeTarget, ShiftCorrectedClassifier):
+    pass
+
+
+class AutoRegressor(WithLikeTarget, ShiftCorrectedRegressor):
+    pass
+
+
 @parametrize_with_checks(
     [
         CovariateClassifier(LogisticRegression(), on_abstain="correct"),
@@ -88,6 +113,8 @@ class FewRegressor(WithLabels, FewLabelRegressor):
         LabelClassifier(LogisticRegression(), correction="retrain", random_state=0),
         FewClassifier(LogisticRegression(), random_state=0),
         FewRegressor(Ridge(), random_state=0),
+        AutoClassifier(LogisticRegression()),
+        AutoRegressor(Ridge()),
     ]
 )
 def test_scikit_learn(estimator, check):

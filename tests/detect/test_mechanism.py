@@ -9,13 +9,14 @@ from scipy.special import softmax
 
 from shiftfix.detect import covariate_or_label
 from shiftfix.detect._mechanism import (
-    Changes,
+    WIDTH,
     Hypotheses,
-    calibration_errors,
+    averaged,
     draw_ratios,
     labels_to_decide,
     log_evidence,
 )
+from shiftfix.detect._recalibrations import Changes, calibration_errors
 
 RNG = np.random.default_rng(0)
 LOG_P = np.log(RNG.dirichlet([1, 1, 1], 6))
@@ -30,14 +31,14 @@ def probability(change, draw, row):
 
 
 def test_evidence_by_brute_force():
-    hypotheses, y = Hypotheses(changes(4), changes(5), changes(3)), np.array([0, 2, 1, 1, 0, 2])
+    hypotheses, y = Hypotheses(changes(4), changes(5), changes(3), 1e-3), np.array([0, 2, 1, 1, 0, 2])
     likelihood = [
         [np.prod([probability(kind, draw, row)[y[row]] for row in range(6)]) for draw in range(len(kind.slopes))]
-        for kind in hypotheses
+        for kind in (*hypotheses[:3], hypotheses.covariate.widened(WIDTH))
     ]
-    covariate, label, anything = map(np.array, likelihood)
+    covariate, label, anything, wide = map(np.array, likelihood)
     found = log_evidence(hypotheses, LOG_P, y)
-    expected = (label.mean() + anything.mean()) / 2 / covariate.max()
+    expected = (label.mean() + anything.mean()) / 2 / wide.mean()
     assert_allclose(np.exp(found.against_covariate[-1]), expected)
     assert_allclose(np.exp(found.against_label[-1]), (covariate.mean() + anything.mean()) / 2 / label.max())
 
@@ -52,7 +53,7 @@ def test_a_true_hypothesis_loses_nobody_money_on_average():
         total = 0.0
         for y in map(np.array, product(range(3), repeat=4)):
             chance = np.prod([probability(single, 0, row)[y[row]] for row in range(4)])
-            evidence = log_evidence(Hypotheses(hypothesis, others, anything), LOG_P[:4], y)
+            evidence = log_evidence(Hypotheses(hypothesis, others, anything, 1.0), LOG_P[:4], y)
             total += chance * np.exp(evidence.against_covariate[-1])
         means[name] = total
     assert_allclose(means["one"], 1)
@@ -60,7 +61,7 @@ def test_a_true_hypothesis_loses_nobody_money_on_average():
 
 
 def test_evidence_after_a_label_does_not_know_later_ones():
-    hypotheses, y = Hypotheses(changes(4), changes(5), changes(3)), np.array([0, 2, 1, 1, 0, 2])
+    hypotheses, y = Hypotheses(changes(4), changes(5), changes(3), 50.0), np.array([0, 2, 1, 1, 0, 2])
     assert_allclose(
         log_evidence(hypotheses, LOG_P, y).against_label[:3], log_evidence(hypotheses, LOG_P[:3], y[:3]).against_label
     )
@@ -73,6 +74,31 @@ def test_draws_of_the_calibration_err_as_a_calibration_does():
     assert (draws.slopes[0], draws.biases[0].tolist()) == (1, [0, 0])
 
 
+def test_the_average_over_a_calibration_is_a_beta_integral():
+    """Scores of 1/2 from n = 400 labels: the bias is about N(0, 4 / n), the wide one N(0, 9 / n). Of 300 labels, 120 or
+    150 of one class, the mean of p^a (1 - p)^b by integration over p = expit(bias)."""
+    log_p = np.log(np.full((400, 2), 0.5))
+    draws = calibration_errors(log_p, np.random.default_rng(0)).widened(WIDTH)
+    grid = np.linspace(-1.5, 1.5, 20_001)
+    density = np.exp(-(grid**2) / (2 * 9 / 400)) / np.sqrt(2 * np.pi * 9 / 400) * (grid[1] - grid[0])
+    for n_first in (120, 150):
+        y = np.repeat([1, 0], [n_first, 300 - n_first])
+        logs = np.cumsum(draws.log_likelihoods(log_p[:300], y), axis=0)
+        likelihood = np.exp(-n_first * np.logaddexp(0, -grid) - (300 - n_first) * np.logaddexp(0, grid))
+        truth = np.log((density * likelihood).sum())
+        assert averaged(logs, draws.log_density, 400, 2)[-1] == pytest.approx(truth, abs=0.4)
+
+
+def test_the_average_counts_where_no_draw_but_one_is_near():
+    """Of a thousand draws one is likely: its likelihood, by its density and the information of the labels."""
+    logs = np.full((3, 1000), -500.0)
+    logs[:, 7] = -2.0
+    density = np.full(1000, -1.0)
+    found = averaged(logs, density, 1.5**2, 2)
+    assert_allclose(found, -3 - np.log1p([1, 2, 3]))
+    assert (found > -2 - np.log(1000)).all()
+
+
 def test_draws_of_the_ratio():
     draws = draw_ratios(np.array([0.2, 0.8]), 1e-4 * np.array([[1, -1], [-1, 1]]), np.array([0.5, 0.5]), RNG)
     assert_allclose(np.exp(draws[0]), [0.4, 1.6])
@@ -81,13 +107,19 @@ def test_draws_of_the_ratio():
 
 def test_labels_needed_by_simulation():
     """Labels of the truth until the log wealth reaches log 20: four in five sequences take at most so many."""
-    truth, rival = np.log([[0.7, 0.3]]), np.log([[0.5, 0.5]])
-    n = labels_to_decide(truth, rival, np.log(20))
+    truth, one = np.log([[0.7, 0.3]]), np.ones(1)
+    log_p, rival = np.log([[0.5, 0.5]]), Changes(one, np.zeros((1, 2)))
+    n = labels_to_decide(truth, log_p, rival, np.log(20))
     y = np.random.default_rng(0).random((2000, 400)) < 0.3
     wealth = np.cumsum(np.where(y, np.log(0.6), np.log(1.4)), axis=1)
     assert np.mean(wealth[:, int(n)] >= np.log(20)) == pytest.approx(0.8, abs=0.05)
-    assert labels_to_decide(truth, truth, 3.0) == np.inf
-    assert labels_to_decide(truth, rival, -1.0) == 0
+    assert labels_to_decide(truth, truth, rival, 3.0) == np.inf
+    assert labels_to_decide(truth, log_p, rival, -1.0) == 0
+    # Of two rivals the nearer one counts, unless its density says that it need not be refuted.
+    both = Changes(np.ones(2), np.array([[0, 0], [0.5, 0]]))
+    nearer = labels_to_decide(truth, log_p, Changes(one, both.biases[1:]), np.log(20))
+    assert labels_to_decide(truth, log_p, both, np.log(20)) == nearer > n
+    assert labels_to_decide(truth, log_p, both._replace(log_density=np.array([0, -4.0])), np.log(20)) == n
 
 
 def worlds(seed, prior=0.9, n=800):

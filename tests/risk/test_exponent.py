@@ -16,7 +16,7 @@ from shiftfix._row_order import order_of_rows
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor
 from shiftfix.covariate import LogisticWeighter
 from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
-from shiftfix.risk._exponent import Choice, _shown, choose_exponent, most_folds, tempered_weights
+from shiftfix.risk._exponent import Choice, _shown, choose_exponent, most_folds, optimism, tempered_weights
 from shiftfix.risk._losses import LEAST_PROBABILITY, row_losses
 from shiftfix.weights import normalize_weights
 
@@ -141,7 +141,12 @@ def test_classifiers_are_judged_after_a_temperature(with_counts, rng):
         loss[exponent] = losses_at(scale[exponent])
     for exponent, values in loss.items():
         assert_allclose(choice.losses[exponent], mean_and_error(values, w, counts), rtol=1e-5)
-    gains = {exponent: mean_and_error(loss[0] - loss[exponent], w, counts) for exponent in (0.5, 1)}
+    gains = {}
+    for exponent in (0.5, 1):
+        gain, error = mean_and_error(loss[0] - loss[exponent], w, counts)
+        # One parameter fitted to the rows that judge: those of other rows gain less.
+        flatters = [np.sum(w**e * w * counts) / np.sum(w**e * counts) / np.sum(w * counts) for e in (0, exponent)]
+        gains[exponent] = (gain - flatters[1] + flatters[0], error)
     assert_allclose([choice.gains[exponent] for exponent in gains], list(gains.values()), atol=1e-6)
     assert choice.exponent == best_beyond_chance(gains)
     assert_allclose(choice.scale, scale[choice.exponent], rtol=1e-4)
@@ -286,7 +291,8 @@ def test_folds_are_as_many_as_the_largest_class_has_rows(size, folds):
 @pytest.mark.slow
 @pytest.mark.parametrize("estimator", [LogisticRegression(), RidgeClassifier()], ids=str)
 def test_weights_of_an_effective_size_of_one_are_never_chosen(estimator, rng):
-    """N(0, 1) -> N(5, 1/4): cross-validation judges by a row or two, and is sure by 4 standard errors and more."""
+    """N(0, 1) -> N(5, 1/4): cross-validation judges by a row or two, and its losses are sure by 4 standard errors and
+    more; what a calibration gains on the one row it is fitted to tells otherwise, and nothing is asked at all."""
     X = rng.normal(size=(300, 1))
     y = (X[:, 0] + rng.normal(size=300) > 0).astype(int)
     X_target = rng.normal(5, 0.5, (200, 1))
@@ -295,8 +301,11 @@ def test_weights_of_an_effective_size_of_one_are_never_chosen(estimator, rng):
         model = CovariateShiftClassifier(estimator, weighter).fit(X, y, X_target)
     assert model.summary_.effective_size < 2
     fooled = choose_exponent(estimator, X, y, model.weighter_.source_weights_, rng=rng)
-    assert fooled.exponent > 0
-    assert fooled.gains[fooled.exponent][0] > 4 * fooled.gains[fooled.exponent][1]
+    best = min(fooled.losses, key=fooled.losses.get)
+    assert best > 0
+    assert fooled.losses[0][0] - fooled.losses[best][0] > 4 * fooled.gains[best][1]
+    assert fooled.gains[best][0] < -0.4  # less optimism of 1/2 nat and more for each parameter
+    assert fooled.exponent == 0
     assert (model.exponent_, model.corrected_, model.exponent_losses_) == (0, False, None)
     assert model.verdict_ == "abstain"
     with pytest.warns(PoorOverlapWarning, match="weighted all the same"):
@@ -351,3 +360,24 @@ class TestTemperature:
         assert calibrated.calibration_scale_[0] == pytest.approx(0.25, abs=0.08)
         assert_allclose(calibrated.calibration_bias_, 0)
         assert_allclose(calibrated.predict_log_proba(fresh), np.log(after))
+
+
+@pytest.mark.slow
+def test_what_a_calibration_gains_on_the_rows_it_is_fitted_to(rng):
+    """Noise of two classes, a score that tells nothing: the true scale is 0 and the bias 0. Fitted under v = w and
+    judged by w, two parameters flatter by 2 sum w^2 / (sum w)^2 nats: half gained there, half lost elsewhere."""
+    n, flattered = 300, []
+    w = np.exp(rng.normal(size=n))
+    w /= w.mean()
+    for _ in range(400):
+        y, s = rng.integers(0, 2, n), rng.normal(size=n)
+        # One Newton step from the truth to the fit: g' J^-1 g / 2 gained here, and as much lost on other rows.
+        design = np.column_stack([np.ones(n), s])
+        slope, curved = design.T @ (w * (y - 0.5)), design.T @ (0.25 * w[:, None] * design)
+        flattered.append(slope @ np.linalg.solve(curved, slope) / w.sum())
+    assert np.mean(flattered) == pytest.approx(optimism(1.0, w, np.ones(n), 2), rel=0.2)
+    assert optimism(0.0, w, np.ones(n), 2) == pytest.approx(2 / n)
+    counts = rng.integers(1, 4, n)
+    assert optimism(0.5, w, counts.astype(float), 3) == pytest.approx(
+        optimism(0.5, np.repeat(w, counts), np.ones(counts.sum()), 3)
+    )

@@ -63,6 +63,7 @@ def two_worlds(seed, target_prior, *, n=500, n_target=500, d=10):
 def decided(target_prior, n_trials=150, **sizes):
     """Shares of right decisions by 100 labels, and of false refutations at any time up to 400."""
     right, false, needed = {"label shift": 0, "covariate shift": 0}, {"label shift": 0, "covariate shift": 0}, []
+    by_then = {"label shift": [], "covariate shift": []}
     bound = -np.log(LEVEL)
     for seed in range(n_trials):
         scores, y, scores_target, worlds = two_worlds(seed, target_prior, **sizes)
@@ -73,6 +74,8 @@ def decided(target_prior, n_trials=150, **sizes):
         needed.append(_labels_needed(hypotheses, log_p, (0, 0), bound) or np.inf)
         for truth, labels in worlds.items():
             evidence = log_evidence(hypotheses, log_p[:N_SEQUENCE], labels[:N_SEQUENCE])
+            if needed[-1] <= N_SEQUENCE:
+                by_then[truth].append(max(e[: needed[-1]].max() for e in evidence) >= bound)
             by_100 = _decide((evidence[0][:100].max(), evidence[1][:100].max()), bound)
             right[truth] += by_100 == truth
             false[truth] += evidence[truth == "label shift"].max() >= bound
@@ -80,6 +83,9 @@ def decided(target_prior, n_trials=150, **sizes):
         "right by 100 labels": {truth: times / n_trials for truth, times in right.items()},
         "truth refuted at any time up to 400": {truth: times / n_trials for truth, times in false.items()},
         "labels said to be needed, median": float(np.median(needed)),
+        "decided by so many, where at most 400": {
+            truth: float(np.mean(found)) if found else None for truth, found in by_then.items()
+        },
         "trials": n_trials,
     }
 

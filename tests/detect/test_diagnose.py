@@ -1,0 +1,227 @@
+"""Which shift it is: worlds with known answers, and what is said of them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
+
+from shiftfix._target_sample import TargetSample
+from shiftfix.detect import ClassShare, ShiftDiagnosis, diagnose_shift
+from shiftfix.detect._decision import decide_correction
+from shiftfix.detect._diagnose import known_labels
+from shiftfix.detect._evidence import Evidence, PriorEvidence
+from shiftfix.detect._result import ShiftTest
+from shiftfix.exceptions import ShiftDataError
+from shiftfix.label import LabelShiftFit
+from shiftfix.risk import Choice, Weighing
+
+N = 700
+
+
+def draw(rng, share, n=N, move=0.0):
+    """Two classes two deviations apart in the first of three columns; ``move`` the last, which has no part in y."""
+    y = (np.arange(n) < share * n).astype(int)
+    X = rng.normal(size=(n, 3)) + np.outer(y, [2, 0, 0]) + [0, 0, move]
+    return X, y
+
+
+def same_y_given_x(rng, mean, n=N):
+    """p(y given x) is logistic in the first column."""
+    X = rng.normal(size=(n, 3)) + mean
+    return X, (rng.random(n) < 1 / (1 + np.exp(-2 * X[:, 0]))).astype(int)
+
+
+def lines(found):
+    text = str(found)
+    assert len(text.splitlines()) <= 25
+    return text
+
+
+class Prior:
+    identified_, shrunk_ = True, False
+
+
+def evidence(passes=False, exponent=0.0, shrunk=False, read=True):
+    """Made up, for the rule alone."""
+    prior = Prior()
+    prior.shrunk_ = shrunk
+    fit = LabelShiftFit(0.9, 0.1, 0.0, 0.1, 0.1, 0.001, 0.5, True, passes, "")
+    choice = Choice(exponent, {}, {})
+    labels = PriorEvidence(None, None, prior, None, fit, None, (), 0.1)
+    return Evidence(Weighing(None, True, choice, True, None) if read else None, choice, labels)
+
+
+def samples(p_value):
+    return ShiftTest(0.0, p_value, 0.5, 9, 9, "", 0.0)
+
+
+ALL = ("none", "weights", "prior", "labels")
+
+
+@pytest.mark.parametrize(
+    ("kind", "p_value", "causes", "n_labels", "allowed", "correction"),
+    [
+        ({}, 0.001, None, 0, ALL, "none"),
+        ({"passes": True}, 0.001, None, 0, ALL, "prior"),
+        ({"passes": True, "exponent": 1.0}, 0.001, None, 0, ALL, "prior"),  # never both
+        ({"passes": True, "exponent": 1.0}, 0.001, "features", 0, ALL, "weights"),
+        ({"passes": True, "shrunk": True}, 0.001, None, 0, ALL, "none"),
+        ({"passes": False}, 0.001, "label", 0, ALL, "prior"),
+        ({"passes": False, "exponent": 1.0}, 0.001, "label", 0, ("none", "weights"), "none"),
+        ({"exponent": 1.0}, 0.001, None, 0, ALL, "weights"),
+        ({"exponent": 1.0}, 0.2, None, 0, ALL, "none"),  # no shift: a gain is chance
+        ({"exponent": 1.0}, 0.001, None, 0, ("none", "prior"), "none"),
+        ({"exponent": 1.0, "read": False}, 0.001, None, 0, ALL, "none"),
+        ({"passes": True}, 0.001, None, 0, ("none", "weights"), "none"),
+        ({"passes": True, "exponent": 1.0}, 0.001, None, 30, ALL, "labels"),
+        ({"passes": True}, 0.001, None, 30, ("none", "prior"), "prior"),
+    ],
+)
+def test_the_rule(kind, p_value, causes, n_labels, allowed, correction):
+    assert decide_correction(evidence(**kind), samples(p_value), causes, n_labels, allowed) == correction
+
+
+@pytest.mark.slow
+def test_nothing_moved(rng):
+    found = diagnose_shift(*draw(rng, 0.5), draw(rng, 0.5)[0], LogisticRegression())
+    assert (found.correction, found.verdict, found.moved) == ("none", "ok", False)
+    assert found.verdict.reasons == ("no shift was detected",)
+    text = lines(found)
+    assert "Deploy, and monitor." in text
+    assert "no test without target labels can see it" in text
+
+
+@pytest.mark.slow
+def test_label_shift_and_what_looks_like_it(rng):
+    """It passes, and it is said that a covariate shift along the score would too, and what would decide."""
+    found = diagnose_shift(*draw(rng, 0.5), draw(rng, 0.9)[0], LogisticRegression())
+    assert (found.correction, found.verdict) == ("prior", "caution")
+    share = found.class_shares[1]
+    assert isinstance(share, ClassShare)
+    assert share.low < 0.9 < share.high
+    assert share.high - share.low < 0.2
+    assert found.prior_changes > 0.02
+    text = lines(found)
+    assert "Label shift      possible" in text
+    assert "cannot be told from a covariate shift along the model's score" in text
+    assert f"would change {found.prior_changes:.1%} of the predictions" in text
+    assert found.mechanism.labels_needed is not None
+    assert f"Label {max(50, min(found.mechanism.labels_needed, 500))} target rows" in found.verdict.action
+    # As many labels as that say which it is.
+    y_target = draw(np.random.default_rng(1), 0.9)[1]
+    rows = np.random.default_rng(2).permutation(N)[:300]
+    told = diagnose_shift(
+        *draw(np.random.default_rng(0), 0.5),
+        draw(np.random.default_rng(1), 0.9)[0],
+        LogisticRegression(),
+        y_target[rows],
+        rows=rows,
+    )
+    assert (told.correction, told.n_labels, told.mechanism.decision) == ("labels", 300, "label shift")
+    assert "the labels say: label shift" in lines(told)
+    assert told.concept is not None
+    assert told.performance is not None
+
+
+@pytest.mark.slow
+def test_covariate_shift_is_never_claimed_without_labels(rng):
+    """Across the score the shares are left alone; the model is right, so that weights are not shown to help."""
+    X_target, _ = same_y_given_x(rng, [0, 0, 1.5])
+    found = diagnose_shift(*same_y_given_x(rng, 0), X_target, LogisticRegression())
+    assert found.correction == "none"
+    assert found.moved
+    assert not found.label_shift.passes
+    assert found.columns.shifted[0].name == "column 2"
+    text = lines(found)
+    assert "are not shown to help" in text
+    assert "covariate shift is" not in text.lower()
+
+
+@pytest.mark.slow
+def test_without_overlap_it_abstains(rng):
+    found = diagnose_shift(*draw(rng, 0.5), draw(rng, 0.5, move=40)[0])
+    assert (found.correction, found.verdict) == ("none", "abstain")
+    assert "Label target rows where the source has none" in found.verdict.action
+    assert "no weighting" in lines(found)
+
+
+@pytest.mark.slow
+def test_identifiers_are_named_and_the_shares_left_alone(rng):
+    (X, y), (X_target, _) = draw(rng, 0.5), draw(rng, 0.9)
+    frames = [pd.DataFrame(rows, columns=["a", "b", "c"]) for rows in (X, X_target)]
+    for frame, start in zip(frames, (1000, 5000), strict=True):
+        frame.insert(1, "patient", np.arange(start, start + len(frame)))
+    found = diagnose_shift(frames[0], y, frames[1], GaussianNB())
+    assert [column.name for column in found.columns.identifiers] == ["patient"]
+    assert found.correction == "none"
+    text = lines(found)
+    assert "'patient' looks like an identifier" in text
+    # Whether the samples differ is asked of the other columns.
+    assert found.samples.effect_size < 0.9
+
+
+@pytest.mark.slow
+def test_values(rng):
+    X, X_target = rng.normal(size=(500, 1)), rng.normal(1, 0.5, (400, 1))
+    bent = diagnose_shift(X, X[:, 0] ** 2, X_target, LinearRegression())
+    assert (bent.correction, bent.label_shift, bent.class_shares) == ("weights", None, ())
+    assert "if p(y given x) is shared" in bent.verdict.reasons[0]
+    assert "standard deviations" in lines(bent)
+    straight = diagnose_shift(X, X[:, 0] + rng.normal(size=500), X_target)
+    assert straight.correction == "none"
+    assert straight.model == "Ridge"
+    labelled = diagnose_shift(X, X[:, 0], X_target, Ridge(), X_target[:30, 0] + 1, rows=range(30))
+    assert labelled.correction == "labels"
+    assert labelled.performance.total.estimate == pytest.approx(1, abs=0.05)
+    assert "loses" in " ".join(labelled.verdict.reasons)
+
+
+@pytest.mark.slow
+def test_labels_may_be_given_in_three_ways(rng):
+    (X, y), (X_target, y_target) = draw(rng, 0.5, 300), draw(rng, 0.5, 200)
+    rows = np.arange(3, 160, 5)
+    gaps = np.full(200, np.nan)
+    gaps[rows] = y_target[rows]
+    ways = [
+        diagnose_shift(X, y, X_target, None, y_target[rows], rows=rows),
+        diagnose_shift(X, y, X_target, None, gaps),
+        diagnose_shift(X, y, TargetSample(X_target, y=y_target[rows], rows=rows)),
+    ]
+    assert ways[0] == ways[1] == ways[2]
+    assert ways[0].n_labels == len(rows)
+    assert isinstance(ways[0], ShiftDiagnosis)
+
+
+def test_gaps_among_labels():
+    X = np.zeros((4, 1))
+    assert known_labels(X, [None, "a", float("nan"), "b"], None).y.tolist() == ["a", "b"]
+    assert known_labels(X, pd.array([1, None, None, 0], dtype="Int64"), None).y.dtype.kind == "i"
+    found = known_labels(X, [np.nan, 1.0, np.nan, 0.0], None)
+    assert (found.rows.tolist(), found.y.tolist(), found.y.dtype.kind) == ([1, 3], [1, 0], "i")
+    assert_allclose(known_labels(X, [np.nan, 1.5, np.nan, 0.0], None).y, [1.5, 0])
+    assert known_labels(X, [None] * 4, None) is None
+    assert known_labels(X, None, None) is None
+    with pytest.raises(ShiftDataError, match=r"shape \(2,\) for 4 target rows"):
+        known_labels(X, [0, 1], None)
+
+
+@pytest.mark.slow
+def test_it_is_the_same_again(rng):
+    (X, y), (X_target, _) = draw(rng, 0.5, 200), draw(rng, 0.8, 200)
+    assert diagnose_shift(X, y, X_target) == diagnose_shift(X, y, X_target)
+
+
+@pytest.mark.slow
+def test_few_rows_and_one_class(rng):
+    X, y = draw(rng, 0.5, 8)
+    found = diagnose_shift(X, y, X[:3])
+    assert found.correction == "none"
+    lines(found)
+    with pytest.raises(ShiftDataError, match="causes='y'"):
+        diagnose_shift(X, y, X, causes="y")
+    with pytest.raises(ShiftDataError):
+        diagnose_shift(X, y, X[:, :2])
+    with pytest.raises(ShiftDataError):
+        diagnose_shift(X, y, None)
