@@ -140,7 +140,7 @@ def prepare_tables(
     if labels is None:
         return None
     y, y_target, task = labels
-    known = refusals.of(_known_labels, source, target, roles, y, task, notices)
+    known = refusals.of(_labels_to_learn, source, target, roles, y, task, notices)
     return Tables(
         feature_frame([ours for ours, _ in usable], len(source)),
         feature_frame([theirs for _, theirs in usable], len(target)),
@@ -206,7 +206,7 @@ def _read_labels(
     return y, target_labels(target.column(label, role), y, notices) if scored else None, task
 
 
-def _known_labels(
+def _labels_to_learn(
     source: Table, target: Table, roles: Roles, y: NDArray[Any], task: str, notices: list[str]
 ) -> KnownLabels | None:
     """Labels of some target rows, read as the source's are."""
