@@ -1,16 +1,18 @@
 """Fit a model that is diagnosed first, on the user's own columns, so that the diagnosis speaks of those."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from shiftfix.cli._exit import UnsupportedError
+from shiftfix.cli._labels import KnownLabels
 from shiftfix.cli._tables import Tables
 from shiftfix.cli._words import out_of
 
+MICROSECONDS = 86_400_000_000  # of a day
 PASS_LABELS = (
     "to pass labels of target rows, give the target file a column for them, blank elsewhere, and --target-labels."
 )
@@ -23,36 +25,65 @@ def raw_learner(encoder: Any, learner: Any) -> Pipeline:
     return Pipeline([("encode", FrozenEstimator(encoder)), ("model", learner)])
 
 
-def raw_weighter(model: Any, tables: Tables, clip: Any) -> Any:
+class RawSamples(NamedTuple):
+    """Both samples as a diagnosis reads them: dates are dates again, so that it calls them so.
+
+    Attributes
+    ----------
+    source, target : pandas.DataFrame
+    """
+
+    source: Any
+    target: Any
+
+
+def raw_samples(tables: Tables) -> RawSamples:
+    """Both samples, with dates for days."""
+    return RawSamples(*(_with_dates(frame, tables.dates) for frame in (tables.source, tables.target)))
+
+
+def _with_dates(frame: Any, names: list[str]) -> Any:
+    return frame.assign(**{name: _dates_of_days(frame[name].to_numpy()) for name in names})
+
+
+def _dates_of_days(days: NDArray[np.float64]) -> NDArray[np.datetime64]:
+    """Dates, to the microsecond, of days since 1970; NaT for NaN."""
+    known = ~np.isnan(days)
+    dates = np.full(len(days), np.datetime64("NaT"), dtype="datetime64[us]")
+    dates[known] = np.rint(days[known] * MICROSECONDS).astype(np.int64).astype("datetime64[us]")
+    return dates
+
+
+def raw_weighter(model: Any, samples: RawSamples, clip: Any) -> Any:
     """The default weighter of such columns, with the largest weight that was asked for."""
     from shiftfix.risk import default_weighter
 
-    return default_weighter(model, tables.source, tables.target).set_params(clip=clip)
+    return default_weighter(model, *samples).set_params(clip=clip)
 
 
-def target_sample(tables: Tables) -> Any:
+def target_sample(samples: RawSamples, known: KnownLabels | None) -> Any:
     """The target rows, with the labels that are to be learned from."""
     from shiftfix.corrected import TargetSample
 
-    known = tables.known
-    return TargetSample(tables.target) if known is None else TargetSample(tables.target, y=known.y, rows=known.rows)
+    return TargetSample(samples.target) if known is None else TargetSample(samples.target, y=known.y, rows=known.rows)
 
 
-def make_automatic(model: Any, tables: Tables, options: Mapping[str, Any]) -> Any:
+def make_automatic(model: Any, task: str, samples: RawSamples, options: Mapping[str, Any]) -> Any:
     """Unfitted meta-estimator that diagnoses the shift.
 
     Parameters
     ----------
     model : estimator
         Of :func:`raw_learner`.
-    tables : Tables
+    task : {"classification", "regression"}
+    samples : RawSamples
     options : mapping
         With "clip", "causes" and "seed".
     """
     from shiftfix.corrected import ShiftCorrectedClassifier, ShiftCorrectedRegressor
 
-    corrected = ShiftCorrectedClassifier if tables.task == "classification" else ShiftCorrectedRegressor
-    weighter = raw_weighter(model, tables, options["clip"])
+    corrected = ShiftCorrectedClassifier if task == "classification" else ShiftCorrectedRegressor
+    weighter = raw_weighter(model, samples, options["clip"])
     return corrected(model, causes=options["causes"], weighter=weighter, random_state=options["seed"])
 
 

@@ -14,6 +14,7 @@ from shiftfix.cli._automatic import (
     check_supported,
     make_automatic,
     raw_learner,
+    raw_samples,
     rows_to_score,
     scoring_notices,
     target_sample,
@@ -127,8 +128,9 @@ class Plan(NamedTuple):
 def plan_by_evidence(encoder: Any, learner: Any, tables: Tables, options: Mapping[str, Any]) -> Plan:
     """A diagnosis of the raw columns, of which it speaks, and what it leads to."""
     inner = raw_learner(encoder, learner)
-    model = make_automatic(inner, tables, options)
-    return Plan(model, inner, model, tables.source, tables.target, target_sample(tables))
+    samples = raw_samples(tables)
+    model = make_automatic(inner, tables.task, samples, options)
+    return Plan(model, inner, model, *samples, target_sample(samples, tables.known))
 
 
 def plan_as_assumed(encoder: Any, learner: Any, tables: Tables, options: Mapping[str, Any]) -> Plan:

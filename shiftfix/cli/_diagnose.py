@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shiftfix._verdict import VERDICT_WARNINGS
-from shiftfix.cli._automatic import advice_on_labels, raw_learner, raw_weighter, target_sample
+from shiftfix.cli._automatic import advice_on_labels, raw_learner, raw_samples, raw_weighter, target_sample
 from shiftfix.cli._encode import fit_encoder
 from shiftfix.cli._learners import check_hidden_weights
 from shiftfix.cli._output_file import check_output_file, write_output_file
@@ -62,17 +62,17 @@ def _diagnosed(tables: Tables, learner: Any, options: Mapping[str, Any]) -> tupl
 
     encoder = fit_encoder(tables.source, tables.target, tables.numeric, tables.text)
     check_hidden_weights(options["hidden"] or [], len(encoder[-1].names))
-    model = raw_learner(encoder, learner)
+    model, samples = raw_learner(encoder, learner), raw_samples(tables)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         diagnosis = diagnose_shift(
-            tables.source,
+            samples.source,
             tables.y,
-            target_sample(tables),
+            target_sample(samples, tables.known),
             model,
             causes=options["causes"],
             sample_weight=tables.sample_weight,
-            weighter=raw_weighter(model, tables, options["clip"]),
+            weighter=raw_weighter(model, samples, options["clip"]),
             random_state=options["seed"],
         )
     return diagnosis, [str(found.message) for found in caught if not issubclass(found.category, VERDICT_WARNINGS)]

@@ -84,6 +84,8 @@ class Tables:
     task : {"classification", "regression"}
     numeric, text : list of str
         Columns of each kind.
+    dates : list of str
+        Those of the numeric ones that are days since 1970.
     notices : list of str
         What was ignored or filled in.
     """
@@ -99,6 +101,7 @@ class Tables:
     text: list[str]
     notices: list[str] = field(default_factory=list)
     known: KnownLabels | None = None
+    dates: list[str] = field(default_factory=list)
 
 
 def prepare_tables(
@@ -153,6 +156,7 @@ def prepare_tables(
         text=[ours.name for ours, _ in usable if not ours.is_number],
         notices=notices,
         known=known,
+        dates=[ours.name for ours, _ in usable if ours.kind == "date"],
     )
 
 

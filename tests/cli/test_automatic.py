@@ -11,7 +11,11 @@ from typer.testing import CliRunner
 
 from shiftfix import load_model
 from shiftfix.cli._app import app
+from shiftfix.cli._automatic import raw_samples
+from shiftfix.cli._columns import Column
+from shiftfix.cli._encode import as_numbers
 from shiftfix.cli._output import FILES
+from shiftfix.cli._tables import Tables, feature_frame
 from tests.benchmarks.natural import tables
 
 LOGISTIC = ["--learner", "logistic"]
@@ -269,6 +273,37 @@ def test_an_id_that_was_left_in_is_named_and_the_prior_left_alone(tmp_path, shif
     source, target = classes(200, 0.5, 0), classes(150, 0.8, 1)
     source, target = with_ids(source, 1000, repeated), with_ids(target, 5000, repeated)
     assert refused_or_left_alone(tmp_path, source, target, shift) == exit_code
+
+
+def test_days_become_the_dates_they_were():
+    days = np.array([0.0, 19358.25, np.nan, -200000.5])
+    column = Column("when", "source", "date", days)
+    frame = feature_frame([column], 4)
+    found = raw_samples(Tables(frame, frame, np.zeros(4), None, None, (None, None), "", ["when"], [], dates=["when"]))
+    expected = np.array(["1970-01-01", "2023-01-01T06:00", "NaT", "1422-06-02T12:00"], dtype="datetime64[us]")
+    assert_array_equal(found.source["when"].to_numpy(), expected)
+    assert_array_equal(as_numbers(found.target)[:, 0], days)
+
+
+@pytest.mark.slow
+def test_dates_are_called_dates_and_labels_are_learned_beside_them(tmp_path):
+    source, target = classes(150, 0.5, 0), classes(120, 0.5, 1)
+    for frame, year in ((source, "2021"), (target, "2023")):
+        frame["when"] = pd.date_range(f"{year}-01-01", periods=len(frame)).strftime("%Y-%m-%d")
+    target["known"] = target["y"].where(np.arange(120) % 3 == 0)
+    options = [*LOGISTIC, "--dates", "days", "--target-labels", "known"]
+    stdout, summary = correct(tmp_path, source, target, *options)
+    assert "'when' looks like a time stamp, dates that do not overlap (2021-01-01 to 2021-05-30 in the source" in stdout
+    assert summary["columns"]["numeric"] == ["x", "z", "when"]
+    rows = target.drop(columns=["y", "known"])
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    result = run("predict", tmp_path / "out" / "model.skops", tmp_path / "rows.csv", "--dates", "days")
+    assert result.exit_code == 0, result.stderr
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(result.stdout)), read(tmp_path, "predictions.csv"))
+    probabilities = load_model(tmp_path / "out" / "model.skops").predict_proba(
+        rows.assign(when=rows["when"].astype("datetime64[s]"))
+    )
+    assert_allclose(probabilities[:, 1], read(tmp_path, "predictions.csv")["probability_b"], rtol=1e-9)
 
 
 @pytest.mark.slow
