@@ -22,6 +22,11 @@ OWNERS = {
     "epochs": ("learner", ("mlp",)),
     "dropout": ("learner", ("mlp",)),
 }
+# Why what the data do not support is not corrected all the same.
+NOTHING_TO_FORCE = {
+    "auto": "with auto nothing is corrected beyond the evidence",
+    "label": "under label shift there is no prior to correct with when the scores cannot tell it",
+}
 
 
 def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,9 +69,8 @@ def _check_together(given: Mapping[str, Any]) -> None:
             )
     if given["shift"] != "covariate" and given.get("on_abstain") == "correct":
         raise UsageError(
-            "--on-abstain correct is for --shift covariate: under label shift there is no prior to correct "
-            "with when the scores cannot tell it. Pass uncorrected or error, or --causes label if the label is known "
-            "to cause the features."
+            f"--on-abstain correct is for --shift covariate: {NOTHING_TO_FORCE[given['shift']]}. Pass uncorrected or "
+            "error, or --causes label if the label is known to cause the features."
         )
     if given["shift"] == "label":
         _check_label_shift(given)

@@ -201,7 +201,7 @@ def run_record(
     Parameters
     ----------
     fit : dict
-        Of :func:`fit_record`.
+        Of :func:`fit_record`, or the "diagnosis" alone where nothing was fitted to be kept.
     task : {"classification", "regression"}
     target_score : dict or None
         "metric", "uncorrected", "corrected", where the target's labels are known.
@@ -210,7 +210,7 @@ def run_record(
     source, target : dict
         "file", "sha256", "rows".
     columns : dict
-        "label", "weight", "id", "numeric", "text", "dropped".
+        "label", "target_labels", "weight", "id", "numeric", "text", "dropped".
     options : mapping
         What the run was asked for; "learner", "seed" and, of a network, "hidden" and "epochs" are shown.
 
@@ -367,7 +367,11 @@ def summary_text(record: Record) -> str:
         ("source file", f"{record['source']['file']} (sha256 {record['source']['sha256']})"),
         ("target file", f"{record['target']['file']} (sha256 {record['target']['sha256']})"),
         ("label column", columns["label"]),
-        *((f"{role} column", columns[role]) for role in ("weight", "id") if columns.get(role)),
+        *(
+            (f"{role.replace('_', ' ')} column", columns[role])
+            for role in ("target_labels", "weight", "id")
+            if columns.get(role)
+        ),
         ("numeric columns", ", ".join(columns["numeric"]) or "none"),
         ("text columns", ", ".join(columns["text"]) or "none"),
         ("encoding", "medians from source and target features, text values from the source; no labels used"),

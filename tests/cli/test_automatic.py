@@ -293,7 +293,9 @@ def test_dates_are_called_dates_and_labels_are_learned_beside_them(tmp_path):
     target["known"] = target["y"].where(np.arange(120) % 3 == 0)
     options = [*LOGISTIC, "--dates", "days", "--target-labels", "known"]
     stdout, summary = correct(tmp_path, source, target, *options)
-    assert "'when' looks like a time stamp, rising or falling from row to row (2021-01-01 to 2021-05-30 in the" in stdout
+    assert (
+        "'when' looks like a time stamp, rising or falling from row to row (2021-01-01 to 2021-05-30 in the" in stdout
+    )
     assert summary["columns"]["numeric"] == ["x", "z", "when"]
     rows = target.drop(columns=["y", "known"])
     rows.to_csv(tmp_path / "rows.csv", index=False)
