@@ -24,7 +24,9 @@ from shiftfix.covariate import TableColumns, are_numbers
 from shiftfix.detect._classifier import classifier_test
 from shiftfix.detect._concept import concept_test, default_model
 from shiftfix.detect._decision import (
+    FEW_LABELS,
     decide_correction,
+    labels_to_ask,
     verdict_on_nothing,
     verdict_on_prior,
     verdict_on_weights,
@@ -243,11 +245,18 @@ def unseen(samples: Samples, correction: Correction, labels: PriorEvidence | Non
 def verdict_on_labels(samples: Samples, performance: PerformanceDrop | None) -> Verdict:
     """On a model that is corrected by target labels."""
     assert samples.few is not None
-    reasons = [f"{len(samples.few.y)} target labels decide how much of which correction is used"]
-    action = "Deploy, and monitor; every further label, drawn at random, makes it better."
+    n_labels = len(samples.few.y)
+    reasons = [f"{n_labels} target labels decide how much of which correction is used"]
+    if n_labels < FEW_LABELS / 2:
+        return Verdict("caution", [*reasons, "so few tell little"], labels_to_ask(None))
     if performance is not None and performance.p_value <= LEVEL and performance.effect_size > 0:
-        reasons.append(f"without correction the model loses {performance.effect_size:.2g} on the target")
-    return Verdict("ok", reasons, action)
+        reasons.append(
+            f"without correction the model's mean loss is higher by {performance.effect_size:.2g} on the target"
+        )
+        return Verdict(
+            "caution", reasons, "Label a few hundred target rows in all: the more it lost, the more they bring."
+        )
+    return Verdict("ok", reasons, "Deploy, and monitor; every further label, drawn at random, makes it better.")
 
 
 def diagnosis_of(

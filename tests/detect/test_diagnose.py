@@ -175,7 +175,7 @@ def test_values(rng):
     labelled = diagnose_shift(X, X[:, 0], X_target, Ridge(), X_target[:30, 0] + 1, rows=range(30))
     assert labelled.correction == "labels"
     assert labelled.performance.total.estimate == pytest.approx(1, abs=0.05)
-    assert "loses" in " ".join(labelled.verdict.reasons)
+    assert "mean loss is higher by 1" in " ".join(labelled.verdict.reasons)
 
 
 @pytest.mark.slow
