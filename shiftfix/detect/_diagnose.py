@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import make_pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _num_samples
@@ -18,10 +20,13 @@ from shiftfix._setting_checks import check_generator, check_methods, check_optio
 from shiftfix._target_sample import LabelledRows, TargetSample, labelled_rows, target_rows
 from shiftfix._values import as_array, is_missing
 from shiftfix._verdict import Verdict
+from shiftfix.covariate import TableColumns, are_numbers
 from shiftfix.detect._classifier import classifier_test
 from shiftfix.detect._concept import concept_test, default_model
 from shiftfix.detect._decision import (
+    FEW_LABELS,
     decide_correction,
+    labels_to_ask,
     verdict_on_nothing,
     verdict_on_prior,
     verdict_on_weights,
@@ -147,6 +152,19 @@ def _plain(labels: NDArray[Any]) -> NDArray[Any]:
     return found.astype(np.int64) if whole and np.abs(found).max(initial=0) < 2**53 else found
 
 
+def refuse_new_classes(few: LabelledRows | None, source: SourceRows, is_class: bool) -> None:
+    """Raise for target labels of a class that the source never had."""
+    if few is None or not is_class:
+        return
+    known = set(np.unique(source.labels[source.rows]).tolist())
+    new = sorted(set(few.y.tolist()) - known, key=str)
+    if new:
+        raise ShiftDataError(
+            f"The target labels hold {new[0]!r}, and the source holds {', '.join(map(repr, sorted(known, key=str)))} "
+            "only: a model of the source cannot predict another class. Leave such rows out, or add rows of it there."
+        )
+
+
 def tests_of_rows(samples: Samples, seed: int) -> tuple[ShiftTest | None, ShiftTest | None]:
     """Whether a classifier tells the samples apart, and whether there are rows of a new class."""
     if samples.features is None:
@@ -251,11 +269,18 @@ def unseen(samples: Samples, correction: Correction, labels: PriorEvidence | Non
 def verdict_on_labels(samples: Samples, performance: PerformanceDrop | None) -> Verdict:
     """On a model that is corrected by target labels."""
     assert samples.few is not None
-    reasons = [f"{len(samples.few.y)} target labels decide how much of which correction is used"]
-    action = "Deploy, and monitor; every further label, drawn at random, makes it better."
+    n_labels = len(samples.few.y)
+    reasons = [f"{n_labels} target labels decide how much of which correction is used"]
+    if n_labels < FEW_LABELS / 2:
+        return Verdict("caution", [*reasons, "so few tell little"], labels_to_ask(None))
     if performance is not None and performance.p_value <= LEVEL and performance.effect_size > 0:
-        reasons.append(f"without correction the model loses {performance.effect_size:.2g} on the target")
-    return Verdict("ok", reasons, action)
+        reasons.append(
+            f"without correction the model's mean loss is higher by {performance.effect_size:.2g} on the target"
+        )
+        return Verdict(
+            "caution", reasons, "Label a few hundred target rows in all: the more it lost, the more they bring."
+        )
+    return Verdict("ok", reasons, "Deploy, and monitor; every further label, drawn at random, makes it better.")
 
 
 def diagnosis_of(
@@ -398,8 +423,9 @@ def diagnose_shift(
     few = known_labels(X_target, target_labels, rows)
     is_class = asks_for_classes(estimator, y_source)
     source = (check_source if is_class else check_value_source)(X_source, y_source, sample_weight, groups)
+    refuse_new_classes(few, source, is_class)
     if estimator is None:
-        estimator = default_model(source.labels)
+        estimator = reading_model(source.X, source.labels)
     check_methods(estimator, "estimator", ["fit", "predict"], "an estimator of scikit-learn's kind")
     X_target = check_target(source.X, target_rows(X_target))
     rng = check_generator(random_state)
@@ -418,6 +444,14 @@ def diagnose_shift(
     )
     name = type(learner_of(estimator)).__name__
     return diagnosis_of(samples, evidence, causes, ALL, name, seed)
+
+
+def reading_model(X: Any, y: NDArray[Any]) -> Any:
+    """The default model, behind what makes numbers of texts, or of categories and gaps."""
+    model = default_model(y)
+    if np.ndim(X) == 1:
+        return make_pipeline(TfidfVectorizer(), model[-1])
+    return model if len(np.shape(X)) != 2 or are_numbers(X) else make_pipeline(TableColumns(), model)
 
 
 def asks_for_classes(estimator: Any, y: Any) -> bool:

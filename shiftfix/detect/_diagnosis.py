@@ -124,7 +124,7 @@ class ShiftDiagnosis(KeepsVerdicts):
             ("Class shares", shares_in_words(self.class_shares)),
             ("Covariate shift", weights_in_words(self)),
             ("Concept shift", concept_in_words(self)),
-            ("New class", "" if self.novel is None or self.novel.p_value > LEVEL else novel_in_words(self.novel)),
+            ("Further out", "" if self.novel is None or self.novel.p_value > LEVEL else novel_in_words(self.novel)),
             ("Error", "" if self.performance is None else str(self.performance).replace("\n", " ")),
             *[("Unseen", text) for text in self.cannot_exclude],
             ("Verdict", f"{self.verdict.level}: {WORDS[self.correction]}"),
@@ -153,7 +153,7 @@ def moved_in_words(found: ShiftDiagnosis) -> str:
         )
     if found.scores is not None:
         parts.append(
-            f"what the model says: {'yes' if found.scores.p_value <= LEVEL else 'not beyond chance'} "
+            f"scores of the model: {'yes' if found.scores.p_value <= LEVEL else 'not beyond chance'} "
             f"({p_in_words(found.scores.p_value)})"
         )
     return "; ".join(parts)
@@ -213,7 +213,7 @@ def weights_in_words(found: ShiftDiagnosis) -> str:
     gain, error = found.gain
     effect = "" if found.effect is None else f", changing {changes_in_words(found)}"
     helps = "help" if found.correction == "weights" or gain > 1.64 * error else "are not shown to help"
-    return f"{size} and {helps} (loss lower by {gain:.2g} +- {error:.1g}{effect})"
+    return f"{size} and {helps} (loss {'lower' if gain >= 0 else 'higher'} by {abs(gain):.2g} +- {error:.1g}{effect})"
 
 
 def changes_in_words(found: ShiftDiagnosis) -> str:
@@ -236,6 +236,5 @@ def concept_in_words(found: ShiftDiagnosis) -> str:
 
 
 def novel_in_words(novel: ShiftTest) -> str:
-    return (
-        f"some {novel.effect_size:.1%} of the target rows are like no class of the source ({p_in_words(novel.p_value)})"
-    )
+    share, p_value = f"{novel.effect_size:.1%}", p_in_words(novel.p_value)
+    return f"some {share} of the target rows lie beyond the source's rows of any class ({p_value}): new ones, or moved"

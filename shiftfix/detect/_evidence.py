@@ -129,7 +129,7 @@ def gather_evidence(
         Whether ``source.labels`` are classes.
     """
     fitted = None
-    if weighter is not None or features_of(source.X, X_target) is not None:
+    if weighter is not None or (len(np.shape(source.X)) == 2 and features_of(source.X, X_target) is not None):
         new = default_weighter(estimator, source.X, X_target) if weighter is None else weighter
         fitted = fit_weighter(new, source.X, X_target, source.counts, source.groups)
     usable = fitted is not None and fitted.summary_.verdict != "abstain"

@@ -175,7 +175,7 @@ def test_values(rng):
     labelled = diagnose_shift(X, X[:, 0], X_target, Ridge(), X_target[:30, 0] + 1, rows=range(30))
     assert labelled.correction == "labels"
     assert labelled.performance.total.estimate == pytest.approx(1, abs=0.05)
-    assert "loses" in " ".join(labelled.verdict.reasons)
+    assert "mean loss is higher by 1" in " ".join(labelled.verdict.reasons)
 
 
 @pytest.mark.slow
@@ -225,3 +225,22 @@ def test_few_rows_and_one_class(rng):
         diagnose_shift(X, y, X[:, :2])
     with pytest.raises(ShiftDataError):
         diagnose_shift(X, y, None)
+
+
+@pytest.mark.slow
+def test_without_a_model_of_the_users_tables_and_texts_are_read(rng):
+    X, y = draw(rng, 0.5, 200)
+    frame = pd.DataFrame({"a": X[:, 0], "kind": np.where(X[:, 1] > 0, "u", "v")})
+    frame.loc[::9, "a"] = np.nan
+    found = diagnose_shift(frame, y, frame.iloc[:90].assign(kind="u"))
+    assert (found.model, found.columns.shifted[0].name) == ("LogisticRegression", "kind")
+    texts = np.array(["good fine", "bad poor"])
+    read = diagnose_shift(texts[y], y, texts[rng.integers(0, 2, 90)])
+    assert (read.samples, read.columns, read.n_target) == (None, None, 90)
+    assert "make no numbers to compare" in lines(read)
+
+
+def test_labels_of_a_new_class_are_refused(rng):
+    X, y = draw(rng, 0.5, 60)
+    with pytest.raises(ShiftDataError, match="The target labels hold 7, and the source holds 0, 1 only"):
+        diagnose_shift(X, y, X[:30], LogisticRegression(), [0, 7, 1], rows=[2, 3, 4])
