@@ -4,7 +4,8 @@ A correction has to earn its place: class shares are corrected where they moved 
 rows are weighted where that is shown to lower the loss of this model, and a few target labels beat both.
 """
 
-from typing import Any, Literal, Self
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,26 +14,29 @@ from sklearn.utils import Tags, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from shiftfix._crossfit import check_folds
-from shiftfix._learner import Fallback, fit_weighted_of, learner_of, unchanged_on_error
+from shiftfix._crossfit import check_folds, is_fold_count
+from shiftfix._learner import Fallback, fit_weighted_of, unchanged_on_error
 from shiftfix._numerics import log_proba
 from shiftfix._setting_checks import check_generator, check_methods, check_number, check_option
 from shiftfix._target_sample import LabelledRows, TargetSample, target_rows
 from shiftfix._validation import check_rows
-from shiftfix._verdict import KeepsVerdicts
+from shiftfix._verdict import KeepsVerdicts, Level, Verdict
 from shiftfix.corrected._base import BaseCorrected, estimator_has
 from shiftfix.corrected._covariate import CovariateShiftClassifier, CovariateShiftRegressor
 from shiftfix.corrected._few_label import FewLabelClassifier, FewLabelRegressor
 from shiftfix.corrected._label import LabelShiftClassifier
 from shiftfix.detect import (
+    NO_PROBABILITIES,
     Causes,
     Corrections,
     Evidence,
     ShiftDiagnosis,
+    corrections_for,
     diagnosis_of,
     gather_evidence,
     known_labels,
     read_samples,
+    refuse_new_classes,
     shares_by_labels,
 )
 from shiftfix.exceptions import ShiftDataError
@@ -46,6 +50,29 @@ ALLOWED: dict[str, Corrections] = {
     "label": ("none", "prior"),
     "none": ("none",),
 }
+
+
+def only_decides(self: Any) -> bool:
+    """Whether the model inside has decision values and no probabilities."""
+    model = getattr(self, "estimator_", self.estimator)
+    return hasattr(model, "decision_function") and not hasattr(model, "predict_proba")
+
+
+class Parts(NamedTuple):
+    """What a corrector is made from: the labelled rows, the target, its labels, and folds."""
+
+    source: SourceRows
+    X_target: Any
+    few: LabelledRows | None
+    cv: Any
+
+
+def without_labels(diagnosis: ShiftDiagnosis, shift: Shift) -> ShiftDiagnosis:
+    """The diagnosis, with why the target labels that there are were not used."""
+    why = NO_PROBABILITIES if shift == "auto" else f"the target labels are not used: shift={shift!r}"
+    found = diagnosis.verdict
+    level: Level = "abstain" if found == "abstain" else "caution"
+    return replace(diagnosis, verdict=Verdict(level, [why, *found.reasons], found.action))
 
 
 class BaseShiftCorrected(KeepsVerdicts, BaseCorrected):
@@ -98,8 +125,11 @@ class BaseShiftCorrected(KeepsVerdicts, BaseCorrected):
         self._check_settings()
         given = target_rows(X_target)
         source = self._check_source(X, y, sample_weight, groups)
-        few = known_labels(X_target, None, None) if "labels" in ALLOWED[self.shift] else None
+        known = known_labels(X_target, None, None)
+        refuse_new_classes(known, source, is_classifier(self))
+        few = known if "labels" in self._allowed() else None
         X_target = check_target(source.X, given)
+        cv = self.cv if is_fold_count(self.cv) or hasattr(self.cv, "split") else list(self.cv)
         rng = check_generator(self.random_state)
         seed = int(rng.integers(2**31 - 1))
         evidence = gather_evidence(
@@ -107,17 +137,18 @@ class BaseShiftCorrected(KeepsVerdicts, BaseCorrected):
             source,
             X_target,
             weighter=self.weighter,
-            cv=self.cv,
+            cv=cv,
             fallback=self.fallback,
             rng=rng,
             # With labels weights are not used, and their fits would be for nothing.
-            weighs=few is None and "weights" in ALLOWED[self.shift],
+            weighs=few is None and "weights" in self._allowed(),
             is_class=is_classifier(self),
         )
         samples = read_samples(source, X_target, few, is_classifier(self))
-        name = type(learner_of(self.estimator)).__name__
-        diagnosis = diagnosis_of(samples, evidence, self.causes, self._allowed(), name, seed)
-        corrector = self._corrector(source, X_target, few, evidence, diagnosis, rng)
+        diagnosis = diagnosis_of(samples, evidence, self.causes, self._allowed(), self.estimator, seed)
+        if known is not None and few is None:
+            diagnosis = without_labels(diagnosis, self.shift)
+        corrector = self._corrector(Parts(source, X_target, few, cv), evidence, diagnosis, rng)
         with unchanged_on_error(self):
             self.diagnosis_, self.corrector_ = diagnosis, corrector
             self.estimator_ = getattr(corrector, "estimator_", corrector)
@@ -127,7 +158,8 @@ class BaseShiftCorrected(KeepsVerdicts, BaseCorrected):
 
     def _allowed(self) -> Corrections:
         """Corrections to choose from."""
-        return ALLOWED[self.shift]
+        can = corrections_for(self.estimator, is_classifier(self))
+        return tuple(name for name in ALLOWED[self.shift] if name in can)
 
     def _check_source(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> SourceRows:
         """The labelled source rows, checked."""
@@ -136,7 +168,7 @@ class BaseShiftCorrected(KeepsVerdicts, BaseCorrected):
     def _keep(self, evidence: Evidence, few: LabelledRows | None) -> None:
         """Set what else is learned."""
 
-    def _few_label(self) -> Any:
+    def _few_label(self, cv: Any) -> Any:
         """Unfitted corrector by target labels."""
         raise NotImplementedError
 
@@ -144,23 +176,19 @@ class BaseShiftCorrected(KeepsVerdicts, BaseCorrected):
         """Unfitted corrector by weights."""
         raise NotImplementedError
 
-    def _corrector(
-        self,
-        source: SourceRows,
-        X_target: Any,
-        few: LabelledRows | None,
-        evidence: Evidence,
-        diagnosis: ShiftDiagnosis,
-        rng: np.random.Generator,
-    ) -> Any:
+    def _corrector(self, parts: Parts, evidence: Evidence, diagnosis: ShiftDiagnosis, rng: np.random.Generator) -> Any:
         """The fitted meta-estimator that makes the predictions, or the model alone where none has a say."""
+        source, few = parts.source, parts.few
         if few is not None:
-            target = TargetSample(X_target, y=few.y, rows=few.rows)
+            target = TargetSample(parts.X_target, y=few.y, rows=few.rows)
             kept = {"sample_weight": source.counts, "groups": source.groups}
-            return self._few_label().fit(source.X, source.labels, X_target=target, **kept)
+            return self._few_label(parts.cv).fit(source.X, source.labels, X_target=target, **kept)
         if evidence.weighing is not None:
             weighing = self._used(evidence.weighing, diagnosis.correction == "weights")
-            return self._covariate_shift()._fit_weighed(source.X, source.labels, source.counts, weighing, rng)
+            corrector = self._covariate_shift()
+            corrector._fit_weighed(source.X, source.labels, source.counts, weighing, rng)
+            corrector.verdict_ = diagnosis.verdict
+            return corrector
         rows, values, counts = source.counted()
         return fit_weighted_of(self.estimator, rows, values, counts, fallback=self.fallback, rng=rng)
 
@@ -175,6 +203,12 @@ class BaseShiftCorrected(KeepsVerdicts, BaseCorrected):
         check_option(self.causes, "causes", [None, "label", "features"])
         check_option(self.fallback, "fallback", [None, "resample"])
         check_methods(self.estimator, "estimator", ["fit", "get_params"], "an estimator of scikit-learn's kind")
+        if is_classifier(self.estimator) != is_classifier(self):
+            kind = "Classifier" if is_classifier(self.estimator) else "Regressor"
+            raise ShiftDataError(
+                f"estimator is a {type(self.estimator).__name__}, which {type(self).__name__} cannot correct: "
+                f"ShiftCorrected{kind} can."
+            )
         check_folds(self.cv)
         if self.weighter is not None and not hasattr(self.weighter, "log_ratio"):
             raise ShiftDataError(
@@ -287,12 +321,6 @@ class ShiftCorrectedClassifier(ClassifierMixin, BaseShiftCorrected):
     def _check_source(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> SourceRows:
         return check_source(X, y, sample_weight, groups)
 
-    def _allowed(self) -> Corrections:
-        allowed = super()._allowed()
-        if hasattr(self.estimator, "predict_proba"):
-            return allowed
-        return tuple(name for name in allowed if name != "prior")
-
     def _keep(self, evidence: Evidence, few: LabelledRows | None) -> None:
         labels = evidence.labels
         self.classes_ = self.estimator_.classes_
@@ -306,8 +334,8 @@ class ShiftCorrectedClassifier(ClassifierMixin, BaseShiftCorrected):
         kept = {"fallback": self.fallback, "random_state": self.random_state}
         return {"calibrate": self.calibrate, "cv": self.cv, **kept}
 
-    def _few_label(self) -> FewLabelClassifier:
-        return FewLabelClassifier(self.estimator, **self._settings())
+    def _few_label(self, cv: Any) -> FewLabelClassifier:
+        return FewLabelClassifier(self.estimator, **self._settings() | {"cv": cv})
 
     def _covariate_shift(self) -> CovariateShiftClassifier:
         return CovariateShiftClassifier(self.estimator, self.weighter, **self._settings())
@@ -317,27 +345,16 @@ class ShiftCorrectedClassifier(ClassifierMixin, BaseShiftCorrected):
         calibrates = self.calibrate is not None and hasattr(self.estimator, "predict_proba")
         return used if calibrates else used._replace(choice=used.choice._replace(scale=None, bias=None))
 
-    def _corrector(
-        self,
-        source: SourceRows,
-        X_target: Any,
-        few: LabelledRows | None,
-        evidence: Evidence,
-        diagnosis: ShiftDiagnosis,
-        rng: np.random.Generator,
-    ) -> Any:
-        labels = evidence.labels
-        by_shares = few is None and labels is not None and hasattr(self.estimator, "predict_proba")
+    def _corrector(self, parts: Parts, evidence: Evidence, diagnosis: ShiftDiagnosis, rng: np.random.Generator) -> Any:
+        labels, source = evidence.labels, parts.source
+        by_shares = parts.few is None and hasattr(self.estimator, "predict_proba")
         if labels is None or not by_shares or diagnosis.correction == "weights":
-            return super()._corrector(source, X_target, few, evidence, diagnosis, rng)
-        corrector = LabelShiftClassifier(self.estimator, causes=self.causes_of_prior(), **self._settings())
+            return super()._corrector(parts, evidence, diagnosis, rng)
+        causes: Literal["label"] | None = "label" if self.causes == "label" else None
+        corrector = LabelShiftClassifier(self.estimator, causes=causes, **self._settings())
         corrector.label_shift_fit_, corrector.corrected_ = labels.fit, diagnosis.correction == "prior"
         corrector._fit_corrected(source, labels.classes, labels.prior, diagnosis.verdict, labels.scores, rng)
         return corrector
-
-    def causes_of_prior(self) -> Literal["label"] | None:
-        """What is known, as the corrector by class shares takes it."""
-        return "label" if self.causes == "label" else None
 
     def interval(self, level: float = 0.95) -> NDArray[np.float64]:
         """Intervals of the target's class shares, shape (n_classes, 2).
@@ -357,6 +374,12 @@ class ShiftCorrectedClassifier(ClassifierMixin, BaseShiftCorrected):
         if counted is not None:
             return np.column_stack(counted.interval(level))
         return intervals_of_worlds(prior, len(self.classes_), worlds, level, is_label_shift=passes)
+
+    @available_if(only_decides)  # type: ignore[untyped-decorator]
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Decision values, where the model has no probabilities to correct."""
+        check_is_fitted(self)
+        return self.estimator_.decision_function(check_rows(X, "X"))
 
     @available_if(estimator_has("predict_proba"))  # type: ignore[untyped-decorator]
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -440,8 +463,8 @@ class ShiftCorrectedRegressor(RegressorMixin, BaseShiftCorrected):
     def _check_source(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> SourceRows:
         return check_value_source(X, y, sample_weight, groups)
 
-    def _few_label(self) -> FewLabelRegressor:
-        return FewLabelRegressor(self.estimator, cv=self.cv, fallback=self.fallback, random_state=self.random_state)
+    def _few_label(self, cv: Any) -> FewLabelRegressor:
+        return FewLabelRegressor(self.estimator, cv=cv, fallback=self.fallback, random_state=self.random_state)
 
     def _covariate_shift(self) -> CovariateShiftRegressor:
         return CovariateShiftRegressor(

@@ -28,7 +28,6 @@ from shiftfix.risk import (
     Choice,
     Losses,
     Weighing,
-    WeightingEffect,
     choose_exponent,
     default_weighter,
     exponents_of,
@@ -39,22 +38,12 @@ from shiftfix.risk import (
 )
 
 
-def unbalanced_score(effect: WeightingEffect | None) -> list[str]:
-    """What to know of a weighted model whose score is not that of the target; empty where it is."""
-    if effect is None or effect.is_balanced:
-        return []
-    return [
-        f"weighted source rows still differ from the target's in the model's own score, by {effect.imbalance:.2f} "
-        "standard deviations in its mean or that of its absolute value"
-    ]
-
-
 def verdict_on_weighting(weighing: Weighing) -> Verdict:
     """What may be said of a weighted model: of the weights alone nothing follows for it."""
     summary, choice = weighing.weighter.summary_.verdict, weighing.choice
     if summary == "abstain":
         return summary
-    found = [*summary.reasons, *unbalanced_score(weighing.effect)]
+    found = [*summary.reasons, *weighing.unbalanced_score]
     if not weighing.chosen:
         asked = "whether the weights help this model was not asked"
         return judge((), [*found, asked], summary.action or 'Pass exponent="cv", or compare on labelled target rows.')

@@ -21,11 +21,10 @@ from shiftfix.detect._classifier import classifier_test
 from shiftfix.detect._columns import pair_columns as pair_columns
 from shiftfix.detect._columns import recognize_column as recognize_column
 from shiftfix.detect._concept import concept_test
+from shiftfix.detect._decision import NO_PROBABILITIES as NO_PROBABILITIES  # for ``corrected``
+from shiftfix.detect._decision import corrections_for as corrections_for
 from shiftfix.detect._diagnose import diagnose_shift
 from shiftfix.detect._diagnose import diagnosis_of as diagnosis_of  # for ``corrected``
-from shiftfix.detect._diagnose import known_labels as known_labels
-from shiftfix.detect._diagnose import names_of_rows as names_of_rows
-from shiftfix.detect._diagnose import read_samples as read_samples
 from shiftfix.detect._diagnose import shares_by_labels as shares_by_labels
 from shiftfix.detect._diagnosis import Causes as Causes
 from shiftfix.detect._diagnosis import ClassShare, ShiftDiagnosis
@@ -40,6 +39,10 @@ from shiftfix.detect._mmd import mmd_test
 from shiftfix.detect._novel import novel_class_test
 from shiftfix.detect._performance import Part, PerformanceDrop, performance_drop
 from shiftfix.detect._result import ShiftTest
+from shiftfix.detect._samples import known_labels as known_labels
+from shiftfix.detect._samples import names_of_rows as names_of_rows
+from shiftfix.detect._samples import read_samples as read_samples
+from shiftfix.detect._samples import refuse_new_classes as refuse_new_classes
 from shiftfix.detect._scores import score_test
 
 __all__ = [

@@ -1,168 +1,49 @@
 """Which shift is it, can it be repaired, and what is to be done: all tests on one pair of samples, and a decision."""
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.base import is_classifier
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.utils import _safe_indexing
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, StandardScaler
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import _num_samples
 
 from shiftfix._crossfit import check_folds
 from shiftfix._door import public
 from shiftfix._learner import Fallback, learner_of
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_generator, check_methods, check_option
-from shiftfix._target_sample import LabelledRows, TargetSample, labelled_rows, target_rows
-from shiftfix._values import as_array, is_missing
+from shiftfix._target_sample import LabelledRows, target_rows
+from shiftfix._values import as_array
 from shiftfix._verdict import Verdict
 from shiftfix.covariate import TableColumns, are_numbers
 from shiftfix.detect._classifier import classifier_test
-from shiftfix.detect._concept import concept_test, default_model
-from shiftfix.detect._decision import (
-    FEW_LABELS,
-    decide_correction,
-    labels_to_ask,
-    verdict_on_nothing,
-    verdict_on_prior,
-    verdict_on_weights,
-)
-from shiftfix.detect._diagnosis import (
-    MOST_IDENTIFIERS,
-    Causes,
-    ClassShare,
-    Correction,
-    Corrections,
-    ShiftDiagnosis,
-    identifier_in_words,
-)
+from shiftfix.detect._concept import concept_test
+from shiftfix.detect._decision import NO_PROBABILITIES, Question, corrections_for, decide_correction, verdict_on
+from shiftfix.detect._diagnosis import ALL_CORRECTIONS, Causes, ClassShare, Correction, Corrections, ShiftDiagnosis
 from shiftfix.detect._evidence import Evidence, PriorEvidence, gather_evidence
-from shiftfix.detect._features import FeatureTests, feature_tests
-from shiftfix.detect._label_gate import features_of
 from shiftfix.detect._mechanism import MechanismTest, covariate_or_label
 from shiftfix.detect._novel import novel_class_test
 from shiftfix.detect._performance import PerformanceDrop, performance_drop
-from shiftfix.detect._result import LEVEL, ShiftTest
+from shiftfix.detect._result import ShiftTest
+from shiftfix.detect._samples import FEWEST_ROWS, Samples, known_labels, read_samples, refuse_new_classes
 from shiftfix.detect._scores import score_test
-from shiftfix.exceptions import NotIdentifiedError, ShiftDataError
+from shiftfix.exceptions import NotIdentifiedError
 from shiftfix.label import LabelledPrior, intervals_of_worlds, prior_from_labels
-from shiftfix.risk import Says, SourceRows, check_source, check_target, check_value_source
+from shiftfix.risk import Says, check_source, check_target, check_value_source
 
-ALL: Corrections = ("none", "weights", "prior", "labels")
 CAUSES = (None, "label", "features")
-# Rows and labels below which the tests say nothing.
-FEWEST_ROWS, LABELS_OF_DROP, LABELS_OF_CONCEPT = 5, 20, 100
+LABELS_OF_DROP, LABELS_OF_CONCEPT = 20, 100
 # A new class is told of beyond this level: it asks for people to look.
 NOVEL_LEVEL = 0.01
 SURE = 0.95
-
-
-class Samples(NamedTuple):
-    """Both samples, checked.
-
-    Attributes
-    ----------
-    source : SourceRows
-    X_target : array-like of n_target rows
-    few : LabelledRows or None
-    is_class : bool
-    features : ndarray of shape (n_source + n_target, n_columns) or None
-        As numbers, without columns that name rows; None where they make none.
-    columns : FeatureTests or None
-    """
-
-    source: SourceRows
-    X_target: Any
-    few: LabelledRows | None
-    is_class: bool
-    features: Floats | None
-    columns: FeatureTests | None
-
-    def halves(self) -> tuple[Floats, Floats]:
-        """Numbers of the source and of the target."""
-        assert self.features is not None
-        n_source = len(self.source.labels)
-        return self.features[:n_source], self.features[n_source:]
-
-
-def is_table(X: Any) -> bool:
-    """Whether columns can be looked at one by one."""
-    return len(np.shape(X)) == 2 and not hasattr(X, "toarray")
-
-
-def without_columns(X: Any, columns: FeatureTests | None) -> Any:
-    """Rows without the columns that only name them."""
-    if columns is None or not columns.identifiers or len(columns.identifiers) == len(columns.columns):
-        return X
-    odd = {column.name for column in columns.identifiers}
-    names = [str(name) for name in X.columns] if hasattr(X, "columns") else [f"column {j}" for j in range(X.shape[1])]
-    return _safe_indexing(X, [j for j, name in enumerate(names) if name not in odd], axis=1)
-
-
-def tests_of_columns(X: Any, X_target: Any) -> FeatureTests | None:
-    """Every column by itself; None for too few rows, and for what is no table."""
-    enough = min(_num_samples(X), _num_samples(X_target)) >= FEWEST_ROWS
-    return feature_tests(X, X_target) if enough and is_table(X) and is_table(X_target) else None
-
-
-def names_of_rows(X: Any, X_target: Any) -> list[str]:
-    """In words, the first columns that only name rows or tell the time, or whose values tell the sample of a row."""
-    columns = tests_of_columns(X, X_target)
-    odd = [] if columns is None else [column for column in columns.columns if column.why]
-    return [
-        f"{column.name!r} has {column.why}" if column.describes_rows else identifier_in_words(column)
-        for column in odd[:MOST_IDENTIFIERS]
-    ]
-
-
-def read_samples(source: SourceRows, X_target: Any, few: LabelledRows | None, is_class: bool) -> Samples:
-    """Both samples with what their columns are."""
-    columns = tests_of_columns(source.X, X_target)
-    features = features_of(without_columns(source.X, columns), without_columns(X_target, columns))
-    enough = min(len(source.labels), _num_samples(X_target)) >= FEWEST_ROWS
-    return Samples(source, X_target, few, is_class, features if enough else None, columns)
-
-
-def known_labels(X_target: Any, target_labels: ArrayLike | None, rows: ArrayLike | None) -> LabelledRows | None:
-    """The target labels there are, from a TargetSample or from a vector in which gaps are unknown."""
-    n_target = _num_samples(target_rows(X_target))
-    if target_labels is None:
-        held = isinstance(X_target, TargetSample) and X_target.y is not None
-        return labelled_rows(X_target, n_target) if held else None
-    given = as_array(target_labels, "target_labels")
-    if rows is not None:
-        return labelled_rows(TargetSample(X_target, y=given, rows=rows), n_target)
-    if given.shape != (n_target,):
-        raise ShiftDataError(
-            f"target_labels has shape {given.shape} for {n_target} target rows: pass one per row, None or NaN where it "
-            "is unknown, or the labels known and their positions in rows."
-        )
-    known = np.flatnonzero([not is_missing(label) for label in given.tolist()])
-    return LabelledRows(known, _plain(given[known])) if known.size else None
-
-
-def _plain(labels: NDArray[Any]) -> NDArray[Any]:
-    """Labels without the type that gaps gave them."""
-    found = np.asarray(labels.tolist()) if labels.dtype == object else labels
-    whole = found.dtype.kind == "f" and bool((found == np.floor(found)).all())
-    return found.astype(np.int64) if whole and np.abs(found).max(initial=0) < 2**53 else found
-
-
-def refuse_new_classes(few: LabelledRows | None, source: SourceRows, is_class: bool) -> None:
-    """Raise for target labels of a class that the source never had."""
-    if few is None or not is_class:
-        return
-    known = set(np.unique(source.labels[source.rows]).tolist())
-    new = sorted(set(few.y.tolist()) - known, key=str)
-    if new:
-        raise ShiftDataError(
-            f"The target labels hold {new[0]!r}, and the source holds {', '.join(map(repr, sorted(known, key=str)))} "
-            "only: a model of the source cannot predict another class. Leave such rows out, or add rows of it there."
-        )
+# Numbers of more values than this, with fewer rows of each than that, are values and not classes.
+MOST_CLASSES, FEWEST_OF_CLASS = 20, 5
 
 
 def tests_of_rows(samples: Samples, seed: int) -> tuple[ShiftTest | None, ShiftTest | None]:
@@ -173,17 +54,20 @@ def tests_of_rows(samples: Samples, seed: int) -> tuple[ShiftTest | None, ShiftT
     told = classifier_test(first, second, random_state=seed)
     if not samples.is_class:
         return told, None
-    novel = novel_class_test(first, samples.source.labels, second, random_state=seed)
+    novel = novel_class_test(first, samples.source.labels[samples.places], second, random_state=seed)
     return told, novel if novel.p_value <= NOVEL_LEVEL else None
 
 
-def test_of_scores(labels: PriorEvidence | None, says: Says | None, seed: int) -> ShiftTest | None:
-    """Whether what the model says moved."""
-    if says is None or says.target is None or min(len(says.rows), len(says.target[0])) < FEWEST_ROWS:
+def test_of_scores(samples: Samples, labels: PriorEvidence | None, says: Says | None, seed: int) -> ShiftTest | None:
+    """Whether the scores of the model moved."""
+    if says is None or says.target is None:
+        return None
+    _, among = samples.judged(says.rows)
+    if min(len(among), samples.n_target) < FEWEST_ROWS:
         return None
     if labels is not None:
-        return score_test(labels.scores.source, labels.scores.target, random_state=seed)
-    return score_test(says.source[0][:, 0], says.target[0][:, 0], random_state=seed)
+        return score_test(labels.scores.source[among], labels.scores.target, random_state=seed)
+    return score_test(says.source[0][among, 0], says.target[0][:, 0], random_state=seed)
 
 
 def class_shares(labels: PriorEvidence | None, few: LabelledRows | None) -> tuple[ClassShare, ...]:
@@ -213,16 +97,11 @@ def mechanism_of(samples: Samples, labels: PriorEvidence | None) -> MechanismTes
     """Covariate or label shift, by the labels there are; None where the scores cannot tell."""
     if labels is None or not labels.fit.moved:
         return None
-    few = samples.few
-    given = (None, None) if few is None else (few.y, few.rows)
+    own, theirs, rows = labels.scores
+    _, among = samples.judged(rows)
+    y, places = (None, None) if samples.few is None else (samples.few.y, samples.few.rows)
     try:
-        return covariate_or_label(
-            labels.scores.source,
-            samples.source.labels[labels.scores.rows],
-            labels.scores.target,
-            given[0],
-            rows=given[1],
-        )
+        return covariate_or_label(own[among], samples.source.labels[rows[among]], theirs, y, rows=places)
     except NotIdentifiedError:
         return None
 
@@ -232,7 +111,8 @@ def concept_of(samples: Samples) -> ShiftTest | None:
     if samples.features is None or samples.few is None or len(samples.few.y) < LABELS_OF_CONCEPT:
         return None
     first, second = samples.halves()
-    return concept_test(first, samples.source.labels, second, samples.few.y, rows=samples.few.rows, random_state=0)
+    labels = samples.source.labels[samples.places]
+    return concept_test(first, labels, second, samples.few.y, rows=samples.few.rows, random_state=0)
 
 
 def performance_of(samples: Samples, says: Says | None) -> PerformanceDrop | None:
@@ -240,10 +120,11 @@ def performance_of(samples: Samples, says: Says | None) -> PerformanceDrop | Non
     few = samples.few
     if few is None or len(few.y) < LABELS_OF_DROP or says is None or says.target is None or samples.features is None:
         return None
-    ours = losses_of(says.source[0], samples.source.labels[says.rows], says.classes)
+    counted, among = samples.judged(says.rows)
+    ours = losses_of(says.source[0][among], samples.source.labels[says.rows[among]], says.classes)
     theirs = losses_of(says.target[0][few.rows], few.y, says.classes)
     first, second = samples.halves()
-    return performance_drop(ours, theirs, first[says.rows], second, rows=few.rows)
+    return performance_drop(ours, theirs, first[counted], second, rows=few.rows)
 
 
 def losses_of(outputs: Floats, y: NDArray[Any], classes: NDArray[Any]) -> Floats:
@@ -261,30 +142,15 @@ def unseen(samples: Samples, correction: Correction, labels: PriorEvidence | Non
         found.append("that p(y given x) moved: no test without target labels can see it")
     if correction == "prior":
         found.append("a covariate shift along the model's score: without labels it looks like label shift")
-    if samples.features is None or (labels is not None and not labels.fit.uses_features):
+    if labels is not None and not labels.fit.uses_features:
         found.append("whatever the model's scores do not show: the rows make no numbers to compare")
+    if samples.source.groups is not None:
+        found.append("that the samples differ by their groups alone: p-values take the rows for independent")
     return tuple(found)
 
 
-def verdict_on_labels(samples: Samples, performance: PerformanceDrop | None) -> Verdict:
-    """On a model that is corrected by target labels."""
-    assert samples.few is not None
-    n_labels = len(samples.few.y)
-    reasons = [f"{n_labels} target labels decide how much of which correction is used"]
-    if n_labels < FEW_LABELS / 2:
-        return Verdict("caution", [*reasons, "so few tell little"], labels_to_ask(None))
-    if performance is not None and performance.p_value <= LEVEL and performance.effect_size > 0:
-        reasons.append(
-            f"without correction the model's mean loss is higher by {performance.effect_size:.2g} on the target"
-        )
-        return Verdict(
-            "caution", reasons, "Label a few hundred target rows in all: the more it lost, the more they bring."
-        )
-    return Verdict("ok", reasons, "Deploy, and monitor; every further label, drawn at random, makes it better.")
-
-
 def diagnosis_of(
-    samples: Samples, evidence: Evidence, causes: Causes, allowed: Corrections, model: str, seed: int
+    samples: Samples, evidence: Evidence, causes: Causes, allowed: Corrections, estimator: Any, seed: int
 ) -> ShiftDiagnosis:
     """All tests, and what follows from them.
 
@@ -294,49 +160,43 @@ def diagnosis_of(
     evidence : Evidence
     causes : {None, "label", "features"}
     allowed : tuple of {"none", "weights", "prior", "labels"}
-        Corrections to choose from.
-    model : str
-        Its name.
+        Corrections to choose from, as far as the model can take them.
+    estimator : estimator
+        The model.
     seed : int
     """
     labels, weighing, says = evidence.labels, evidence.weighing, evidence.choice.says
-    told, novel = tests_of_rows(samples, seed)
-    scores, mechanism = test_of_scores(labels, says, seed), mechanism_of(samples, labels)
-    performance = performance_of(samples, says)
+    can = corrections_for(estimator, samples.is_class)
     n_labels = 0 if samples.few is None else len(samples.few.y)
-    correction = decide_correction(evidence, told, causes, n_labels, allowed)
-    needed = None if mechanism is None else mechanism.labels_needed
+    unused = NO_PROBABILITIES if n_labels and "labels" in allowed and "labels" not in can else ""
+    question = Question(causes, tuple(name for name in allowed if name in can), samples.n_target, n_labels, unused)
+    told, novel = tests_of_rows(samples, seed)
+    correction = decide_correction(evidence, told, question)
     found = ShiftDiagnosis(
         Verdict("ok"),
         correction,
-        len(samples.source.labels),
-        _num_samples(samples.X_target),
+        len(samples.places),
+        samples.n_target,
         n_labels,
-        model,
+        type(learner_of(estimator)).__name__,
+        samples.is_class,
         samples=told,
         columns=samples.columns,
-        scores=scores,
+        scores=test_of_scores(samples, labels, says, seed),
         label_shift=None if labels is None else labels.fit,
         class_shares=class_shares(labels, samples.few),
         overlap=None if weighing is None else weighing.weighter.summary_,
         gain=next(iter(evidence.choice.gains.values()), None),
+        weights_help=evidence.choice.exponent > 0,
         effect=None if weighing is None else weighing.effect,
         prior_changes=None if labels is None else labels.changed,
         novel=novel,
-        mechanism=mechanism,
+        mechanism=mechanism_of(samples, labels),
         concept=concept_of(samples),
-        performance=performance,
+        performance=performance_of(samples, says),
         cannot_exclude=unseen(samples, correction, labels),
     )
-    if correction == "labels":
-        verdict = verdict_on_labels(samples, performance)
-    elif correction == "prior" and labels is not None:
-        verdict = verdict_on_prior(labels, causes, needed)
-    elif correction == "weights":
-        verdict = verdict_on_weights(evidence)
-    else:
-        verdict = verdict_on_nothing(evidence, found.moved)
-    return replace(found, verdict=verdict)
+    return replace(found, verdict=verdict_on(found, evidence, question))
 
 
 @public
@@ -425,7 +285,7 @@ def diagnose_shift(
     source = (check_source if is_class else check_value_source)(X_source, y_source, sample_weight, groups)
     refuse_new_classes(few, source, is_class)
     if estimator is None:
-        estimator = reading_model(source.X, source.labels)
+        estimator = reading_model(source.X, is_class)
     check_methods(estimator, "estimator", ["fit", "predict"], "an estimator of scikit-learn's kind")
     X_target = check_target(source.X, target_rows(X_target))
     rng = check_generator(random_state)
@@ -442,20 +302,36 @@ def diagnose_shift(
         weighs=True,
         is_class=is_class,
     )
-    name = type(learner_of(estimator)).__name__
-    return diagnosis_of(samples, evidence, causes, ALL, name, seed)
+    return diagnosis_of(samples, evidence, causes, ALL_CORRECTIONS, estimator, seed)
 
 
-def reading_model(X: Any, y: NDArray[Any]) -> Any:
-    """The default model, behind what makes numbers of texts, or of categories and gaps."""
-    model = default_model(y)
+def flattened(rows: Any) -> NDArray[Any]:
+    """Images as rows of columns."""
+    return np.reshape(rows, (len(rows), -1))
+
+
+def reading_model(X: Any, is_class: bool) -> Any:
+    """The default model, behind what makes numbers of texts, of images, or of categories and gaps."""
+    learner = LogisticRegression(max_iter=1000) if is_class else Ridge()
     if np.ndim(X) == 1:
-        return make_pipeline(TfidfVectorizer(), model[-1])
-    return model if len(np.shape(X)) != 2 or are_numbers(X) else make_pipeline(TableColumns(), model)
+        return make_pipeline(TfidfVectorizer(), learner)
+    if sparse.issparse(X):
+        return make_pipeline(MaxAbsScaler(), learner)
+    if np.ndim(X) > 2:
+        return make_pipeline(FunctionTransformer(flattened), StandardScaler(), learner)
+    model = make_pipeline(StandardScaler(), learner)
+    return model if are_numbers(X) else make_pipeline(TableColumns(), model)
 
 
 def asks_for_classes(estimator: Any, y: Any) -> bool:
     """Whether y is read as classes: by the estimator, else by what it looks like."""
     if estimator is not None:
         return is_classifier(estimator)
-    return y is None or type_of_target(as_array(y, "y_source")) in ("binary", "multiclass")
+    if y is None:
+        return True
+    values = as_array(y, "y_source")
+    if values.dtype.kind in "iuf" and values.size > 1:
+        n_values = len(np.unique(values))
+        if n_values > MOST_CLASSES and len(values) < FEWEST_OF_CLASS * n_values:
+            return False
+    return type_of_target(values) in ("binary", "multiclass")

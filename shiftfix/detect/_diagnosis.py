@@ -15,6 +15,9 @@ from shiftfix.weights import WeightSummary
 
 Correction = Literal["none", "weights", "prior", "labels"]
 Corrections = tuple[Correction, ...]
+ALL_CORRECTIONS: Corrections = ("none", "weights", "prior", "labels")
+# Labels that repair most models that can be repaired, and below which a decision by them is not told.
+FEW_LABELS, FEWEST_LABELS = 50, 20
 Causes = Literal["label", "features"] | None
 # Named in one line: columns by which the samples differ, columns that name rows, classes.
 MOST_COLUMNS, MOST_IDENTIFIERS, MOST_CLASSES, MOST_REASONS = 4, 3, 4, 2
@@ -51,9 +54,11 @@ class ShiftDiagnosis(KeepsVerdicts):
     correction : {"none", "weights", "prior", "labels"}
         What the evidence supports.
     n_source, n_target, n_labels : int
-        Rows, and target labels among them.
+        Rows, as often as they count, and target labels among them.
     model : str
         Name of the model that was asked.
+    is_class : bool
+        Whether it predicts classes.
     samples : ShiftTest or None
         Can a classifier tell the samples apart; None where the rows make no numbers.
     columns : FeatureTests or None
@@ -68,6 +73,8 @@ class ShiftDiagnosis(KeepsVerdicts):
     gain : tuple of (float, float) or None
         By how much weights lower the estimated target loss of the model, and the standard error; None where they may
         not be used or were not asked for.
+    weights_help : bool
+        Whether that is more than chance.
     effect : WeightingEffect or None
         What weights do to the model: balance of its score, share of target rows of which the prediction changes.
     prior_changes : float or None
@@ -91,6 +98,7 @@ class ShiftDiagnosis(KeepsVerdicts):
     n_target: int
     n_labels: int
     model: str
+    is_class: bool = True
     samples: ShiftTest | None = None
     columns: FeatureTests | None = None
     scores: ShiftTest | None = None
@@ -98,6 +106,7 @@ class ShiftDiagnosis(KeepsVerdicts):
     class_shares: tuple[ClassShare, ...] = ()
     overlap: WeightSummary | None = None
     gain: tuple[float, float] | None = None
+    weights_help: bool = False
     effect: WeightingEffect | None = None
     prior_changes: float | None = None
     novel: ShiftTest | None = None
@@ -109,10 +118,9 @@ class ShiftDiagnosis(KeepsVerdicts):
 
     @property
     def moved(self) -> bool:
-        """Whether any test says that the samples differ."""
-        tests = (self.samples, self.scores, self.novel)
-        by_columns = self.columns is not None and bool(self.columns.shifted)
-        return by_columns or any(test is not None and test.p_value <= LEVEL for test in tests)
+        """Whether any test says that the samples differ, at 5% for all together."""
+        tests = [test for test in (self.samples, self.scores, self.columns, self.novel) if test is not None]
+        return bool(tests) and min(test.p_value for test in tests) * len(tests) <= LEVEL
 
     @property
     def lines(self) -> list[tuple[str, str]]:
@@ -123,6 +131,7 @@ class ShiftDiagnosis(KeepsVerdicts):
             ("Label shift", label_shift_in_words(self)),
             ("Class shares", shares_in_words(self.class_shares)),
             ("Covariate shift", weights_in_words(self)),
+            ("Which of the two", mechanism_in_words(self)),
             ("Concept shift", concept_in_words(self)),
             ("Further out", "" if self.novel is None or self.novel.p_value > LEVEL else novel_in_words(self.novel)),
             ("Error", "" if self.performance is None else str(self.performance).replace("\n", " ")),
@@ -182,7 +191,8 @@ def label_shift_in_words(found: ShiftDiagnosis) -> str:
     if not fit.moved:
         return f"not seen: {fit.reason}"
     if fit.explained_share == fit.explained_share:
-        share = f"a change of class shares explains {fit.explained_share:.0%} +- {fit.explained_share_error:.0%}"
+        share = f"a change of class shares explains {fit.explained_share:.0%}"
+        share += f" +- {fit.explained_share_error:.0%}" if fit.explained_share < 1 else ""
         text = f"{'possible' if fit.passes else 'no'}: {share} of what tells the samples apart (z = {fit.z:.1f})"
     else:
         text = f"{'possible' if fit.passes else 'not seen'}: {fit.reason}"
@@ -212,14 +222,14 @@ def weights_in_words(found: ShiftDiagnosis) -> str:
         return f"{size}; whether they help was not asked"
     gain, error = found.gain
     effect = "" if found.effect is None else f", changing {changes_in_words(found)}"
-    helps = "help" if found.correction == "weights" or gain > 1.64 * error else "are not shown to help"
+    helps = "help" if found.weights_help else "are not shown to help"
     return f"{size} and {helps} (loss {'lower' if gain >= 0 else 'higher'} by {abs(gain):.2g} +- {error:.1g}{effect})"
 
 
 def changes_in_words(found: ShiftDiagnosis) -> str:
     """How much weights change the predictions."""
     assert found.effect is not None
-    if found.class_shares:
+    if found.is_class:
         return f"{found.effect.changed:.1%} of the predictions"
     return f"predictions by {found.effect.changed:.2g} standard deviations"
 
@@ -230,9 +240,20 @@ def concept_in_words(found: ShiftDiagnosis) -> str:
     if found.concept is not None:
         moved = "yes" if found.concept.p_value <= LEVEL else "not beyond chance"
         parts.append(f"{moved} ({p_in_words(found.concept.p_value)})")
-    if found.mechanism is not None and found.n_labels:
-        parts.append(f"the labels say: {found.mechanism.decision}")
     return "; ".join(parts)
+
+
+def mechanism_in_words(found: ShiftDiagnosis) -> str:
+    """Which of the two it is, by enough labels."""
+    if found.mechanism is None or found.n_labels < FEWEST_LABELS:
+        return ""
+    return f"by {found.n_labels} labels: {found.mechanism.decision}"
+
+
+def column_to_drop(columns: FeatureTests | None) -> str:
+    """What to do with columns that only name rows; empty without any."""
+    names = [] if columns is None else [repr(column.name) for column in columns.identifiers[:MOST_IDENTIFIERS]]
+    return f"Drop {', '.join(names)}, and diagnose again." if names else ""
 
 
 def novel_in_words(novel: ShiftTest) -> str:

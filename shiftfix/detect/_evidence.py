@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
+from sklearn.frozen import FrozenEstimator
 
 from shiftfix._learner import Fallback, weight_parameter
 from shiftfix._numerics import Floats
@@ -32,7 +33,6 @@ from shiftfix.risk import (
     Weighing,
     choose_exponent,
     default_weighter,
-    exponents_of,
     fit_prior,
     fit_weighter,
     weighting_effect,
@@ -133,7 +133,8 @@ def gather_evidence(
         new = default_weighter(estimator, source.X, X_target) if weighter is None else weighter
         fitted = fit_weighter(new, source.X, X_target, source.counts, source.groups)
     usable = fitted is not None and fitted.summary_.verdict != "abstain"
-    weighs = weighs and (fallback is not None or weight_parameter(estimator) is not None)
+    takes = fallback is not None or weight_parameter(estimator) is not None
+    weighs = weighs and takes and not isinstance(estimator, FrozenEstimator)
     weights = np.ones(len(source.labels)) if fitted is None else fitted.source_weights_
     choice = choose_exponent(
         estimator,
@@ -145,7 +146,7 @@ def gather_evidence(
         groups=source.groups,
         fallback=fallback,
         rng=rng,
-        exponents=ALL_OR_NOTHING if usable and weighs else exponents_of("cv", Verdict("abstain"), False),
+        exponents=ALL_OR_NOTHING if usable and weighs else ALL_OR_NOTHING[:1],
         X_target=X_target,
     )
     effect = weighting_effect(choice.says, weights, source.counts)
@@ -175,7 +176,8 @@ def prior_evidence(
     calibrator = ScoreCalibrator("temperature")
     calibrator.fit(own, source.labels[scores.rows], classes=classes, sample_weight=counts)
     calibrated = calibrator.transform(bounded_scores(scores.target, len(classes)))
-    totals = np.bincount(np.searchsorted(classes, source.labels), weights=source.counts).astype(np.float64)
+    _, counted, times = source.counted()
+    totals = np.bincount(np.searchsorted(classes, counted), weights=times).astype(np.float64)
     worlds = share_of_counts(totals), mean_score(calibrated)
     changed = changed_by(prior, scores.target)
     return PriorEvidence(scores, classes, prior, verdict, fit, calibrated, worlds, changed)

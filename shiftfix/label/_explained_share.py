@@ -213,7 +213,9 @@ def judge_label_shift(
     share, share_error = float("nan"), float("nan")
     if means[best] > 0:
         share = means[0] / means[best]
-        share_error = of(gains[:, 0] - share * gains[:, best])[1] / means[best]
+        # Where r_w itself is the best, S is 1, as surely as it is better than the next.
+        other = best if best else 1 + int(np.argmax(means[1:]))
+        share_error = of(gains[:, 0] - share * gains[:, other])[1] / means[best]
     passes, reason = rule_of_passing(share, share_error, z, p_value, visible_share)
     return LabelShiftFit(
         share, share_error, z, means[0], means[best], p_value, visible_share, uses_features, passes, reason

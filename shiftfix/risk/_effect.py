@@ -62,6 +62,16 @@ class Weighing(NamedTuple):
     chosen: bool
     effect: WeightingEffect | None
 
+    @property
+    def unbalanced_score(self) -> list[str]:
+        """What to know of a weighted model whose score is not that of the target; empty where it is."""
+        if self.effect is None or self.effect.is_balanced:
+            return []
+        return [
+            "weighted source rows still differ from the target's in the model's own score, by "
+            f"{self.effect.imbalance:.2f} standard deviations in its mean or that of its absolute value"
+        ]
+
 
 def score_columns(outputs: Floats, is_class: bool) -> Floats:
     """The score and its absolute value, one row each: of two classes their log odds, of more the centred logits.

@@ -28,6 +28,7 @@ from shiftfix._row_order import order_of_rows
 from shiftfix._setting_checks import check_count
 from shiftfix._values import as_array
 from shiftfix._verdict import Verdict
+from shiftfix.exceptions import ShiftDataError
 from shiftfix.label import LEAST_SCORE, CalibrationKind, fit_log_scores, log_scores, softmax_block
 from shiftfix.risk._folds import counted_folds, new_folds
 from shiftfix.risk._losses import LEAST_PROBABILITY, row_losses
@@ -193,6 +194,11 @@ class Choice(NamedTuple):
 
 def logits_of(model: Any, X: Any, classes: NDArray[Any]) -> NDArray[np.float64]:
     """Log probabilities, or decision values without ``predict_proba``, in the order of ``classes``."""
+    if not np.isin(model.classes_, classes).all():
+        raise ShiftDataError(
+            f"A classifier knows the classes {model.classes_.tolist()}, and y holds {classes.tolist()}: pass rows of "
+            "all its classes."
+        )
     known = np.searchsorted(classes, model.classes_)
     if hasattr(model, "predict_proba"):
         proba = np.zeros((_num_samples(X), len(classes)))
@@ -351,15 +357,20 @@ def choose_exponent(
         estimator, X, y, weights, sample_weight, folds, exponents, fallback=fallback, rng=rng, X_target=X_target
     )
     counts = np.ones(len(judged.rows)) if sample_weight is None else sample_weight[judged.rows]
-    return _choice_of(judged, exponents, weights[judged.rows], counts)
+    together = None if groups is None else np.unique(groups[judged.rows], return_inverse=True)[1]
+    return _choice_of(judged, exponents, weights[judged.rows], counts, together)
 
 
 def _choice_of(
-    judged: Judged, exponents: Sequence[float], w: NDArray[np.float64], counts: NDArray[np.float64]
+    judged: Judged,
+    exponents: Sequence[float],
+    w: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    groups: NDArray[np.intp] | None,
 ) -> Choice:
     """The exponent whose losses are shown to be lower, by the weights of the rows judged."""
-    losses = dict(zip(exponents, zip(*weighted_means(judged.losses, w, counts), strict=True), strict=True))
-    means, errors = weighted_means(judged.losses[0] - judged.losses[1:], w, counts)
+    losses = dict(zip(exponents, zip(*weighted_means(judged.losses, w, counts, groups), strict=True), strict=True))
+    means, errors = weighted_means(judged.losses[0] - judged.losses[1:], w, counts, groups)
     first = optimism(exponents[0], w, counts, judged.n_fitted)
     less = [optimism(exponent, w, counts, judged.n_fitted) - first for exponent in exponents[1:]]
     gains = dict(zip(exponents[1:], zip((np.array(means) - less).tolist(), errors, strict=True), strict=True))
@@ -376,16 +387,23 @@ def optimism(exponent: float, w: NDArray[np.float64], counts: NDArray[np.float64
 
 
 def weighted_means(
-    values: NDArray[np.float64], w: NDArray[np.float64], counts: NDArray[np.float64]
+    values: NDArray[np.float64],
+    w: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    groups: NDArray[np.intp] | None = None,
 ) -> tuple[list[float], list[float]]:
     """Of each row of values sum w v / sum w, and its standard error given the weights.
 
-    A column counted c times is c columns of the same value.
+    A column counted c times is c columns of the same value. Of columns in groups, numbered from 0, the groups are taken
+    for independent, and not the columns.
     """
     total = w @ counts
     means = values @ (w * counts) / total
-    errors = np.sqrt((values - means[:, np.newaxis]) ** 2 @ (w**2 * counts)) / total
-    return means.tolist(), errors.tolist()
+    apart = values - means[:, np.newaxis]
+    if groups is None:
+        return means.tolist(), (np.sqrt(apart**2 @ (w**2 * counts)) / total).tolist()
+    sums = np.array([np.bincount(groups, weights=row) for row in apart * (w * counts)])
+    return means.tolist(), (np.sqrt((sums**2).sum(axis=1)) / total).tolist()
 
 
 def _shown(gains: list[tuple[float, float]]) -> int:
