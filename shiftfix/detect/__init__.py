@@ -24,7 +24,6 @@ from shiftfix.detect._concept import concept_test
 from shiftfix.detect._diagnose import diagnose_shift
 from shiftfix.detect._diagnose import diagnosis_of as diagnosis_of  # for ``corrected``
 from shiftfix.detect._diagnose import known_labels as known_labels
-from shiftfix.detect._diagnose import names_of_rows as names_of_rows
 from shiftfix.detect._diagnose import read_samples as read_samples
 from shiftfix.detect._diagnose import shares_by_labels as shares_by_labels
 from shiftfix.detect._diagnosis import Causes as Causes
@@ -40,6 +39,7 @@ from shiftfix.detect._mmd import mmd_test
 from shiftfix.detect._novel import novel_class_test
 from shiftfix.detect._performance import Part, PerformanceDrop, performance_drop
 from shiftfix.detect._result import ShiftTest
+from shiftfix.detect._row_names import names_of_rows as names_of_rows
 from shiftfix.detect._scores import score_test
 
 __all__ = [

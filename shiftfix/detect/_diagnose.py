@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
-from sklearn.utils import _safe_indexing
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _num_samples
 
@@ -31,22 +30,15 @@ from shiftfix.detect._decision import (
     verdict_on_prior,
     verdict_on_weights,
 )
-from shiftfix.detect._diagnosis import (
-    MOST_IDENTIFIERS,
-    Causes,
-    ClassShare,
-    Correction,
-    Corrections,
-    ShiftDiagnosis,
-    identifier_in_words,
-)
+from shiftfix.detect._diagnosis import Causes, ClassShare, Correction, Corrections, ShiftDiagnosis
 from shiftfix.detect._evidence import Evidence, PriorEvidence, gather_evidence
-from shiftfix.detect._features import FeatureTests, feature_tests
+from shiftfix.detect._features import FeatureTests
 from shiftfix.detect._label_gate import features_of
 from shiftfix.detect._mechanism import MechanismTest, covariate_or_label
 from shiftfix.detect._novel import novel_class_test
 from shiftfix.detect._performance import PerformanceDrop, performance_drop
 from shiftfix.detect._result import LEVEL, ShiftTest
+from shiftfix.detect._row_names import FEWEST_ROWS, tests_of_columns, without_columns
 from shiftfix.detect._scores import score_test
 from shiftfix.exceptions import NotIdentifiedError, ShiftDataError
 from shiftfix.label import LabelledPrior, intervals_of_worlds, prior_from_labels
@@ -54,8 +46,8 @@ from shiftfix.risk import Says, SourceRows, check_source, check_target, check_va
 
 ALL: Corrections = ("none", "weights", "prior", "labels")
 CAUSES = (None, "label", "features")
-# Rows and labels below which the tests say nothing.
-FEWEST_ROWS, LABELS_OF_DROP, LABELS_OF_CONCEPT = 5, 20, 100
+# Labels below which the tests say nothing.
+LABELS_OF_DROP, LABELS_OF_CONCEPT = 20, 100
 # A new class is told of beyond this level: it asks for people to look.
 NOVEL_LEVEL = 0.01
 SURE = 0.95
@@ -87,36 +79,6 @@ class Samples(NamedTuple):
         assert self.features is not None
         n_source = len(self.source.labels)
         return self.features[:n_source], self.features[n_source:]
-
-
-def is_table(X: Any) -> bool:
-    """Whether columns can be looked at one by one."""
-    return len(np.shape(X)) == 2 and not hasattr(X, "toarray")
-
-
-def without_columns(X: Any, columns: FeatureTests | None) -> Any:
-    """Rows without the columns that only name them."""
-    if columns is None or not columns.identifiers or len(columns.identifiers) == len(columns.columns):
-        return X
-    odd = {column.name for column in columns.identifiers}
-    names = [str(name) for name in X.columns] if hasattr(X, "columns") else [f"column {j}" for j in range(X.shape[1])]
-    return _safe_indexing(X, [j for j, name in enumerate(names) if name not in odd], axis=1)
-
-
-def tests_of_columns(X: Any, X_target: Any) -> FeatureTests | None:
-    """Every column by itself; None for too few rows, and for what is no table."""
-    enough = min(_num_samples(X), _num_samples(X_target)) >= FEWEST_ROWS
-    return feature_tests(X, X_target) if enough and is_table(X) and is_table(X_target) else None
-
-
-def names_of_rows(X: Any, X_target: Any) -> list[str]:
-    """In words, the first columns that only name rows or tell the time, or whose values tell the sample of a row."""
-    columns = tests_of_columns(X, X_target)
-    odd = [] if columns is None else [column for column in columns.columns if column.why]
-    return [
-        f"{column.name!r} has {column.why}" if column.describes_rows else identifier_in_words(column)
-        for column in odd[:MOST_IDENTIFIERS]
-    ]
 
 
 def read_samples(source: SourceRows, X_target: Any, few: LabelledRows | None, is_class: bool) -> Samples:
