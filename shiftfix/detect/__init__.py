@@ -29,7 +29,7 @@ from shiftfix.detect._diagnose import shares_by_labels as shares_by_labels
 from shiftfix.detect._diagnosis import Causes as Causes
 from shiftfix.detect._diagnosis import ClassShare, ShiftDiagnosis
 from shiftfix.detect._diagnosis import Corrections as Corrections
-from shiftfix.detect._evidence import Evidence as Evidence
+from shiftfix.detect._evidence import ShiftEvidence as ShiftEvidence
 from shiftfix.detect._evidence import gather_evidence as gather_evidence
 from shiftfix.detect._features import ColumnShift, FeatureTests, feature_tests
 from shiftfix.detect._label_gate import ask_for_label_shift as ask_for_label_shift  # for ``corrected``
@@ -39,8 +39,8 @@ from shiftfix.detect._mmd import mmd_test
 from shiftfix.detect._novel import novel_class_test
 from shiftfix.detect._performance import Part, PerformanceDrop, performance_drop
 from shiftfix.detect._result import ShiftTest
+from shiftfix.detect._row_names import names_of_rows as names_of_rows
 from shiftfix.detect._samples import known_labels as known_labels
-from shiftfix.detect._samples import names_of_rows as names_of_rows
 from shiftfix.detect._samples import read_samples as read_samples
 from shiftfix.detect._samples import refuse_new_classes as refuse_new_classes
 from shiftfix.detect._scores import score_test

@@ -17,7 +17,7 @@ from shiftfix.detect._diagnosis import (
     ShiftDiagnosis,
     column_to_drop,
 )
-from shiftfix.detect._evidence import Evidence, PriorEvidence
+from shiftfix.detect._evidence import PriorEvidence, ShiftEvidence
 from shiftfix.detect._result import LEVEL, ShiftTest
 
 # Target rows below which the tests would hardly see a shift.
@@ -80,7 +80,7 @@ def differ(samples: ShiftTest | None) -> bool:
     return samples is None or samples.p_value <= DIFFERS
 
 
-def decide_correction(evidence: Evidence, samples: ShiftTest | None, question: Question) -> Correction:
+def decide_correction(evidence: ShiftEvidence, samples: ShiftTest | None, question: Question) -> Correction:
     """What the evidence supports, of what is allowed; ``samples`` is the test whether they differ, if there is one."""
     if question.n_labels and "labels" in question.allowed:
         return "labels"
@@ -114,7 +114,7 @@ def verdict_on_prior(labels: PriorEvidence, question: Question, needed: int | No
     return Verdict("caution", reasons, asked)
 
 
-def verdict_on_weights(evidence: Evidence, question: Question) -> Verdict:
+def verdict_on_weights(evidence: ShiftEvidence, question: Question) -> Verdict:
     """On a model trained with weights."""
     weighing = evidence.weighing
     assert weighing is not None
@@ -151,7 +151,7 @@ def against_prior(labels: PriorEvidence | None, question: Question) -> list[str]
     return ["a label shift would explain what moved, and the class shares are not to be corrected, or cannot be here"]
 
 
-def against_weights(evidence: Evidence, samples: ShiftTest | None, question: Question) -> list[str]:
+def against_weights(evidence: ShiftEvidence, samples: ShiftTest | None, question: Question) -> list[str]:
     """Why weights are not used; empty where that was not asked."""
     if not evidence.choice.gains:
         return []
@@ -164,7 +164,9 @@ def against_weights(evidence: Evidence, samples: ShiftTest | None, question: Que
     return ["weights would help this model, and are not to be used"]
 
 
-def verdict_on_nothing(found: ShiftDiagnosis, evidence: Evidence, question: Question, needed: int | None) -> Verdict:
+def verdict_on_nothing(
+    found: ShiftDiagnosis, evidence: ShiftEvidence, question: Question, needed: int | None
+) -> Verdict:
     """On a model that is left alone."""
     ask = labels_to_ask(question.n_target, needed)
     unused = [question.unused_labels] if question.unused_labels else []
@@ -186,7 +188,7 @@ def verdict_on_nothing(found: ShiftDiagnosis, evidence: Evidence, question: Ques
     return Verdict("caution", reasons, column_to_drop(found.columns) or ask)
 
 
-def verdict_on(found: ShiftDiagnosis, evidence: Evidence, question: Question) -> Verdict:
+def verdict_on(found: ShiftDiagnosis, evidence: ShiftEvidence, question: Question) -> Verdict:
     """What may be said of a model as the correction leaves it."""
     needed = None if found.mechanism is None else found.mechanism.labels_needed
     if found.correction == "labels":

@@ -26,12 +26,13 @@ from shiftfix.detect._classifier import classifier_test
 from shiftfix.detect._concept import concept_test
 from shiftfix.detect._decision import NO_PROBABILITIES, Question, corrections_for, decide_correction, verdict_on
 from shiftfix.detect._diagnosis import ALL_CORRECTIONS, Causes, ClassShare, Correction, Corrections, ShiftDiagnosis
-from shiftfix.detect._evidence import Evidence, PriorEvidence, gather_evidence
+from shiftfix.detect._evidence import PriorEvidence, ShiftEvidence, gather_evidence
 from shiftfix.detect._mechanism import MechanismTest, covariate_or_label
 from shiftfix.detect._novel import novel_class_test
 from shiftfix.detect._performance import PerformanceDrop, performance_drop
 from shiftfix.detect._result import ShiftTest
-from shiftfix.detect._samples import FEWEST_ROWS, Samples, known_labels, read_samples, refuse_new_classes
+from shiftfix.detect._row_names import FEWEST_ROWS
+from shiftfix.detect._samples import BothSamples, known_labels, read_samples, refuse_new_classes
 from shiftfix.detect._scores import score_test
 from shiftfix.exceptions import NotIdentifiedError
 from shiftfix.label import LabelledPrior, intervals_of_worlds, prior_from_labels
@@ -46,7 +47,7 @@ SURE = 0.95
 MOST_CLASSES, FEWEST_OF_CLASS = 20, 5
 
 
-def tests_of_rows(samples: Samples, seed: int) -> tuple[ShiftTest | None, ShiftTest | None]:
+def tests_of_rows(samples: BothSamples, seed: int) -> tuple[ShiftTest | None, ShiftTest | None]:
     """Whether a classifier tells the samples apart, and whether there are rows of a new class."""
     if samples.features is None:
         return None, None
@@ -58,7 +59,9 @@ def tests_of_rows(samples: Samples, seed: int) -> tuple[ShiftTest | None, ShiftT
     return told, novel if novel.p_value <= NOVEL_LEVEL else None
 
 
-def test_of_scores(samples: Samples, labels: PriorEvidence | None, says: Says | None, seed: int) -> ShiftTest | None:
+def test_of_scores(
+    samples: BothSamples, labels: PriorEvidence | None, says: Says | None, seed: int
+) -> ShiftTest | None:
     """Whether the scores of the model moved."""
     if says is None or says.target is None:
         return None
@@ -93,7 +96,7 @@ def shares_by_labels(labels: PriorEvidence, few: LabelledRows) -> LabelledPrior:
     return prior_from_labels(few.y, *scores, classes=labels.classes)
 
 
-def mechanism_of(samples: Samples, labels: PriorEvidence | None) -> MechanismTest | None:
+def mechanism_of(samples: BothSamples, labels: PriorEvidence | None) -> MechanismTest | None:
     """Covariate or label shift, by the labels there are; None where the scores cannot tell."""
     if labels is None or not labels.fit.moved:
         return None
@@ -106,7 +109,7 @@ def mechanism_of(samples: Samples, labels: PriorEvidence | None) -> MechanismTes
         return None
 
 
-def concept_of(samples: Samples) -> ShiftTest | None:
+def concept_of(samples: BothSamples) -> ShiftTest | None:
     """By enough labels, whether p(y given x) moved."""
     if samples.features is None or samples.few is None or len(samples.few.y) < LABELS_OF_CONCEPT:
         return None
@@ -115,7 +118,7 @@ def concept_of(samples: Samples) -> ShiftTest | None:
     return concept_test(first, labels, second, samples.few.y, rows=samples.few.rows, random_state=0)
 
 
-def performance_of(samples: Samples, says: Says | None) -> PerformanceDrop | None:
+def performance_of(samples: BothSamples, says: Says | None) -> PerformanceDrop | None:
     """By enough labels, where a change of the error rate, or of the squared error, comes from."""
     few = samples.few
     if few is None or len(few.y) < LABELS_OF_DROP or says is None or says.target is None or samples.features is None:
@@ -135,7 +138,7 @@ def losses_of(outputs: Floats, y: NDArray[Any], classes: NDArray[Any]) -> Floats
     return (classes[said] != y).astype(np.float64)
 
 
-def unseen(samples: Samples, correction: Correction, labels: PriorEvidence | None) -> tuple[str, ...]:
+def unseen(samples: BothSamples, correction: Correction, labels: PriorEvidence | None) -> tuple[str, ...]:
     """What the tests cannot exclude."""
     found = []
     if samples.few is None:
@@ -150,14 +153,14 @@ def unseen(samples: Samples, correction: Correction, labels: PriorEvidence | Non
 
 
 def diagnosis_of(
-    samples: Samples, evidence: Evidence, causes: Causes, allowed: Corrections, estimator: Any, seed: int
+    samples: BothSamples, evidence: ShiftEvidence, causes: Causes, allowed: Corrections, estimator: Any, seed: int
 ) -> ShiftDiagnosis:
     """All tests, and what follows from them.
 
     Parameters
     ----------
-    samples : Samples
-    evidence : Evidence
+    samples : BothSamples
+    evidence : ShiftEvidence
     causes : {None, "label", "features"}
     allowed : tuple of {"none", "weights", "prior", "labels"}
         Corrections to choose from, as far as the model can take them.
@@ -280,13 +283,14 @@ def diagnose_shift(
     check_option(causes, "causes", list(CAUSES))
     check_option(fallback, "fallback", [None, "resample"])
     check_folds(cv)
+    if estimator is not None:
+        check_methods(estimator, "estimator", ["fit", "predict", "get_params"], "an estimator of scikit-learn's kind")
     few = known_labels(X_target, target_labels, rows)
     is_class = asks_for_classes(estimator, y_source)
     source = (check_source if is_class else check_value_source)(X_source, y_source, sample_weight, groups)
     refuse_new_classes(few, source, is_class)
     if estimator is None:
         estimator = reading_model(source.X, is_class)
-    check_methods(estimator, "estimator", ["fit", "predict"], "an estimator of scikit-learn's kind")
     X_target = check_target(source.X, target_rows(X_target))
     rng = check_generator(random_state)
     seed = int(rng.integers(2**31 - 1))

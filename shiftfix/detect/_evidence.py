@@ -81,7 +81,7 @@ class PriorEvidence(NamedTuple):
         return bool(getattr(self.prior, "identified_", False)) and not getattr(self.prior, "shrunk_", False)
 
 
-class Evidence(NamedTuple):
+class ShiftEvidence(NamedTuple):
     """All that is known without target labels.
 
     Attributes
@@ -110,7 +110,7 @@ def gather_evidence(
     rng: np.random.Generator,
     weighs: bool,
     is_class: bool,
-) -> Evidence:
+) -> ShiftEvidence:
     """Fit the model out of fold, with and without weights, and ask what follows.
 
     Parameters
@@ -152,7 +152,7 @@ def gather_evidence(
     effect = weighting_effect(choice.says, weights, source.counts)
     weighing = None if fitted is None else Weighing(fitted, usable, choice, usable and weighs, effect)
     labels = prior_evidence(source, X_target, choice.says, rng) if is_class else None
-    return Evidence(weighing, choice, labels)
+    return ShiftEvidence(weighing, choice, labels)
 
 
 def scores_of(says: Says) -> Scores:

@@ -12,19 +12,17 @@ from shiftfix._numerics import Floats
 from shiftfix._row_order import Rows, order_of_rows
 from shiftfix._target_sample import LabelledRows, TargetSample, labelled_rows, target_rows
 from shiftfix._values import as_array, is_missing
-from shiftfix.detect._diagnosis import MOST_IDENTIFIERS, identifier_in_words
-from shiftfix.detect._features import FeatureTests, feature_tests
+from shiftfix.detect._features import FeatureTests
 from shiftfix.detect._label_gate import features_of
+from shiftfix.detect._row_names import FEWEST_ROWS, tests_of_columns, without_columns
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.risk import SourceRows
 
-# Rows below which no test says anything.
-FEWEST_ROWS = 5
 # Times that rows may be written out, on average, where they count several times.
 MOST_REPEATS = 4
 
 
-class Samples(NamedTuple):
+class BothSamples(NamedTuple):
     """Both samples, checked.
 
     Attributes
@@ -66,11 +64,6 @@ class Samples(NamedTuple):
         return np.flatnonzero(among >= 0), among[among >= 0]
 
 
-def is_table(X: Any) -> bool:
-    """Whether columns can be looked at one by one."""
-    return len(np.shape(X)) == 2 and not hasattr(X, "toarray")
-
-
 def counted_places(source: SourceRows) -> Rows:
     """Source rows, each as often as it counts; in proportion where that would be too many, or no whole numbers."""
     if source.counts is None:
@@ -84,31 +77,6 @@ def counted_places(source: SourceRows) -> Rows:
     return source.rows[order[drawn]]
 
 
-def without_columns(X: Any, columns: FeatureTests | None) -> Any:
-    """Rows without the columns that only name them."""
-    if columns is None or not columns.identifiers or len(columns.identifiers) == len(columns.columns):
-        return X
-    odd = {column.name for column in columns.identifiers}
-    names = [str(name) for name in X.columns] if hasattr(X, "columns") else [f"column {j}" for j in range(X.shape[1])]
-    return _safe_indexing(X, [j for j, name in enumerate(names) if name not in odd], axis=1)
-
-
-def tests_of_columns(X: Any, X_target: Any) -> FeatureTests | None:
-    """Every column by itself; None for too few rows, and for what is no table."""
-    enough = min(_num_samples(X), _num_samples(X_target)) >= FEWEST_ROWS
-    return feature_tests(X, X_target) if enough and is_table(X) and is_table(X_target) else None
-
-
-def names_of_rows(X: Any, X_target: Any) -> list[str]:
-    """In words, the first columns that only name rows or tell the time, or whose values tell the sample of a row."""
-    columns = tests_of_columns(X, X_target)
-    odd = [] if columns is None else [column for column in columns.columns if column.why]
-    return [
-        f"{column.name!r} has {column.why}" if column.describes_rows else identifier_in_words(column)
-        for column in odd[:MOST_IDENTIFIERS]
-    ]
-
-
 def counted_columns(X: Any, X_target: Any, places: Rows, columns: FeatureTests) -> FeatureTests:
     """Tests of the columns by rows that are repeated, which would hide that a column names them."""
     kept = (without_columns(rows, columns) for rows in (X, X_target))
@@ -118,7 +86,7 @@ def counted_columns(X: Any, X_target: Any, places: Rows, columns: FeatureTests) 
     return replace(found, columns=(*found.columns, *columns.identifiers))
 
 
-def read_samples(source: SourceRows, X_target: Any, few: LabelledRows | None, is_class: bool) -> Samples:
+def read_samples(source: SourceRows, X_target: Any, few: LabelledRows | None, is_class: bool) -> BothSamples:
     """Both samples with what their columns are."""
     places = counted_places(source)
     X = source.X if source.counts is None else _safe_indexing(source.X, source.rows)
@@ -128,7 +96,7 @@ def read_samples(source: SourceRows, X_target: Any, few: LabelledRows | None, is
     if columns is not None and source.counts is not None:
         columns = counted_columns(source.X, X_target, places, columns)
     enough = min(len(places), _num_samples(X_target)) >= FEWEST_ROWS
-    return Samples(source, X_target, few, is_class, places, features if enough else None, columns)
+    return BothSamples(source, X_target, few, is_class, places, features if enough else None, columns)
 
 
 def known_labels(X_target: Any, target_labels: ArrayLike | None, rows: ArrayLike | None) -> LabelledRows | None:

@@ -29,12 +29,12 @@ class WeightingEffect(NamedTuple):
         Its standard error.
     changed : float
         Share of the target rows of which the weighted model predicts another class; of numbers the mean absolute
-        change of the prediction, in standard deviations. NaN where no weighted model was fitted.
+        change of the prediction, in standard deviations. None where no weighted model was fitted.
     """
 
     imbalance: float
     imbalance_error: float
-    changed: float
+    changed: float | None
 
     @property
     def is_balanced(self) -> bool:
@@ -133,5 +133,5 @@ def weighting_effect(says: Says | None, w: NDArray[np.float64], counts: Floats |
     source, target = (score_columns(outputs[0], is_class) for outputs in (says.source, says.target))
     found = score_imbalance(source, target, w[says.rows], here)
     compared = len(says.target) > 1
-    changed = changed_predictions(says.target[0], says.target[-1], is_class) if compared else float("nan")
+    changed = changed_predictions(says.target[0], says.target[-1], is_class) if compared else None
     return WeightingEffect(*found, changed)

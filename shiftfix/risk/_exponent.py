@@ -212,7 +212,7 @@ def logits_of(model: Any, X: Any, classes: NDArray[Any]) -> NDArray[np.float64]:
     return found
 
 
-def numbers_of(model: Any, X: Any, classes: NDArray[Any]) -> NDArray[np.float64]:
+def predicted_numbers(model: Any, X: Any, classes: NDArray[Any]) -> NDArray[np.float64]:
     """Predictions as numbers, shape (n_rows, n_outputs); of classes their places."""
     found = np.asarray(model.predict(X))
     if is_classifier(model):
@@ -242,7 +242,7 @@ def _judge(
     by_probability = judges_by_probability(estimator)
     learned = np.unique(np.concatenate([fold.training for fold in folds]))
     classes = np.unique(np.asarray(y)[learned]) if is_classifier(estimator) else np.empty(0)
-    said = logits_of if by_probability else numbers_of
+    said = logits_of if by_probability else predicted_numbers
 
     def fit(training: Rows) -> list[Any]:
         X_training, y_training = _safe_indexing(X, training), _safe_indexing(y, training)

@@ -26,6 +26,7 @@ from shiftfix.corrected import (
     ShiftCorrectedRegressor,
     TargetSample,
 )
+from shiftfix.detect import diagnose_shift
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label import ScoreCalibrator
 
@@ -249,6 +250,8 @@ def test_no_warning_is_news(no_shift):
         (lambda: ShiftCorrectedClassifier(GaussianNB(), weighter="logistic"), "no weighter"),
         (lambda: ShiftCorrectedClassifier("GaussianNB"), "estimator"),
         (lambda: ShiftCorrectedRegressor(Ridge(), shift="label"), "about classes"),
+        (lambda: ShiftCorrectedRegressor(GaussianNB()), "ShiftCorrectedClassifier can"),
+        (lambda: ShiftCorrectedClassifier(Ridge()), "ShiftCorrectedRegressor can"),
     ],
 )
 def test_bad_settings(make, finding, no_shift):
@@ -275,3 +278,73 @@ def test_the_temperature_is_that_of_scores_out_of_fold(rng):
     model = ShiftCorrectedClassifier(LogisticRegression(C=1e6)).fit(X, y, X_target=rng.normal(size=(200, 20)))
     assert model.corrector_.calibrator_.scale_[0] < 0.5
     assert isinstance(model.corrector_.calibrator_, ScoreCalibrator)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("estimator", [LogisticRegression(), RidgeClassifier(), KNeighborsClassifier(15)])
+def test_it_does_what_the_diagnosis_says(estimator, label_shift):
+    X, y, X_target, _ = label_shift
+    for target in (X_target, X_target + np.array([0, 0, 1.0])):
+        model = ShiftCorrectedClassifier(estimator).fit(X, y, X_target=target)
+        found = diagnose_shift(X, y, target, estimator)
+        assert found == model.diagnosis_
+        assert model.corrector_.verdict_ == model.diagnosis_.verdict
+        assert model.corrector_.verdict_.reasons == model.diagnosis_.verdict.reasons
+
+
+@pytest.mark.slow
+def test_verdicts_of_regressors_agree(bent):
+    X, y, X_target, _ = bent
+    for settings in ({}, {"shift": "none"}, {"causes": "label"}):
+        model = ShiftCorrectedRegressor(LinearRegression(), **settings).fit(X, y, X_target=X_target)
+        assert model.corrector_.verdict_.reasons == model.diagnosis_.verdict.reasons
+    assert "but the label causes the features" in model.diagnosis_.verdict.reasons[0]
+
+
+@pytest.mark.slow
+def test_labels_that_cannot_be_used_are_told(label_shift):
+    X, y, X_target, y_target = label_shift
+    target = TargetSample(X_target, y=y_target[:50], rows=np.arange(50))
+    model = ShiftCorrectedClassifier(RidgeClassifier()).fit(X, y, X_target=target)
+    assert "they correct class probabilities, and the model has none" in model.diagnosis_.verdict.reasons[0]
+    assert "not used" in diagnose_shift(X, y, target, RidgeClassifier()).verdict.reasons[0]
+    assert_allclose(model.decision_function(X), RidgeClassifier().fit(X, y).decision_function(X))
+    assert not hasattr(ShiftCorrectedClassifier(LogisticRegression()), "decision_function")
+    other = ShiftCorrectedClassifier(GaussianNB(), "label").fit(X, y, X_target=target)
+    assert "shift='label'" in other.diagnosis_.verdict.reasons[0]
+
+
+@pytest.mark.slow
+def test_folds_from_a_generator_serve_all(no_shift):
+    X, y, X_target, y_target = no_shift
+    folds = [(np.arange(0, 500, 2), np.arange(1, 500, 2)), (np.arange(1, 500, 2), np.arange(0, 500, 2))]
+    target = TargetSample(X_target, y=y_target[:30], rows=np.arange(30))
+    found, again = (
+        ShiftCorrectedClassifier(GaussianNB(), cv=cv).fit(X, y, X_target=target) for cv in (folds, (f for f in folds))
+    )
+    assert_allclose(again.predict_proba(X_target), found.predict_proba(X_target))
+
+
+@pytest.mark.slow
+def test_classes_that_do_not_count(no_shift):
+    X, y, X_target, _ = no_shift
+    labels = np.where(np.arange(500) % 5, y, 2)
+    model = ShiftCorrectedClassifier(GaussianNB())
+    model.fit(X, labels, X_target=X_target, sample_weight=(labels != 2).astype(float))
+    assert model.classes_.tolist() == [0, 1]
+    three = GaussianNB().fit(X, labels)
+    with pytest.raises(ShiftDataError, match=r"knows the classes \[0, 1, 2\]"):
+        ShiftCorrectedClassifier(FrozenEstimator(three)).fit(X, y, X_target=X_target)
+
+
+@pytest.mark.slow
+def test_rows_of_one_person_are_one_witness(rng):
+    """30 persons of 20 rows that share a noise: the error of the gain is that of persons."""
+    person = np.repeat(np.arange(30), 20)
+    X = rng.normal(size=(600, 1)) + np.repeat(rng.normal(size=(30, 1)), 20, axis=0)
+    y = X[:, 0] ** 2 + np.repeat(3 * rng.normal(size=30), 20)
+    target = rng.normal(1, 0.5, (300, 1))
+    alone = ShiftCorrectedRegressor(LinearRegression()).fit(X, y, X_target=target).diagnosis_
+    grouped = ShiftCorrectedRegressor(LinearRegression()).fit(X, y, X_target=target, groups=person).diagnosis_
+    assert grouped.gain[1] > 1.5 * alone.gain[1]
+    assert "by their groups alone" in " ".join(grouped.cannot_exclude)

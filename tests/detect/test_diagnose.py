@@ -4,15 +4,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from scipy import sparse
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.naive_bayes import GaussianNB
 
 from shiftfix._target_sample import TargetSample
 from shiftfix.detect import ClassShare, ShiftDiagnosis, diagnose_shift
-from shiftfix.detect._decision import decide_correction
-from shiftfix.detect._diagnose import known_labels
-from shiftfix.detect._evidence import Evidence, PriorEvidence
+from shiftfix.detect._decision import (
+    Question,
+    against_prior,
+    against_weights,
+    corrections_for,
+    decide_correction,
+    labels_to_ask,
+)
+from shiftfix.detect._evidence import PriorEvidence, ShiftEvidence
 from shiftfix.detect._result import ShiftTest
+from shiftfix.detect._samples import known_labels
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label import LabelShiftFit
 from shiftfix.risk import Choice, Weighing
@@ -50,7 +58,7 @@ def evidence(passes=False, exponent=0.0, shrunk=False, read=True):
     fit = LabelShiftFit(0.9, 0.1, 0.0, 0.1, 0.1, 0.001, 0.5, True, passes, "")
     choice = Choice(exponent, {}, {})
     labels = PriorEvidence(None, None, prior, None, fit, None, (), 0.1)
-    return Evidence(Weighing(None, True, choice, True, None) if read else None, choice, labels)
+    return ShiftEvidence(Weighing(None, True, choice, True, None) if read else None, choice, labels)
 
 
 def samples(p_value):
@@ -80,7 +88,8 @@ ALL = ("none", "weights", "prior", "labels")
     ],
 )
 def test_the_rule(kind, p_value, causes, n_labels, allowed, correction):
-    assert decide_correction(evidence(**kind), samples(p_value), causes, n_labels, allowed) == correction
+    question = Question(causes, allowed, 100, n_labels)
+    assert decide_correction(evidence(**kind), samples(p_value), question) == correction
 
 
 @pytest.mark.slow
@@ -108,7 +117,7 @@ def test_label_shift_and_what_looks_like_it(rng):
     assert "cannot be told from a covariate shift along the model's score" in text
     assert f"would change {found.prior_changes:.1%} of the predictions" in text
     assert found.mechanism.labels_needed is not None
-    assert f"Label {max(50, min(found.mechanism.labels_needed, 500))} target rows" in found.verdict.action
+    assert found.verdict.action == labels_to_ask(N, found.mechanism.labels_needed)
     # As many labels as that say which it is.
     y_target = draw(np.random.default_rng(1), 0.9)[1]
     rows = np.random.default_rng(2).permutation(N)[:300]
@@ -120,7 +129,7 @@ def test_label_shift_and_what_looks_like_it(rng):
         rows=rows,
     )
     assert (told.correction, told.n_labels, told.mechanism.decision) == ("labels", 300, "label shift")
-    assert "the labels say: label shift" in lines(told)
+    assert "Which of the two by 300 labels: label shift" in lines(told)
     assert told.concept is not None
     assert told.performance is not None
 
@@ -180,7 +189,7 @@ def test_values(rng):
 
 @pytest.mark.slow
 def test_labels_may_be_given_in_three_ways(rng):
-    (X, y), (X_target, y_target) = draw(rng, 0.5, 300), draw(rng, 0.5, 200)
+    (X, y), (X_target, y_target) = draw(rng, 0.5, 300), draw(rng, 0.8, 200)  # no share is NaN, which equals nothing
     rows = np.arange(3, 160, 5)
     gaps = np.full(200, np.nan)
     gaps[rows] = y_target[rows]
@@ -217,8 +226,8 @@ def test_it_is_the_same_again(rng):
 def test_few_rows_and_one_class(rng):
     X, y = draw(rng, 0.5, 8)
     found = diagnose_shift(X, y, X[:3])
-    assert found.correction == "none"
-    lines(found)
+    assert (found.correction, found.verdict) == ("none", "caution")
+    assert "3 target rows would hardly show a shift" in lines(found)
     with pytest.raises(ShiftDataError, match="causes='y'"):
         diagnose_shift(X, y, X, causes="y")
     with pytest.raises(ShiftDataError):
@@ -244,3 +253,106 @@ def test_labels_of_a_new_class_are_refused(rng):
     X, y = draw(rng, 0.5, 60)
     with pytest.raises(ShiftDataError, match="The target labels hold 7, and the source holds 0, 1 only"):
         diagnose_shift(X, y, X[:30], LogisticRegression(), [0, 7, 1], rows=[2, 3, 4])
+
+
+@pytest.mark.parametrize(
+    ("n_target", "needed", "asked", "says"),
+    [
+        (1000, None, 50, "they repair what they can."),
+        (1000, 30, 50, "they tell which shift it is"),
+        (1000, 200, 200, "they tell which shift it is"),
+        (150, 200, 50, "About 200 would tell which shift it is."),
+        (9000, 7720, 50, "About 7,720 would tell which shift it is."),
+        (20, None, 20, "they repair what they can."),
+    ],
+)
+def test_labels_asked_for(n_target, needed, asked, says):
+    text = labels_to_ask(n_target, needed)
+    assert text.startswith(f"Label {asked} target rows")
+    assert says in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "causes", "reason"),
+    [
+        ({"passes": False}, None, "label shift is not shown"),
+        ({"passes": True}, "features", "but the features cause the label"),
+        ({"passes": True, "shrunk": True}, None, "did not move beyond chance"),
+        ({"passes": True}, None, "are not to be corrected, or cannot be here"),
+    ],
+)
+def test_why_class_shares_are_left_alone(kind, causes, reason):
+    (found,) = against_prior(evidence(**kind).labels, Question(causes, ALL, 100, 0))
+    assert reason in found
+
+
+@pytest.mark.parametrize(
+    ("exponent", "p_value", "causes", "reason"),
+    [
+        (0.0, 0.001, None, "not shown to help"),
+        (1.0, 0.001, "label", "but the label causes the features"),
+        (1.0, 0.2, None, "do not surely differ"),
+        (1.0, 0.001, None, "are not to be used"),
+    ],
+)
+def test_why_weights_are_left_out(exponent, p_value, causes, reason):
+    found = evidence(exponent=exponent)
+    asked = found._replace(choice=found.choice._replace(gains={1.0: (0.1, 0.01)}))
+    assert reason in against_weights(asked, samples(p_value), Question(causes, ALL, 100, 0))[0]
+    assert against_weights(found, samples(p_value), Question(causes, ALL, 100, 0)) == []
+
+
+def test_corrections_that_a_model_can_take():
+    assert corrections_for(LogisticRegression(), True) == ALL
+    assert corrections_for(RidgeClassifier(), True) == ("none", "weights")
+    assert corrections_for(Ridge(), False) == ALL
+
+
+@pytest.mark.slow
+def test_a_row_counted_twice_is_two_rows(rng):
+    """Counts turn a source of .14 into one of one half: everything is asked of the latter."""
+    X, y = draw(rng, 0.14, 400)
+    X_target, y_target = draw(rng, 0.5, 300)
+    counts = np.where(y, 6.0, 1.0)
+    rows = rng.permutation(300)[:120]
+    settings = {"cv": [(np.arange(0, 400, 2), np.arange(1, 400, 2)), (np.arange(1, 400, 2), np.arange(0, 400, 2))]}
+    counted = diagnose_shift(X, y, X_target, GaussianNB(), y_target[rows], rows=rows, sample_weight=counts, **settings)
+    written = np.repeat(np.arange(400), counts.astype(int))
+    folds = [tuple(np.flatnonzero(np.isin(written, side)) for side in fold) for fold in settings["cv"]]
+    repeated = diagnose_shift(X[written], y[written], X_target, GaussianNB(), y_target[rows], rows=rows, cv=folds)
+    assert counted.n_source == repeated.n_source == len(written)
+    assert abs(counted.samples.effect_size - 0.5) < 0.07
+    for name in ("samples", "scores", "concept", "performance"):
+        ours, theirs = getattr(counted, name), getattr(repeated, name)
+        assert ours.effect_size == pytest.approx(theirs.effect_size, abs=0.03), name
+    assert counted.class_shares[1].source == pytest.approx(0.5, abs=0.02)
+    # A row of no weight is no row.
+    far = np.concatenate([X, X[:50] + 40])
+    left_out = diagnose_shift(
+        far, np.concatenate([y, y[:50]]), X_target, GaussianNB(), sample_weight=np.repeat([1.0, 0.0], [400, 50])
+    )
+    without = diagnose_shift(X, y, X_target, GaussianNB())
+    assert (left_out.n_source, left_out.samples.effect_size) == (400, without.samples.effect_size)
+
+
+@pytest.mark.slow
+def test_counts_that_are_no_whole_numbers_are_followed(rng):
+    X, y = draw(rng, 0.2, 500)
+    weights = np.where(y, 0.73, 0.73 / 4)
+    found = diagnose_shift(X, y, draw(rng, 0.5, 400)[0], GaussianNB(), sample_weight=weights)
+    assert (found.n_source, found.correction) == (500, "none")
+    assert found.samples.p_value > 0.01
+
+
+@pytest.mark.slow
+def test_images_sparse_rows_and_values_that_look_like_classes(rng):
+    X, y = draw(rng, 0.5, 120)
+    images = diagnose_shift(X.reshape(-1, 3, 1), y, X[:60].reshape(-1, 3, 1))
+    assert images.overlap is None
+    assert images.samples is not None
+    assert diagnose_shift(sparse.csr_array(X), y, sparse.csr_array(X[:60])).columns is None
+    assert diagnose_shift(X, rng.integers(0, 60, 120), X[:60]).model == "Ridge"
+    with pytest.raises(ShiftDataError, match="one class only"):
+        diagnose_shift(X, 0 * y, X[:60])
+    with pytest.raises(ShiftDataError, match="target_labels is missing"):
+        diagnose_shift(X, y, X[:60], rows=[0, 1])
