@@ -24,7 +24,14 @@ from shiftfix._verdict import Verdict
 from shiftfix.covariate import TableColumns, are_numbers
 from shiftfix.detect._classifier import classifier_test
 from shiftfix.detect._concept import concept_test
-from shiftfix.detect._decision import NO_PROBABILITIES, Question, corrections_for, decide_correction, verdict_on
+from shiftfix.detect._decision import (
+    NO_PROBABILITIES,
+    Question,
+    corrections_for,
+    decide_correction,
+    differ,
+    verdict_on,
+)
 from shiftfix.detect._diagnosis import ALL_CORRECTIONS, Causes, ClassShare, Correction, Corrections, ShiftDiagnosis
 from shiftfix.detect._evidence import PriorEvidence, ShiftEvidence, gather_evidence
 from shiftfix.detect._mechanism import MechanismTest, covariate_or_label
@@ -190,7 +197,7 @@ def diagnosis_of(
         class_shares=class_shares(labels, samples.few),
         overlap=None if weighing is None else weighing.weighter.summary_,
         gain=next(iter(evidence.choice.gains.values()), None),
-        weights_help=evidence.choice.exponent > 0,
+        weights_help=evidence.choice.exponent > 0 and differ(told),
         effect=None if weighing is None else weighing.effect,
         prior_changes=None if labels is None else labels.changed,
         novel=novel,

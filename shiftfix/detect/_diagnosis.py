@@ -74,7 +74,7 @@ class ShiftDiagnosis(KeepsVerdicts):
         By how much weights lower the estimated target loss of the model, and the standard error; None where they may
         not be used or were not asked for.
     weights_help : bool
-        Whether that is more than chance.
+        Whether that is more than chance, and the samples surely differ.
     effect : WeightingEffect or None
         What weights do to the model: balance of its score, share of target rows of which the prediction changes.
     prior_changes : float or None
