@@ -80,13 +80,15 @@ def test_of_scores(
     return score_test(says.source[0][among, 0], says.target[0][:, 0], random_state=seed)
 
 
-def class_shares(labels: PriorEvidence | None, few: LabelledRows | None) -> tuple[ClassShare, ...]:
+def class_shares(labels: PriorEvidence | None, samples: BothSamples) -> tuple[ClassShare, ...]:
     """Shares of the classes in both samples: of the target by its labels, or over the worlds that may be."""
     if labels is None:
         return ()
-    source = labels.worlds[0][0]
-    if few is not None:
-        counted = shares_by_labels(labels, few)
+    _, counted_labels, times = samples.source.counted()
+    totals = np.bincount(np.searchsorted(labels.classes, counted_labels), weights=times)
+    source = totals / totals.sum()
+    if samples.few is not None:
+        counted = shares_by_labels(labels, samples.few)
         estimates, (low, high) = counted.shares, counted.interval(SURE)
     else:
         estimates = getattr(labels.prior, "target_prior_", np.full(len(source), np.nan))
@@ -194,7 +196,7 @@ def diagnosis_of(
         columns=samples.columns,
         scores=test_of_scores(samples, labels, says, seed),
         label_shift=None if labels is None else labels.fit,
-        class_shares=class_shares(labels, samples.few),
+        class_shares=class_shares(labels, samples),
         overlap=None if weighing is None else weighing.weighter.summary_,
         gain=next(iter(evidence.choice.gains.values()), None),
         weights_help=evidence.choice.exponent > 0 and differ(told),
