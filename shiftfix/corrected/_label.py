@@ -221,7 +221,7 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
             decide(verdict, self.on_abstain, PRIOR)
         elif not getattr(prior, "shrunk_", False):
             rows = None if X_target is None else target_rows(X_target)
-            label_fit = ask_for_label_shift(source, scores, classes, rows)
+            label_fit = ask_for_label_shift(source, scores, classes, rows, prior)
             names = names_of_rows(source.X, rows) if label_fit.uses_features and not label_fit.passes else []
             corrected, verdict = act_on(label_fit, self.on_reject, self.causes, names)
         with unchanged_on_error(self):

@@ -170,7 +170,7 @@ def prior_evidence(
     scores = scores_of(says)
     prior = MLLS(shrink="significance", random_state=int(rng.integers(2**31 - 1)))
     prior, verdict = fit_prior(prior, source, scores, classes, raise_as_found=False)
-    fit = ask_for_label_shift(source, scores, classes, X_target)
+    fit = ask_for_label_shift(source, scores, classes, X_target, prior)
     counts = None if source.counts is None else source.counts[scores.rows]
     own = bounded_scores(scores.source, len(classes))
     calibrator = ScoreCalibrator("temperature")

@@ -15,7 +15,7 @@ from sklearn.utils import _safe_indexing
 from shiftfix._naming import CellError
 from shiftfix.covariate import check_raw_rows, comparable_rows
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.label import LabelShiftFit, explained_share_of, projected
+from shiftfix.label import LabelShiftFit, explained_share_of, passes_if_known, projected
 from shiftfix.risk import Scores, SourceRows
 
 
@@ -30,7 +30,9 @@ def features_of(X: Any, X_target: Any) -> NDArray[np.float64] | None:
     return projected(sparse.vstack([first, second]) if sparse.issparse(first) else np.vstack([first, second]))
 
 
-def ask_for_label_shift(source: SourceRows, scores: Scores, classes: NDArray[Any], X_target: Any) -> LabelShiftFit:
+def ask_for_label_shift(
+    source: SourceRows, scores: Scores, classes: NDArray[Any], X_target: Any, prior: Any
+) -> LabelShiftFit:
     """How much of what moved one change of the class shares explains.
 
     Parameters
@@ -40,11 +42,13 @@ def ask_for_label_shift(source: SourceRows, scores: Scores, classes: NDArray[Any
     classes : ndarray of shape (n_classes,)
     X_target : array-like of n_target rows or None
         None, with given scores, compares the scores alone.
+    prior : prior estimator
+        Fitted to the scores; where it has an estimate, that must be known well enough, too.
     """
     target_scores = np.asarray(scores.target, dtype=np.float64)
     counts = np.ones(len(scores.rows)) if source.counts is None else source.counts[scores.rows]
     features = None if X_target is None else features_of(_safe_indexing(source.X, scores.rows), X_target)
-    return explained_share_of(
+    fit = explained_share_of(
         np.asarray(scores.source, dtype=np.float64),
         np.searchsorted(classes, source.labels[scores.rows]),
         target_scores,
@@ -52,3 +56,6 @@ def ask_for_label_shift(source: SourceRows, scores: Scores, classes: NDArray[Any
         counts,
         np.ones(len(target_scores)),
     )
+    if not hasattr(prior, "prior_covariance_"):
+        return fit
+    return passes_if_known(fit, prior.target_prior_, prior.source_prior_, prior.prior_covariance_)

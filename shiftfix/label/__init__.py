@@ -31,6 +31,7 @@ from shiftfix.label._fit_test import LabelShiftTest, label_shift_test
 from shiftfix.label._gmm import GMM
 from shiftfix.label._implied_prior import prior_of_scores
 from shiftfix.label._label_shift_rule import LabelShiftFit
+from shiftfix.label._label_shift_rule import passes_if_known as passes_if_known  # for ``corrected``
 from shiftfix.label._labels import positions_among as positions_among  # for ``report``
 from shiftfix.label._likelihood import CalibrationKind as CalibrationKind  # for ``corrected``
 from shiftfix.label._likelihood import fit_log_scores as fit_log_scores

@@ -7,9 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from shiftfix._numerics import Floats
+
 MOVED_LEVEL = 0.02
 LEAST_SHARE, LEAST_LOW_SHARE = 0.5, 0.8
 LEAST_VISIBLE = 0.04
+# Length of the change of class shares in standard errors, below which its direction is anyone's guess.
+LEAST_KNOWN = 2.5
 ONE_SIDED = 1.64
 
 
@@ -88,3 +92,20 @@ def unjudged(p_value: float, uses_features: bool, reason: str) -> LabelShiftFit:
     """What is said where no loss could be found."""
     nan = float("nan")
     return LabelShiftFit(nan, nan, nan, nan, nan, p_value, nan, uses_features, False, reason)
+
+
+def passes_if_known(fit: LabelShiftFit, estimate: Floats, source_prior: Floats, covariance: Floats) -> LabelShiftFit:
+    """The fit, which does not pass where the change of class shares itself is not known well enough to act on.
+
+    Parameters
+    ----------
+    fit : LabelShiftFit
+    estimate, source_prior : ndarray of shape (n_classes,)
+    covariance : ndarray of shape (n_classes, n_classes)
+        Sampling covariance of the estimate.
+    """
+    length, error = float(np.linalg.norm(estimate - source_prior)), float(np.sqrt(np.trace(covariance)))
+    if not fit.passes or length >= LEAST_KNOWN * error:
+        return fit
+    reason = f"the change of class shares is not known well enough ({length:.2f} +- {error:.2f})"
+    return fit._replace(passes=False, reason=reason)

@@ -20,6 +20,7 @@ from shiftfix.label._explained_share import (
     projected,
     visible_share_of,
 )
+from shiftfix.label._label_shift_rule import passes_if_known
 
 
 def draw(rng, share, n, move=0.0):
@@ -225,6 +226,16 @@ class TestTheRule:
         fit = self.judged([0.2, 0.1, 0.2], visible=0.039)
         assert not fit.passes
         assert "moved them by 3.9% of it" in fit.reason
+
+    def test_a_change_that_is_not_known_is_not_acted_on(self):
+        """A step of .1 sqrt 2, with an error of .039 or .041 sqrt 2; 2.5 standard errors are asked."""
+        fit, p, q = self.judged([0.2, 0.1, 0.2]), np.array([0.5, 0.5]), np.array([0.6, 0.4])
+        assert passes_if_known(fit, q, p, np.eye(2) * 0.039**2).passes
+        unknown = passes_if_known(fit, q, p, np.eye(2) * 0.041**2)
+        assert not unknown.passes
+        assert "not known well enough (0.14 +- 0.06)" in unknown.reason
+        rejected = self.judged([0.1, 0.1, 0.21])
+        assert passes_if_known(rejected, q, p, np.eye(2)) is rejected
 
     def test_no_gain_is_no_share(self):
         fit = self.judged([-0.1, -0.2, -0.1])
