@@ -230,6 +230,7 @@ class ShiftCorrectedRegressor(RegressorMixin, BaseShiftCorrected):
     Examples
     --------
     >>> from sklearn.linear_model import Ridge
+    >>> from shiftfix.corrected import TargetSample
     >>> rng = np.random.default_rng(0)
     >>> X, X_target = rng.normal(size=(300, 1)), rng.normal(1, 1, (300, 1))
     >>> target = TargetSample(X_target, y=X_target[:40, 0] + 1, rows=range(40))

@@ -349,6 +349,7 @@ def choose_exponent(
         For folds that judge rows they learn from, and for a learner that takes no weights.
     """
     X, y = _by_position(estimator, X, y)
+    X_target = None if X_target is None else indexable(X_target)[0]
     rows = np.arange(len(weights)) if sample_weight is None else np.flatnonzero(sample_weight)
     folds = _folds(estimator, X, y, sample_weight, rows, cv, groups, rng)
     if not folds:
@@ -402,7 +403,9 @@ def weighted_means(
     apart = values - means[:, np.newaxis]
     if groups is None:
         return means.tolist(), (np.sqrt(apart**2 @ (w**2 * counts)) / total).tolist()
-    sums = np.array([np.bincount(groups, weights=row) for row in apart * (w * counts)])
+    sums = np.array([np.bincount(groups, weights=row) for row in apart * (w * counts)]).reshape(
+        len(values), int(groups.max()) + 1
+    )
     return means.tolist(), (np.sqrt((sums**2).sum(axis=1)) / total).tolist()
 
 

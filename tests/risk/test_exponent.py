@@ -16,7 +16,15 @@ from shiftfix._row_order import order_of_rows
 from shiftfix.corrected import CovariateShiftClassifier, CovariateShiftRegressor
 from shiftfix.covariate import LogisticWeighter
 from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
-from shiftfix.risk._exponent import Choice, _shown, choose_exponent, most_folds, optimism, tempered_weights
+from shiftfix.risk._exponent import (
+    Choice,
+    _shown,
+    choose_exponent,
+    most_folds,
+    optimism,
+    tempered_weights,
+    weighted_means,
+)
 from shiftfix.risk._losses import LEAST_PROBABILITY, row_losses
 from shiftfix.weights import normalize_weights
 
@@ -381,3 +389,12 @@ def test_what_a_calibration_gains_on_the_rows_it_is_fitted_to(rng):
     assert optimism(0.5, w, counts.astype(float), 3) == pytest.approx(
         optimism(0.5, np.repeat(w, counts), np.ones(counts.sum()), 3)
     )
+
+
+def test_errors_of_groups_are_those_of_their_sums():
+    """Two groups: of 1 + 1 and 2 - 4, about a mean of 0, weights 1: sqrt(2^2 + 2^2) / 4."""
+    values, w, ones = np.array([[1.0, 1, 2, -4]]), np.ones(4), np.ones(4)
+    means, errors = weighted_means(values, w, ones, np.array([0, 0, 1, 1]))
+    assert (means, errors) == ([0], [pytest.approx(np.sqrt(8) / 4)])
+    assert weighted_means(values, w, ones, np.arange(4)) == weighted_means(values, w, ones)
+    assert weighted_means(values[:0], w, ones, np.arange(4)) == ([], [])
