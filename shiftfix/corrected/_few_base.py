@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple, Self
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Tags, _safe_indexing, get_tags
 from sklearn.utils.validation import _num_samples, check_is_fitted
@@ -188,7 +189,8 @@ class BaseFewLabel(BaseCorrected):
         try:
             return Tried(levels, alone, read_labelled(self.estimator, X_target, rows, reads), notes)
         except ShiftDataError as refusal:
-            if not all_or_none or self.experts == "target":
+            # Of a table numbers can be made: what is wrong with it is the user's to mend.
+            if len(np.shape(X_target)) == 2 or not all_or_none or self.experts == "target":
                 raise
             notes.append(f"linear and smooth corrections left out, since {str(refusal).partition(':')[0]}")
         scores_alone = tuple(level for level in levels if level not in READ_FEATURES)

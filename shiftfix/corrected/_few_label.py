@@ -402,9 +402,10 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
         found = out_of_fold(
             self._value_folds(source, rng), fit, lambda m, rows: predicted(m, _safe_indexing(source.X, rows))
         )
-        squares = np.square(found.scores - source.labels[found.rows])
         weights = None if source.counts is None else source.counts[found.rows]
-        return float(np.sqrt(np.average(squares, weights=weights)))
+        with np.errstate(over="ignore"):  # infinite units are refused
+            squares = np.square(found.scores - source.labels[found.rows])
+            return float(np.sqrt(np.average(squares, weights=weights)))
 
     def _value_folds(self, source: SourceRows, rng: np.random.Generator) -> list[Fold]:
         """Folds of the source rows that count; for a frozen model one that learns nothing."""

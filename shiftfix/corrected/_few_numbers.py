@@ -46,7 +46,7 @@ class NumberUnits(NamedTuple):
 
     def scores(self, found: Floats) -> Floats:
         """Standardised predictions, within ``MOST_DEVIATIONS`` of 0."""
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # infinite units are refused
             return np.clip((found - self.mean) / self.spread, -MOST_DEVIATIONS, MOST_DEVIATIONS)
 
     def residuals(self, errors: Floats) -> Floats:
