@@ -17,6 +17,7 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, Str
 from shiftfix._row_order import Rows, content_order
 from shiftfix._setting_checks import check_count
 from shiftfix._validation import check_labels
+from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 
 
@@ -118,8 +119,9 @@ def check_groups(groups: ArrayLike | None, n_rows: int, name: str = "groups", of
     """
     if groups is None:
         return None
-    if np.shape(groups) != (n_rows,):
-        raise ShiftDataError(f"{name} has shape {np.shape(groups)} for {n_rows} {of}: pass one label per row.")
+    shape = np.shape(as_array(groups, name))
+    if shape != (n_rows,):
+        raise ShiftDataError(f"{name} has shape {shape} for {n_rows} {of}: pass one label per row.")
     return check_labels(groups, name, whole=False)
 
 

@@ -74,7 +74,7 @@ ANYTHING = {"callbacks", "checkpoint", "device", "feature_names", "target_outsid
 # These can be infinite, or no number where there is none to give.
 INFINITE = {
     "clip_threshold", "diagnose_shift", "exponential_chi2", "exponential_tilt", "from_recipe", "gaussian_chi2",
-    "label_shift", "make_clinic", "pareto_k", "pareto_k_threshold", "row_losses",
+    "ShiftCorrectedClassifier", "label_shift", "make_clinic", "pareto_k", "pareto_k_threshold", "row_losses",
 }  # fmt: skip
 
 

@@ -28,9 +28,10 @@ from shiftfix.detect import (
     known_labels,
     read_samples,
     refuse_new_classes,
+    refuse_unlike,
 )
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.risk import SourceRows, Weighing, check_target
+from shiftfix.risk import SourceRows, Weighing, check_target, check_weighter
 
 Shift = Literal["auto", "covariate", "label", "none"]
 ALLOWED: dict[str, Corrections] = {
@@ -118,6 +119,7 @@ class BaseShiftCorrected(KeepsVerdicts, BaseCorrected):
         refuse_new_classes(known, source, is_classifier(self))
         few = known if "labels" in self._allowed() else None
         X_target = check_target(source.X, given)
+        refuse_unlike(source.X, X_target)
         cv = self.cv if is_fold_count(self.cv) or hasattr(self.cv, "split") else list(self.cv)
         rng = check_generator(self.random_state)
         seed = int(rng.integers(2**31 - 1))
@@ -201,10 +203,7 @@ class BaseShiftCorrected(KeepsVerdicts, BaseCorrected):
                 f"ShiftCorrected{kind} can."
             )
         check_folds(self.cv)
-        if self.weighter is not None and not hasattr(self.weighter, "log_ratio"):
-            raise ShiftDataError(
-                f"weighter={self.weighter!r} is no weighter: pass one from shiftfix.covariate, or None."
-            )
+        check_weighter(self.weighter)
 
     @property
     def correction_(self) -> str:

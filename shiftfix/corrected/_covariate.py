@@ -28,6 +28,7 @@ from shiftfix.risk import (
     Choice,
     Losses,
     Weighing,
+    check_weighter,
     choose_exponent,
     default_weighter,
     exponents_of,
@@ -191,10 +192,7 @@ class BaseCovariateShift(KeepsVerdicts, BaseCorrected):
             check_number(self.exponent, "exponent", least=0, most=1)
         elif self.exponent != "cv":
             raise ShiftDataError(f'exponent={self.exponent!r}: a number >= 0 and <= 1, or "cv", is needed.')
-        if self.weighter is not None and not hasattr(self.weighter, "log_ratio"):
-            raise ShiftDataError(
-                f"weighter={self.weighter!r} is no weighter: pass one from shiftfix.covariate, or None."
-            )
+        check_weighter(self.weighter)
 
     def _choice(
         self,

@@ -43,6 +43,7 @@ from shiftfix.detect._row_names import names_of_rows as names_of_rows
 from shiftfix.detect._samples import known_labels as known_labels
 from shiftfix.detect._samples import read_samples as read_samples
 from shiftfix.detect._samples import refuse_new_classes as refuse_new_classes
+from shiftfix.detect._samples import refuse_unlike as refuse_unlike
 from shiftfix.detect._scores import score_test
 
 __all__ = [

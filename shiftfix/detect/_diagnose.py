@@ -39,11 +39,11 @@ from shiftfix.detect._novel import novel_class_test
 from shiftfix.detect._performance import PerformanceDrop, performance_drop
 from shiftfix.detect._result import ShiftTest
 from shiftfix.detect._row_names import FEWEST_ROWS
-from shiftfix.detect._samples import BothSamples, known_labels, read_samples, refuse_new_classes
+from shiftfix.detect._samples import BothSamples, known_labels, read_samples, refuse_new_classes, refuse_unlike
 from shiftfix.detect._scores import score_test
 from shiftfix.exceptions import NotIdentifiedError
 from shiftfix.label import LabelledPrior, intervals_of_worlds, prior_from_labels
-from shiftfix.risk import Says, check_source, check_target, check_value_source
+from shiftfix.risk import Says, check_source, check_target, check_value_source, check_weighter
 
 CAUSES = (None, "label", "features")
 LABELS_OF_DROP, LABELS_OF_CONCEPT = 20, 100
@@ -292,6 +292,7 @@ def diagnose_shift(
     check_option(causes, "causes", list(CAUSES))
     check_option(fallback, "fallback", [None, "resample"])
     check_folds(cv)
+    check_weighter(weighter)
     if estimator is not None:
         check_methods(estimator, "estimator", ["fit", "predict", "get_params"], "an estimator of scikit-learn's kind")
     few = known_labels(X_target, target_labels, rows)
@@ -301,6 +302,7 @@ def diagnose_shift(
     if estimator is None:
         estimator = reading_model(source.X, is_class)
     X_target = check_target(source.X, target_rows(X_target))
+    refuse_unlike(source.X, X_target)
     rng = check_generator(random_state)
     seed = int(rng.integers(2**31 - 1))
     samples = read_samples(source, X_target, few, is_class)

@@ -25,9 +25,9 @@ def features_of(X: Any, X_target: Any) -> NDArray[np.float64] | None:
         if np.ndim(X) > 2 or np.ndim(X_target) > 2:
             X, X_target = (np.reshape(rows, (len(rows), -1)) for rows in (X, X_target))
         (first, second), _ = comparable_rows((check_raw_rows(X, "X"), check_raw_rows(X_target, "X_target")), None)
-    except (ShiftDataError, CellError, TypeError, ValueError):
+        return projected(sparse.vstack([first, second]) if sparse.issparse(first) else np.vstack([first, second]))
+    except (ShiftDataError, CellError, TypeError, ValueError, AttributeError):  # texts, or samples of two kinds
         return None
-    return projected(sparse.vstack([first, second]) if sparse.issparse(first) else np.vstack([first, second]))
 
 
 def ask_for_label_shift(

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
@@ -109,7 +110,7 @@ def known_labels(X_target: Any, target_labels: ArrayLike | None, rows: ArrayLike
         return labelled_rows(X_target, n_target) if held else None
     given = as_array(target_labels, "target_labels")
     if rows is not None:
-        return labelled_rows(TargetSample(X_target, y=given, rows=rows), n_target) if given.size else None
+        return labelled_rows(TargetSample(X_target, y=given, rows=rows), n_target)
     if given.shape != (n_target,):
         raise ShiftDataError(
             f"target_labels has shape {given.shape} for {n_target} target rows: pass one per row, None or NaN where it "
@@ -124,6 +125,19 @@ def _plain(labels: NDArray[Any]) -> NDArray[Any]:
     found = np.asarray(labels.tolist()) if labels.dtype == object else labels
     whole = found.dtype.kind == "f" and bool((found == np.floor(found)).all())
     return found.astype(np.int64) if whole and np.abs(found).max(initial=0) < 2**53 else found
+
+
+def refuse_unlike(X: Any, X_target: Any) -> None:
+    """Raise for target rows that are none, or of another kind than the source's."""
+    if _num_samples(X_target) == 0:
+        raise ShiftDataError("X_target has no rows: pass at least one.")
+    if len(np.shape(X)) != len(np.shape(X_target)):
+        raise ShiftDataError(
+            f"X_target has shape {np.shape(X_target)}, and X has {np.shape(X)}: pass rows of one kind for both."
+        )
+    if sparse.issparse(X) != sparse.issparse(X_target):
+        one, other = ("X", "X_target") if sparse.issparse(X) else ("X_target", "X")
+        raise ShiftDataError(f"{one} is a sparse matrix and {other} is not: pass both sparse, or both as arrays.")
 
 
 def refuse_new_classes(few: LabelledRows | None, source: SourceRows, is_class: bool) -> None:

@@ -42,6 +42,7 @@ from shiftfix.risk._scores import SourceRows as SourceRows
 from shiftfix.risk._scores import cross_fitted_scores as cross_fitted_scores
 from shiftfix.risk._scores import given_scores as given_scores
 from shiftfix.risk._scores import score_folds as score_folds
+from shiftfix.risk._weighter import check_weighter as check_weighter
 from shiftfix.risk._weighter import default_weighter as default_weighter
 from shiftfix.risk._weighter import fit_weighter as fit_weighter
 

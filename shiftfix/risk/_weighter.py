@@ -19,6 +19,12 @@ UNREAD_ROWS = (
 )
 
 
+def check_weighter(weighter: Any) -> None:
+    """Raise for what is neither None nor a weighter."""
+    if weighter is not None and not hasattr(weighter, "log_ratio"):
+        raise ShiftDataError(f"weighter={weighter!r} is no weighter: pass one from shiftfix.covariate, or None.")
+
+
 def fit_weighter(
     weighter: Any,
     X: ArrayLike,
