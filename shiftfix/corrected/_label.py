@@ -325,10 +325,12 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
     def interval(self, level: float = 0.95) -> NDArray[np.float64]:
         """Intervals of the target's class shares, shape (n_classes, 2).
 
-        Where label shift is what moved, those of ``prior_``: sampling error. Else they reach over three
-        worlds: that the shares did not move, that p(y given x) stayed and they are the target's mean calibrated scores,
-        and that p(x given y) stayed and they are ``prior_``'s; most of their width is then not sampling error, and more
-        rows without labels do not shorten it.
+        Where label shift is what moved, those of ``prior_``, which are sampling error, and 5% of the odds beyond, since
+        calibrated scores are never quite the class probabilities. Else they reach over three worlds: that the shares
+        did not move, that p(y given x) stayed and they are the target's mean calibrated scores, and that p(x given y)
+        stayed and they are ``prior_``'s; and on both sides by a factor of 1.65 of the odds further, by which p(y given
+        x) was found to move where rows without labels show nothing. Most of their width is then not sampling error, and
+        more rows without labels do not shorten it.
 
         Parameters
         ----------

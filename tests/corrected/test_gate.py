@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
+from scipy.special import logit
 from scipy.stats import norm
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
@@ -75,7 +76,7 @@ class TestFits:
         assert model.label_shift_fit_.passes
         assert model.label_shift_fit_.uses_features
         assert model.target_prior_[1] == pytest.approx(0.85, abs=0.04)
-        assert_allclose(model.interval(), model.prior_.interval())
+        assert_allclose(logit(model.interval()), logit(model.prior_.interval()) + [-0.05, 0.05])
         assert model.score(X_target, y_target) > model.estimator_.score(X_target, y_target) + 0.03
 
     def test_something_else_is_left_alone(self, rng):
@@ -175,18 +176,19 @@ class TestThreeWorlds:
         mean = model.predict_proba(X_target).mean(axis=0)
         assert ((found[:, 0] < mean) & (mean < found[:, 1])).all()
         assert_allclose(found[0], 1 - found[1][::-1], atol=0.02)
-        # No wider than the three worlds ask for.
-        assert found[1, 0] == pytest.approx((share - half)[1], abs=1e-9)
-        assert found[1, 1] == pytest.approx(estimated[1, 1], abs=1e-9)
+        # Both ends of what the three worlds ask for, moved outwards by half a unit of log odds and no further.
+        assert logit(found[1, 0]) == pytest.approx(logit((share - half)[1]) - 0.5, abs=1e-9)
+        assert logit(found[1, 1]) == pytest.approx(logit(estimated[1, 1]) + 0.5, abs=1e-9)
         assert (np.diff(model.interval(0.99)) > np.diff(found)).all()
         with pytest.raises(ShiftDataError, match="level"):
             model.interval(1.0)
 
-    def test_where_nothing_was_found_to_have_moved_it_is_the_estimate_s(self, rng):
+    def test_where_nothing_was_found_to_have_moved_it_reaches_beyond_the_estimate_s(self, rng):
+        """p(y given x) may have moved all the same, by half a unit of log odds."""
         X, y = draw(rng, 0.5, 600)
         model = LabelShiftClassifier(LogisticRegression(), random_state=0).fit(X, y, X)
         assert (model.corrected_, model.label_shift_fit_) == (False, None)
-        assert_allclose(model.interval(), model.prior_.interval())
+        assert_allclose(logit(model.interval()), logit(model.prior_.interval()) + [-0.5, 0.5])
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.testing import assert_allclose
 from scipy.stats import norm
 
-from shiftfix.label._worlds import hull, mean_score, share_interval, share_of_counts
+from shiftfix.label._worlds import hull, mean_score, share_interval, share_of_counts, widened
 
 
 def test_shares_and_their_errors():
@@ -25,3 +25,10 @@ def test_intervals_are_cut_and_the_hull_holds_all():
     assert_allclose(
         hull(np.array([[0.1, 0.2], [0.5, 0.6]]), np.array([[0.3, 0.4], [0.2, 0.55]])), [[0.1, 0.4], [0.2, 0.6]]
     )
+
+
+def test_odds_move_outwards_by_their_factor():
+    """Odds 1/4 and 3 with a factor of 2: 1/8 and 6; shares of 0 and 1 stay."""
+    found = widened(np.array([[0.2, 0.75], [0, 1]]), np.log(2))
+    assert_allclose(found, [[1 / 9, 6 / 7], [0, 1]])
+    assert_allclose(widened(found, -np.log(2))[0], [0.2, 0.75])
