@@ -76,7 +76,7 @@ class TestFits:
         assert model.label_shift_fit_.passes
         assert model.label_shift_fit_.uses_features
         assert model.target_prior_[1] == pytest.approx(0.85, abs=0.04)
-        assert_allclose(logit(model.interval()), logit(model.prior_.interval()) + [-0.05, 0.05])
+        assert_allclose(logit(model.interval()), logit(model.prior_.interval()) + np.array([-0.05, 0.05]))
         assert model.score(X_target, y_target) > model.estimator_.score(X_target, y_target) + 0.03
 
     def test_something_else_is_left_alone(self, rng):
@@ -188,7 +188,7 @@ class TestThreeWorlds:
         X, y = draw(rng, 0.5, 600)
         model = LabelShiftClassifier(LogisticRegression(), random_state=0).fit(X, y, X)
         assert (model.corrected_, model.label_shift_fit_) == (False, None)
-        assert_allclose(logit(model.interval()), logit(model.prior_.interval()) + [-0.5, 0.5])
+        assert_allclose(logit(model.interval()), logit(model.prior_.interval()) + np.array([-0.5, 0.5]))
 
 
 @pytest.mark.slow
