@@ -12,10 +12,10 @@ cqr        two predicted quantiles scale 1
 With models of several folds the interval holds what the calibration rows of enough weight allow: its upper end is the
 quantile of level ``level`` of the ends high_k(x) + s_i scale_k(x), where k is the fold that held row i out.
 
-Sources: Lei, G'Sell, Rinaldo, Tibshirani & Wasserman (2018), JASA 113(523):1094-1111, section 5.2 (normalized);
-Romano, Patterson & Candès (2019), "Conformalized quantile regression", NeurIPS 32, equation 6 (cqr); Barber, Candès,
-Ramdas & Tibshirani (2021), "Predictive inference with the jackknife+", Ann. Statist. 49(1):486-507, section 3.1 (CV+);
-Prinster, Liu & Saria (2022), "JAWS", NeurIPS 35, section 3 (CV+ with weights).
+Sources: Lei, G'Sell, Rinaldo, Tibshirani & Wasserman (2018), JASA 113(523):1094-1111 (normalized);
+Romano, Patterson & Candès (2019), "Conformalized quantile regression", NeurIPS 32 (cqr); Barber, Candès,
+Ramdas & Tibshirani (2021), "Predictive inference with the jackknife+", Ann. Statist. 49(1):486-507 (CV+);
+Prinster, Liu & Saria (2022), "JAWS", NeurIPS 35 (CV+ with weights).
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,8 @@ from shiftfix._numerics import Floats
 from shiftfix._row_order import Rows
 from shiftfix.conformal._ranked import RankedScores, thresholds_by_stratum, totals_of, weight_needed
 
-HALVINGS = 30
+# Bisections between two looks at whether the first end beyond the lower one is the quantile, and looks at most.
+HALVINGS, ROUNDS = 4, 12
 ROUNDING = 1e-12
 
 
@@ -47,6 +48,10 @@ class Band(NamedTuple):
     def scores(self, y: Floats) -> Floats:
         """How far values lie outside, in units of the scale; shape (n_rows,)."""
         return np.maximum(self.low - y, y - self.high) / self.scale
+
+    def taken(self, rows: Rows) -> "Band":
+        """Some of the rows."""
+        return Band(self.low[rows], self.high[rows], self.scale[rows])
 
     def upside_down(self) -> "Band":
         """The band of the negative values, whose upper end is the lower one with the other sign."""
@@ -91,14 +96,35 @@ def _upper_ends_of_stratum(
 ) -> Floats:
     """Upper ends of rows of one stratum whose threshold among all scores is finite, shape (n_rows,)."""
     low, high = _bracket(bands, threshold)
-    # Below the bracket there is too little weight, and at its upper end enough.
     margin = ROUNDING * (np.abs(low) + np.abs(high))
-    low, high = low - margin, high + margin
+    # Below the bracket there is too little weight, and at its upper end enough.
+    low, high, found = low - margin, high + margin, high.copy()
+    rows = np.arange(len(low))
+    for _ in range(ROUNDS):
+        some = [band.taken(rows) for band in bands]
+        found[rows] = np.minimum(_next_end(low, some, ranked, stratum), high)
+        short = _weight_of_ends_up_to(found[rows] + margin[rows], some, ranked, stratum) < needed[rows]
+        rows, low, high = rows[short], low[short], high[short]
+        if not rows.size:
+            break
+        low, high = _halved(low, high, [band.taken(rows) for band in bands], ranked, stratum, needed[rows])
+    return found
+
+
+def _halved(
+    low: Floats,
+    high: Floats,
+    bands: Sequence[Band],
+    ranked: Sequence[Sequence[RankedScores]],
+    stratum: int,
+    needed: Floats,
+) -> tuple[Floats, Floats]:
+    """Brackets after a few bisections."""
     for _ in range(HALVINGS):
         middle = low / 2 + high / 2
         enough = _weight_of_ends_up_to(middle, bands, ranked, stratum) >= needed
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    return np.minimum(_next_end(low, bands, ranked, stratum), high)
+    return low, high
 
 
 def _upper_ends(
@@ -111,7 +137,7 @@ def _upper_ends(
     found = np.full(len(strata), np.inf)
     for stratum in range(len(pooled)):
         here = np.flatnonzero((strata == stratum) & np.isfinite(threshold))
-        some = [Band(*(values[here] for values in band)) for band in bands]
+        some = [band.taken(here) for band in bands]
         found[here] = _upper_ends_of_stratum(some, ranked, stratum, needed[here], threshold[here])
     return found
 

@@ -5,8 +5,8 @@ target Q. For every set |Q(A) - Q'(A)| is at most the total variation between th
 r = min(1, c / w) and m = E_T r, that is E_T max(0, 1 - r / m): a mean of bounded numbers over the target rows.
 Sets of level + this number cover the target at the level.
 
-Source: the coverage of weighted conformal sets under another population than the one weighted to: Lei & Candès (2021),
-JRSS B 83(5):911-938, theorem 3 (with 1/2 E |w' - w|, which is the same number).
+Source: the loss 1/2 E_S |w' - w| of sets whose weights w' are not the ratio, Lei & Candès (2021), JRSS B 83(5):911-938;
+for w' = min(w, c) / m it is this number.
 """
 
 import numpy as np

@@ -2,8 +2,8 @@
 
 Any function of row and label is valid; a good one gives small sets.
 
-Sources: Sadinle, Lei & Wasserman (2019), JASA 114(525):223-234, theorem 1 (LAC: the smallest sets on average);
-Romano, Sesia & Candès (2020), "Classification with valid and adaptive coverage", NeurIPS 33, equation 5 (APS: coverage
+Sources: Sadinle, Lei & Wasserman (2019), JASA 114(525):223-234 (LAC: the smallest sets on average);
+Romano, Sesia & Candès (2020), "Classification with valid and adaptive coverage", NeurIPS 33 (APS: coverage
 more even over easy and hard rows).
 """
 

@@ -5,11 +5,11 @@ infinity, with probabilities w_i / W and w / W, W = sum w_i + w, the threshold i
 and the p-value of a score s is the probability of values as large or larger. With w = dP_target / dP_source a target
 row's own score lies at or below the threshold with probability ``level`` at least, in any finite sample.
 
-Sources: Tibshirani, Barber, Candès & Ramdas (2019), "Conformal prediction under covariate shift", NeurIPS 32, lemma 3
-and corollary 1 (weights of features, the row's own mass at infinity); Podkopaev & Ramdas (2021), "Distribution-free
-uncertainty quantification for classification under label shift", UAI, section 3 (weights of labels: the candidate's
+Sources: Tibshirani, Barber, Candès & Ramdas (2019), "Conformal prediction under covariate shift", NeurIPS 32,
+corollary 1 (weights of features, the row's own mass at infinity); Podkopaev & Ramdas (2021), "Distribution-free
+uncertainty quantification for classification under label shift", UAI (weights of labels: the candidate's
 own stands at infinity; within a class none are needed); Vovk, Gammerman & Shafer (2005), "Algorithmic learning in a
-random world", section 4.5 (strata: Mondrian conformal prediction).
+random world" (strata: Mondrian conformal prediction).
 """
 
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from shiftfix._door import public
 from shiftfix._numerics import Floats
 from shiftfix._row_order import Rows
 from shiftfix._setting_checks import check_number
-from shiftfix._validation import check_labels, check_matrix, check_sample_weight, check_vector
+from shiftfix._validation import check_labels, check_matrix, check_sample_weight, check_vector, check_weights
 from shiftfix._values import as_array
 from shiftfix.conformal._ranked import (
     NO_STRATUM,
@@ -69,6 +69,13 @@ def _check_strata(strata: Any, test_strata: Any, n_rows: int, n_judged: int) -> 
     return stratum_numbers(labels, known), stratum_numbers(judged, known), len(known)
 
 
+def _check_own_weights(weights: Any, n_rows: int) -> Floats:
+    """Weights of rows to be judged, which may all be 0; 1 for None."""
+    given = 1.0 if weights is None else weights
+    own = check_vector(given if np.ndim(given) else np.full(n_rows, given), "test_weights", n_rows, of="rows to judge")
+    return check_weights(own, "test_weights") if own.any() else own
+
+
 def _n_to_judge(*given: Any) -> int:
     """Length of the first of the arguments that has one; 1 where none has."""
     lengths = [
@@ -83,7 +90,7 @@ def _check_rows_to_judge(
     """Ranked calibration scores, and the weights and strata of the rows to be judged."""
     values = check_vector(scores, "scores")
     w = check_sample_weight(weights, len(values), "weights", of="scores")
-    own = check_sample_weight(test_weights, n_judged, "test_weights", of="rows to judge")
+    own = _check_own_weights(test_weights, n_judged)
     numbers, judged, n_strata = _check_strata(strata, test_strata, len(values), n_judged)
     return rank_by_stratum(values, w, numbers, n_strata), JudgedRows(own, judged)
 

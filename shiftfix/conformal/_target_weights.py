@@ -5,7 +5,7 @@ Labelled target rows stand for the target themselves. Together with the source t
 (n p + m q) / (n + m), and q over the mixture is (n + m) w / (n + m w) at any row: at most (n + m) / m, so that a few
 labels bound what no source row could.
 Source of the mixture's weight: Veach & Guibas (1995), "Optimally combining sampling techniques for Monte Carlo
-rendering", SIGGRAPH, section 3.2 (the balance heuristic).
+rendering", SIGGRAPH (the balance heuristic).
 """
 
 from dataclasses import dataclass, replace
