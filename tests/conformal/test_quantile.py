@@ -54,7 +54,7 @@ def test_golden_two_kinds_of_rows():
 def test_golden_two_kinds_of_rows_with_200():
     """Each step of the weighted distribution is crossed halfway: .9 + E_S w^2 / (2 n) = .908, and .726 unweighted.
 
-    2,000 draws of 50 rows, whose standard error is .001; without the row's own mass it would be .897.
+    2,000 draws of 50 rows, whose standard error is .001; without the row's own mass it would be .894.
     """
     rng, covered = np.random.default_rng(0), []
     for _ in range(2000):
