@@ -93,8 +93,8 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
         """A model of some source rows."""
 
     @abstractmethod
-    def _own_scores(self, model: Any, X: Any, y: NDArray[Any]) -> Floats:
-        """Score of each row with its own label or value, shape (n_rows,)."""
+    def _own_scores(self, models: Sequence[Any], number: int, X: Any, y: NDArray[Any]) -> Floats:
+        """Score of each row with its own label or value by one of the models, shape (n_rows,)."""
 
     def _weighs_classes(self) -> bool:
         """Whether class shares are what moved."""
@@ -199,8 +199,11 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
         known, strata = self._strata_of(source)
         parts = self._parts(source, strata, target, rng)
         rows = np.concatenate([part.rows for part in parts])
-        scores = np.concatenate([self._own_scores(part.model, *self._rows_of(source, part)) for part in parts])
         weighed = self._weigh(source, target, parts)
+        models = [part.model for part in parts]
+        scores = np.concatenate(
+            [self._own_scores(models, number, *self._rows_of(source, part)) for number, part in enumerate(parts)]
+        )
         held_out = CalibrationRows(
             scores, parts_of([part.rows for part in parts]), strata[rows], weighed.source[rows], source.repeats[rows]
         )
@@ -275,11 +278,11 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
         self, target: Unlabelled, parts: Sequence[Part], known: NDArray[Any], raw: Floats
     ) -> CalibrationRows:
         """The labelled target rows, scored by the models they were dealt to."""
-        dealt = [part.labelled for part in parts]
+        dealt, models = [part.labelled for part in parts], [part.model for part in parts]
         scores = [
-            self._own_scores(part.model, _safe_indexing(target.X, target.rows[part.labelled]), target.y[part.labelled])
-            for part in parts
-            if part.labelled.size
+            self._own_scores(models, number, _safe_indexing(target.X, target.rows[rows]), target.y[rows])
+            for number, rows in enumerate(dealt)
+            if rows.size
         ]
         rows = np.concatenate(dealt)
         strata = self._strata_of_labels(target.y[rows], known)

@@ -1,6 +1,7 @@
 """Sets of labels that hold the true one as often as asked for."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from shiftfix.conformal._base import BaseConformal, Part, Weighed
 from shiftfix.conformal._calibrated import UseOfLabels
 from shiftfix.conformal._coverage import CoverageSummary
 from shiftfix.conformal._data import Conditional, Labelled, Unlabelled, labels_of_rows
-from shiftfix.conformal._label_scores import LABEL_SCORES, LabelScore, label_scores
+from shiftfix.conformal._label_scores import LABEL_SCORES, LabelScore, label_scores, proba_at_target
 from shiftfix.conformal._quantile import stratum_numbers
 from shiftfix.conformal._ranked import (
     EQUAL_SHARES,
@@ -64,7 +65,8 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
         unless ``prior`` or ``conditional="class"`` says that the labels moved.
     prior : prior estimator or array-like of shape (n_classes,), default=None
         For label shift: estimated from the scores of the calibration rows and of the target, or known, in the order
-        of the sorted classes.
+        of the sorted classes. Scores are made of the probabilities at this prior. With ``conditional="class"`` that is
+        all it does: it makes sets smaller, and coverage does not depend on it.
     conditional : {None, "class", "group"}, default=None
         "class": coverage in each class, and so whatever the class shares of the target are. "group": in each of
         ``groups``. Of level 1 - a either needs 1 / a - 1 calibration rows in each.
@@ -77,7 +79,7 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
         which ``clip_cost_`` bounds and which is added to the level.
     labels : {"auto", "combine", "alone"}, default="auto"
         Whether target labels calibrate together with the weighted source rows or alone, valid whatever moved. "auto"
-        combines them unless the labels contradict the source rows (p < .05), which is no proof that they agree.
+        combines them unless the labels speak against the source rows (p < .2), which is no proof that they agree.
     random_state : int, numpy Generator, RandomState or None, default=0
         For the rows held out.
 
@@ -89,7 +91,7 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
     weighter_ : weighter or None
     prior_ : prior estimator or None
     class_weight_ : ndarray of shape (n_classes,) or None
-        Target / source share of each class, where these are the weights.
+        Target / source share of each class by ``prior``.
     clip_, clip_cost_ : float
         Largest weight at mean 1 (infinity for none), and how much coverage that may cost.
     n_calibration_ : float
@@ -99,7 +101,7 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
     labels_ : {"combine", "alone"} or None
         What was done with target labels.
     contradiction_ : float or None
-        P-value of "the source rows calibrate for the target" by the labels.
+        P-value of "sets of the weighted source rows cover the target" by the labels.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only when X had string column names.
@@ -120,6 +122,9 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
     >>> sets.shape
     (500, 2)
     """
+
+    classes_: NDArray[Any]
+    class_weight_: Any
 
     def __init__(
         self,
@@ -155,8 +160,6 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
             raise ShiftDataError("weighter is for covariate shift and prior for label shift: pass one of them.")
         if self.clip is not None:
             raise ShiftDataError("clip is for the weights of a weighter: leave it out with prior.")
-        if self.conditional == "class":
-            raise ShiftDataError('conditional="class" covers whatever the class shares are: leave prior out.')
 
     def _needs_target(self) -> bool:
         return self.weighter is not None or hasattr(self.prior, "adjust_proba")
@@ -205,14 +208,19 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
         places = np.unique(source.y, return_inverse=True)[1]
         return np.unique(strata * (places.max() + 1) + places, return_inverse=True)[1]
 
-    def _scores(self, model: Any, X: Any) -> Floats:
-        """Scores of all classes at rows, shape (n_rows, n_classes)."""
-        return label_scores(proba_of_classes(model, X, self.classes_), self.score)
+    def _scores(self, models: Sequence[Any], X: Any) -> list[Floats]:
+        """Scores of all classes at rows by each of several models, arrays of shape (n_rows, n_classes)."""
+        probas = [proba_of_classes(model, X, self.classes_) for model in models]
+        if self.class_weight_ is not None:
+            probas = [proba_at_target(proba, self.class_weight_) for proba in probas]
+        return label_scores(probas, self.score)
 
-    def _own_scores(self, model: Any, X: Any, y: NDArray[Any]) -> Floats:
-        return self._scores(model, X)[np.arange(len(y)), self._places(y)]
+    def _own_scores(self, models: Sequence[Any], number: int, X: Any, y: NDArray[Any]) -> Floats:
+        first = models[:1] if number > 0 and self.score == "aps" else []
+        return self._scores([*first, models[number]], X)[-1][np.arange(len(y)), self._places(y)]
 
     def _weigh(self, source: Labelled, target: Unlabelled | None, parts: Sequence[Part]) -> Weighed:
+        self.class_weight_ = None
         if self.prior is None:
             return super()._weigh(source, target, parts)
         proba = np.concatenate(
@@ -222,10 +230,14 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
         places = self._places(source.y)
         dealt = None if target is None else self._dealt_proba(target.X, parts)
         weights = class_weights(self.prior, proba, places[rows], dealt, self.classes_, source.repeats[rows])
-        raw = np.zeros(0) if weights.class_weight is None else weights.class_weight
-        return Weighed(
-            weights, raw[places], raw[self._places(target.y)] if target is not None and len(target.y) else raw
-        )
+        self.class_weight_ = raw = np.asarray(weights.class_weight)
+        if self.conditional == "class":  # within a class all weigh the same
+            weights, raw = replace(weights, class_weight=None), np.ones(len(self.classes_))
+        return Weighed(weights, raw[places], raw[self._places(self._target_labels(target))])
+
+    def _target_labels(self, target: Unlabelled | None) -> NDArray[Any]:
+        """Known labels of target rows; none without any."""
+        return self.classes_[:0] if target is None or not len(target.y) else target.y
 
     def _dealt_proba(self, X: Any, parts: Sequence[Part]) -> Floats:
         """Probabilities of target rows, each by one of the models in turn, as those of the source rows are."""
@@ -239,7 +251,7 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
 
     def _set_learned(self, X: Any, parts: Any, calibrated: Any, weights: TargetWeights) -> None:
         super()._set_learned(X, parts, calibrated, weights)
-        self.prior_, self.class_weight_ = weights.prior, weights.class_weight
+        self.prior_ = weights.prior
 
     def _own_weights(self, X: Any) -> Floats:
         """Weights of rows with each class, shape (n_rows, n_classes)."""
@@ -258,8 +270,7 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
         """1 minus the p-value of each class at each row, shape (n_rows, n_classes)."""
         of_class = self._class_strata(strata)
         below = np.zeros(own.shape)
-        for model, ranked in zip(self.estimators_, self._calibrated.ranked, strict=True):
-            scores = self._scores(model, X)
+        for scores, ranked in zip(self._scores(self.estimators_, X), self._calibrated.ranked, strict=True):
             for k in range(len(self.classes_)):
                 below[:, k] += weight_under_by_stratum(ranked, of_class[:, k], scores[:, k])
         total = totals_of(self._calibrated.pooled)[of_class] + own

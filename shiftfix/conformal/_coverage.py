@@ -47,7 +47,7 @@ class CoverageSummary(KeepsVerdicts):
     labels : {"combine", "alone"} or None
         Whether source rows calibrate beside them.
     contradiction : float or None
-        P-value of "the source rows calibrate for the target" by the labels.
+        P-value of "sets of the weighted source rows cover the target" by the labels.
     assumes : str
         What coverage rests on.
     verdict : Verdict
@@ -94,8 +94,8 @@ class CoverageSummary(KeepsVerdicts):
             return []
         done = "together with the source rows" if self.labels == "combine" else "without the source rows"
         return [
-            f"{self.n_labels} target labels calibrate {done} (p = {self.contradiction:.2g} of the weighted source rows "
-            "calibrating for the target)"
+            f"{self.n_labels} target labels calibrate {done} (p = {self.contradiction:.2g} of the weighted source "
+            "rows covering the target)"
         ]
 
     def __str__(self) -> str:

@@ -7,6 +7,7 @@ Romano, Sesia & Candès (2020), "Classification with valid and adaptive coverage
 more even over easy and hard rows).
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -37,15 +38,34 @@ def row_fractions(proba: Floats) -> Floats:
     return (turns - np.floor(turns))[:, np.newaxis]
 
 
-def adaptive_scores(proba: Floats) -> Floats:
-    """Probability of the classes that are likelier than each, plus a fraction of its own; shape (n_rows, n_classes)."""
+def adaptive_scores(proba: Floats, fractions: Floats) -> Floats:
+    """Probability of the classes that are likelier than each, plus a fraction of its own; shape (n_rows, n_classes).
+
+    ``fractions`` has shape (n_rows, 1).
+    """
     order = np.argsort(-proba, axis=1, kind="stable")
     ordered = np.take_along_axis(proba, order, axis=1)
     likelier = np.zeros_like(proba)
     np.put_along_axis(likelier, order, np.cumsum(ordered, axis=1) - ordered, axis=1)
-    return likelier + row_fractions(proba) * proba
+    return likelier + fractions * proba
 
 
-def label_scores(proba: Floats, kind: LabelScore) -> Floats:
-    """Scores of all classes at all rows, shape (n_rows, n_classes)."""
-    return least_ambiguous_scores(proba) if kind == "lac" else adaptive_scores(proba)
+def label_scores(probas: Sequence[Floats], kind: LabelScore) -> list[Floats]:
+    """Scores of all classes at all rows by each of several models, arrays of shape (n_rows, n_classes).
+
+    A row has one fraction for all models: with one for each, p-values of several models would average to the middle.
+    """
+    if kind == "lac":
+        return [least_ambiguous_scores(proba) for proba in probas]
+    fractions = row_fractions(probas[0])
+    return [adaptive_scores(proba, fractions) for proba in probas]
+
+
+def proba_at_target(proba: Floats, class_weight: Floats) -> Floats:
+    """Probabilities at the target's class shares, same shape: the smallest sets there are made of them.
+
+    Rows that no class of the target may have stay as they are.
+    """
+    raw = proba * class_weight
+    total = raw.sum(axis=1, keepdims=True)
+    return np.divide(raw, total, out=proba.copy(), where=total > 0)

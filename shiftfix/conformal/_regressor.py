@@ -1,5 +1,6 @@
 """Intervals that hold the true value as often as asked for."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class ConformalRegressor(RegressorMixin, BaseConformal):
         ``clip_cost_`` bounds and which is added to the level.
     labels : {"auto", "combine", "alone"}, default="auto"
         Whether target labels calibrate together with the weighted source rows or alone, valid whatever moved. "auto"
-        combines them unless the labels contradict the source rows (p < .05), which is no proof that they agree.
+        combines them unless the labels speak against the source rows (p < .2), which is no proof that they agree.
     scale_estimator : regressor, default=None
         For "normalized": learns the size of out-of-fold residuals. None means a clone of ``estimator``.
     quantiles : tuple of (float, float), default=(0.05, 0.95)
@@ -77,7 +78,7 @@ class ConformalRegressor(RegressorMixin, BaseConformal):
     labels_ : {"combine", "alone"} or None
         What was done with target labels.
     contradiction_ : float or None
-        P-value of "the source rows calibrate for the target" by the labels.
+        P-value of "sets of the weighted source rows cover the target" by the labels.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only when X had string column names.
@@ -145,8 +146,8 @@ class ConformalRegressor(RegressorMixin, BaseConformal):
         inside = source._replace(groups=None) if self.conditional == "group" else source
         return fit_point_model(self.estimator, inside, self.scale_estimator, self.score == "normalized", rng)
 
-    def _own_scores(self, model: Any, X: Any, y: NDArray[Any]) -> Floats:
-        return model.band(X).scores(y)
+    def _own_scores(self, models: Sequence[Any], number: int, X: Any, y: NDArray[Any]) -> Floats:
+        return models[number].band(X).scores(y)
 
     def _intervals(self, X: Any, strata: Rows, own: Floats, level: float) -> Floats:
         """Intervals of checked rows, shape (n_rows, 2)."""

@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from shiftfix.conformal._label_scores import adaptive_scores, label_scores, least_ambiguous_scores, row_fractions
+from shiftfix.conformal._label_scores import (
+    adaptive_scores,
+    label_scores,
+    least_ambiguous_scores,
+    proba_at_target,
+    row_fractions,
+)
 
 PROBA = np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [1.0, 0.0, 0.0]])
 
@@ -14,9 +20,9 @@ def test_by_hand():
     """The probability of the likelier classes, and a fraction of the class's own."""
     assert_allclose(least_ambiguous_scores(PROBA), 1 - PROBA)
     u = row_fractions(PROBA)
-    assert_allclose(adaptive_scores(PROBA)[0], [0.5 * u[0, 0], 0.5 + 0.3 * u[0, 0], 0.8 + 0.2 * u[0, 0]])
-    assert_allclose(adaptive_scores(PROBA)[1, 2], 0.8 * u[1, 0])
-    assert_allclose(adaptive_scores(PROBA)[2], [u[2, 0], 1, 1])
+    assert_allclose(adaptive_scores(PROBA, u)[0], [0.5 * u[0, 0], 0.5 + 0.3 * u[0, 0], 0.8 + 0.2 * u[0, 0]])
+    assert_allclose(adaptive_scores(PROBA, u)[1, 2], 0.8 * u[1, 0])
+    assert_allclose(adaptive_scores(PROBA, u)[2], [u[2, 0], 1, 1])
 
 
 def test_fractions_are_as_good_as_drawn():
@@ -33,6 +39,20 @@ def test_fractions_are_as_good_as_drawn():
 @given(seed=st.integers(0, 10**6), kind=st.sampled_from(["lac", "aps"]))
 def test_a_likelier_class_fits_better(seed, kind):
     proba = np.random.default_rng(seed).dirichlet(np.ones(5), 20)
-    scores = label_scores(proba, kind)
+    scores = label_scores([proba], kind)[0]
     assert (np.diff(np.take_along_axis(scores, np.argsort(-proba, axis=1), axis=1), axis=1) >= -1e-12).all()
     assert ((scores >= 0) & (scores <= 1 + 1e-12)).all()
+
+
+def test_probabilities_at_the_shares_of_the_target():
+    """Bayes' rule; a row whose only classes have no share in the target stays as it is."""
+    found = proba_at_target(np.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]), np.array([0.0, 2.0, 1.0]))
+    assert_allclose(found, [[0, 1, 0], [1, 0, 0]])
+    assert_allclose(proba_at_target(PROBA, np.array([1.0, 1.0, 2.0]))[0], np.array([0.5, 0.3, 0.4]) / 1.2)
+
+
+def test_several_models_share_the_fraction_of_a_row():
+    other = PROBA[:, ::-1].copy()
+    first, second = label_scores([PROBA, other], "aps")
+    assert_allclose(first, adaptive_scores(PROBA, row_fractions(PROBA)))
+    assert_allclose(second, adaptive_scores(other, row_fractions(PROBA)))
