@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 
 import shiftfix
-from shiftfix import corrected, covariate, detect, label, mlp, risk, simulate, weights
+from shiftfix import conformal, corrected, covariate, detect, label, mlp, risk, simulate, weights
 
 RNG = np.random.default_rng(7)
 N_SOURCE, N_TARGET, N_CLASSES = 48, 36, 3
@@ -127,6 +127,15 @@ def few_labels(kind: type, data: dict[str, Any], y: Any, **settings: Any) -> Cal
     return Call(run, data | given, chosen)
 
 
+def conformal_sets(kind: type, data: dict[str, Any], asked: str, **settings: Any) -> Call:
+    """Sets or intervals, and what they cost."""
+
+    def ask(made: Any, given: dict[str, Any]) -> Any:
+        return [getattr(made, asked)(given["X_new"]), made.predict(given["X_new"]), str(made.summarize(given["X_new"]))]
+
+    return fits(kind, data | {"X_target": X_TARGET, "X_new": X_TARGET}, ask, **settings)
+
+
 def calls(function: Callable[..., Any], data: dict[str, Any], **settings: Any) -> Call:
     """Call a function."""
     parameters = inspect.signature(function).parameters
@@ -179,6 +188,25 @@ CALLS: dict[str, Call] = {
         min_ess=5,
     ),
     "temper_weights": calls(weights.temper_weights, {"weights": WEIGHTS}, exponent=0.5),
+    # conformal
+    "ConformalClassifier": conformal_sets(
+        conformal.ConformalClassifier, WEIGHTED, "predict_set", estimator=LogisticRegression()
+    ),
+    "ConformalRegressor": conformal_sets(
+        conformal.ConformalRegressor, WEIGHTED | {"y": NUMBERS}, "predict_interval", estimator=Ridge()
+    ),
+    "clipping_cost": calls(conformal.clipping_cost, {"target_weights": WEIGHTS, "sample_weight": COUNTS}, clip=2.0),
+    "conformal_p_values": calls(
+        conformal.conformal_p_values, {"scores": NUMBERS, "test_scores": NUMBERS[::-1].copy(), "weights": WEIGHTS}
+    ),
+    "conformal_quantile": calls(
+        conformal.conformal_quantile,
+        {"scores": NUMBERS, "weights": WEIGHTS, "test_weights": WEIGHTS[:9], "strata": Y, "test_strata": Y[:9]},
+    ),
+    "label_shift_p_values": calls(
+        conformal.label_shift_p_values,
+        {"scores": NUMBERS, "y": Y, "test_scores": SCORES_TARGET, "classes": np.arange(3), "class_weight": PRIOR},
+    ),
     # covariate
     "KLIEP": weigher(covariate.KLIEP, n_centers=10, cv=2, min_ess=5),
     "KMM": weigher(covariate.KMM, min_ess=5),

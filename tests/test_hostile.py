@@ -58,7 +58,8 @@ CARRIED |= {f"{sample} of {name}" for name in ROWS_AS_THEY_ARE for sample in ("X
 # A learner of scikit-learn's is inside, and what it says or warns of is its own.
 LEARNERS_INSIDE = {"fit_weighted", "row_losses", "CovariateShiftClassifier", "CovariateShiftRegressor",
                    "LabelShiftClassifier", "FewLabelClassifier", "FewLabelRegressor", "ShiftCorrectedClassifier",
-                   "ShiftCorrectedRegressor", "ClassifierWeighter", "concept_test", "diagnose_shift"}  # fmt: skip
+                   "ShiftCorrectedRegressor", "ClassifierWeighter", "concept_test", "diagnose_shift",
+                   "ConformalClassifier", "ConformalRegressor"}  # fmt: skip
 LEARNER = "sklearn/linear_model"
 # On these the time of a call depends without bound, and what is too large for it is no question of right or wrong.
 LENGTHS = {"max_epochs", "max_iter", "n_bootstrap", "n_permutations", "patience", "n_models", "n_source", "n_target"}
@@ -66,14 +67,14 @@ LONG = {"beyond int64", "largest", "beyond double"}
 # They take what the user has written, whose errors are the user's own.
 YOURS = {
     "callbacks", "classifier", "conditional", "estimator", "initializer", "loss", "model", "module", "optimizer",
-    "prior", "schedule", "weighter",
+    "prior", "scale_estimator", "schedule", "weighter",
 }  # fmt: skip
 YOUR_CODE = {"function", "class", "failing estimator"}
 # Anything that is true or false to Python; a stream of anything; text of anyone's.
 ANYTHING = {"callbacks", "checkpoint", "device", "feature_names", "target_outside_feature"}
 # These can be infinite, or no number where there is none to give.
 INFINITE = {
-    "clip_threshold", "diagnose_shift", "exponential_chi2", "exponential_tilt", "from_recipe", "gaussian_chi2",
+    "clip_threshold", "conformal_quantile", "diagnose_shift", "exponential_chi2", "exponential_tilt", "from_recipe", "gaussian_chi2",
     "ShiftCorrectedClassifier", "label_shift", "make_clinic", "pareto_k", "pareto_k_threshold", "row_losses",
 }  # fmt: skip
 
@@ -316,7 +317,7 @@ PUBLIC = {
 NOT_CALLED = {
     "BalanceTable", "ClassShare", "ColumnShift", "FeatureTests", "LabelShiftFit", "LabelShiftTest", "LabelledPrior",
     "MechanismTest", "Part", "PerformanceDrop", "ShiftDiagnosis", "ShiftProblem", "ShiftTest", "TargetSample",
-    "WeightSummary", "list_datasets", "load", "write_clinic", "huber", "polynomial_tail", "smooth_l1", "weighted_loss",
+    "CoverageSummary", "WeightSummary", "list_datasets", "load", "write_clinic", "huber", "polynomial_tail", "smooth_l1", "weighted_loss",
 }  # fmt: skip
 
 

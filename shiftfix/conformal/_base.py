@@ -26,7 +26,7 @@ from shiftfix.conformal._calibrated import (
     UseOfLabels,
     calibrate_with_labels,
     calibrated_on,
-    parts_of,
+    part_numbers,
 )
 from shiftfix.conformal._coverage import CoverageSummary, assumption, verdict_on_sets
 from shiftfix.conformal._data import Conditional, Labelled, Unlabelled, labelled_source, target_of
@@ -38,7 +38,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.weights import check_clip
 
 
-class Part(NamedTuple):
+class HeldOut(NamedTuple):
     """A model, and the rows it did not see.
 
     Attributes
@@ -205,7 +205,11 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
             [self._own_scores(models, number, *self._rows_of(source, part)) for number, part in enumerate(parts)]
         )
         held_out = CalibrationRows(
-            scores, parts_of([part.rows for part in parts]), strata[rows], weighed.source[rows], source.repeats[rows]
+            scores,
+            part_numbers([part.rows for part in parts]),
+            strata[rows],
+            weighed.source[rows],
+            source.repeats[rows],
         )
         if target is None or not len(target.y):
             calibrated = calibrated_on(held_out, weighed.weights, known, len(parts))
@@ -214,7 +218,7 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
             calibrated = calibrate_with_labels(held_out, labelled, weighed.weights, known, len(parts), self.labels)
         self._set_learned(X, parts, calibrated, weighed.weights)
 
-    def _set_learned(self, X: Any, parts: Sequence[Part], calibrated: Calibrated, weights: TargetWeights) -> None:
+    def _set_learned(self, X: Any, parts: Sequence[HeldOut], calibrated: Calibrated, weights: TargetWeights) -> None:
         """Set the learned attributes that both kinds have."""
         self._calibrated, self.estimators_ = calibrated, [part.model for part in parts]
         self.weighter_, self.clip_, self.clip_cost_ = weights.weighter, weights.clip, weights.cost
@@ -232,7 +236,7 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
     def _set_classes(self, source: Labelled, target: Unlabelled | None) -> None:
         """Set the classes, where there are any."""
 
-    def _rows_of(self, source: Labelled, part: Part) -> tuple[Any, NDArray[Any]]:
+    def _rows_of(self, source: Labelled, part: HeldOut) -> tuple[Any, NDArray[Any]]:
         """Source rows that a model scores, with their labels or values."""
         return _safe_indexing(source.X, part.rows), source.y[part.rows]
 
@@ -259,14 +263,16 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
             return content_folds(int(self.cv), source.X, source.y, rng, **options)
         return [hold_out_share(source.X, source.y, self.calibration_fraction, rng, **options)]
 
-    def _parts(self, source: Labelled, strata: Rows, target: Unlabelled | None, rng: np.random.Generator) -> list[Part]:
+    def _parts(
+        self, source: Labelled, strata: Rows, target: Unlabelled | None, rng: np.random.Generator
+    ) -> list[HeldOut]:
         """The models, and the rows that each did not see."""
         folds = self._folds(source, self._strata_to_split_by(source, strata), rng)
         order = np.empty(0, dtype=np.intp)
         if target is not None and len(target.y):
             order = order_of_rows(_safe_indexing(target.X, target.rows), target.y)
         return [
-            Part(self._fit_model(source.taken(fold.training), rng), fold.held_out, order[number :: len(folds)])
+            HeldOut(self._fit_model(source.taken(fold.training), rng), fold.held_out, order[number :: len(folds)])
             for number, fold in enumerate(folds)
         ]
 
@@ -275,7 +281,7 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
         return strata
 
     def _labelled_rows(
-        self, target: Unlabelled, parts: Sequence[Part], known: NDArray[Any], raw: Floats
+        self, target: Unlabelled, parts: Sequence[HeldOut], known: NDArray[Any], raw: Floats
     ) -> CalibrationRows:
         """The labelled target rows, scored by the models they were dealt to."""
         dealt, models = [part.labelled for part in parts], [part.model for part in parts]
@@ -286,9 +292,9 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
         ]
         rows = np.concatenate(dealt)
         strata = self._strata_of_labels(target.y[rows], known)
-        return CalibrationRows(np.concatenate(scores), parts_of(dealt), strata, raw[rows], np.ones(len(rows)))
+        return CalibrationRows(np.concatenate(scores), part_numbers(dealt), strata, raw[rows], np.ones(len(rows)))
 
-    def _weigh(self, source: Labelled, target: Unlabelled | None, parts: Sequence[Part]) -> Weighed:
+    def _weigh(self, source: Labelled, target: Unlabelled | None, parts: Sequence[HeldOut]) -> Weighed:
         """Weights by the target's features; 1 without target rows, and where no weights are needed."""
         n_source, n_labels = len(source.y), 0 if target is None else len(target.y)
         if target is None or (self.conditional == "class" and self.weighter is None):

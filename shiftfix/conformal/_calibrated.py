@@ -132,6 +132,6 @@ def calibrate_with_labels(
     return calibrated_on(source.beside(labelled), both, known, n_parts, **told)
 
 
-def parts_of(rows: Sequence[Rows]) -> Rows:
+def part_numbers(rows: Sequence[Rows]) -> Rows:
     """Number of the part of each row, part by part."""
     return np.repeat(np.arange(len(rows)), [len(part) for part in rows])

@@ -16,7 +16,7 @@ from shiftfix._numerics import Floats
 from shiftfix._row_order import Rows, order_of_rows
 from shiftfix._setting_checks import check_option
 from shiftfix._validation import check_rows
-from shiftfix.conformal._base import BaseConformal, Part, Weighed
+from shiftfix.conformal._base import BaseConformal, HeldOut, Weighed
 from shiftfix.conformal._calibrated import UseOfLabels
 from shiftfix.conformal._coverage import CoverageSummary
 from shiftfix.conformal._data import Conditional, Labelled, Unlabelled, labels_of_rows
@@ -29,7 +29,7 @@ from shiftfix.conformal._ranked import (
     totals_of,
     weight_under_by_stratum,
 )
-from shiftfix.conformal._target_weights import TargetWeights, class_weights
+from shiftfix.conformal._target_weights import TargetWeights, target_class_weights
 from shiftfix.exceptions import ShiftDataError
 
 
@@ -219,7 +219,7 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
         first = models[:1] if number > 0 and self.score == "aps" else []
         return self._scores([*first, models[number]], X)[-1][np.arange(len(y)), self._places(y)]
 
-    def _weigh(self, source: Labelled, target: Unlabelled | None, parts: Sequence[Part]) -> Weighed:
+    def _weigh(self, source: Labelled, target: Unlabelled | None, parts: Sequence[HeldOut]) -> Weighed:
         self.class_weight_ = None
         if self.prior is None:
             return super()._weigh(source, target, parts)
@@ -229,7 +229,7 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
         rows = np.concatenate([part.rows for part in parts])
         places = self._places(source.y)
         dealt = None if target is None else self._dealt_proba(target.X, parts)
-        weights = class_weights(self.prior, proba, places[rows], dealt, self.classes_, source.repeats[rows])
+        weights = target_class_weights(self.prior, proba, places[rows], dealt, self.classes_, source.repeats[rows])
         self.class_weight_ = raw = np.asarray(weights.class_weight)
         if self.conditional == "class":  # within a class all weigh the same
             weights, raw = replace(weights, class_weight=None), np.ones(len(self.classes_))
@@ -239,7 +239,7 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
         """Known labels of target rows; none without any."""
         return self.classes_[:0] if target is None or not len(target.y) else target.y
 
-    def _dealt_proba(self, X: Any, parts: Sequence[Part]) -> Floats:
+    def _dealt_proba(self, X: Any, parts: Sequence[HeldOut]) -> Floats:
         """Probabilities of target rows, each by one of the models in turn, as those of the source rows are."""
         order = order_of_rows(X)
         proba = np.empty((len(order), len(self.classes_)))

@@ -123,7 +123,7 @@ def clipped(weights: TargetWeights, raw: Floats, counts: Floats, clip: Any, raw_
     return replace(weights, clip=bound, cost=cost)
 
 
-def class_weights(
+def target_class_weights(
     prior: Any, scores: NDArray[Any], y: Rows, scores_target: NDArray[Any] | None, classes: NDArray[Any], counts: Floats
 ) -> TargetWeights:
     """Weights q / p of the classes, of a prior that is known or yet to be estimated.

@@ -254,7 +254,7 @@ def studies():
     return tell
 
 
-def study(draw, n_draws, name):
+def study(draw, n_draws):
     """Coverage, its standard error, finite share, size and effective rows over the draws."""
     parts = [draw(np.random.default_rng([seed, 1])) for seed in range(n_draws)]
     covered, finite, size, effective = np.array(parts, dtype=float).T
@@ -278,6 +278,7 @@ def main():
     parser.add_argument("--only", nargs="+", default=[""], help="parts of names of studies")
     chosen = parser.parse_args()
     start = time.time()
+    told = {"level": LEVEL, "oracle_widths": oracle_widths(), "oracle_sizes": oracle_sizes(), "cpu_seconds": seconds()}
     found = json.loads(RESULTS.read_text())["found"] if RESULTS.exists() else {}
     for name, draw in studies().items():
         if not any(part in name for part in chosen.only):
@@ -285,12 +286,10 @@ def main():
         n_draws = min(chosen.draws, 100) if "100 draws" in name else chosen.draws
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found[name] = study(draw, n_draws, name) | {"draws": n_draws}
+            found[name] = study(draw, n_draws) | {"draws": n_draws}
         sys.stdout.write(f"{name:50s} {found[name]}\n")
         sys.stdout.flush()
-    told = {"level": LEVEL, "seconds": round(time.time() - start), "oracle_widths": oracle_widths()}
-    told |= {"oracle_sizes": oracle_sizes(), "cpu_seconds": seconds(), "found": found}
-    RESULTS.write_text(json.dumps(told, indent=1) + "\n")
+        RESULTS.write_text(json.dumps(told | {"seconds": round(time.time() - start), "found": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
