@@ -33,7 +33,7 @@ def one_prediction(model: Any, X: Any) -> Floats:
     if found.ndim != 1:
         raise ShiftDataError(
             f"The estimator predicts arrays of shape {found.shape}, and one value per row is needed: "
-            'pass score="cqr" for one that predicts two quantiles.'
+            'pass conformity_score="cqr" for one that predicts two quantiles.'
         )
     return found
 
@@ -82,8 +82,8 @@ class QuantileModel:
             both = np.asarray(self.models[0].predict(X), dtype=np.float64)
         if both.ndim != 2 or both.shape[1] != 2:
             raise ShiftDataError(
-                f'score="cqr" needs two quantiles per row, and the estimator predicts arrays of shape {both.shape}: '
-                "pass a regressor with a parameter for the quantile, or one whose predictions have two columns."
+                f'conformity_score="cqr" needs two quantiles per row, and the estimator predicts arrays of shape {both.shape}'
+                ": pass a regressor with a parameter for the quantile, or one whose predictions have two columns."
             )
         return Band(both.min(axis=1), both.max(axis=1), np.ones(len(both)))
 
@@ -122,7 +122,7 @@ def _scale_folds(source: Labelled, rng: np.random.Generator) -> list[Fold]:
     n_folds = min(SCALE_FOLDS, len(order) if groups is None else len(np.unique(groups)))
     if n_folds < 2:
         raise ShiftDataError(
-            'score="normalized" needs two rows, or two groups, to learn the scale from: pass more rows.'
+            'conformity_score="normalized" needs two rows, or two groups, to learn the scale from: pass more rows.'
         )
     folds = shuffled_folds(n_folds, source.y[order], stratified=False, seed=seed, groups=groups)
     return [Fold(np.sort(order[fold.training]), np.sort(order[fold.held_out])) for fold in folds]

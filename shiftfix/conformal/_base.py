@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import _safe_indexing
+from sklearn.utils import Tags, _safe_indexing, get_tags
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from shiftfix._crossfit import Fold, check_groups, is_fold_count
@@ -69,7 +69,7 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
     _own_output = False
 
     estimator: Any
-    score: Any
+    conformity_score: Any
     weighter: Any
     conditional: Conditional
     cv: Any
@@ -173,7 +173,7 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
         target = None if X_target is None and not self._needs_target() else self._read_target(source.X, X_target)
         rng = check_generator(self.random_state)
         with unchanged_on_error(self):
-            self._learn(X, source, target, rng)
+            self._learn(source, target, rng)
             return self
 
     def _needs_target(self) -> bool:
@@ -193,7 +193,7 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
             )
         return target._replace(y=self._read_y(target.y, "y of the TargetSample"))
 
-    def _learn(self, X: Any, source: Labelled, target: Unlabelled | None, rng: np.random.Generator) -> None:
+    def _learn(self, source: Labelled, target: Unlabelled | None, rng: np.random.Generator) -> None:
         """Set what is learned."""
         self._set_classes(source, target)
         known, strata = self._strata_of(source)
@@ -216,7 +216,7 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
         else:
             labelled = self._labelled_rows(target, parts, known, weighed.labelled)
             calibrated = calibrate_with_labels(held_out, labelled, weighed.weights, known, len(parts), self.labels)
-        self._set_learned(X, parts, calibrated, weighed.weights)
+        self._set_learned(source.X, parts, calibrated, weighed.weights)
 
     def _set_learned(self, X: Any, parts: Sequence[HeldOut], calibrated: Calibrated, weights: TargetWeights) -> None:
         """Set the learned attributes that both kinds have."""
@@ -345,6 +345,12 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
             verdict_on_sets(effective, share, level + weights.cost),
             unit,
         )  # fmt: skip
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator).input_tags
+        tags.input_tags.sparse, tags.input_tags.allow_nan = inner.sparse, inner.allow_nan
+        return tags
 
     def _without_threshold(self, strata: Rows, own: Floats, level: float) -> NDArray[np.bool_]:
         """Whether rows get everything, shape (n_rows,)."""

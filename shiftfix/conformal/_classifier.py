@@ -57,7 +57,7 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
     estimator : classifier with ``predict_proba``
         Cloned before fitting. A trained one in ``sklearn.frozen.FrozenEstimator`` is used as it is; then X and y must
         be rows it was not trained on, and all of them calibrate.
-    score : {"lac", "aps"}, default="lac"
+    conformity_score : {"lac", "aps"}, default="lac"
         "lac", 1 minus the probability of the label, gives the smallest sets; "aps", the probability of the likelier
         labels plus a fraction of the label's own, coverage that is more even over easy and hard rows.
     weighter : weighter, default=None
@@ -129,7 +129,7 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
     def __init__(
         self,
         estimator: Any,
-        score: LabelScore = "lac",
+        conformity_score: LabelScore = "lac",
         *,
         weighter: Any = None,
         prior: Any = None,
@@ -141,7 +141,7 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
         random_state: Any = 0,
     ) -> None:
         self.estimator = estimator
-        self.score = score
+        self.conformity_score = conformity_score
         self.weighter = weighter
         self.prior = prior
         self.conditional = conditional
@@ -152,7 +152,7 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
         self.random_state = random_state
 
     def _check_own_settings(self) -> None:
-        check_option(self.score, "score", LABEL_SCORES)
+        check_option(self.conformity_score, "conformity_score", LABEL_SCORES)
         check_option(self.conditional, "conditional", [None, "class", "group"])
         if self.prior is None:
             return
@@ -213,10 +213,10 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
         probas = [proba_of_classes(model, X, self.classes_) for model in models]
         if self.class_weight_ is not None:
             probas = [proba_at_target(proba, self.class_weight_) for proba in probas]
-        return label_scores(probas, self.score)
+        return label_scores(probas, self.conformity_score)
 
     def _own_scores(self, models: Sequence[Any], number: int, X: Any, y: NDArray[Any]) -> Floats:
-        first = models[:1] if number > 0 and self.score == "aps" else []
+        first = models[:1] if number > 0 and self.conformity_score == "aps" else []
         return self._scores([*first, models[number]], X)[-1][np.arange(len(y)), self._places(y)]
 
     def _weigh(self, source: Labelled, target: Unlabelled | None, parts: Sequence[HeldOut]) -> Weighed:

@@ -39,7 +39,7 @@ class ConformalRegressor(RegressorMixin, BaseConformal):
     estimator : regressor
         Cloned before fitting. A trained one in ``sklearn.frozen.FrozenEstimator`` is used as it is; then X and y must
         be rows it was not trained on, and all of them calibrate (but for those that learn the scale of "normalized").
-    score : {"absolute", "normalized", "cqr"}, default="absolute"
+    conformity_score : {"absolute", "normalized", "cqr"}, default="absolute"
         "absolute": intervals of one width. "normalized": as wide as ``scale_estimator`` predicts residuals to be.
         "cqr": between two predicted quantiles, widened or narrowed; the estimator needs a parameter for the quantile
         (``quantile``, or ``alpha`` with ``loss="quantile"``), or must predict two columns.
@@ -98,7 +98,7 @@ class ConformalRegressor(RegressorMixin, BaseConformal):
     def __init__(
         self,
         estimator: Any,
-        score: ValueScore = "absolute",
+        conformity_score: ValueScore = "absolute",
         *,
         weighter: Any = None,
         conditional: Conditional = None,
@@ -111,7 +111,7 @@ class ConformalRegressor(RegressorMixin, BaseConformal):
         random_state: Any = 0,
     ) -> None:
         self.estimator = estimator
-        self.score = score
+        self.conformity_score = conformity_score
         self.weighter = weighter
         self.conditional = conditional
         self.cv = cv
@@ -123,7 +123,7 @@ class ConformalRegressor(RegressorMixin, BaseConformal):
         self.random_state = random_state
 
     def _check_own_settings(self) -> None:
-        check_option(self.score, "score", VALUE_SCORES)
+        check_option(self.conformity_score, "conformity_score", VALUE_SCORES)
         check_option(self.conditional, "conditional", [None, "group"])
         if self.scale_estimator is not None:
             check_methods(self.scale_estimator, "scale_estimator", ["fit", "predict", "get_params"], "a regressor")
@@ -135,16 +135,16 @@ class ConformalRegressor(RegressorMixin, BaseConformal):
             raise ShiftDataError(f"quantiles={self.quantiles!r}: two numbers in (0, 1), the lower first, are needed.")
 
     def _trains(self) -> bool:
-        return super()._trains() or self.score == "normalized"
+        return super()._trains() or self.conformity_score == "normalized"
 
     def _read_y(self, y: Any, name: str) -> NDArray[Any]:
         return numbers_of_rows(y, name)
 
     def _fit_model(self, source: Labelled, rng: np.random.Generator) -> Any:
-        if self.score == "cqr":
+        if self.conformity_score == "cqr":
             return fit_quantile_model(self.estimator, source, (self.quantiles[0], self.quantiles[1]))
         inside = source._replace(groups=None) if self.conditional == "group" else source
-        return fit_point_model(self.estimator, inside, self.scale_estimator, self.score == "normalized", rng)
+        return fit_point_model(self.estimator, inside, self.scale_estimator, self.conformity_score == "normalized", rng)
 
     def _own_scores(self, models: Sequence[Any], number: int, X: Any, y: NDArray[Any]) -> Floats:
         return models[number].band(X).scores(y)

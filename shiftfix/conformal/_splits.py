@@ -74,7 +74,7 @@ def hold_out_share(
         mask = held_out_mask(np.zeros(together.max() + 1, dtype=np.intp), share, rng)[together]
     if mask.all() or not mask.any():
         raise ShiftDataError(
-            f"Of {len(mask)} rows none is left to {'learn from' if mask.all() else 'calibrate on'} with "
+            f"Of n_samples={len(mask)} rows none is left to {'learn from' if mask.all() else 'calibrate on'} with "
             f"calibration_fraction={share:g}: pass more rows, or another fraction."
         )
     return Fold(np.flatnonzero(~mask), np.flatnonzero(mask))
@@ -107,7 +107,7 @@ def content_folds(
     several = strata.max() > 0
     n_folds = min(n_folds, int(np.bincount(strata).max()))
     if n_folds < 2:
-        raise ShiftDataError(f"{len(order)} rows make no two folds: pass more rows.")
+        raise ShiftDataError(f"n_samples={len(order)} rows make no two folds: pass more rows.")
     groups = None if together is None else together[order]
     folds = shuffled_folds(n_folds, strata[order], stratified=bool(several), seed=seed, groups=groups)
     return [Fold(np.sort(order[fold.training]), np.sort(order[fold.held_out])) for fold in folds]

@@ -125,7 +125,9 @@ def test_folds_are_scored_by_the_model_that_did_not_see_them():
         assert len(ranked[0].scores) == 100
 
 
-@pytest.mark.parametrize("options", [{}, {"cv": 3}, {"score": "aps"}, {"conditional": "class"}, {"weighter": TILT}])
+@pytest.mark.parametrize(
+    "options", [{}, {"cv": 3}, {"conformity_score": "aps"}, {"conditional": "class"}, {"weighter": TILT}]
+)
 def test_sets_grow_with_the_level_and_agree_with_p_values(options):
     model = ConformalClassifier(LogisticRegression(), **options).fit(X, Y, X_TARGET)
     sets = [model.predict_set(X_TARGET, level) for level in (0.3, 0.6, 0.9, 0.99)]
@@ -201,7 +203,7 @@ def test_labels_combine_or_stand_alone():
 
 
 @pytest.mark.parametrize(
-    "options", [{"prior": MLLS(n_bootstrap=0)}, {"conditional": "class"}, {"cv": 3}, {"score": "aps"}]
+    "options", [{"prior": MLLS(n_bootstrap=0)}, {"conditional": "class"}, {"cv": 3}, {"conformity_score": "aps"}]
 )
 def test_labels_with_every_kind_of_set(options):
     few = TargetSample(X_TARGET, y=Y_TARGET[:40], rows=np.arange(40))
@@ -280,7 +282,7 @@ def test_another_seed_holds_out_other_rows():
 @pytest.mark.parametrize(
     ("options", "fit", "message"),
     [
-        ({"score": "best"}, {}, "score='best'"),
+        ({"conformity_score": "best"}, {}, "conformity_score='best'"),
         ({"conditional": "row"}, {}, "conditional='row'"),
         ({"cv": 1}, {}, "cv=1"),
         ({"cv": [([0], [1])]}, {}, "number of folds"),

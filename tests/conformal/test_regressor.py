@@ -40,9 +40,9 @@ def test_a_frozen_model_by_brute_force(level, weighted):
 
 OPTIONS = {
     "absolute": (LinearRegression(), {}),
-    "normalized": (LinearRegression(), {"score": "normalized"}),
-    "cqr": (QuantileRegressor(alpha=0), {"score": "cqr"}),
-    "scale of its own": (LinearRegression(), {"score": "normalized", "scale_estimator": Ridge()}),
+    "normalized": (LinearRegression(), {"conformity_score": "normalized"}),
+    "cqr": (QuantileRegressor(alpha=0), {"conformity_score": "cqr"}),
+    "scale of its own": (LinearRegression(), {"conformity_score": "normalized", "scale_estimator": Ridge()}),
 }
 
 
@@ -195,13 +195,13 @@ def test_labels_of_the_target():
 @pytest.mark.parametrize(
     ("options", "fit", "message"),
     [
-        ({"score": "lac"}, {}, "score='lac'"),
+        ({"conformity_score": "lac"}, {}, "conformity_score='lac'"),
         ({"conditional": "class"}, {}, "conditional='class'"),
         ({"quantiles": (0.9, 0.1)}, {}, "the lower first"),
         ({"quantiles": (0.1, 1.0)}, {}, "quantiles=1.0"),
         ({"quantiles": 0.1}, {}, "two numbers"),
         ({"scale_estimator": 3}, {}, "scale_estimator is a int"),
-        ({"score": "cqr"}, {}, "needs two quantiles per row"),
+        ({"conformity_score": "cqr"}, {}, "needs two quantiles per row"),
         ({"weighter": TILT}, {}, "X_target is missing"),
         ({}, {"y": np.repeat("a", 300)}, "cannot be read as numbers"),
         ({}, {"y": None}, "requires y"),

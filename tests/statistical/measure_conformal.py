@@ -85,7 +85,7 @@ def judged_sets(model, X, y):
 def regression(rng, options, target=True):
     X, X_target, X_new = three_features(rng)
     y, y_new = values(rng, X), values(rng, X_new)
-    learner = QuantileRegressor(alpha=0) if options.get("score") == "cqr" else LinearRegression()
+    learner = QuantileRegressor(alpha=0) if options.get("conformity_score") == "cqr" else LinearRegression()
     model = ConformalRegressor(learner, **options).fit(X, y, X_target if target else None)
     return judged_intervals(model, X_new, y_new)
 
@@ -192,11 +192,11 @@ def studies():
         "cross-fitted": ClassifierWeighter(LogisticRegression(C=10), cv=5, random_state=0),
     }
     for score in ("absolute", "normalized", "cqr"):
-        tell[f"regression, {score}, unweighted"] = lambda rng, s=score: regression(rng, {"score": s}, False)
+        tell[f"regression, {score}, unweighted"] = lambda rng, s=score: regression(rng, {"conformity_score": s}, False)
         tell[f"regression, {score}, true weights"] = lambda rng, s=score: regression(
-            rng, {"score": s, "weighter": true_ratio()}
+            rng, {"conformity_score": s, "weighter": true_ratio()}
         )
-        tell[f"regression, {score}, logistic"] = lambda rng, s=score: regression(rng, {"score": s})
+        tell[f"regression, {score}, logistic"] = lambda rng, s=score: regression(rng, {"conformity_score": s})
     tell["regression, absolute, cross-fitted classifier"] = lambda rng: regression(
         rng, {"weighter": estimated["cross-fitted"]}
     )
@@ -206,28 +206,34 @@ def studies():
         )
     for score in ("absolute", "normalized"):
         tell[f"regression, {score}, 5 folds, true weights"] = lambda rng, s=score: regression(
-            rng, {"score": s, "cv": 5, "weighter": true_ratio()}
+            rng, {"conformity_score": s, "cv": 5, "weighter": true_ratio()}
         )
-        tell[f"regression, {score}, 5 folds, logistic"] = lambda rng, s=score: regression(rng, {"score": s, "cv": 5})
+        tell[f"regression, {score}, 5 folds, logistic"] = lambda rng, s=score: regression(
+            rng, {"conformity_score": s, "cv": 5}
+        )
     for score in ("lac", "aps"):
-        tell[f"classes, {score}, unweighted"] = lambda rng, s=score: classification(rng, {"score": s}, False)
+        tell[f"classes, {score}, unweighted"] = lambda rng, s=score: classification(rng, {"conformity_score": s}, False)
         tell[f"classes, {score}, true weights"] = lambda rng, s=score: classification(
-            rng, {"score": s, "weighter": true_ratio()}
+            rng, {"conformity_score": s, "weighter": true_ratio()}
         )
-        tell[f"classes, {score}, logistic"] = lambda rng, s=score: classification(rng, {"score": s})
-        tell[f"classes, {score}, 5 folds, logistic"] = lambda rng, s=score: classification(rng, {"score": s, "cv": 5})
-        tell[f"label shift, {score}, unweighted"] = lambda rng, s=score: label_shift(rng, {"score": s}, False)
+        tell[f"classes, {score}, logistic"] = lambda rng, s=score: classification(rng, {"conformity_score": s})
+        tell[f"classes, {score}, 5 folds, logistic"] = lambda rng, s=score: classification(
+            rng, {"conformity_score": s, "cv": 5}
+        )
+        tell[f"label shift, {score}, unweighted"] = lambda rng, s=score: label_shift(
+            rng, {"conformity_score": s}, False
+        )
         tell[f"label shift, {score}, true shares"] = lambda rng, s=score: label_shift(
-            rng, {"score": s, "prior": TARGET_SHARES}
+            rng, {"conformity_score": s, "prior": TARGET_SHARES}
         )
         tell[f"label shift, {score}, MLLS"] = lambda rng, s=score: label_shift(
-            rng, {"score": s, "prior": MLLS("bcts", n_bootstrap=0)}
+            rng, {"conformity_score": s, "prior": MLLS("bcts", n_bootstrap=0)}
         )
         tell[f"label shift, {score}, by class"] = lambda rng, s=score: label_shift(
-            rng, {"score": s, "conditional": "class"}
+            rng, {"conformity_score": s, "conditional": "class"}
         )
         tell[f"label shift, {score}, by class, scores by MLLS"] = lambda rng, s=score: label_shift(
-            rng, {"score": s, "conditional": "class", "prior": MLLS("bcts", n_bootstrap=0)}
+            rng, {"conformity_score": s, "conditional": "class", "prior": MLLS("bcts", n_bootstrap=0)}
         )
     tell["label shift, lac, 5 folds, MLLS"] = lambda rng: label_shift(
         rng, {"cv": 5, "prior": MLLS("bcts", n_bootstrap=0)}
@@ -246,7 +252,7 @@ def studies():
             ("unweighted", {}, False),
             ("true weights", {"weighter": tilt}, True),
             ("logistic", {}, True),
-            ("normalized, true weights", {"score": "normalized", "weighter": tilt}, True),
+            ("normalized, true weights", {"conformity_score": "normalized", "weighter": tilt}, True),
             ("5 folds, true weights", {"cv": 5, "weighter": tilt}, True),
         ):
             tell[f"airfoil, {name}"] = lambda rng, o=options, w=weighted: airfoil(rng, o, data, w)
