@@ -46,7 +46,7 @@ SPEAKS_FOR_ITSELF = (
     "sklearn/base.py",
 )
 
-LABELS = {"y", "y_source", "y_target", "classes", "predicted of zero_one_losses"}
+LABELS = {"strata", "test_strata", "y", "y_source", "y_target", "classes", "predicted of zero_one_losses"}
 # Rows that are drawn from as they are, whatever they hold.
 CARRIED = {"X of fit_weighted", "X of label_shift", "y of exponential_tilt", "y of from_recipe"}
 # Gaps, words and dates are what it is for.
@@ -74,8 +74,9 @@ YOUR_CODE = {"function", "class", "failing estimator"}
 ANYTHING = {"callbacks", "checkpoint", "device", "feature_names", "target_outside_feature"}
 # These can be infinite, or no number where there is none to give.
 INFINITE = {
-    "clip_threshold", "conformal_quantile", "diagnose_shift", "exponential_chi2", "exponential_tilt", "from_recipe", "gaussian_chi2",
+    "clip_threshold", "diagnose_shift", "exponential_chi2", "exponential_tilt", "from_recipe", "gaussian_chi2",
     "ShiftCorrectedClassifier", "label_shift", "make_clinic", "pareto_k", "pareto_k_threshold", "row_losses",
+    "conformal_quantile",
 }  # fmt: skip
 
 
@@ -315,9 +316,9 @@ PUBLIC = {
 }
 # Results, which nobody makes by hand; what reads and writes files; and losses that torch calls.
 NOT_CALLED = {
-    "BalanceTable", "ClassShare", "ColumnShift", "FeatureTests", "LabelShiftFit", "LabelShiftTest", "LabelledPrior",
+    "BalanceTable", "ClassShare", "ColumnShift", "CoverageSummary", "FeatureTests", "LabelShiftFit", "LabelShiftTest", "LabelledPrior",
     "MechanismTest", "Part", "PerformanceDrop", "ShiftDiagnosis", "ShiftProblem", "ShiftTest", "TargetSample",
-    "CoverageSummary", "WeightSummary", "list_datasets", "load", "write_clinic", "huber", "polynomial_tail", "smooth_l1", "weighted_loss",
+    "WeightSummary", "list_datasets", "load", "write_clinic", "huber", "polynomial_tail", "smooth_l1", "weighted_loss",
 }  # fmt: skip
 
 

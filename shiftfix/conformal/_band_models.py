@@ -25,9 +25,20 @@ LEAST_SCALE = 0.1
 SCALE_FOLDS = 3
 
 
+def finite_predictions(model: Any, X: Any) -> Floats:
+    """Predictions as numbers."""
+    found = np.asarray(model.predict(X), dtype=np.float64)
+    if not np.isfinite(found).all():
+        row = int(np.flatnonzero(~np.isfinite(found.reshape(len(found), -1)).all(axis=1))[0])
+        raise ShiftDataError(
+            f"The estimator predicts no finite number for row {row}: rescale the columns, or look at that row."
+        )
+    return found
+
+
 def one_prediction(model: Any, X: Any) -> Floats:
     """Predictions of one value per row, shape (n_rows,)."""
-    found = np.asarray(model.predict(X), dtype=np.float64)
+    found = finite_predictions(model, X)
     if found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]
     if found.ndim != 1:
@@ -79,11 +90,11 @@ class QuantileModel:
         if len(self.models) == 2:
             both = np.column_stack([one_prediction(model, X) for model in self.models])
         else:
-            both = np.asarray(self.models[0].predict(X), dtype=np.float64)
+            both = finite_predictions(self.models[0], X)
         if both.ndim != 2 or both.shape[1] != 2:
             raise ShiftDataError(
-                f'conformity_score="cqr" needs two quantiles per row, and the estimator predicts arrays of shape {both.shape}'
-                ": pass a regressor with a parameter for the quantile, or one whose predictions have two columns."
+                f'conformity_score="cqr" needs two quantiles per row, and predictions have shape {both.shape}: '
+                "pass a regressor with a parameter for the quantile, or one whose predictions have two columns."
             )
         return Band(both.min(axis=1), both.max(axis=1), np.ones(len(both)))
 

@@ -51,8 +51,9 @@ class JudgedRows(NamedTuple):
 
 def stratum_numbers(labels: NDArray[Any], known: NDArray[Any]) -> Rows:
     """Number of each label among those known, in increasing order; ``NO_STRATUM`` for others. Shape (n_rows,)."""
-    if (labels.dtype.kind in "USO") != (known.dtype.kind in "USO"):
-        return np.full(len(labels), NO_STRATUM)  # text is no number
+    if "O" in (labels.dtype.kind, known.dtype.kind) or (labels.dtype.kind in "US") != (known.dtype.kind in "US"):
+        place = {label: number for number, label in enumerate(known.tolist())}
+        return np.array([place.get(label, NO_STRATUM) for label in labels.tolist()], dtype=np.intp)
     places = np.searchsorted(known, labels).clip(max=len(known) - 1)
     return np.where(known[places] == labels, places, NO_STRATUM)
 
@@ -63,25 +64,30 @@ def _check_strata(strata: Any, test_strata: Any, n_rows: int, n_judged: int) -> 
         raise ShiftDataError("strata and test_strata belong together: pass both, or neither.")
     if strata is None:
         return np.zeros(n_rows, dtype=np.intp), np.zeros(n_judged, dtype=np.intp), 1
-    labels = check_labels(strata, "strata", n_rows, of="scores", whole=False)
-    judged = check_labels(test_strata, "test_strata", n_judged, of="rows to judge", whole=False)
+    labels = check_labels(strata, "strata", n_rows, of="scores")
+    judged = check_labels(test_strata, "test_strata", n_judged, of="rows to judge")
     known = np.unique(labels)
     return stratum_numbers(labels, known), stratum_numbers(judged, known), len(known)
 
 
 def _check_own_weights(weights: Any, n_rows: int) -> Floats:
     """Weights of rows to be judged, which may all be 0; 1 for None."""
-    given = 1.0 if weights is None else weights
-    own = check_vector(given if np.ndim(given) else np.full(n_rows, given), "test_weights", n_rows, of="rows to judge")
+    given = as_array(1.0 if weights is None else weights, "test_weights")
+    given = given if given.ndim else np.full(n_rows, given)
+    own = check_vector(given, "test_weights", n_rows, of="rows to judge")
     return check_weights(own, "test_weights") if own.any() else own
 
 
-def _n_to_judge(*given: Any) -> int:
+def _n_to_judge(**given: Any) -> int:
     """Length of the first of the arguments that has one; 1 where none has."""
-    lengths = [
-        np.shape(as_array(values, "test_weights"))[0] for values in given if values is not None and np.ndim(values)
-    ]
-    return lengths[0] if lengths else 1
+    shapes = [np.shape(as_array(values, name)) for name, values in given.items() if values is not None]
+    return next((shape[0] for shape in shapes if shape), 1)
+
+
+def _in_unit(weights: Floats, own: Floats) -> tuple[Floats, Floats]:
+    """Both kinds of weights in units of the largest, so that their sum does not overflow."""
+    unit = max(weights.max(), own.max())
+    return weights / unit, own / unit
 
 
 def _check_rows_to_judge(
@@ -90,7 +96,7 @@ def _check_rows_to_judge(
     """Ranked calibration scores, and the weights and strata of the rows to be judged."""
     values = check_vector(scores, "scores")
     w = check_sample_weight(weights, len(values), "weights", of="scores")
-    own = _check_own_weights(test_weights, n_judged)
+    w, own = _in_unit(w, _check_own_weights(test_weights, n_judged))
     numbers, judged, n_strata = _check_strata(strata, test_strata, len(values), n_judged)
     return rank_by_stratum(values, w, numbers, n_strata), JudgedRows(own, judged)
 
@@ -141,7 +147,7 @@ def conformal_quantile(
     [inf]
     """
     check_number(level, "level", above=0, below=1)
-    n_judged = _n_to_judge(test_weights, test_strata)
+    n_judged = _n_to_judge(test_weights=test_weights, test_strata=test_strata)
     ranked, judged = _check_rows_to_judge(scores, weights, test_weights, strata, test_strata, n_judged)
     return thresholds_by_stratum(ranked, judged.strata, judged.own, level)
 
@@ -237,9 +243,10 @@ def label_shift_p_values(
     [[0.857, 0.8]]
     """
     values = check_vector(scores, "scores")
-    known = check_labels(classes, "classes", whole=False)
+    known = check_labels(classes, "classes")
     w = check_sample_weight(class_weight, len(known), "class_weight", of="classes")
-    places = stratum_numbers(check_labels(y, "y", len(values), of="scores", whole=False), known)
+    w = w / w.max()
+    places = stratum_numbers(check_labels(y, "y", len(values), of="scores"), known)
     if (places == NO_STRATUM).any():
         raise ShiftDataError(
             f"y holds labels that are not among the classes {known.tolist()}: pass all classes, sorted."
