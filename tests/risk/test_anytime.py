@@ -1,5 +1,7 @@
 """Intervals that hold at all times."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def test_bounds_are_units(rng):
 def test_more_values_never_widen_it(rng):
     values = (rng.uniform(size=400) < 0.8).astype(float)
     found = [anytime_interval(values[:n]) for n in (50, 100, 200, 400)]
-    assert all(a[0] <= b[0] and b[1] <= a[1] for a, b in zip(found, found[1:], strict=False))
+    assert all(a[0] <= b[0] and b[1] <= a[1] for a, b in pairwise(found))
     assert found[-1][1] - found[-1][0] < 0.15
 
 

@@ -1,0 +1,38 @@
+"""The same with probabilities calibrated for the target: on source rows weighted by the density ratio (PAPE).
+
+Probabilities that are calibrated on average over the source need not be so over the target; weighted, the calibration
+is that of the target. Source: Bialek, Kuberski, Perrakis & Bifet (2024), "Estimating model performance under covariate
+shift without labels", section 4.
+"""
+
+from typing import Any
+
+from shiftfix._verdict import Verdict
+from shiftfix.label import CalibrationKind, softmax_block
+from shiftfix.risk._cbpe import CBPERisk
+from shiftfix.risk._method import Counts
+
+
+class RecalibratedCBPERisk(CBPERisk):
+    """The metric of the target rows under probabilities calibrated by weights."""
+
+    title = "confidence recalibrated by importance weights (PAPE)"
+    assumes = (
+        "only the features moved (covariate shift), the weights balance what matters, and a recalibration by one scale "
+        "and a bias per class makes the probabilities right on the target. Nothing in the data tests the first"
+    )
+
+    @property
+    def verdict(self) -> Verdict:
+        """That on the weights."""
+        return self.tools.weights_verdict
+
+    @property
+    def kind(self) -> CalibrationKind:
+        """With biases, so that the mean probability of a class is its weighted share."""
+        return "bcts"
+
+    def learn(self, counts: Counts) -> Any:
+        """Probabilities of the target rows, calibrated on the weighted source."""
+        w = self.tools.reweigh(*counts) * counts.source
+        return softmax_block(self.z, *self.calibrate(w))[0]

@@ -1,0 +1,50 @@
+"""Risk under covariate shift, right if either the weights or a regression of the loss are.
+
+R = mean_target m(x) + sum v (l - m(x)), v = w / sum w, with m a cross-fitted regression of the loss: what m misses on
+the weighted source corrects what it says of the target. The variance is Var_target(m) / n_target + sum v^2 (l - m)^2.
+Source: Chernozhukov et al. (2018), Econometrics Journal 21(1):C1-C68, equation 4.3's score with a target sample of its
+own; Robins, Rotnitzky & Zhao (1994), JASA 89:846-866.
+"""
+
+import numpy as np
+
+from shiftfix._numerics import Floats
+from shiftfix.risk._hajek import HajekRisk
+from shiftfix.risk._method import Counts
+
+
+def doubly_robust_mean(
+    losses: Floats, expected: Floats, w: Floats, expected_target: Floats, counts_target: Floats
+) -> float:
+    """The mean loss on the target.
+
+    Parameters
+    ----------
+    losses, expected, w : ndarray of shape (n_source,)
+        Losses, what the regression expects, and weights times repeat counts.
+    expected_target, counts_target : ndarray of shape (n_target,)
+    """
+    return float(np.average(expected_target, weights=counts_target) + w @ (losses - expected) / w.sum())
+
+
+def doubly_robust_variances(
+    losses: Floats, expected: Floats, w: Floats, expected_target: Floats
+) -> tuple[float, float]:
+    """Parts of the variance, of the source and of the target, weights and regression taken as known."""
+    v = w / w.sum()
+    return float(np.square(v * (losses - expected)).sum()), float(expected_target.var() / len(expected_target))
+
+
+class DoublyRobustRisk(HajekRisk):
+    """Weights and a regression of the loss."""
+
+    title = "importance weights and a regression of the loss (doubly robust)"
+
+    def value(self, learned: Floats, counts: Counts) -> float:
+        """The regression's mean on the target, corrected by what it misses on the weighted source."""
+        expected = self.tools.expected
+        w = learned * counts.source
+        if not (w.sum() > 0 and counts.target.sum() > 0):
+            return float("nan")
+        mean = doubly_robust_mean(expected.losses, expected.source, w, expected.target, counts.target)
+        return self.problem.metric.of_mean(mean)

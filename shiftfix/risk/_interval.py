@@ -1,0 +1,128 @@
+"""Intervals: of resampled estimates, for several groups at once, and of few labels of yes and no.
+
+Source: Efron & Tibshirani (1993), "An Introduction to the Bootstrap", chapters 8 and 12; Romano & Wolf (2005), JASA
+100:94-108, section 4 (the largest of several studentised errors); Wilson (1927), JASA 22:209-212.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from shiftfix._numerics import Floats
+from shiftfix._resample import resampled_counts
+from shiftfix._verdict import Verdict
+from shiftfix.risk._method import Counts, RiskMethod, ones_of
+from shiftfix.risk._problem import Problem
+
+
+class Answer(NamedTuple):
+    """Estimates with their intervals: of the whole target, then of each group.
+
+    Attributes
+    ----------
+    values, low, high, errors : ndarray of shape (1 + n_groups,)
+    """
+
+    values: Floats
+    low: Floats
+    high: Floats
+    errors: Floats
+
+    def unsupported(self, low: float, high: float) -> "Answer":
+        """With intervals that say nothing."""
+        return self._replace(low=np.full_like(self.low, low), high=np.full_like(self.high, high))
+
+
+def class_strata(problem: Problem) -> list[NDArray[np.intp]] | None:
+    """Source rows of each class; None for values."""
+    return None if problem.classes is None else [np.flatnonzero(problem.y == k) for k in np.unique(problem.y)]
+
+
+def draw_counts(problem: Problem, strata: list[NDArray[np.intp]] | None, rng: np.random.Generator) -> Counts:
+    """Rows of both samples drawn with replacement; of source rows so that no class is lost."""
+    ones = ones_of(problem)
+    source = resampled_counts(ones.source, rng)
+    if strata is not None and not all(source[rows].any() for rows in strata):
+        source = resampled_counts(ones.source, rng, strata)
+    return Counts(source, resampled_counts(ones.target, rng))
+
+
+def values_of_groups(method: RiskMethod, counts: Counts) -> Floats:
+    """Value of the whole target and of each group, shape (1 + n_groups,); NaN of a group without rows."""
+    learned = method.learn(counts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        parts = [counts.within(here, there) for _, here, there in method.problem.groups]
+        empty = [not (part.source.any() and part.target.any()) for part in parts]
+        rest = [np.nan if lost else method.value(learned, part) for part, lost in zip(parts, empty, strict=True)]
+    return np.array([method.value(learned, counts), *rest])
+
+
+def resampled_values(methods: list[RiskMethod], n_bootstrap: int, rng: np.random.Generator) -> Floats:
+    """Values of several methods from the same draws, shape (n_bootstrap, n_methods, 1 + n_groups)."""
+    problem = methods[0].problem
+    strata = class_strata(problem)
+    draws = (draw_counts(problem, strata, rng) for _ in range(n_bootstrap))
+    return np.array([[values_of_groups(method, counts) for method in methods] for counts in draws])
+
+
+def reach_of(draws: Floats, errors: Floats, level: float) -> float:
+    """Standard errors on either side of several estimates within which all of them lie together.
+
+    Parameters
+    ----------
+    draws : ndarray of shape (n_bootstrap, n_values)
+    errors : ndarray of shape (n_values,)
+    level : float
+    """
+    z = float(norm.ppf((1 + level) / 2))
+    if draws.shape[1] == 1:
+        return z
+    unit = np.where(errors > 0, errors, np.inf)
+    largest = np.nanmax(np.abs(draws - np.nanmean(draws, axis=0)) / unit, axis=1)
+    return max(z, float(np.nanquantile(largest, level)))
+
+
+def interval_of_draws(values: Floats, draws: Floats, level: float, low: float, high: float) -> Answer:
+    """Estimates +- as many standard errors as hold them all, within the bounds of the metric.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_values,)
+    draws : ndarray of shape (n_bootstrap, n_values)
+    level, low, high : float
+    """
+    known = np.isfinite(draws).sum(axis=0) > 1
+    errors = np.full(len(values), np.nan)
+    errors[known] = np.nanstd(draws[:, known], axis=0, ddof=1)
+    reach = reach_of(draws[:, known], errors[known], level) * errors if known.any() else errors
+    bounds = [np.clip(edge, low, high) for edge in (values - reach, values + reach)]
+    # Of a group whose error is not known nothing is known.
+    return Answer(values, np.where(known, bounds[0], low), np.where(known, bounds[1], high), errors)
+
+
+def wilson_interval(mean: float, variance: float, n: int, level: float) -> tuple[float, float]:
+    """Interval of a share from its estimate and variance: Wilson's, of as many labels as would have this variance.
+
+    Parameters
+    ----------
+    mean, variance : float
+    n : int
+        Labels; what they are worth where the estimate is 0 or 1, or has no variance.
+    level : float
+    """
+    z = float(norm.ppf((1 + level) / 2))
+    share = min(max(mean, 0.0), 1.0)
+    worth = share * (1 - share) / variance if variance > 0 else 0.0
+    # A variance that a few labels leave at almost nothing is no knowledge.
+    worth = float(np.clip(worth, n / 2, 20 * n)) if worth > 0 else float(n)
+    middle = (share + z**2 / (2 * worth)) / (1 + z**2 / worth)
+    reach = z / (1 + z**2 / worth) * float(np.sqrt(share * (1 - share) / worth + z**2 / (4 * worth**2)))
+    return max(middle - reach, 0.0), min(middle + reach, 1.0)
+
+
+def judged_answer(answer: Answer, verdict: Verdict, problem: Problem) -> Answer:
+    """The answer as far as its verdict supports it."""
+    metric = problem.metric
+    return answer.unsupported(metric.low, metric.high) if verdict == "abstain" else answer
