@@ -37,8 +37,8 @@ class GroupRisk:
 
     def __str__(self) -> str:
         return (
-            f"{one_line(str(self.group))}: {self.value:.4g} ({self.low:.4g} to {self.high:.4g}), {self.n_source} source "
-            f"rows (effective {self.effective_size:.0f}), {self.n_target} target rows"
+            f"{one_line(str(self.group))}: {self.value:.4g} ({self.low:.4g} to {self.high:.4g}), {self.n_source} "
+            f"source rows (effective {self.effective_size:.0f}), {self.n_target} target rows"
         )
 
 
