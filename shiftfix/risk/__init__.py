@@ -2,6 +2,7 @@
 
 ====================  =====================================================================
 ``target_risk``       a metric on the target, its interval and what it assumes: a ``RiskEstimate``
+``compare_risks``     several methods side by side, and under one another's assumptions: a ``RiskComparison``
 ``row_losses``        the loss a fitted model is commonly judged by: log, 0-1 or squared
 ``log_losses``        negative log of the probability of the label
 ``zero_one_losses``   1 where the label is wrong
@@ -11,6 +12,7 @@
 ====================  =====================================================================
 """
 
+from shiftfix.risk._compare import RiskComparison, compare_risks
 from shiftfix.risk._effect import Weighing as Weighing  # for ``corrected`` and ``detect``
 from shiftfix.risk._effect import WeightingEffect as WeightingEffect
 from shiftfix.risk._effect import changed_predictions as changed_predictions
@@ -51,8 +53,10 @@ from shiftfix.risk._weighter import fit_weighter as fit_weighter
 
 __all__ = [
     "GroupRisk",
+    "RiskComparison",
     "RiskEstimate",
     "absolute_losses",
+    "compare_risks",
     "log_losses",
     "pinball_losses",
     "row_losses",

@@ -20,6 +20,8 @@ STILL_CALIBRATED = (
     "the model's probabilities, calibrated on the source, are as right about the target (true where only the features "
     "moved and calibration holds at every x, not just on average). Nothing in the data tests this"
 )
+# One scale and a bias per class: whatever is left out here would be an error that no resample shows.
+KIND: CalibrationKind = "bcts"
 
 
 class CBPERisk(RiskMethod):
@@ -33,13 +35,8 @@ class CBPERisk(RiskMethod):
         self.there = problem.metric.prepare(problem.target, None, problem.n_classes)
         self.z = log_scores(tools.class_scores(False))
         scores, ones = tools.class_scores(True), np.ones(problem.n_source)
-        start = calibration_refits(scores, problem.y, self.kind)(ones)
-        self.calibrate = calibration_refits(scores, problem.y, self.kind, start)
-
-    @property
-    def kind(self) -> CalibrationKind:
-        """Kind of calibration."""
-        return self.tools.calibration_kind
+        start = calibration_refits(scores, problem.y, KIND)(ones)
+        self.calibrate = calibration_refits(scores, problem.y, KIND, start)
 
     def learn(self, counts: Counts) -> Any:
         """Calibrated probabilities of the target rows."""

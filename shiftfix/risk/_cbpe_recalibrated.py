@@ -8,7 +8,7 @@ shift without labels", section 4.
 from typing import Any
 
 from shiftfix._verdict import Verdict
-from shiftfix.label import CalibrationKind, softmax_block
+from shiftfix.label import softmax_block
 from shiftfix.risk._cbpe import CBPERisk
 from shiftfix.risk._method import Counts
 
@@ -26,11 +26,6 @@ class RecalibratedCBPERisk(CBPERisk):
     def verdict(self) -> Verdict:
         """That on the weights."""
         return self.tools.weights_verdict
-
-    @property
-    def kind(self) -> CalibrationKind:
-        """With biases, so that the mean probability of a class is its weighted share."""
-        return "bcts"
 
     def learn(self, counts: Counts) -> Any:
         """Probabilities of the target rows, calibrated on the weighted source."""

@@ -1,7 +1,8 @@
 """Risk under covariate shift, right if either the weights or a regression of the loss are.
 
 R = mean_target m(x) + sum v (l - m(x)), v = w / sum w, with m a cross-fitted regression of the loss: what m misses on
-the weighted source corrects what it says of the target. The variance is Var_target(m) / n_target + sum v^2 (l - m)^2.
+the weighted source corrects what it says of the target. The variance is Var_target(m) / n_target + sum v^2 (e - v e)^2 with
+e = l - m: the correction is divided by the sum of weights, so that a mean of e adds nothing to it.
 Source: Chernozhukov et al. (2018), Econometrics Journal 21(1):C1-C68, equation 4.3's score with a target sample of its
 own; Robins, Rotnitzky & Zhao (1994), JASA 89:846-866.
 """
@@ -32,7 +33,9 @@ def doubly_robust_variances(
 ) -> tuple[float, float]:
     """Parts of the variance, of the source and of the target, weights and regression taken as known."""
     v = w / w.sum()
-    return float(np.square(v * (losses - expected)).sum()), float(expected_target.var() / len(expected_target))
+    missed = losses - expected
+    there = float(expected_target.var() / len(expected_target))
+    return float(np.square(v * (missed - v @ missed)).sum()), there
 
 
 class DoublyRobustRisk(HajekRisk):

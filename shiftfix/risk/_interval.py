@@ -30,6 +30,12 @@ class Answer(NamedTuple):
     high: Floats
     errors: Floats
 
+    @classmethod
+    def unknown(cls, n_values: int) -> "Answer":
+        """No estimate."""
+        nothing = np.full(n_values, np.nan)
+        return cls(nothing, nothing, nothing, nothing)
+
     def unsupported(self, low: float, high: float) -> "Answer":
         """With intervals that say nothing."""
         return self._replace(low=np.full_like(self.low, low), high=np.full_like(self.high, high))

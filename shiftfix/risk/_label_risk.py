@@ -42,6 +42,11 @@ class LabelShiftRisk(RiskMethod):
         """Whether the class shares can be found from the scores."""
         return self.tools.prior.verdict_
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether the scores tell the classes apart."""
+        return hasattr(self.tools.prior, "target_prior_")
+
     def learn(self, counts: Counts) -> Floats:
         """Weights of the source rows."""
         return class_ratio(self.tools.estimate_prior(*counts), self.problem.y, counts.source)

@@ -57,6 +57,11 @@ class RiskMethod:
         """Whether the data support it."""
         return Verdict("ok")
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether there is a value at all."""
+        return True
+
     def learn(self, counts: Counts) -> Any:
         """What the value is made with, from all rows: weights of the source rows, for one."""
         return np.ones(len(counts.source))

@@ -103,7 +103,9 @@ class Problem(NamedTuple):
 
 
 def is_fitted(model: Any) -> bool:
-    """Whether a model has been fitted."""
+    """Whether a model has been fitted; what cannot be fitted is taken as it is."""
+    if not callable(getattr(model, "fit", None)):
+        return True
     try:
         check_is_fitted(model)
     except NotFittedError:

@@ -126,7 +126,7 @@ def method_of(name: str, problem: Problem, tools: Tools) -> RiskMethod | LabelsR
 def _weights_of_groups(method: RiskMethod | LabelsRisk) -> tuple[float | None, list[tuple[float, float]]]:
     """Effective size of all weights; and of each group's, with its mean weight."""
     problem = method.problem
-    if not isinstance(method, RiskMethod) or not method.weighs:
+    if not isinstance(method, RiskMethod) or not (method.weighs and method.is_possible):
         return None, [(float(here.sum()), 1.0) for _, here, _ in problem.groups]
     w = method.learn(ones_of(problem))
     w = w / w.mean()
@@ -139,10 +139,18 @@ def _effective_size(w: Floats) -> float:
 
 
 def _group_risks(problem: Problem, answer: Answer, sizes: list[tuple[float, float]]) -> tuple[GroupRisk, ...]:
-    numbers = np.column_stack([answer.values, answer.low, answer.high, answer.errors])[1:]
     return tuple(
-        GroupRisk(name, *map(float, four), int(here.sum()), int(there.sum()), *map(float, size))
-        for (name, here, there), four, (effective_size, mean_weight) in zip(problem.groups, numbers, sizes, strict=True)
+        GroupRisk(
+            name,
+            float(answer.values[i]),
+            float(answer.low[i]),
+            float(answer.high[i]),
+            float(answer.errors[i]),
+            int(here.sum()),
+            int(there.sum()),
+            *size,
+        )
+        for i, ((name, here, there), size) in enumerate(zip(problem.groups, sizes, strict=True), start=1)
     )
 
 
@@ -176,9 +184,8 @@ def answer_of(method: RiskMethod | LabelsRisk, asked: Asked) -> Answer:
     if isinstance(method, LabelsRisk):
         return method.answer(asked.level)
     metric, n_values = method.problem.metric, 1 + len(method.problem.groups)
-    if method.verdict == "abstain" and method.weighs and isinstance(method, LabelShiftRisk):
-        nothing = np.full(n_values, np.nan)
-        return Answer(nothing, nothing, nothing, nothing)
+    if not method.is_possible:
+        return Answer.unknown(n_values)
     values = values_of_groups(method, ones_of(method.problem))
     draws = resampled_values([method], asked.n_bootstrap, asked.rng)[:, 0]
     return interval_of_draws(values, draws, asked.level, metric.low, metric.high)
@@ -301,7 +308,7 @@ def target_risk(
     (True, 'ok')
     """
     start = time.perf_counter()
-    asked = _check_settings(method, level, n_bootstrap, random_state, weighter, loss_model)
+    asked = check_risk_settings(method, level, n_bootstrap, random_state, weighter, loss_model)
     problem = read_problem(
         model,
         X_source,
@@ -322,7 +329,7 @@ def target_risk(
     return estimate
 
 
-def _check_settings(
+def check_risk_settings(
     method: Any, level: Any, n_bootstrap: Any, random_state: Any, weighter: Any, loss_model: Any
 ) -> Asked:
     """Settings of the estimate, checked."""

@@ -11,7 +11,7 @@ from shiftfix._numerics import Floats
 from shiftfix._verdict import Verdict, caller_warns, judge
 from shiftfix.covariate import LogisticWeighter, TableColumns, are_numbers, weight_refits
 from shiftfix.exceptions import NotIdentifiedError
-from shiftfix.label import MLLS, ScoreCalibrator, prior_refits
+from shiftfix.label import MLLS, prior_refits
 from shiftfix.risk._effect import BALANCED, ERRORS, score_columns, score_imbalance
 from shiftfix.risk._loss_model import ExpectedLosses, expected_losses
 from shiftfix.risk._problem import Problem
@@ -104,12 +104,6 @@ class Tools:
         if not hasattr(self.prior, "target_prior_"):
             raise NotFittedError(self.prior.verdict_.reasons[0])
         return prior_refits(self.prior, self.class_scores(True), self.problem.y, self.class_scores(False))
-
-    @cached_property
-    def calibration_kind(self) -> Any:
-        """Kind of the calibration of the model's probabilities: the one of least held-out log loss on the source."""
-        scores, y = self.class_scores(True), self.problem.y
-        return ScoreCalibrator().fit(scores, y, classes=np.arange(self.problem.n_classes)).kind_
 
     @cached_property
     def expected(self) -> ExpectedLosses:
