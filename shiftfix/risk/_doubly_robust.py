@@ -1,8 +1,11 @@
 """Risk under covariate shift, right if either the weights or a regression of the loss are.
 
 R = mean_target m(x) + sum v (l - m(x)), v = w / sum w, with m a cross-fitted regression of the loss: what m misses on
-the weighted source corrects what it says of the target. The variance is Var_target(m) / n_target + sum v^2 (e - v e)^2 with
-e = l - m: the correction is divided by the sum of weights, so that a mean of e adds nothing to it.
+the weighted source corrects what it says of the target. With e = l - m the variance is
+
+    Var_target(m) / n_target + sum v^2 (e - sum v e)^2:
+
+the correction is divided by the sum of weights, so that a mean of e adds nothing to it.
 Source: Chernozhukov et al. (2018), Econometrics Journal 21(1):C1-C68, equation 4.3's score with a target sample of its
 own; Robins, Rotnitzky & Zhao (1994), JASA 89:846-866.
 """

@@ -1,5 +1,6 @@
 """What several methods need of one problem, each made once: weights, prior, and what the losses are expected to be."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,9 +18,23 @@ from shiftfix.risk._loss_model import ExpectedLosses, expected_losses
 from shiftfix.risk._problem import Problem
 from shiftfix.risk._weighter import fit_weighter
 
+Refit = Callable[[Floats, Floats], Floats]
 UNBALANCED_ACTION = (
     "Take a ratio that can balance them, such as weighter=LogisticWeighter(features='auto'), or label some target rows."
 )
+
+
+def of_last_counts(refit: Refit) -> Refit:
+    """The same function, which does not repeat itself where several methods ask with the same arrays of counts."""
+    last: list[Any] = []
+
+    def once(counts_source: Floats, counts_target: Floats) -> Floats:
+        if not (last and last[0] is counts_source and last[1] is counts_target):
+            last[:] = counts_source, counts_target, refit(counts_source, counts_target)
+        found: Floats = last[2]
+        return found
+
+    return once
 
 
 @dataclass
@@ -52,7 +67,7 @@ class Tools:
     @cached_property
     def reweigh(self) -> Any:
         """Weights from counts of both samples."""
-        return weight_refits(self.weighter, self.problem.X_source, self.problem.X_target)
+        return of_last_counts(weight_refits(self.weighter, self.problem.X_source, self.problem.X_target))
 
     @cached_property
     def weights_verdict(self) -> Verdict:
@@ -103,7 +118,8 @@ class Tools:
         """The target prior from counts of both samples."""
         if not hasattr(self.prior, "target_prior_"):
             raise NotFittedError(self.prior.verdict_.reasons[0])
-        return prior_refits(self.prior, self.class_scores(True), self.problem.y, self.class_scores(False))
+        refits = prior_refits(self.prior, self.class_scores(True), self.problem.y, self.class_scores(False))
+        return of_last_counts(refits)
 
     @cached_property
     def expected(self) -> ExpectedLosses:
