@@ -1,7 +1,8 @@
 """What a model is worth on the target, and its losses row by row.
 
 ====================  =====================================================================
-``target_risk``       a metric on the target, its interval and what it assumes: a ``RiskEstimate``
+``target_risk``       a metric on the target, its interval and what it assumes: a ``RiskEstimate``, with a
+                      ``GroupRisk`` for each group
 ``compare_risks``     several methods side by side, and under one another's assumptions: a ``RiskComparison``
 ``row_losses``        the loss a fitted model is commonly judged by: log, 0-1 or squared
 ``log_losses``        negative log of the probability of the label

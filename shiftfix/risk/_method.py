@@ -40,11 +40,14 @@ class RiskMethod:
         What it is called, and what its interval rests on.
     weighs : bool
         Whether ``learn`` gives weights of the source rows.
+    uses_labels : bool
+        Whether it takes labels of target rows.
     """
 
     title: ClassVar[str] = ""
     assumes: ClassVar[str] = ""
     weighs: ClassVar[bool] = False
+    uses_labels: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, tools: Tools) -> None:
         self.problem, self.tools = problem, tools

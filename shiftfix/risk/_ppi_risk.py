@@ -49,6 +49,12 @@ def mean_interval(found: PoweredMean, n: int, level: float, is_share: bool) -> t
     return found.mean - reach, found.mean + reach
 
 
+def labels_verdict(n: int) -> Verdict:
+    """Whether n labels are enough to speak of."""
+    few = [f"there are only {n} target labels"] if n < FEW_LABELS else []
+    return judge([], few, f"Label {FEW_LABELS} or more target rows, drawn at random.")
+
+
 class LabelsRisk:
     """The mean loss of the labelled target rows."""
 
@@ -57,6 +63,7 @@ class LabelsRisk:
         "the labelled target rows were drawn at random (or with the probabilities given), whatever moved"
     )
     weighs: ClassVar[bool] = False
+    uses_labels: ClassVar[bool] = True
 
     def __init__(self, problem: Problem, tools: Tools) -> None:
         assert problem.known is not None
@@ -66,9 +73,7 @@ class LabelsRisk:
     @property
     def verdict(self) -> Verdict:
         """Whether there are labels enough."""
-        n = len(self.known.y)
-        few = [f"there are only {n} target labels"] if n < FEW_LABELS else []
-        return judge([], few, f"Label {FEW_LABELS} or more target rows, drawn at random.")
+        return labels_verdict(len(self.known.y))
 
     @property
     def scores(self) -> Floats:

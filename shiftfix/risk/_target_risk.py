@@ -22,6 +22,7 @@ from shiftfix.risk._interval import Answer, interval_of_draws, judged_answer, re
 from shiftfix.risk._label_risk import LabelShiftRisk
 from shiftfix.risk._lascal import LaSCalRisk
 from shiftfix.risk._method import RiskMethod, UnweightedRisk, ones_of
+from shiftfix.risk._ppi_bootstrap import ResampledLabelsRisk, ResampledPPIRisk
 from shiftfix.risk._ppi_risk import FEW_LABELS, LabelsRisk, PPIRisk, SequentialPPIRisk
 from shiftfix.risk._problem import Problem, read_problem
 from shiftfix.risk._tools import Tools
@@ -45,7 +46,9 @@ LABELLED_METHODS: dict[str, type[LabelsRisk]] = {
     "ppi": PPIRisk,
     "ppi_sequential": SequentialPPIRisk,
 }
-OF_MEANS = ("control_variate", "doubly_robust", "labels", "ppi", "ppi_sequential")
+# Of metrics that are no mean.
+RESAMPLED_METHODS: dict[str, type[RiskMethod]] = {"labels": ResampledLabelsRisk, "ppi": ResampledPPIRisk}
+OF_MEANS = ("control_variate", "doubly_robust", "ppi_sequential")
 OF_CLASSES = ("label_shift", "lascal")
 OF_PROBABILITIES = ("cbpe", "pape", "atc", "doc")
 MethodName = Literal[
@@ -119,7 +122,8 @@ def chosen_method(name: str, problem: Problem) -> str:
 
 def method_of(name: str, problem: Problem, tools: Tools) -> RiskMethod | LabelsRisk:
     """A method, ready to be asked."""
-    kind: Any = LABELLED_METHODS.get(name) or UNLABELLED_METHODS[name]
+    resampled = {} if problem.metric.is_mean else RESAMPLED_METHODS
+    kind: Any = {**UNLABELLED_METHODS, **LABELLED_METHODS, **resampled}[name]
     return kind(problem, tools)
 
 
@@ -172,7 +176,7 @@ def as_estimate(method: RiskMethod | LabelsRisk, answer: Answer, level: float) -
         level=level,
         n_source=problem.n_source,
         n_target=problem.n_target,
-        n_labels=len(problem.known.y) if problem.known is not None and isinstance(method, LabelsRisk) else 0,
+        n_labels=len(problem.known.y) if problem.known is not None and method.uses_labels else 0,
         verdict=verdict,
         effective_size=effective_size,
         groups=_group_risks(problem, answer, sizes),
