@@ -39,8 +39,8 @@ class LabelShiftRisk(RiskMethod):
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the class shares can be found from the scores."""
-        return self.tools.prior.verdict_
+        """Whether the class shares can be found, and explain what moved."""
+        return self.tools.prior_verdict
 
     @property
     def is_possible(self) -> bool:

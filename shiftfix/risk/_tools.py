@@ -12,7 +12,7 @@ from shiftfix._numerics import Floats
 from shiftfix._verdict import Verdict, caller_warns, judge
 from shiftfix.covariate import LogisticWeighter, TableColumns, are_numbers, weight_refits
 from shiftfix.exceptions import NotIdentifiedError
-from shiftfix.label import MLLS, prior_refits
+from shiftfix.label import MLLS, label_shift_fit, prior_refits
 from shiftfix.risk._effect import BALANCED, ERRORS, score_columns, score_imbalance
 from shiftfix.risk._loss_model import ExpectedLosses, expected_losses
 from shiftfix.risk._problem import Problem
@@ -112,6 +112,22 @@ class Tools:
         except NotIdentifiedError as error:
             prior.verdict_ = Verdict("abstain", [str(error).rstrip(".")])
             return prior
+
+    @cached_property
+    def prior_verdict(self) -> Verdict:
+        """Whether the class shares can be found, and whether a change of them is what moved."""
+        verdict: Verdict = self.prior.verdict_
+        if verdict == "abstain":
+            return verdict
+        known = self.problem
+        numbers = are_numbers(known.X_source) and are_numbers(known.X_target)
+        rows = (known.X_source, known.X_target) if numbers else (None, None)
+        with caller_warns():
+            fit = label_shift_fit(
+                self.class_scores(True), known.y, self.class_scores(False), *rows, classes=np.arange(known.n_classes)
+            )
+        other = [fit.reason] if fit.moved and not fit.passes else []
+        return judge([], [*verdict.reasons, *other], "See compare_risks, or label some target rows.")
 
     @cached_property
     def estimate_prior(self) -> Any:
