@@ -10,6 +10,7 @@ from typing import Any
 from shiftfix._verdict import Verdict
 from shiftfix.label import softmax_block
 from shiftfix.risk._cbpe import CBPERisk
+from shiftfix.risk._doubly_robust import steadied_weights
 from shiftfix.risk._method import Counts
 
 
@@ -29,5 +30,5 @@ class RecalibratedCBPERisk(CBPERisk):
 
     def learn(self, counts: Counts) -> Any:
         """Probabilities of the target rows, calibrated on the weighted source."""
-        w = self.tools.reweigh(*counts) * counts.source
-        return softmax_block(self.z, *self.calibrate(w))[0]
+        w = steadied_weights(self.tools.reweigh(*counts), counts.source)
+        return softmax_block(self.z, *self.calibrate(w * counts.source))[0]

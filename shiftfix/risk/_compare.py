@@ -121,9 +121,8 @@ def _answers(methods: dict[str, Any], asked: Asked) -> tuple[dict[str, Answer], 
         return answers, {}
     draws = resampled_values(list(resampled.values()), asked.n_bootstrap, asked.rng)
     for i, (name, method) in enumerate(resampled.items()):
-        metric = method.problem.metric
         values = values_of_groups(method, ones_of(method.problem))
-        answers[name] = interval_of_draws(values, draws[:, i], asked.level, metric.low, metric.high)
+        answers[name] = interval_of_draws(values, draws[:, i], asked.level, method.problem.metric)
     return answers, {name: draws[:, i, 0] for i, name in enumerate(resampled)}
 
 

@@ -15,6 +15,9 @@ import numpy as np
 from shiftfix._numerics import Floats
 from shiftfix.risk._hajek import HajekRisk
 from shiftfix.risk._method import Counts
+from shiftfix.weights import clip_threshold_of
+
+STEADY_ROWS = 100
 
 
 def doubly_robust_mean(
@@ -41,10 +44,29 @@ def doubly_robust_variances(
     return float(np.square(v * (missed - v @ missed)).sum()), there
 
 
+def steadied_weights(w: Floats, counts: Floats) -> Floats:
+    """Weights clipped as far as their effective size needs to be that of 100 rows, or half of those there are.
+
+    A correction that rests on a few rows is noise: the fewer there are, the less of it is made. Weights that are fit to
+    be used stay as they are. Source: Reddi, Poczos & Smola (2015), AAAI, "Doubly robust covariate shift correction".
+
+    Parameters
+    ----------
+    w, counts : ndarray of shape (n_rows,)
+        Raw weights and repeat counts.
+    """
+    needed = min(STEADY_ROWS, counts[w > 0].sum() / 2)
+    return np.minimum(w, clip_threshold_of(w, counts, "ess", needed)) if needed >= 1 else w
+
+
 class DoublyRobustRisk(HajekRisk):
     """Weights and a regression of the loss."""
 
     title = "importance weights and a regression of the loss (doubly robust)"
+
+    def learn(self, counts: Counts) -> Floats:
+        """Weights of the source rows that do not rest on a few of them."""
+        return steadied_weights(super().learn(counts), counts.source)
 
     def value(self, learned: Floats, counts: Counts) -> float:
         """The regression's mean on the target, corrected by what it misses on the weighted source."""

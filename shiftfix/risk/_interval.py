@@ -14,6 +14,7 @@ from shiftfix._numerics import Floats
 from shiftfix._resample import resampled_counts
 from shiftfix._verdict import Verdict
 from shiftfix.risk._method import Counts, RiskMethod, ones_of
+from shiftfix.risk._metrics import RiskMetric
 from shiftfix.risk._problem import Problem
 
 
@@ -56,13 +57,16 @@ def draw_counts(problem: Problem, strata: list[NDArray[np.intp]] | None, rng: np
 
 
 def values_of_groups(method: RiskMethod, counts: Counts) -> Floats:
-    """Value of the whole target and of each group, shape (1 + n_groups,); NaN of a group without rows."""
+    """Value of the whole target and of each group, shape (1 + n_groups,), within the bounds of the metric; NaN of a
+    group without rows.
+    """
     learned = method.learn(counts)
     with np.errstate(invalid="ignore", divide="ignore"):
         parts = [counts.within(here, there) for _, here, there in method.problem.groups]
         empty = [not (part.source.any() and part.target.any()) for part in parts]
         rest = [np.nan if lost else method.value(learned, part) for part, lost in zip(parts, empty, strict=True)]
-    return np.array([method.value(learned, counts), *rest])
+    metric = method.problem.metric
+    return np.clip(np.array([method.value(learned, counts), *rest]), metric.low, metric.high)
 
 
 def resampled_values(methods: list[RiskMethod], n_bootstrap: int, rng: np.random.Generator) -> Floats:
@@ -90,22 +94,46 @@ def reach_of(draws: Floats, errors: Floats, level: float) -> float:
     return max(z, float(np.nanquantile(largest, level)))
 
 
-def interval_of_draws(values: Floats, draws: Floats, level: float, low: float, high: float) -> Answer:
-    """Estimates +- as many standard errors as hold them all, within the bounds of the metric.
+def interval_of_draws(values: Floats, draws: Floats, level: float, metric: RiskMetric) -> Answer:
+    """Estimates, and intervals that hold all of them together.
 
     Parameters
     ----------
     values : ndarray of shape (n_values,)
     draws : ndarray of shape (n_bootstrap, n_values)
-    level, low, high : float
+    level : float
+    metric : RiskMetric
     """
     known = np.isfinite(draws).sum(axis=0) > 1
     errors = np.full(len(values), np.nan)
     errors[known] = np.nanstd(draws[:, known], axis=0, ddof=1)
-    reach = reach_of(draws[:, known], errors[known], level) * errors if known.any() else errors
-    bounds = [np.clip(edge, low, high) for edge in (values - reach, values + reach)]
-    # Of a group whose error is not known nothing is known.
-    return Answer(values, np.where(known, bounds[0], low), np.where(known, bounds[1], high), errors)
+    z = reach_of(draws[:, known], errors[known], level) if known.any() else 0.0
+    ends = [
+        interval_of_error(value, error, z, metric) if there else (metric.low, metric.high)
+        for value, error, there in zip(values.tolist(), errors.tolist(), known, strict=True)
+    ]
+    low, high = np.array(ends).T
+    return Answer(values, low, high, errors)
+
+
+def interval_of_error(value: float, error: float, z: float, metric: RiskMetric) -> tuple[float, float]:
+    """Standard errors times z on either side, within the bounds of the metric; of a share Wilson's interval.
+
+    The error of a share is that of its true value, which is smaller the nearer it is to 0 or 1: estimates that are too
+    large by chance tell an error that is too small.
+    """
+    if metric.is_share and 0 < value < 1 and error > 0:
+        return wilson_ends(value, value * (1 - value) / error**2, z)
+    return float(np.clip(value - z * error, metric.low, metric.high)), float(
+        np.clip(value + z * error, metric.low, metric.high)
+    )
+
+
+def wilson_ends(share: float, worth: float, z: float) -> tuple[float, float]:
+    """The shares whose own standard error, of ``worth`` labels, puts them within z of the one found."""
+    middle = (share + z**2 / (2 * worth)) / (1 + z**2 / worth)
+    reach = z / (1 + z**2 / worth) * float(np.sqrt(share * (1 - share) / worth + z**2 / (4 * worth**2)))
+    return max(middle - reach, 0.0), min(middle + reach, 1.0)
 
 
 def wilson_interval(mean: float, variance: float, n: int, level: float) -> tuple[float, float]:
@@ -123,9 +151,7 @@ def wilson_interval(mean: float, variance: float, n: int, level: float) -> tuple
     worth = share * (1 - share) / variance if variance > 0 else 0.0
     # A variance that a few labels leave at almost nothing is no knowledge.
     worth = float(np.clip(worth, n / 2, 20 * n)) if worth > 0 else float(n)
-    middle = (share + z**2 / (2 * worth)) / (1 + z**2 / worth)
-    reach = z / (1 + z**2 / worth) * float(np.sqrt(share * (1 - share) / worth + z**2 / (4 * worth**2)))
-    return max(middle - reach, 0.0), min(middle + reach, 1.0)
+    return wilson_ends(share, worth, z)
 
 
 def judged_answer(answer: Answer, verdict: Verdict, problem: Problem) -> Answer:

@@ -100,4 +100,6 @@ def expected_losses(problem: Problem, loss_model: Any, rng: np.random.Generator)
         fitted = clone(base).fit(here[fold.training], losses[fold.training])
         source[fold.held_out] = fitted.predict(here[fold.held_out])
         target += np.asarray(fitted.predict(there)) / n_folds
-    return ExpectedLosses(source, target, losses)
+    # No loss is expected that was never seen: far from the source a regression says anything.
+    least, most = losses.min(), losses.max()
+    return ExpectedLosses(np.clip(source, least, most), np.clip(target, least, most), losses)

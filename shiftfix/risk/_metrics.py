@@ -64,6 +64,8 @@ class RiskMetric(NamedTuple):
         Whether it is a mean loss, or a function of one: ``prepared`` is then the table of losses.
     is_root : bool
         Whether it is the root of the mean loss.
+    is_share : bool
+        Whether it is a share of rows, or a chance, whose error depends on it as that of a share does.
     of : {"classes", "probabilities", "values"}
         What it judges.
     """
@@ -75,6 +77,7 @@ class RiskMetric(NamedTuple):
     high: float
     is_mean: bool
     is_root: bool = False
+    is_share: bool = False
     of: str = "probabilities"
 
     def of_mean(self, mean: float) -> float:
@@ -185,11 +188,11 @@ def calibration_error(rows: Binned, mass: Floats) -> float:
 METRICS = {
     metric.name: metric
     for metric in (
-        RiskMetric("accuracy", right_table, mean_of_table, 0, 1, True, of="classes"),
+        RiskMetric("accuracy", right_table, mean_of_table, 0, 1, True, is_share=True, of="classes"),
         RiskMetric("log_loss", log_loss_table, mean_of_table, 0, float(-np.log(LEAST_PROBABILITY)), True),
         RiskMetric("brier", brier_table, mean_of_table, 0, 2, True),
-        RiskMetric("auc", ranked_scores, mean_area, 0, 1, False),
-        RiskMetric("balanced_accuracy", right_table, balanced_accuracy, 0, 1, False, of="classes"),
+        RiskMetric("auc", ranked_scores, mean_area, 0, 1, False, is_share=True),
+        RiskMetric("balanced_accuracy", right_table, balanced_accuracy, 0, 1, False, is_share=True, of="classes"),
         RiskMetric("calibration_error", binned_confidence, calibration_error, 0, 1, False),
         RiskMetric("rmse", squared_column, root_of_table, 0, np.inf, True, True, of="values"),
         RiskMetric("mae", absolute_column, mean_of_table, 0, np.inf, True, of="values"),

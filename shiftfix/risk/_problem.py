@@ -20,6 +20,7 @@ from shiftfix._setting_checks import check_methods
 from shiftfix._target_sample import TargetSample, labelled_rows, target_rows
 from shiftfix._validation import check_vector
 from shiftfix._values import as_array
+from shiftfix.covariate import are_numbers
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label import positions_among
 from shiftfix.risk._folds import new_folds
@@ -191,7 +192,7 @@ def _known_labels(
 
 def _default_rows(labels: Any, rows: Any) -> Any:
     """Positions of labels: as given, else the first rows."""
-    return np.arange(len(as_array(labels, "target_labels"))) if rows is None and labels is not None else rows
+    return np.arange(as_array(labels, "target_labels").size) if rows is None and labels is not None else rows
 
 
 def _check_group_pair(groups: Any, n_source: int, n_target: int) -> tuple[NDArray[Any], NDArray[Any]] | None:
@@ -233,6 +234,15 @@ def _read_source(model: Any, X: Any, y: Any) -> SourceRows:
     return (check_source if is_classifier(model) else check_value_source)(X, y, None, None)
 
 
+def _refuse_unlike_rows(X: Any, X_target: Any) -> None:
+    """Raise for a frame of words beside an array, whose columns nothing matches."""
+    if hasattr(X, "columns") != hasattr(X_target, "columns") and not (are_numbers(X) and are_numbers(X_target)):
+        raise ShiftDataError(
+            "Of X_source and X_target one is a data frame and the other is not, and they hold more than numbers: pass "
+            "both as data frames with the same columns."
+        )
+
+
 def read_problem(
     model: Any,
     X_source: Any,
@@ -250,6 +260,7 @@ def read_problem(
     """Check everything, ask the model, and put the rows in order; see :func:`shiftfix.risk.target_risk`."""
     given = _read_source(model, X_source, y_source)
     target = check_target(given.X, target_rows(X_target))
+    _refuse_unlike_rows(given.X, target)
     n_target = np.shape(target)[0] if hasattr(target, "shape") else len(target)
     if n_target == 0:
         raise ShiftDataError("X_target has no rows: pass at least one.")

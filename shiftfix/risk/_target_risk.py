@@ -187,12 +187,11 @@ def answer_of(method: RiskMethod | LabelsRisk, asked: Asked) -> Answer:
     """Value and interval of a method."""
     if isinstance(method, LabelsRisk):
         return method.answer(asked.level)
-    metric, n_values = method.problem.metric, 1 + len(method.problem.groups)
     if not method.is_possible:
-        return Answer.unknown(n_values)
+        return Answer.unknown(1 + len(method.problem.groups))
     values = values_of_groups(method, ones_of(method.problem))
     draws = resampled_values([method], asked.n_bootstrap, asked.rng)[:, 0]
-    return interval_of_draws(values, draws, asked.level, metric.low, metric.high)
+    return interval_of_draws(values, draws, asked.level, method.problem.metric)
 
 
 @public

@@ -7,9 +7,9 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from shiftfix.risk._atc import accuracy_threshold, share_above
 from shiftfix.risk._control_variate import controlled_mean
-from shiftfix.risk._doubly_robust import doubly_robust_mean, doubly_robust_variances
+from shiftfix.risk._doubly_robust import doubly_robust_mean, doubly_robust_variances, steadied_weights
 from shiftfix.risk._hajek import hajek_variance
-from shiftfix.risk._interval import interval_of_draws, reach_of, wilson_interval
+from shiftfix.risk._interval import interval_of_draws, interval_of_error, reach_of, wilson_interval
 from shiftfix.risk._label_risk import class_ratio, risk_of_classes
 from shiftfix.risk._lascal import shifted_calibration_error
 from shiftfix.risk._metrics import METRICS, Binned, Outputs, area_under_curve
@@ -116,9 +116,27 @@ def test_intervals_of_several_values_hold_together():
 
 
 def test_a_value_that_no_draw_knows_is_unknown():
-    found = interval_of_draws(np.array([0.5, 0.4]), np.array([[0.5, np.nan], [0.6, np.nan], [0.4, 0.1]]), 0.95, 0, 1)
+    found = interval_of_draws(
+        np.array([0.5, 0.4]), np.array([[0.5, np.nan], [0.6, np.nan], [0.4, 0.1]]), 0.95, METRICS["accuracy"]
+    )
     assert (found.low[1], found.high[1]) == (0, 1)
     assert 0 < found.low[0] < 0.5 < found.high[0] < 1
+
+
+def test_intervals_of_a_share_are_wilsons_and_of_a_loss_symmetric():
+    """The ends of Wilson's are the shares whose own error puts them z away."""
+    low, high = interval_of_error(0.9, 0.03, 1.96, METRICS["accuracy"])
+    worth = 0.09 / 0.03**2
+    assert_allclose([(0.9 - end) / np.sqrt(end * (1 - end) / worth) for end in (low, high)], [1.96, -1.96])
+    assert_allclose(interval_of_error(0.9, 0.03, 2.0, METRICS["log_loss"]), (0.84, 0.96))
+    assert interval_of_error(0.01, 0.03, 2.0, METRICS["mae"])[0] == 0
+
+
+def test_weights_that_rest_on_few_rows_are_steadied_and_others_left():
+    w, counts = np.append(np.ones(299), 5000.0), np.ones(300)
+    steady = steadied_weights(w, counts)
+    assert_allclose(steady.sum() ** 2 / (steady**2).sum(), 100)
+    assert (steadied_weights(np.arange(1.0, 301), counts) == np.arange(1.0, 301)).all()
 
 
 def test_wilson_by_hand():
