@@ -6,22 +6,18 @@ Source: Bialek, Kuberski, Perrakis & Bifet (2024), "Estimating model performance
 section 3.
 """
 
-from typing import Any
-
 import numpy as np
 
 from shiftfix._numerics import Floats
-from shiftfix.label import CalibrationKind, calibration_refits, log_scores, softmax_block
 from shiftfix.risk._method import Counts, RiskMethod
 from shiftfix.risk._problem import Problem
 from shiftfix.risk._tools import Tools
+from shiftfix.risk._top_label import calibrated_proba, confidence_of, fit_top_label
 
 STILL_CALIBRATED = (
     "the model's probabilities, calibrated on the source, are as right about the target (true where only the features "
     "moved and calibration holds at every x, not just on average). Nothing in the data tests this"
 )
-# One scale and a bias per class: whatever is left out here would be an error that no resample shows.
-KIND: CalibrationKind = "bcts"
 
 
 class CBPERisk(RiskMethod):
@@ -33,14 +29,18 @@ class CBPERisk(RiskMethod):
     def __init__(self, problem: Problem, tools: Tools) -> None:
         super().__init__(problem, tools)
         self.there = problem.metric.prepare(problem.target, None, problem.n_classes)
-        self.z = log_scores(tools.class_scores(False))
-        scores, ones = tools.class_scores(True), np.ones(problem.n_source)
-        start = calibration_refits(scores, problem.y, KIND)(ones)
-        self.calibrate = calibration_refits(scores, problem.y, KIND, start)
+        self.rows, self.rows_target = confidence_of(problem.source), confidence_of(problem.target)
+        self.right = (problem.source.predicted == problem.y).astype(np.float64)
+        self.start: Floats | None = None
+        self.start = self.calibration(np.ones(problem.n_source))
 
-    def learn(self, counts: Counts) -> Any:
+    def calibration(self, w: Floats) -> Floats:
+        """Calibration of the confidence by source rows with weights."""
+        return fit_top_label(self.rows, self.right, w, self.problem.n_classes, self.start)
+
+    def learn(self, counts: Counts) -> Floats:
         """Calibrated probabilities of the target rows."""
-        return softmax_block(self.z, *self.calibrate(counts.source))[0]
+        return calibrated_proba(self.problem.target, self.rows_target, self.calibration(counts.source))
 
     def value(self, learned: Floats, counts: Counts) -> float:
         """Of the target rows."""

@@ -5,13 +5,12 @@ is that of the target. Source: Bialek, Kuberski, Perrakis & Bifet (2024), "Estim
 shift without labels", section 4.
 """
 
-from typing import Any
-
+from shiftfix._numerics import Floats
 from shiftfix._verdict import Verdict
-from shiftfix.label import softmax_block
 from shiftfix.risk._cbpe import CBPERisk
 from shiftfix.risk._doubly_robust import steadied_weights
 from shiftfix.risk._method import Counts
+from shiftfix.risk._top_label import calibrated_proba
 
 
 class RecalibratedCBPERisk(CBPERisk):
@@ -19,8 +18,8 @@ class RecalibratedCBPERisk(CBPERisk):
 
     title = "confidence recalibrated by importance weights (PAPE)"
     assumes = (
-        "only the features moved (covariate shift), the weights balance what matters, and a recalibration by one scale "
-        "and a bias per class makes the probabilities right on the target. Nothing in the data tests the first"
+        "only the features moved (covariate shift), the weights balance what matters, and a recalibration of the "
+        "confidence makes the probabilities right on the target. Nothing in the data tests the first"
     )
 
     @property
@@ -28,7 +27,7 @@ class RecalibratedCBPERisk(CBPERisk):
         """That on the weights."""
         return self.tools.weights_verdict
 
-    def learn(self, counts: Counts) -> Any:
+    def learn(self, counts: Counts) -> Floats:
         """Probabilities of the target rows, calibrated on the weighted source."""
-        w = steadied_weights(self.tools.reweigh(*counts), counts.source)
-        return softmax_block(self.z, *self.calibrate(w * counts.source))[0]
+        w = steadied_weights(self.tools.reweigh(*counts), counts.source) * counts.source
+        return calibrated_proba(self.problem.target, self.rows_target, self.calibration(w))

@@ -17,7 +17,7 @@ from shiftfix._setting_checks import check_count, check_option
 from shiftfix._verdict import KeepsVerdicts, Verdict, judge
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.risk._estimate import RiskEstimate
-from shiftfix.risk._interval import Answer, interval_of_draws, resampled_values, values_of_groups
+from shiftfix.risk._interval import Answer, interval_of_draws, resampled_values, rows_behind, values_of_groups
 from shiftfix.risk._method import RiskMethod, ones_of
 from shiftfix.risk._ppi_risk import LabelsRisk
 from shiftfix.risk._problem import Problem, read_problem
@@ -122,7 +122,8 @@ def _answers(methods: dict[str, Any], asked: Asked) -> tuple[dict[str, Answer], 
     draws = resampled_values(list(resampled.values()), asked.n_bootstrap, asked.rng)
     for i, (name, method) in enumerate(resampled.items()):
         values = values_of_groups(method, ones_of(method.problem))
-        answers[name] = interval_of_draws(values, draws[:, i], asked.level, method.problem.metric)
+        sizes = rows_behind(method.problem, method.uses_labels)
+        answers[name] = interval_of_draws(values, draws[:, i], asked.level, method.problem.metric, sizes)
     return answers, {name: draws[:, i, 0] for i, name in enumerate(resampled)}
 
 

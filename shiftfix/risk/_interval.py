@@ -4,6 +4,7 @@ Source: Efron & Tibshirani (1993), "An Introduction to the Bootstrap", chapters 
 100:94-108, section 4 (the largest of several studentised errors); Wilson (1927), JASA 22:209-212.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -94,7 +95,17 @@ def reach_of(draws: Floats, errors: Floats, level: float) -> float:
     return max(z, float(np.nanquantile(largest, level)))
 
 
-def interval_of_draws(values: Floats, draws: Floats, level: float, metric: RiskMetric) -> Answer:
+def rows_behind(problem: Problem, uses_labels: bool) -> list[float]:
+    """Labelled rows that an estimate rests on, of the whole and of each group."""
+    if uses_labels and problem.known is not None:
+        rows = problem.known.rows
+        return [float(len(rows)), *(float(there[rows].sum()) for _, _, there in problem.groups)]
+    return [float(problem.n_source), *(float(here.sum()) for _, here, _ in problem.groups)]
+
+
+def interval_of_draws(
+    values: Floats, draws: Floats, level: float, metric: RiskMetric, sizes: Sequence[float]
+) -> Answer:
     """Estimates, and intervals that hold all of them together.
 
     Parameters
@@ -103,30 +114,40 @@ def interval_of_draws(values: Floats, draws: Floats, level: float, metric: RiskM
     draws : ndarray of shape (n_bootstrap, n_values)
     level : float
     metric : RiskMetric
+    sizes : sequence of float, of length n_values
+        Labelled rows behind each.
     """
-    known = np.isfinite(draws).sum(axis=0) > 1
+    known = (np.isfinite(draws).sum(axis=0) > 1) & np.isfinite(values)
     errors = np.full(len(values), np.nan)
     errors[known] = np.nanstd(draws[:, known], axis=0, ddof=1)
     z = reach_of(draws[:, known], errors[known], level) if known.any() else 0.0
     ends = [
-        interval_of_error(value, error, z, metric) if there else (metric.low, metric.high)
-        for value, error, there in zip(values.tolist(), errors.tolist(), known, strict=True)
+        interval_of_error(value, error, z, metric, n) if there else (metric.low, metric.high)
+        for value, error, n, there in zip(values.tolist(), errors.tolist(), sizes, known, strict=True)
     ]
     low, high = np.array(ends).T
     return Answer(values, low, high, errors)
 
 
-def interval_of_error(value: float, error: float, z: float, metric: RiskMetric) -> tuple[float, float]:
-    """Standard errors times z on either side, within the bounds of the metric; of a share Wilson's interval.
+def interval_of_error(value: float, error: float, z: float, metric: RiskMetric, n: float) -> tuple[float, float]:
+    """Standard errors times z on either side, within the bounds of the metric; of a share at least Wilson's interval.
 
-    The error of a share is that of its true value, which is smaller the nearer it is to 0 or 1: estimates that are too
-    large by chance tell an error that is too small.
+    The error of a share is that of its true value, and not of the one found: one that is too large by chance tells an
+    error that is too small, and of rows that are all right there is none at all.
+
+    Parameters
+    ----------
+    value, error, z : float
+    metric : RiskMetric
+    n : float
+        Labelled rows that it rests on.
     """
-    if metric.is_share and 0 < value < 1 and error > 0:
-        return wilson_ends(value, value * (1 - value) / error**2, z)
-    return float(np.clip(value - z * error, metric.low, metric.high)), float(
-        np.clip(value + z * error, metric.low, metric.high)
-    )
+    low, high = (float(np.clip(value + sign * z * error, metric.low, metric.high)) for sign in (-1, 1))
+    if not metric.is_share:
+        return low, high
+    worth = value * (1 - value) / error**2 if error > 0 and 0 < value < 1 else n
+    least, most = wilson_ends(value, worth, z) if worth > 0 else (metric.low, metric.high)
+    return min(low, least), max(high, most)
 
 
 def wilson_ends(share: float, worth: float, z: float) -> tuple[float, float]:

@@ -18,7 +18,14 @@ from shiftfix.risk._doc import DoCRisk
 from shiftfix.risk._doubly_robust import DoublyRobustRisk
 from shiftfix.risk._estimate import GroupRisk, RiskEstimate
 from shiftfix.risk._hajek import HajekRisk
-from shiftfix.risk._interval import Answer, interval_of_draws, judged_answer, resampled_values, values_of_groups
+from shiftfix.risk._interval import (
+    Answer,
+    interval_of_draws,
+    judged_answer,
+    resampled_values,
+    rows_behind,
+    values_of_groups,
+)
 from shiftfix.risk._label_risk import LabelShiftRisk
 from shiftfix.risk._lascal import LaSCalRisk
 from shiftfix.risk._method import RiskMethod, UnweightedRisk, ones_of
@@ -191,7 +198,9 @@ def answer_of(method: RiskMethod | LabelsRisk, asked: Asked) -> Answer:
         return Answer.unknown(1 + len(method.problem.groups))
     values = values_of_groups(method, ones_of(method.problem))
     draws = resampled_values([method], asked.n_bootstrap, asked.rng)[:, 0]
-    return interval_of_draws(values, draws, asked.level, method.problem.metric)
+    return interval_of_draws(
+        values, draws, asked.level, method.problem.metric, rows_behind(method.problem, method.uses_labels)
+    )
 
 
 @public

@@ -116,20 +116,24 @@ def test_intervals_of_several_values_hold_together():
 
 
 def test_a_value_that_no_draw_knows_is_unknown():
-    found = interval_of_draws(
-        np.array([0.5, 0.4]), np.array([[0.5, np.nan], [0.6, np.nan], [0.4, 0.1]]), 0.95, METRICS["accuracy"]
-    )
+    draws = np.array([[0.5, np.nan], [0.6, np.nan], [0.4, 0.1]])
+    found = interval_of_draws(np.array([0.5, 0.4]), draws, 0.95, METRICS["accuracy"], [9, 9])
     assert (found.low[1], found.high[1]) == (0, 1)
     assert 0 < found.low[0] < 0.5 < found.high[0] < 1
 
 
-def test_intervals_of_a_share_are_wilsons_and_of_a_loss_symmetric():
-    """The ends of Wilson's are the shares whose own error puts them z away."""
-    low, high = interval_of_error(0.9, 0.03, 1.96, METRICS["accuracy"])
-    worth = 0.09 / 0.03**2
-    assert_allclose([(0.9 - end) / np.sqrt(end * (1 - end) / worth) for end in (low, high)], [1.96, -1.96])
-    assert_allclose(interval_of_error(0.9, 0.03, 2.0, METRICS["log_loss"]), (0.84, 0.96))
-    assert interval_of_error(0.01, 0.03, 2.0, METRICS["mae"])[0] == 0
+def test_intervals_of_a_share_are_at_least_wilsons_and_of_a_loss_symmetric():
+    """The ends of Wilson's are the shares whose own error puts them z away; beyond them lies .9 + 1.96 x .03."""
+    low, high = interval_of_error(0.9, 0.03, 1.96, METRICS["accuracy"], 100)
+    assert_allclose((0.9 - low) / np.sqrt(low * (1 - low) * 0.03**2 / 0.09), 1.96)
+    assert_allclose(high, 0.9588)
+    assert_allclose(interval_of_error(0.9, 0.03, 2.0, METRICS["log_loss"], 100), (0.84, 0.96))
+    assert interval_of_error(0.01, 0.03, 2.0, METRICS["mae"], 100)[0] == 0
+
+
+def test_rows_that_are_all_right_are_not_known_to_be():
+    low, high = interval_of_error(1.0, 0.0, 1.96, METRICS["accuracy"], 50)
+    assert_allclose((low, high), (1 / (1 + 1.96**2 / 50), 1))
 
 
 def test_weights_that_rest_on_few_rows_are_steadied_and_others_left():
