@@ -354,10 +354,31 @@ CALLS: dict[str, Call] = {
     ),
     # risk
     "absolute_losses": calls(risk.absolute_losses, {"predicted": NUMBERS + 1, "y": NUMBERS}),
+    "compare_risks": calls(
+        risk.compare_risks,
+        {"X_source": X_SOURCE, "y_source": Y, "X_target": X_TARGET, "target_labels": Y[:20]},
+        model=LogisticRegression().fit(X_SOURCE, Y),
+        methods=["importance", "label_shift", "pape", "ppi"],
+        n_bootstrap=3,
+        n_worlds=1,
+    ),
     "log_losses": calls(risk.log_losses, {"proba": SCORES_SOURCE, "y": Y, "classes": np.arange(3)}),
     "pinball_losses": calls(risk.pinball_losses, {"predicted": NUMBERS + 1, "y": NUMBERS}),
     "row_losses": calls(risk.row_losses, {"X": X_SOURCE, "y": Y}, model=LogisticRegression().fit(X_SOURCE, Y)),
     "squared_losses": calls(risk.squared_losses, {"predicted": NUMBERS + 1, "y": NUMBERS}),
+    "target_risk": calls(
+        risk.target_risk,
+        {
+            "X_source": X_SOURCE,
+            "y_source": Y,
+            "X_target": X_TARGET,
+            "target_labels": Y[:20],
+            "rows": np.arange(20),
+            "sampling_probability": np.full(20, 0.5),
+        },
+        model=LogisticRegression().fit(X_SOURCE, Y),
+        n_bootstrap=3,
+    ),
     "zero_one_losses": calls(risk.zero_one_losses, {"predicted": Y[::-1].copy(), "y": Y}),
     # simulate
     "concept_shift": calls(simulate.concept_shift, {}, n_source=20, n_target=10, angle=0.5),

@@ -46,7 +46,9 @@ SPEAKS_FOR_ITSELF = (
     "sklearn/base.py",
 )
 
-LABELS = {"strata", "test_strata", "y", "y_source", "y_target", "classes", "predicted of zero_one_losses"}
+LABELS = {
+    "classes", "predicted of zero_one_losses", "strata", "target_labels", "test_strata", "y", "y_source", "y_target",
+}  # fmt: skip
 # Rows that are drawn from as they are, whatever they hold.
 CARRIED = {"X of fit_weighted", "X of label_shift", "y of exponential_tilt", "y of from_recipe"}
 # Gaps, words and dates are what it is for.
@@ -59,7 +61,7 @@ CARRIED |= {f"{sample} of {name}" for name in ROWS_AS_THEY_ARE for sample in ("X
 LEARNERS_INSIDE = {"fit_weighted", "row_losses", "CovariateShiftClassifier", "CovariateShiftRegressor",
                    "LabelShiftClassifier", "FewLabelClassifier", "FewLabelRegressor", "ShiftCorrectedClassifier",
                    "ShiftCorrectedRegressor", "ClassifierWeighter", "concept_test", "diagnose_shift",
-                   "ConformalClassifier", "ConformalRegressor"}  # fmt: skip
+                    "ConformalClassifier", "ConformalRegressor", "target_risk", "compare_risks"}  # fmt: skip
 LEARNER = "sklearn/linear_model"
 # On these the time of a call depends without bound, and what is too large for it is no question of right or wrong.
 LENGTHS = {"max_epochs", "max_iter", "n_bootstrap", "n_permutations", "patience", "n_models", "n_source", "n_target"}
@@ -67,7 +69,7 @@ LONG = {"beyond int64", "largest", "beyond double"}
 # They take what the user has written, whose errors are the user's own.
 YOURS = {
     "callbacks", "classifier", "conditional", "estimator", "initializer", "loss", "model", "module", "optimizer",
-    "prior", "scale_estimator", "schedule", "weighter",
+    "prior", "scale_estimator", "schedule", "weighter", "loss_model", "metric",
 }  # fmt: skip
 YOUR_CODE = {"function", "class", "failing estimator"}
 # Anything that is true or false to Python; a stream of anything; text of anyone's.
@@ -76,7 +78,7 @@ ANYTHING = {"callbacks", "checkpoint", "device", "feature_names", "target_outsid
 INFINITE = {
     "clip_threshold", "diagnose_shift", "exponential_chi2", "exponential_tilt", "from_recipe", "gaussian_chi2",
     "ShiftCorrectedClassifier", "label_shift", "make_clinic", "pareto_k", "pareto_k_threshold", "row_losses",
-    "conformal_quantile",
+    "conformal_quantile", "target_risk", "compare_risks",
 }  # fmt: skip
 
 

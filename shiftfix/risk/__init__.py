@@ -1,6 +1,9 @@
-"""Losses of a model, row by row.
+"""What a model is worth on the target, and its losses row by row.
 
 ====================  =====================================================================
+``target_risk``       a metric on the target, its interval and what it assumes: a ``RiskEstimate``, with a
+                      ``GroupRisk`` for each group
+``compare_risks``     several methods side by side, and under one another's assumptions: a ``RiskComparison``
 ``row_losses``        the loss a fitted model is commonly judged by: log, 0-1 or squared
 ``log_losses``        negative log of the probability of the label
 ``zero_one_losses``   1 where the label is wrong
@@ -10,10 +13,12 @@
 ====================  =====================================================================
 """
 
+from shiftfix.risk._compare import RiskComparison, compare_risks
 from shiftfix.risk._effect import Weighing as Weighing  # for ``corrected`` and ``detect``
 from shiftfix.risk._effect import WeightingEffect as WeightingEffect
 from shiftfix.risk._effect import changed_predictions as changed_predictions
 from shiftfix.risk._effect import weighting_effect as weighting_effect
+from shiftfix.risk._estimate import GroupRisk, RiskEstimate
 from shiftfix.risk._exponent import Choice as Choice
 from shiftfix.risk._exponent import Losses as Losses
 from shiftfix.risk._exponent import Says as Says
@@ -42,15 +47,21 @@ from shiftfix.risk._scores import SourceRows as SourceRows
 from shiftfix.risk._scores import cross_fitted_scores as cross_fitted_scores
 from shiftfix.risk._scores import given_scores as given_scores
 from shiftfix.risk._scores import score_folds as score_folds
+from shiftfix.risk._target_risk import target_risk
 from shiftfix.risk._weighter import check_weighter as check_weighter
 from shiftfix.risk._weighter import default_weighter as default_weighter
 from shiftfix.risk._weighter import fit_weighter as fit_weighter
 
 __all__ = [
+    "GroupRisk",
+    "RiskComparison",
+    "RiskEstimate",
     "absolute_losses",
+    "compare_risks",
     "log_losses",
     "pinball_losses",
     "row_losses",
     "squared_losses",
+    "target_risk",
     "zero_one_losses",
 ]
