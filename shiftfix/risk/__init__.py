@@ -1,4 +1,4 @@
-"""Losses of a model, row by row.
+"""Losses of a model, row by row, and what they are on the target.
 
 ====================  =====================================================================
 ``row_losses``        the loss a fitted model is commonly judged by: log, 0-1 or squared
@@ -7,9 +7,11 @@
 ``squared_losses``    squared error
 ``absolute_losses``   absolute error
 ``pinball_losses``    pinball loss of a predicted quantile
+``RiskMonitor``       watches a classifier in use: an ``AccuracyEstimate``, and each ``MonitorAlarm``, as labels come
 ====================  =====================================================================
 """
 
+from shiftfix.risk._alarms import MonitorAlarm
 from shiftfix.risk._effect import Weighing as Weighing  # for ``corrected`` and ``detect``
 from shiftfix.risk._effect import WeightingEffect as WeightingEffect
 from shiftfix.risk._effect import changed_predictions as changed_predictions
@@ -36,17 +38,22 @@ from shiftfix.risk._losses import (
     squared_losses,
     zero_one_losses,
 )
+from shiftfix.risk._monitor import RiskMonitor
 from shiftfix.risk._prior import fit_prior as fit_prior
 from shiftfix.risk._scores import Scores as Scores
 from shiftfix.risk._scores import SourceRows as SourceRows
 from shiftfix.risk._scores import cross_fitted_scores as cross_fitted_scores
 from shiftfix.risk._scores import given_scores as given_scores
 from shiftfix.risk._scores import score_folds as score_folds
+from shiftfix.risk._stream_window import AccuracyEstimate
 from shiftfix.risk._weighter import check_weighter as check_weighter
 from shiftfix.risk._weighter import default_weighter as default_weighter
 from shiftfix.risk._weighter import fit_weighter as fit_weighter
 
 __all__ = [
+    "AccuracyEstimate",
+    "MonitorAlarm",
+    "RiskMonitor",
     "absolute_losses",
     "log_losses",
     "pinball_losses",

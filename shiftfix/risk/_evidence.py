@@ -26,7 +26,7 @@ from shiftfix._numerics import Floats
 # Log odds by which the alternatives exceed the bound: steps of a factor 2 lose a ninth of the growth at most.
 TILTS = (0.2, 0.4, 0.8, 1.6)
 # Share of the wealth that is staked from the first observation on: what is wrong from the start is found soon.
-AT_ONCE = 0.2
+AT_ONCE = 0.1
 
 
 class Evidence(NamedTuple):
@@ -39,7 +39,7 @@ class Evidence(NamedTuple):
     log_wealth : ndarray of shape (n_tilts,)
         Log wealth in the hands of each tilt, summed over the starts up to now, before it is shared among the tilts.
     log_best : ndarray of shape (n_tilts,)
-        The part of the one start that has the most.
+        What a wealth of 1 has become from the start from which it has grown the most.
     start : ndarray of int of shape (n_tilts,)
         That start, counted from 0.
     """
@@ -66,13 +66,13 @@ def no_evidence(n_tilts: int = len(TILTS)) -> Evidence:
 
 
 def log_unstaked(t: NDArray[np.int64], horizon: float) -> Floats:
-    """log S(t), the wealth that is yet to be staked after t observations."""
+    """Log of S(t), the wealth that is yet to be staked after t observations."""
     share = np.log1p(-AT_ONCE) - np.log1p(t / horizon)
     return np.where(t > 0, share, 0.0)
 
 
 def log_stake(t: NDArray[np.int64], horizon: float) -> Floats:
-    """log(S(t - 1) - S(t)): the wealth staked from observation t on, t counted from 1."""
+    """Log of S(t - 1) - S(t): the wealth staked from observation t on, t counted from 1."""
     later = np.log1p(-AT_ONCE) + np.log(horizon) - np.log(horizon + t - 1) - np.log(horizon + t)
     return np.where(t > 1, later, np.log1p(-(1 - AT_ONCE) / (1 + 1 / horizon)))
 
@@ -120,7 +120,7 @@ def with_observations(evidence: Evidence, factors: Floats, horizon: float) -> tu
     # In units of what a stake made before these observations has become.
     stakes = log_stake(t, horizon)[:, np.newaxis] - (gained - factors)
     held = np.logaddexp.accumulate(np.vstack([evidence.log_wealth, stakes]), axis=0)[1:] + gained
-    rivals = np.vstack([evidence.log_best, stakes])
+    rivals = np.vstack([evidence.log_best, factors - gained])
     best, tilts = rivals.argmax(axis=0), np.arange(factors.shape[1])
     start = np.where(best == 0, evidence.start, evidence.n_seen + best - 1)
     after = Evidence(int(t[-1]), held[-1], rivals[best, tilts] + gained[-1], start)

@@ -113,7 +113,7 @@ def test_wealth_told_of_the_change_is_all_staked_there(rng):
 
 @pytest.mark.slow
 def test_wealth_of_twenty_is_rare_without_a_change():
-    """At the bound itself Ville's inequality allows .05 of all streams; 200 of 3000 rows: more than 20 has chance .001."""
+    """At the bound itself Ville's inequality allows .05 of all streams: more than 20 of 200 have chance .001."""
     alarms = 0
     for seed in range(200):
         z = (np.random.default_rng(seed).random(3000) < 0.2).astype(float)
