@@ -7,11 +7,14 @@
 ``squared_losses``    squared error
 ``absolute_losses``   absolute error
 ``pinball_losses``    pinball loss of a predicted quantile
+``certify_no_harm``   is the loss at most so much higher? yes, no, or so many labels more: a ``HarmCertificate``
+``plan_labels``       how many labels buy which interval: a ``LabelPlan``
 ``RiskMonitor``       watches a classifier in use: an ``AccuracyEstimate``, and each ``MonitorAlarm``, as labels come
 ====================  =====================================================================
 """
 
 from shiftfix.risk._alarms import MonitorAlarm
+from shiftfix.risk._certify import HarmCertificate, certify_no_harm
 from shiftfix.risk._effect import Weighing as Weighing  # for ``corrected`` and ``detect``
 from shiftfix.risk._effect import WeightingEffect as WeightingEffect
 from shiftfix.risk._effect import changed_predictions as changed_predictions
@@ -29,6 +32,7 @@ from shiftfix.risk._inputs import check_source as check_source
 from shiftfix.risk._inputs import check_target as check_target
 from shiftfix.risk._inputs import check_value_source as check_value_source
 from shiftfix.risk._inputs import values_of_rows as values_of_rows
+from shiftfix.risk._label_plan import LabelPlan, plan_labels
 from shiftfix.risk._losses import LEAST_PROBABILITY as LEAST_PROBABILITY
 from shiftfix.risk._losses import (
     absolute_losses,
@@ -52,11 +56,15 @@ from shiftfix.risk._weighter import fit_weighter as fit_weighter
 
 __all__ = [
     "AccuracyEstimate",
+    "HarmCertificate",
+    "LabelPlan",
     "MonitorAlarm",
     "RiskMonitor",
     "absolute_losses",
+    "certify_no_harm",
     "log_losses",
     "pinball_losses",
+    "plan_labels",
     "row_losses",
     "squared_losses",
     "zero_one_losses",

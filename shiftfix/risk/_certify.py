@@ -136,7 +136,7 @@ def wald_bounds(
     n = len(d)
     z = float(norm.ppf(level) if ends is not None else t.ppf(level, max(n - 1, 1)))
     n_each = 0.0 if ends is None else z**2 / 2
-    mean, variance = with_ends(d, ends, n_each)
+    variance = with_ends(d, ends, n_each)[1]
     estimate, gain, spread = float(d.mean()), 1.0, Spread(variance, 0.0, math.inf)
     if scores is not None and others is not None:
         found, alone = ppi_mean(d, scores, others), variance_of(d) / n
@@ -239,14 +239,16 @@ def certify_no_harm(
     Notes
     -----
     No difference at all is certified to two points by about 2,000 labels at an accuracy of .85, against a number; two
-    models that differ in few rows take far fewer, paired.
+    models that differ in few rows take far fewer, paired. By enumeration the chance of a wrong answer at level .95 is
+    .03 to .06 where it is largest, for 100 labels or more of 0-1 loss, and at most .07 for 30.
 
     Examples
     --------
     >>> wrong, wrong_before = np.zeros(400), np.zeros(400)
     >>> wrong[:6], wrong_before[3:8] = 1, 1
     >>> print(certify_no_harm(wrong, wrong_before))
-    Yes: the loss rises by 0.02 at most (estimated +0.0025, -0.0085 to +0.0135, either bound at 95%; paired, 400 labels).
+    Yes: the loss rises by 0.02 at most (estimated +0.0025, -0.00885 to +0.0138, either bound at 95%; paired, 400
+    labels).
     Assumes that the labelled rows were drawn at random from the target, and that one asks once.
     """
     check_number(level, "level", above=0.5, below=1)
@@ -255,8 +257,8 @@ def certify_no_harm(
     refuse_outside(own, ends, "losses")
     if ends is None and (len(own) < 2 or anytime):
         raise ShiftDataError(
-            "Without a loss_range at least 2 labels are needed, and one look: pass the least and the largest loss there "
-            "can be."
+            "Without a loss_range at least 2 labels are needed, and one look: pass the least and the largest loss that "
+            "there can be."
         )
     reference = _reference(losses_reference, len(own), paired, ends)
     expected = _expected(scores, scores_unlabelled, len(own))

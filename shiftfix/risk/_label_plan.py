@@ -9,8 +9,8 @@ prediction-powered (the least variance of :mod:`shiftfix.risk._ppi`, written wit
 interval is z standard errors; to show with chance 1 - b that a rise r is below a tolerance t takes a standard error of
 (t - r) / (z_level + z_power), both one-sided. If scores e of 0-1 losses are calibrated, s2 = m (1 - m) with m the mean
 of e, and R2 = Var(e) / s2.
-Source: Angelopoulos, Duchi & Zrnic (2023), "PPI++: efficient prediction-powered inference", example 6.1; Julious (2004),
-Statistics in Medicine 23(12):1921-1986, equation 9 (sizes for non-inferiority).
+Source: Angelopoulos, Duchi & Zrnic (2023), "PPI++: efficient prediction-powered inference", example 6.1; Julious
+(2004), Statistics in Medicine 23(12):1921-1986 (sizes for non-inferiority).
 """
 
 import math
@@ -194,8 +194,8 @@ def refuse_outside(values: Floats, ends: tuple[float, float] | None, name: str) 
     """Raise for losses beyond their range."""
     if ends is not None and not (values.min() >= ends[0] and values.max() <= ends[1]):
         raise ShiftDataError(
-            f"{name} holds {values.min():.3g} to {values.max():.3g}, and loss_range is {ends[0]:g} to {ends[1]:g}: pass "
-            "the range there can be, or None if there is no bound."
+            f"{name} holds {values.min():.3g} to {values.max():.3g}, and loss_range is {ends[0]:g} to {ends[1]:g}: "
+            "pass the range there can be, or None if there is no bound."
         )
 
 

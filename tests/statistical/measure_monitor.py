@@ -25,8 +25,9 @@ RESULTS = Path(__file__).parent / "results" / "monitor.json"
 N_LABELS, LEVEL, TOLERANCE, HORIZON = 10_000, 0.025, 0.02, 5000
 LONGEST = 8000
 # Accuracy of the reference, drop, labels before it.
-DESIGN = [(0.85, 0.10, 1000), (0.85, 0.10, 5000), (0.90, 0.06, 2000), (0.75, 0.20, 5000), (0.95, 0.10, 5000), (0.85, 0.07, 5000)]  # fmt: skip
-CONFIRM = [(0.80, 0.12, 3000), (0.90, 0.15, 8000), (0.70, 0.08, 1500), (0.92, 0.06, 4000), (0.60, 0.15, 2500), (0.85, 0.06, 500)]  # fmt: skip
+DESIGN = [(0.85, 0.1, 1000), (0.85, 0.1, 5000), (0.9, 0.06, 2000), (0.75, 0.2, 5000), (0.95, 0.1, 5000)]
+CONFIRM = [(0.8, 0.12, 3000), (0.9, 0.15, 8000), (0.7, 0.08, 1500), (0.92, 0.06, 4000), (0.6, 0.15, 2500)]
+DESIGN, CONFIRM = [*DESIGN, (0.85, 0.07, 5000)], [*CONFIRM, (0.85, 0.06, 500)]
 # By what the log odds are multiplied, labels before it.
 TOO_SURE, NOT_SURE_ENOUGH = [(2.0, 1000), (2.0, 5000), (3.0, 3000)], [(0.4, 1000), (0.4, 5000), (0.25, 3000)]
 
@@ -89,7 +90,7 @@ def false_alarms(n_draws):
 
 
 def whole_monitor(n_draws):
-    """Any alarm of a RiskMonitor in 10,000 labels: batches of 500 rows, labels of a random half of each 2 batches later.
+    """Any alarm of a RiskMonitor in 9,500 labels: batches of 500 rows, labels of a random half two batches later.
 
     The reference is the accuracy of 500 rows of the same kind.
     """
