@@ -1,16 +1,20 @@
 """Losses of a model, row by row, and what they are on the target.
 
-====================  =====================================================================
-``row_losses``        the loss a fitted model is commonly judged by: log, 0-1 or squared
-``log_losses``        negative log of the probability of the label
-``zero_one_losses``   1 where the label is wrong
-``squared_losses``    squared error
-``absolute_losses``   absolute error
-``pinball_losses``    pinball loss of a predicted quantile
-``certify_no_harm``   is the loss at most so much higher? yes, no, or so many labels more: a ``HarmCertificate``
-``plan_labels``       how many labels buy which interval: a ``LabelPlan``
-``RiskMonitor``       watches a classifier in use: an ``AccuracyEstimate``, and each ``MonitorAlarm``, as labels come
-====================  =====================================================================
+=============================  ========================================================================================
+``row_losses``                 the loss a fitted model is commonly judged by: log, 0-1 or squared
+``log_losses``                 negative log of the probability of the label
+``zero_one_losses``            1 where the label is wrong
+``squared_losses``             squared error
+``absolute_losses``            absolute error
+``pinball_losses``             pinball loss of a predicted quantile
+``iw_cross_val_score``         a learner's score on the target, by weighted source rows: ``WeightedScores``
+``make_weighted_scorer``       the same for ``GridSearchCV``: a ``WeightedScorer``
+``simplest_within_one_error``  the simplest choice that is not shown to be worse than the best;
+                               ``OneStandardErrorRule``: the same for ``GridSearchCV``
+``certify_no_harm``            is the loss at most so much higher? yes, no, or how many labels more: ``HarmCertificate``
+``plan_labels``                how many labels buy which interval: a ``LabelPlan``
+``RiskMonitor``                watches a classifier in use: ``AccuracyEstimate`` and ``MonitorAlarm``, as labels come
+=============================  ========================================================================================
 """
 
 from shiftfix.risk._alarms import MonitorAlarm
@@ -43,6 +47,7 @@ from shiftfix.risk._losses import (
     zero_one_losses,
 )
 from shiftfix.risk._monitor import RiskMonitor
+from shiftfix.risk._one_error import OneStandardErrorRule, simplest_within_one_error
 from shiftfix.risk._prior import fit_prior as fit_prior
 from shiftfix.risk._scores import Scores as Scores
 from shiftfix.risk._scores import SourceRows as SourceRows
@@ -50,6 +55,8 @@ from shiftfix.risk._scores import cross_fitted_scores as cross_fitted_scores
 from shiftfix.risk._scores import given_scores as given_scores
 from shiftfix.risk._scores import score_folds as score_folds
 from shiftfix.risk._stream_window import AccuracyEstimate
+from shiftfix.risk._weighted_scorer import WeightedScorer, make_weighted_scorer
+from shiftfix.risk._weighted_validation import WeightedScores, iw_cross_val_score
 from shiftfix.risk._weighter import check_weighter as check_weighter
 from shiftfix.risk._weighter import default_weighter as default_weighter
 from shiftfix.risk._weighter import fit_weighter as fit_weighter
@@ -59,13 +66,19 @@ __all__ = [
     "HarmCertificate",
     "LabelPlan",
     "MonitorAlarm",
+    "OneStandardErrorRule",
     "RiskMonitor",
+    "WeightedScorer",
+    "WeightedScores",
     "absolute_losses",
     "certify_no_harm",
+    "iw_cross_val_score",
     "log_losses",
+    "make_weighted_scorer",
     "pinball_losses",
     "plan_labels",
     "row_losses",
+    "simplest_within_one_error",
     "squared_losses",
     "zero_one_losses",
 ]
