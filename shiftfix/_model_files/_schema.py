@@ -81,7 +81,7 @@ OURS = (
     "shiftfix.mlp._regressor.MLPRegressor",
     "shiftfix.risk._alarms.Watch",
     "shiftfix.risk._effect.WeightingEffect",
-    "shiftfix.risk._evidence.Evidence",
+    "shiftfix.risk._evidence.BettingEvidence",
     "shiftfix.risk._monitor.RiskMonitor",
     "shiftfix.risk._stream_window.StreamWindow",
     "shiftfix.weights._summary.Imbalance",

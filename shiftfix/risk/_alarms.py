@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import beta
 
 from shiftfix._numerics import Floats
-from shiftfix.risk._evidence import TILTS, Evidence, log_factors, no_evidence, with_observations
+from shiftfix.risk._evidence import TILTS, BettingEvidence, log_factors, no_evidence, with_observations
 
 ACCURACY, CALIBRATION = "accuracy", "calibration"
 # Share of the level that pays for not knowing the accuracy of the reference exactly.
@@ -29,7 +29,7 @@ class Watch(NamedTuple):
 
     Attributes
     ----------
-    evidence : Evidence
+    evidence : BettingEvidence
     log_total, log_peak : float
         Log of all wealth, now and at its largest.
     raised_at, likely_start : int
@@ -37,7 +37,7 @@ class Watch(NamedTuple):
         none.
     """
 
-    evidence: Evidence
+    evidence: BettingEvidence
     log_total: float
     log_peak: float
     raised_at: int

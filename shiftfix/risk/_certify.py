@@ -21,11 +21,20 @@ from scipy.stats import norm, t
 
 from shiftfix._door import public
 from shiftfix._numerics import Floats
-from shiftfix._setting_checks import check_number
-from shiftfix._validation import check_vector
+from shiftfix._setting_checks import check_number, check_option
+from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.risk._anytime import anytime_interval
-from shiftfix.risk._label_plan import Spread, explained_share, loss_ends, refuse_outside, whole, with_ends
+from shiftfix.risk._label_plan import (
+    LARGEST,
+    Spread,
+    explained_share,
+    loss_ends,
+    moderate_numbers,
+    refuse_outside,
+    whole,
+    with_ends,
+)
 from shiftfix.risk._ppi import ppi_mean, variance_of
 
 # Chance to be shown what is so, of the labels that are said to be needed.
@@ -179,7 +188,7 @@ def labels_more(bounds: HarmBounds, n: int, tolerance: float, difference: float)
     return None if needed is None else max(needed - n, 1)
 
 
-def answer_of(bounds: HarmBounds, tolerance: float) -> str:
+def certified_answer(bounds: HarmBounds, tolerance: float) -> str:
     if bounds.high <= tolerance:
         return "yes"
     return "no" if bounds.low > tolerance else "more labels"
@@ -252,8 +261,10 @@ def certify_no_harm(
     Assumes that the labelled rows were drawn at random from the target, and that one asks once.
     """
     check_number(level, "level", above=0.5, below=1)
-    check_number(tolerance, "tolerance")
-    ends, own = loss_ends(loss_range), check_vector(losses, "losses")
+    check_number(tolerance, "tolerance", least=-LARGEST, most=LARGEST)
+    check_option(paired, "paired", [True, False])
+    check_option(anytime, "anytime", [True, False])
+    ends, own = loss_ends(loss_range), moderate_numbers(losses, "losses")
     refuse_outside(own, ends, "losses")
     if ends is None and (len(own) < 2 or anytime):
         raise ShiftDataError(
@@ -270,16 +281,18 @@ def certify_no_harm(
         if anytime:
             raise ShiftDataError("anytime=True needs a reference on the same rows, or a number: pass either.")
         bounds = with_reference_rows(wald_bounds(own, *expected, ends, level), reference)
-    return _certificate(bounds, tolerance, level, len(own), _words(paired, reference, bounds, anytime))
+    return _certificate(bounds, tolerance, level, len(own), _method_in_words(paired, reference, bounds, anytime))
 
 
 def _reference(given: ArrayLike | float, n: int, paired: bool, ends: tuple[float, float] | None) -> Floats:
     """Losses of the reference: one, as many as labels, or those of other rows."""
-    array = np.atleast_1d(np.asarray(given)) if np.ndim(given) == 0 else given
-    single = np.ndim(given) == 0
+    array = as_array(given, "losses_reference")
+    single = array.ndim == 0
     if single and not paired:
         raise ShiftDataError("losses_reference is a number, and paired=False says that it is of other rows: pass them.")
-    found = check_vector(array, "losses_reference", n if paired and not single else None, of="losses")
+    found = moderate_numbers(
+        np.atleast_1d(array), "losses_reference", n if paired and not single else None, of="losses"
+    )
     refuse_outside(found, ends, "losses_reference")
     if not paired and len(found) < 2:
         raise ShiftDataError("losses_reference has a single row: pass losses of at least 2.")
@@ -291,7 +304,7 @@ def _expected(scores: ArrayLike | None, others: ArrayLike | None, n: int) -> tup
         return None, None
     if scores is None or others is None:
         raise ShiftDataError("scores and scores_unlabelled belong together: pass both, or neither.")
-    return check_vector(scores, "scores", n, of="losses"), check_vector(others, "scores_unlabelled")
+    return moderate_numbers(scores, "scores", n, of="losses"), moderate_numbers(others, "scores_unlabelled")
 
 
 def _range_of_difference(ends: tuple[float, float] | None, reference: Floats) -> tuple[float, float] | None:
@@ -302,7 +315,7 @@ def _range_of_difference(ends: tuple[float, float] | None, reference: Floats) ->
     return (-width, width) if len(reference) > 1 else (ends[0] - float(reference[0]), ends[1] - float(reference[0]))
 
 
-def _words(paired: bool, reference: Floats, bounds: HarmBounds, anytime: bool) -> tuple[str, str]:
+def _method_in_words(paired: bool, reference: Floats, bounds: HarmBounds, anytime: bool) -> tuple[str, str]:
     kind = "paired" if len(reference) > 1 else f"against {float(reference[0]):.3g}"
     kind = kind if paired else f"against {len(reference)} other rows"
     powered = ", with the scores of all rows" if bounds.spread.explained > 0 else ""
@@ -312,7 +325,7 @@ def _words(paired: bool, reference: Floats, bounds: HarmBounds, anytime: bool) -
 
 
 def _certificate(bounds: HarmBounds, tolerance: float, level: float, n: int, words: tuple[str, str]) -> HarmCertificate:
-    answer = answer_of(bounds, tolerance)
+    answer = certified_answer(bounds, tolerance)
     more: list[int | None] = [0, 0]
     if answer == "more labels":
         equal = labels_more(bounds, n, tolerance, 0.0) if tolerance > 0 else None

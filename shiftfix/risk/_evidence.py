@@ -29,7 +29,7 @@ TILTS = (0.2, 0.4, 0.8, 1.6)
 AT_ONCE = 0.1
 
 
-class Evidence(NamedTuple):
+class BettingEvidence(NamedTuple):
     """What is kept of the observations gone by.
 
     Attributes
@@ -59,10 +59,10 @@ class Evidence(NamedTuple):
         return int(self.start[np.argmax(self.log_best)])
 
 
-def no_evidence(n_tilts: int = len(TILTS)) -> Evidence:
+def no_evidence(n_tilts: int = len(TILTS)) -> BettingEvidence:
     """Before the first observation."""
     nothing = np.full(n_tilts, -np.inf)
-    return Evidence(0, nothing, nothing, np.zeros(n_tilts, dtype=np.int64))
+    return BettingEvidence(0, nothing, nothing, np.zeros(n_tilts, dtype=np.int64))
 
 
 def log_unstaked(t: NDArray[np.int64], horizon: float) -> Floats:
@@ -99,12 +99,12 @@ def log_factors(z: Floats, bound: Floats | float, tilts: tuple[float, ...] = TIL
     return np.where(bound < 1, factors, 0.0)
 
 
-def with_observations(evidence: Evidence, factors: Floats, horizon: float) -> tuple[Evidence, Floats]:
+def with_observations(evidence: BettingEvidence, factors: Floats, horizon: float) -> tuple[BettingEvidence, Floats]:
     """The evidence after further observations, and the log of all wealth after each of them.
 
     Parameters
     ----------
-    evidence : Evidence
+    evidence : BettingEvidence
     factors : ndarray of shape (n, n_tilts)
         Of :func:`log_factors`, n at least 1.
     horizon : float
@@ -112,7 +112,7 @@ def with_observations(evidence: Evidence, factors: Floats, horizon: float) -> tu
 
     Returns
     -------
-    evidence : Evidence
+    evidence : BettingEvidence
     log_total : ndarray of shape (n,)
     """
     t = evidence.n_seen + np.arange(1, len(factors) + 1)
@@ -123,7 +123,7 @@ def with_observations(evidence: Evidence, factors: Floats, horizon: float) -> tu
     rivals = np.vstack([evidence.log_best, factors - gained])
     best, tilts = rivals.argmax(axis=0), np.arange(factors.shape[1])
     start = np.where(best == 0, evidence.start, evidence.n_seen + best - 1)
-    after = Evidence(int(t[-1]), held[-1], rivals[best, tilts] + gained[-1], start)
+    after = BettingEvidence(int(t[-1]), held[-1], rivals[best, tilts] + gained[-1], start)
     return after, log_totals(held, t, horizon)
 
 

@@ -31,6 +31,8 @@ from shiftfix.exceptions import ShiftDataError
 COUNTS = (50, 100, 200, 500, 1000, 2000)
 # More labels than this are as good as never.
 MOST_LABELS = 10**9
+# Squares of larger numbers overflow when they are added up.
+LARGEST = 1e150
 
 
 class Spread(NamedTuple):
@@ -90,6 +92,20 @@ def explained_share(losses: Floats, scores: Floats) -> float:
 def whole(n: float) -> int | None:
     """Rounded up; None for what is as good as never."""
     return math.ceil(n - 1e-9) if n <= MOST_LABELS else None
+
+
+def moderate_numbers(values: ArrayLike, name: str, n_rows: int | None = None, *, of: str = "rows") -> Floats:
+    """One-dimensional finite array of numbers whose squares are finite, too."""
+    found = check_vector(values, name, n_rows, of=of)
+    refuse_huge(found, name)
+    return found
+
+
+def refuse_huge(values: Floats, name: str) -> None:
+    """Raise for numbers whose squares overflow."""
+    largest = float(np.abs(values).max())
+    if largest > LARGEST:
+        raise ShiftDataError(f"{name} holds {largest:.3g}, whose square overflows: rescale it.")
 
 
 def points(width: float) -> str:
@@ -184,7 +200,7 @@ def loss_ends(loss_range: Sequence[float] | None) -> tuple[float, float] | None:
     """The least and the largest loss there can be."""
     if loss_range is None:
         return None
-    low, high = check_vector(loss_range, "loss_range", 2, of="ends").tolist()
+    low, high = moderate_numbers(loss_range, "loss_range", 2, of="ends").tolist()
     if not low < high:
         raise ShiftDataError(f"loss_range=({low:g}, {high:g}): the least loss, then the largest, is needed.")
     return low, high
@@ -242,17 +258,17 @@ def plan_labels(
     """
     check_number(level, "level", above=0, below=1)
     ends = loss_ends(loss_range)
-    others = None if scores_unlabelled is None else check_vector(scores_unlabelled, "scores_unlabelled")
+    others = None if scores_unlabelled is None else moderate_numbers(scores_unlabelled, "scores_unlabelled")
     if losses is None:
         return _without_pilot(others, ends, level)
-    pilot = check_vector(losses, "losses")
+    pilot = moderate_numbers(losses, "losses")
     refuse_outside(pilot, ends, "losses")
     _, variance = with_ends(pilot, ends, float(norm.ppf((1 + level) / 2)) ** 2 / 2)
     if variance == 0:
         raise ShiftDataError(f"losses holds {len(pilot)} equal values, and no loss_range: pass either more or a range.")
     if scores is None or others is None:
         return LabelPlan(variance, 0.0, None, level, f"the variance of a pilot of {len(pilot)} labels")
-    expected = check_vector(scores, "scores", len(pilot), of="losses")
+    expected = moderate_numbers(scores, "scores", len(pilot), of="losses")
     basis = f"the variance of a pilot of {len(pilot)} labels, and what the scores explain of it"
     return LabelPlan(variance, explained_share(pilot, expected), len(pilot) + len(others), level, basis)
 

@@ -265,7 +265,7 @@ class RiskMonitor(PublicCalls, BaseEstimator):
     def _check_settings(self) -> None:
         check_number(self.reference, "reference", above=0, most=1)
         check_number(self.tolerance, "tolerance", least=0, below=1)
-        check_number(self.alpha, "alpha", above=0, below=1)
+        check_number(self.alpha, "alpha", least=1e-100, below=1)
         check_number(self.horizon, "horizon", least=1, most=1e15)
         check_count(self.window, "window")
         if self.n_reference is not None:

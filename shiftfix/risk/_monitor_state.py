@@ -10,7 +10,7 @@ from shiftfix._setting_checks import check_count
 from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.risk._alarms import ACCURACY, CALIBRATION, Watch
-from shiftfix.risk._evidence import TILTS, Evidence
+from shiftfix.risk._evidence import TILTS, BettingEvidence
 from shiftfix.risk._stream_window import StreamWindow
 
 VERSION = 1
@@ -84,11 +84,11 @@ def log_wealth_of(value: Any, n: int) -> Floats:
 def watch_of(state: Any, n_tilts: int) -> Watch:
     """A watch whose evidence has so many tilts."""
     given = named_parts(state, set(Watch._fields), "has a watch of")
-    kept = named_parts(given["evidence"], set(Evidence._fields), "has evidence of")
+    kept = named_parts(given["evidence"], set(BettingEvidence._fields), "has evidence of")
     n_seen = check_count(kept["n_seen"], "n_seen of the state", 0)
     start = vector_of(kept["start"], "i", n_tilts)
     refuse_unless(bool(((start >= 0) & (start <= n_seen)).all()), "starts beyond its labels")
-    evidence = Evidence(
+    evidence = BettingEvidence(
         n_seen, log_wealth_of(kept["log_wealth"], n_tilts), log_wealth_of(kept["log_best"], n_tilts), start
     )
     totals = log_wealth_of([given["log_total"], given["log_peak"]], 2).tolist()

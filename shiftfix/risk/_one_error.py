@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shiftfix._door import public
+from shiftfix._door import plain, public
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_number
 from shiftfix._validation import check_matrix, check_vector, check_weights
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.risk._exponent import weighted_means
+from shiftfix.risk._label_plan import refuse_huge
+
+MOST_ERRORS = 1e100
 
 
 def first_within(means: Floats, errors: Floats, order: NDArray[np.intp], n_errors: float) -> int:
@@ -59,8 +62,10 @@ def simplest_within_one_error(row_scores: ArrayLike, weights: ArrayLike | None =
     1
     """
     scores = check_matrix(row_scores, "row_scores")
-    check_number(n_errors, "n_errors", least=0)
+    refuse_huge(scores, "row_scores")
+    check_number(n_errors, "n_errors", least=0, most=MOST_ERRORS)
     w = np.ones(scores.shape[1]) if weights is None else check_weights(weights, "weights", scores.shape[1])
+    refuse_huge(w, "weights")
     ones = np.ones(scores.shape[1])
     best = int(np.argmax(weighted_means(scores, w, ones)[0]))
     means, errors = weighted_means(scores[best] - scores, w, ones)
@@ -102,7 +107,7 @@ class OneStandardErrorRule:
 
     def __call__(self, cv_results: Mapping[str, Any]) -> int:
         """Index of the setting, from ``cv_results_``."""
-        check_number(self.n_errors, "n_errors", least=0)
+        check_number(self.n_errors, "n_errors", least=0, most=MOST_ERRORS)
         scores = scores_by_fold(cv_results, self.metric)
         complexities = np.array([self._complexity(params) for params in cv_results["params"]])
         usable = np.isfinite(scores).all(axis=0)
@@ -119,18 +124,23 @@ class OneStandardErrorRule:
 
     def _complexity(self, params: dict[str, Any]) -> float:
         """How far from simple a setting is."""
-        if callable(self.complexity):
-            return float(self.complexity(params))
-        name = self.complexity.removeprefix("-")
-        if name not in params:
-            raise ShiftDataError(f"complexity={self.complexity!r} is none of the settings searched, {sorted(params)}.")
-        value = check_vector([params[name]], f"the values of {name}")[0]
-        return -float(value) if self.complexity.startswith("-") else float(value)
+        by = plain(self.complexity)
+        if callable(by) and not isinstance(by, type):
+            return float(check_number(by(params), "what complexity gives"))
+        if not isinstance(by, str) or by.removeprefix("-") not in params:
+            raise ShiftDataError(
+                f"complexity={by!r}: the name of a setting that was searched, {sorted(params)}, or a function is "
+                "needed."
+            )
+        name = by.removeprefix("-")
+        value = float(check_vector([params[name]], f"the values of {name}")[0])
+        return -value if by.startswith("-") else value
 
 
 def scores_by_fold(cv_results: Mapping[str, Any], metric: str) -> Floats:
     """Scores of a search, shape (n_folds, n_settings)."""
     found: list[Any] = []
+    metric = plain(metric)
     while f"split{len(found)}_test_{metric}" in cv_results:
         found.append(cv_results[f"split{len(found)}_test_{metric}"])
     if not found:

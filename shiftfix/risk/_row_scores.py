@@ -63,7 +63,7 @@ def row_scorer(scoring: Any) -> RowScorer:
     ShiftDataError
         For anything else.
     """
-    if not callable(scoring):
+    if isinstance(scoring, type) or not callable(scoring):
         return SCORERS[check_option(scoring, "scoring", SCORERS)]
 
     def scored(model: Any, X: Any, y: Any) -> Floats:

@@ -15,9 +15,10 @@ from shiftfix._door import PublicCalls, public
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_methods
 from shiftfix._target_sample import target_rows
-from shiftfix._validation import check_weights
+from shiftfix._validation import check_rows, check_weights
 from shiftfix.covariate import LogisticWeighter
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.risk._label_plan import refuse_huge
 from shiftfix.risk._row_scores import row_scorer, weighted_mean_score
 from shiftfix.risk._weighter import check_weighter, fit_weighter
 
@@ -63,6 +64,7 @@ class WeightedScorer(PublicCalls, BaseEstimator):
         -------
         float
         """
+        X = check_rows(X, "X")
         weights = self._weights(X, sample_weight, X_target)
         return weighted_mean_score(row_scorer(self.scoring)(estimator, X, y), weights)
 
@@ -75,6 +77,8 @@ class WeightedScorer(PublicCalls, BaseEstimator):
     def _weights(self, X: Any, sample_weight: ArrayLike | None, X_target: Any) -> Floats:
         """Weights of held-out rows, by what is at hand."""
         given = None if sample_weight is None else check_weights(sample_weight, "sample_weight", _num_samples(X))
+        if given is not None:
+            refuse_huge(given, "sample_weight")
         if is_fitted_weighter(self.weighter):
             own: Floats = self.weighter.transform(X)
             return own if given is None else own * given

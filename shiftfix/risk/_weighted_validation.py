@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
-from sklearn.utils import _safe_indexing
+from sklearn.base import clone, is_classifier
+from sklearn.utils import _safe_indexing, column_or_1d
 
 from shiftfix._crossfit import Fold, Rows, check_folds, check_groups, out_of_fold
 from shiftfix._door import public
@@ -20,11 +20,13 @@ from shiftfix._learner import Fallback
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_generator, check_methods, check_number, check_option
 from shiftfix._target_sample import target_rows
-from shiftfix._validation import check_repeat_counts, check_rows, check_weights
+from shiftfix._validation import check_labels, check_repeat_counts, check_rows, check_weights
+from shiftfix._values import as_array
 from shiftfix._verdict import Verdict, tell
 from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
 from shiftfix.risk._exponent import by_position, fit_tempered, folds_that_judge, weighted_means
 from shiftfix.risk._inputs import check_target
+from shiftfix.risk._label_plan import refuse_huge
 from shiftfix.risk._row_scores import row_scorer, weighted_mean_score
 from shiftfix.risk._weighter import check_weighter, default_weighter, fit_weighter
 from shiftfix.weights import effective_sample_size_of
@@ -200,13 +202,12 @@ def iw_cross_val_score(
     (5, True)
     """
     check_methods(estimator, "estimator", ["fit", "predict"], "a classifier or regressor that is fitted anew")
-    check_number(exponent, "exponent", least=0)
+    check_number(exponent, "exponent", least=0, most=1)
     check_option(fallback, "fallback", [None, "resample"])
     check_folds(cv)
+    _check_fit_params(fit_params)
     if fit_params is not None and exponent != 0:
-        raise ShiftDataError(
-            f"exponent={exponent:g} and fit_params, which bring weights of their own: pass one of them."
-        )
+        raise ShiftDataError(f"exponent={exponent:g} and fit_params, which bring weights of their own: pass one.")
     scorer, rng = row_scorer(scoring), check_generator(random_state)
     rows, together = _weighed_rows(estimator, X, y, X_target, weighter, weights, groups, sample_weight)
     counted = np.arange(len(rows.weights)) if rows.counts is None else np.flatnonzero(rows.counts)
@@ -218,11 +219,19 @@ def iw_cross_val_score(
     return _summed_up(scores, judged, row_scores, rows, together)
 
 
+def _check_fit_params(fit_params: Any) -> None:
+    named = isinstance(fit_params, dict) and all(isinstance(name, str) for name in fit_params)
+    if fit_params is not None and not named:
+        raise ShiftDataError(f"fit_params is a {type(fit_params).__name__}: pass a dict of names and values, or None.")
+
+
 def _weighed_rows(
     estimator: Any, X: Any, y: Any, X_target: Any, weighter: Any, weights: Any, groups: Any, sample_weight: Any
 ) -> tuple[WeighedRows, NDArray[Any] | None]:
     """The source rows with their weights, and their groups."""
     check_weighter(weighter)
+    if is_classifier(estimator):
+        y = check_labels(y if y is None else column_or_1d(as_array(y, "y"), warn=True), "y")
     X, y = by_position(estimator, check_rows(X, "X"), y)
     n_rows = len(y)
     together = check_groups(groups, n_rows)
@@ -230,7 +239,9 @@ def _weighed_rows(
     if weights is not None:
         if weighter is not None or X_target is not None:
             raise ShiftDataError("weights and what they would be estimated from: pass weights, or X_target.")
-        return WeighedRows(X, y, check_weights(weights, "weights", n_rows), counts, Verdict("ok")), together
+        given = check_weights(weights, "weights", n_rows)
+        refuse_huge(given, "weights")
+        return WeighedRows(X, y, given, counts, Verdict("ok")), together
     target = check_target(X, target_rows(X_target))
     chosen = default_weighter(estimator, X, target) if weighter is None else weighter
     fitted = fit_weighter(chosen, X, target, counts, together)

@@ -169,7 +169,7 @@ def test_samples_far_apart_are_told_of(rng):
         ({"weights": np.ones(3)}, "3 values for 200"),
         ({"weights": np.ones(200), "cv": 1}, "cv=1"),
         ({"weights": np.ones(200), "scoring": "roc_auc"}, "scoring='roc_auc'"),
-        ({"weights": np.ones(200), "exponent": 1, "fit_params": {}}, "pass one of them"),
+        ({"weights": np.ones(200), "exponent": 1, "fit_params": {}}, "pass one"),
         ({"weights": np.ones(200), "scoring": lambda *_: np.ones(3)}, "losses of scoring has 3 values"),
         ({"weights": np.arange(200) == 7, "cv": KFold(2)}, "positive weight"),
         ({"weighter": LogisticRegression()}, "is no weighter"),
