@@ -141,6 +141,18 @@ def test_scores_that_say_nothing_leave_wilsons_interval(n, n_right):
         assert (share - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / n, abs=1e-6)
 
 
+def test_scores_narrow_the_interval_as_more_labels_would(rng):
+    """Wilson's interval of as many labels as are as exact alone: those at hand times the ratio of the variances."""
+    expected = np.tile([0.1, 0.95], 500)
+    right = (rng.random(1000) < expected).astype(float)
+    share, low, high = share_with_interval(right[:200], expected[:200], expected[200:], 0.95)
+    found = ppi_mean(right[:200], expected[:200], expected[200:])
+    n = right[:200].var(ddof=1) / found.variance
+    assert n > 300
+    for end in (low, high):
+        assert (share - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / n, abs=1e-6)
+
+
 def test_old_rows_leave_the_window_and_their_labels_are_counted_as_late(rng):
     scores, y = calibrated(rng, 300)
     monitor = RiskMonitor(0.8, window=100).update(scores)
