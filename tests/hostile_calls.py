@@ -164,6 +164,33 @@ def followed(**arguments: Any) -> Any:
     return online, [online.target_prior_, online.adjust_proba(arguments["scores"])]
 
 
+def monitored(**arguments: Any) -> Any:
+    settings = {name: arguments[name] for name in defaults(risk.RiskMonitor)}
+    monitor = risk.RiskMonitor(**settings).update(arguments["scores"])
+    monitor.update_labels(arguments["rows"], arguments["y"])
+    resumed = risk.RiskMonitor.from_state(monitor.get_state())
+    return resumed, [resumed.estimate(), list(resumed.alarms_.values())]
+
+
+def searched(**arguments: Any) -> Any:
+    rule = risk.OneStandardErrorRule(arguments["complexity"], arguments["n_errors"], arguments["metric"])
+    return rule({"params": [{"C": 1.0}, {"C": 2.0}], "split0_test_score": [0.5, 0.6], "split1_test_score": [0.4, 0.6]})
+
+
+FITTED = LogisticRegression().fit(X_SOURCE, Y)
+
+
+def judged_by(**arguments: Any) -> Any:
+    made = risk.make_weighted_scorer(arguments["weighter"], arguments["scoring"])
+    return made(FITTED, X_SOURCE, Y, sample_weight=COUNTS)
+
+
+def scored(**arguments: Any) -> Any:
+    return risk.WeightedScorer(arguments["weighter"], arguments["scoring"]).score(
+        FITTED, arguments["X"], arguments["y"], sample_weight=arguments["sample_weight"]
+    )
+
+
 CALLS: dict[str, Call] = {
     # weights
     "balance_table": calls(
@@ -364,7 +391,38 @@ CALLS: dict[str, Call] = {
     ),
     "log_losses": calls(risk.log_losses, {"proba": SCORES_SOURCE, "y": Y, "classes": np.arange(3)}),
     "pinball_losses": calls(risk.pinball_losses, {"predicted": NUMBERS + 1, "y": NUMBERS}),
+    "OneStandardErrorRule": Call(searched, {}, {"complexity": "C", "n_errors": 1.0, "metric": "score"}),
+    "RiskMonitor": Call(
+        monitored,
+        {"scores": SCORES_TARGET, "rows": np.arange(20), "y": np.arange(20) % N_CLASSES},
+        defaults(risk.RiskMonitor, reference=0.8),
+    ),
+    "WeightedScorer": Call(scored, WEIGHTED, {"weighter": None, "scoring": "accuracy"}),
+    "certify_no_harm": calls(
+        risk.certify_no_harm,
+        {
+            "losses": np.arange(24) % 2.0,
+            "losses_reference": np.arange(24) % 3 / 2,
+            "scores": np.linspace(0, 1, 24),
+            "scores_unlabelled": np.linspace(0, 1, 30),
+        },
+    ),
+    "iw_cross_val_score": calls(
+        risk.iw_cross_val_score, WEIGHTED | {"X_target": X_TARGET}, estimator=LogisticRegression(), cv=3
+    ),
+    "make_weighted_scorer": Call(judged_by, {}, {"weighter": None, "scoring": "accuracy"}),
+    "plan_labels": calls(
+        risk.plan_labels,
+        {
+            "scores_unlabelled": np.linspace(0, 1, 30),
+            "losses": np.arange(24) % 2.0,
+            "scores": np.linspace(0, 1, 24),
+        },
+    ),
     "row_losses": calls(risk.row_losses, {"X": X_SOURCE, "y": Y}, model=LogisticRegression().fit(X_SOURCE, Y)),
+    "simplest_within_one_error": calls(
+        risk.simplest_within_one_error, {"row_scores": X_SOURCE.T.copy(), "weights": WEIGHTS}
+    ),
     "squared_losses": calls(risk.squared_losses, {"predicted": NUMBERS + 1, "y": NUMBERS}),
     "target_risk": calls(
         risk.target_risk,

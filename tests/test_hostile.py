@@ -58,10 +58,12 @@ ROWS_AS_THEY_ARE = (
 )  # fmt: skip
 CARRIED |= {f"{sample} of {name}" for name in ROWS_AS_THEY_ARE for sample in ("X_source", "X_target")}
 # A learner of scikit-learn's is inside, and what it says or warns of is its own.
-LEARNERS_INSIDE = {"fit_weighted", "row_losses", "CovariateShiftClassifier", "CovariateShiftRegressor",
-                   "LabelShiftClassifier", "FewLabelClassifier", "FewLabelRegressor", "ShiftCorrectedClassifier",
-                   "ShiftCorrectedRegressor", "ClassifierWeighter", "concept_test", "diagnose_shift",
-                    "ConformalClassifier", "ConformalRegressor", "target_risk", "compare_risks"}  # fmt: skip
+LEARNERS_INSIDE = {
+    "fit_weighted", "row_losses", "CovariateShiftClassifier", "CovariateShiftRegressor", "LabelShiftClassifier",
+    "FewLabelClassifier", "FewLabelRegressor", "ShiftCorrectedClassifier", "ShiftCorrectedRegressor",
+    "ClassifierWeighter", "concept_test", "diagnose_shift", "ConformalClassifier", "ConformalRegressor",
+    "target_risk", "compare_risks", "iw_cross_val_score", "make_weighted_scorer", "WeightedScorer",
+}  # fmt: skip
 LEARNER = "sklearn/linear_model"
 # On these the time of a call depends without bound, and what is too large for it is no question of right or wrong.
 LENGTHS = {"max_epochs", "max_iter", "n_bootstrap", "n_permutations", "patience", "n_models", "n_source", "n_target"}
@@ -318,9 +320,11 @@ PUBLIC = {
 }
 # Results, which nobody makes by hand; what reads and writes files; and losses that torch calls.
 NOT_CALLED = {
-    "BalanceTable", "ClassShare", "ColumnShift", "CoverageSummary", "FeatureTests", "LabelShiftFit", "LabelShiftTest", "LabelledPrior",
-    "MechanismTest", "Part", "PerformanceDrop", "ShiftDiagnosis", "ShiftProblem", "ShiftTest", "TargetSample",
-    "WeightSummary", "list_datasets", "load", "write_clinic", "huber", "polynomial_tail", "smooth_l1", "weighted_loss",
+    "BalanceTable", "ClassShare", "ColumnShift", "CoverageSummary", "FeatureTests", "LabelShiftFit",
+    "LabelShiftTest", "LabelledPrior", "MechanismTest", "Part", "PerformanceDrop", "ShiftDiagnosis", "ShiftProblem",
+    "ShiftTest", "TargetSample", "WeightSummary", "list_datasets", "load", "write_clinic", "huber",
+    "polynomial_tail", "smooth_l1", "weighted_loss", "AccuracyEstimate", "HarmCertificate", "LabelPlan",
+    "MonitorAlarm", "WeightedScores",
 }  # fmt: skip
 
 

@@ -86,7 +86,11 @@ OURS = (
     "shiftfix.label._source.TargetScores",
     "shiftfix.mlp._classifier.MLPClassifier",
     "shiftfix.mlp._regressor.MLPRegressor",
+    "shiftfix.risk._alarms.Watch",
     "shiftfix.risk._effect.WeightingEffect",
+    "shiftfix.risk._evidence.BettingEvidence",
+    "shiftfix.risk._monitor.RiskMonitor",
+    "shiftfix.risk._stream_window.StreamWindow",
     "shiftfix.weights._summary.Imbalance",
     "shiftfix.weights._summary.WeightSummary",
 )
