@@ -71,7 +71,7 @@ def test_bad_input_is_refused():
         CoverageDisplay.from_estimator(Sets().fit(), X, y, levels=())
     with pytest.raises(ShiftDataError, match="y has 3"):
         CoverageDisplay.from_estimator(Sets().fit(), X, y[:3])
-    with pytest.raises(ShiftDataError, match=r"coverage holds 1\\.2"):
+    with pytest.raises(ShiftDataError, match=r"coverage holds 1\.2"):
         CoverageDisplay.from_coverage([0.5], [1.2], 10)
     with pytest.raises(ShiftDataError, match="coverage has 2"):
         CoverageDisplay.from_coverage([0.5], [0.5, 0.6], 10)
