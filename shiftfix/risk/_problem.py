@@ -167,7 +167,7 @@ def _crossfitted_outputs(
     return _as_outputs(here, classes is not None), _as_outputs(found.target_scores, classes is not None)
 
 
-def _read_labels(
+def _labels_of_target(
     X_target: Any, labels: Any, rows: Any, probability: Any, n_target: int, classes: NDArray[Any] | None
 ) -> Known | None:
     """Labels of target rows, however they were given."""
@@ -273,7 +273,7 @@ def read_problem(
         here, there = _crossfitted_outputs(model, given, target, classes, rng)
     judged = check_metric(metric, quantile, classes, here.proba is not None)
     rows = _default_rows(target_labels, rows)
-    known = _read_labels(X_target, target_labels, rows, sampling_probability, n_target, classes)
+    known = _labels_of_target(X_target, target_labels, rows, sampling_probability, n_target, classes)
     y = given.labels if classes is None else positions_among(given.labels, "y_source", classes)
     first, second = order_of_rows(given.X, y), order_of_rows(target)
     place = np.empty(n_target, dtype=np.intp)

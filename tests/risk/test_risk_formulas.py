@@ -9,7 +9,7 @@ from shiftfix.risk._atc import accuracy_threshold, share_above
 from shiftfix.risk._control_variate import controlled_mean
 from shiftfix.risk._doubly_robust import doubly_robust_mean, doubly_robust_variances, steadied_weights
 from shiftfix.risk._hajek import hajek_variance
-from shiftfix.risk._interval import interval_of_draws, interval_of_error, reach_of, powered_share_interval
+from shiftfix.risk._interval import interval_of_draws, interval_of_error, powered_share_interval, reach_of
 from shiftfix.risk._label_risk import class_ratio, risk_of_classes
 from shiftfix.risk._lascal import shifted_calibration_error
 from shiftfix.risk._metrics import METRICS, Binned, Outputs, area_under_curve
