@@ -131,7 +131,7 @@ def _largest_difference(
     estimates: dict[str, RiskEstimate], draws: dict[str, Floats], level: float
 ) -> tuple[float, bool, tuple[str, str]]:
     """Largest difference in its standard errors, whether it is beyond chance among all pairs, and of which two."""
-    names = [name for name, found in estimates.items() if found.verdict != "abstain" and found.standard_error > 0]
+    names = [name for name, found in estimates.items() if _is_known(found)]
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
     found = [
         (abs(estimates[a].value - estimates[b].value) / _error_between(estimates, draws, a, b), a, b) for a, b in pairs
@@ -140,6 +140,11 @@ def _largest_difference(
         return 0.0, False, ("", "")
     largest, a, b = max(found)
     return largest, largest > float(norm.isf((1 - level) / (2 * len(pairs)))), (a, b)
+
+
+def _is_known(found: RiskEstimate) -> bool:
+    """Whether an estimate and its error stand for something."""
+    return found.verdict != "abstain" and found.standard_error > 0 and bool(np.isfinite(found.value))
 
 
 def _error_between(estimates: dict[str, RiskEstimate], draws: dict[str, Floats], a: str, b: str) -> float:

@@ -35,7 +35,7 @@ def controlled_mean(products: Floats, controls: Floats, counts: Floats, wanted: 
     return mean - slope * (control - wanted), variance
 
 
-class Weighing(NamedTuple):
+class ControlledWeights(NamedTuple):
     """Weights, and the rows that they are of: all of both samples."""
 
     w: Floats
@@ -53,11 +53,11 @@ class ControlVariateRisk(RiskMethod):
         """That on the weights."""
         return self.tools.weights_verdict
 
-    def learn(self, counts: Counts) -> Weighing:
+    def learn(self, counts: Counts) -> ControlledWeights:
         """Raw weights, whose mean is not made 1, and the counts of all rows."""
-        return Weighing(self.tools.reweigh(*counts), counts)
+        return ControlledWeights(self.tools.reweigh(*counts), counts)
 
-    def value(self, learned: Weighing, counts: Counts) -> float:
+    def value(self, learned: ControlledWeights, counts: Counts) -> float:
         """Of a group: the weights of its rows add up to its share of the target."""
         w, whole = learned
         # What a row brings is 0 outside of the group.

@@ -157,7 +157,7 @@ def wilson_ends(share: float, worth: float, z: float) -> tuple[float, float]:
     return max(middle - reach, 0.0), min(middle + reach, 1.0)
 
 
-def wilson_interval(mean: float, variance: float, n: int, level: float) -> tuple[float, float]:
+def powered_share_interval(mean: float, variance: float, n: int, level: float) -> tuple[float, float]:
     """Interval of a share from its estimate and variance: Wilson's, of as many labels as would have this variance.
 
     Parameters

@@ -10,7 +10,7 @@ from scipy.stats import t as student
 from shiftfix._numerics import Floats
 from shiftfix._verdict import Verdict, judge
 from shiftfix.risk._anytime import anytime_interval
-from shiftfix.risk._interval import Answer, wilson_interval
+from shiftfix.risk._interval import Answer, powered_share_interval
 from shiftfix.risk._ppi import PoweredMean, ppi_mean, ppi_mean_of_sampled, variance_of
 from shiftfix.risk._problem import Known, Problem
 from shiftfix.risk._tools import Tools
@@ -42,7 +42,7 @@ def mean_interval(found: PoweredMean, n: int, level: float, is_share: bool) -> t
         Whether losses are 0 or 1.
     """
     if is_share:
-        return wilson_interval(found.mean, found.variance, n, level)
+        return powered_share_interval(found.mean, found.variance, n, level)
     if n < 3:
         return -np.inf, np.inf
     reach = float(student.ppf((1 + level) / 2, n - (2 if found.power else 1)) * np.sqrt(found.variance))

@@ -114,7 +114,7 @@ def is_fitted(model: Any) -> bool:
     return True
 
 
-def outputs_of(model: Any, X: Any, classes: NDArray[Any] | None) -> Outputs:
+def said_of(model: Any, X: Any, classes: NDArray[Any] | None) -> Outputs:
     """What a fitted model says of rows."""
     if classes is None:
         return Outputs(values_of_rows(model.predict(X), "model.predict(X)"), None)
@@ -153,7 +153,7 @@ def _crossfitted_outputs(
         return fit_weighted_of(model, _safe_indexing(source.X, rows), source.labels[rows], None, fallback=None, rng=rng)
 
     def says(fitted: Any, X: Any, rows: Rows) -> Floats:
-        return _as_columns(outputs_of(fitted, _safe_indexing(X, rows), classes))
+        return _as_columns(said_of(fitted, _safe_indexing(X, rows), classes))
 
     found = out_of_fold(
         folds,
@@ -167,7 +167,7 @@ def _crossfitted_outputs(
     return _as_outputs(here, classes is not None), _as_outputs(found.target_scores, classes is not None)
 
 
-def _known_labels(
+def _labels_of_target(
     X_target: Any, labels: Any, rows: Any, probability: Any, n_target: int, classes: NDArray[Any] | None
 ) -> Known | None:
     """Labels of target rows, however they were given."""
@@ -268,12 +268,12 @@ def read_problem(
     fitted = is_fitted(model)
     classes = _classes_of(model, given.labels, fitted)
     if fitted:
-        here, there = outputs_of(model, given.X, classes), outputs_of(model, target, classes)
+        here, there = said_of(model, given.X, classes), said_of(model, target, classes)
     else:
         here, there = _crossfitted_outputs(model, given, target, classes, rng)
     judged = check_metric(metric, quantile, classes, here.proba is not None)
     rows = _default_rows(target_labels, rows)
-    known = _known_labels(X_target, target_labels, rows, sampling_probability, n_target, classes)
+    known = _labels_of_target(X_target, target_labels, rows, sampling_probability, n_target, classes)
     y = given.labels if classes is None else positions_among(given.labels, "y_source", classes)
     first, second = order_of_rows(given.X, y), order_of_rows(target)
     place = np.empty(n_target, dtype=np.intp)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from shiftfix._door import public
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_count, check_generator, check_methods, check_number, check_option
+from shiftfix._verdict import Verdict, judge
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.risk._atc import ATCRisk
 from shiftfix.risk._cbpe import CBPERisk
@@ -53,6 +54,7 @@ LABELLED_METHODS: dict[str, type[LabelsRisk]] = {
     "ppi": PPIRisk,
     "ppi_sequential": SequentialPPIRisk,
 }
+ONE_CLASS_ACTION = "Collect rows of every class, or take another metric."
 # Of metrics that are no mean.
 RESAMPLED_METHODS: dict[str, type[RiskMethod]] = {"labels": ResampledLabelsRisk, "ppi": ResampledPPIRisk}
 OF_MEANS = ("control_variate", "doubly_robust", "ppi_sequential")
@@ -99,6 +101,7 @@ def unfit(name: str, problem: Problem) -> str:
         "a metric that is a mean of one loss per row": name in OF_MEANS and not metric.is_mean,
         "a classifier": name in (*OF_CLASSES, *OF_PROBABILITIES) and problem.classes is None,
         "predict_proba": name in OF_PROBABILITIES and problem.classes is not None and problem.source.proba is None,
+        "source rows of every class": name in OF_CLASSES and len(np.unique(problem.y)) < problem.n_classes,
         "metric='accuracy'": name == "atc" and metric.name != "accuracy",
         "metric='calibration_error'": name == "lascal" and metric.name != "calibration_error",
         "a metric with bounds": name == "ppi_sequential" and not np.isfinite([metric.low, metric.high]).all(),
@@ -165,9 +168,16 @@ def _group_risks(problem: Problem, answer: Answer, sizes: list[tuple[float, floa
     )
 
 
+def judged_value(value: float, verdict: Verdict) -> Verdict:
+    """The verdict on an estimate, which is "abstain" where there is none."""
+    if verdict == "abstain" or np.isfinite(value):
+        return verdict
+    return judge(["these rows do not determine the metric, for one since a class is missing"], [], ONE_CLASS_ACTION)
+
+
 def as_estimate(method: RiskMethod | LabelsRisk, answer: Answer, level: float) -> RiskEstimate:
     """What is told of an answer."""
-    problem, verdict = method.problem, method.verdict
+    problem, verdict = method.problem, judged_value(float(answer.values[0]), method.verdict)
     crossfitted = "; the model is those of the folds, each fitted to fewer source rows" if problem.crossfitted else ""
     answer = judged_answer(answer, verdict, problem)
     effective_size, sizes = _weights_of_groups(method)

@@ -9,7 +9,7 @@ from shiftfix.risk._atc import accuracy_threshold, share_above
 from shiftfix.risk._control_variate import controlled_mean
 from shiftfix.risk._doubly_robust import doubly_robust_mean, doubly_robust_variances, steadied_weights
 from shiftfix.risk._hajek import hajek_variance
-from shiftfix.risk._interval import interval_of_draws, interval_of_error, reach_of, wilson_interval
+from shiftfix.risk._interval import interval_of_draws, interval_of_error, powered_share_interval, reach_of
 from shiftfix.risk._label_risk import class_ratio, risk_of_classes
 from shiftfix.risk._lascal import shifted_calibration_error
 from shiftfix.risk._metrics import METRICS, Binned, Outputs, area_under_curve
@@ -145,5 +145,5 @@ def test_weights_that_rest_on_few_rows_are_steadied_and_others_left():
 
 def test_wilson_by_hand():
     """Of 8 in 10 at 95%: .490 to .943 (Wilson 1927); of 10 in 10 the lower end is 1 / (1 + z^2 / 10)."""
-    assert_allclose(wilson_interval(0.8, 0.8 * 0.2 / 10, 10, 0.95), (0.490, 0.943), atol=5e-4)
-    assert_allclose(wilson_interval(1.0, 0.0, 10, 0.95), (1 / (1 + 1.959964**2 / 10), 1), atol=1e-6)
+    assert_allclose(powered_share_interval(0.8, 0.8 * 0.2 / 10, 10, 0.95), (0.490, 0.943), atol=5e-4)
+    assert_allclose(powered_share_interval(1.0, 0.0, 10, 0.95), (1 / (1 + 1.959964**2 / 10), 1), atol=1e-6)

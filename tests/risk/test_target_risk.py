@@ -7,9 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.compose import make_column_transformer
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from shiftfix.corrected import TargetSample
 from shiftfix.covariate import LogisticWeighter
@@ -161,6 +166,34 @@ def test_an_unfitted_model_is_cross_fitted(case):
     found = target_risk(LogisticRegression(), X, y, X_target, **QUICK)
     assert "folds" in found.assumes
     assert abs(found.value - LogisticRegression().fit(X, y).score(X_target, y_target)) < 0.06
+
+
+def test_rows_of_words_are_read_as_the_model_reads_them():
+    """The share of "b" goes from a half to three quarters, and the model is right on "a" alone: .9 -> .7 halfway."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"word": np.repeat(["a", "b"], 200), "n": rng.normal(size=400)})
+    y = np.where(frame["word"] == "a", "yes", np.where(np.arange(400) % 2 == 0, "yes", "no"))
+    encoder = make_column_transformer((OneHotEncoder(), ["word"]), remainder="passthrough")
+    model = make_pipeline(encoder, DummyClassifier(strategy="constant", constant="yes")).fit(frame, y)
+    target = frame.iloc[np.r_[0:100, 200:400, 200:300]]
+    found = target_risk(model, frame, y, target, method="importance", **QUICK)
+    assert_allclose(found.value, 0.25 + 0.75 * 0.5, atol=0.01)
+
+
+def test_sparse_rows(case):
+    model, X, y, X_target, y_target = case
+    found = target_risk(model, csr_array(X), y, csr_array(X_target), **QUICK)
+    assert abs(found.value - model.score(X_target, y_target)) < 0.06
+
+
+def test_a_class_that_the_source_lacks_leaves_no_area(case):
+    """One class: no area; and the class shares of two cannot be learned from rows of one."""
+    model, X, y, X_target, _ = case
+    found = target_risk(model, X[y == 1], y[y == 1], X_target, metric="auc", method="importance", **QUICK)
+    assert found.verdict == "abstain"
+    assert (found.low, found.high) == (0, 1)
+    with pytest.raises(ShiftDataError, match="rows of every class"):
+        target_risk(model, X[y == 1], y[y == 1], X_target, method="label_shift", **QUICK)
 
 
 def test_a_users_loss_is_averaged(case):

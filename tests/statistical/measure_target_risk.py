@@ -17,6 +17,9 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from shiftfix.risk import compare_risks
+from shiftfix.risk._loss_model import expected_losses
+from shiftfix.risk._ppi import ppi_mean
+from shiftfix.risk._problem import read_problem
 
 RESULTS = Path(__file__).parent / "results" / "target_risk.json"
 UNLABELLED = ("source", "importance", "control_variate", "doubly_robust", "label_shift", "cbpe", "pape", "atc", "doc")
@@ -136,7 +139,33 @@ def covered(shift, n, *, metric="accuracy", methods=UNLABELLED, n_labels=0, n_dr
     return {"truth": truth, "n_draws": n_draws, "methods": found}
 
 
+def narrower(shift, n_labels, *, n_draws=100, seed=0, n=1000, n_target=2000):
+    """Variance by PPI++ over that of labels alone: as told, as it comes out, and 1 - r^2 / (1 + n / N) of theory."""
+    model, told = fitted_model(), []
+    for draw in range(n_draws):
+        rng = np.random.default_rng([seed, draw])
+        (X, y), (X_target, y_target) = none(rng, n), SHIFTS[shift](rng, n_target)
+        given = {"metric": "log_loss", "quantile": 0.5, "rows": None, "sampling_probability": None, "groups": None}
+        problem = read_problem(model, X, y, X_target, target_labels=y_target, rng=rng, **given)
+        rows, labels = problem.known.rows, problem.known.y
+        scores = expected_losses(problem, None, rng).target[rows]
+        losses = problem.losses(problem.target.at(rows), labels)
+        theory = 1 - np.corrcoef(losses, scores)[0, 1] ** 2 / (1 + n_labels / (n_target - n_labels))
+        known, others = slice(n_labels), slice(n_labels, None)
+        helped, alone = (ppi_mean(losses[known], scores[known], scores[others], power) for power in (None, 0))
+        told.append((helped.variance / alone.variance, theory, helped.mean, alone.mean))
+    ratio, theory, helped, alone = np.array(told).T
+    found = {"told": ratio.mean(), "theory": theory.mean(), "of_estimates": helped.var() / alone.var()}
+    truth = truth_of(model, shift, "log_loss")
+    found = {key: round(float(value), 4) for key, value in found.items()}
+    return {"truth": truth, "n_draws": n_draws, "methods": {"variance of ppi / labels": found}}
+
+
 STUDIES = {
+    **{
+        f"narrower, 100 labels, {shift}": (lambda shift=shift, **k: narrower(shift, 100, **k))
+        for shift in ("none", "covariate", "label", "concept")
+    },
     "no shift, 300": lambda **k: covered("none", 300, **k),
     "no shift, 1000": lambda **k: covered("none", 1000, **k),
     "covariate, 300": lambda **k: covered("covariate", 300, **k),
