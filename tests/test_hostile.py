@@ -316,7 +316,8 @@ PUBLIC = {
 }
 # Results, which nobody makes by hand; what reads and writes files; and losses that torch calls.
 NOT_CALLED = {
-    "BalanceTable", "ClassShare", "ColumnShift", "CoverageSummary", "FeatureTests", "LabelShiftFit", "LabelShiftTest", "LabelledPrior",
+    "CoverageSummary",
+    "BalanceTable", "ClassShare", "ColumnShift", "FeatureTests", "LabelShiftFit", "LabelShiftTest", "LabelledPrior",
     "MechanismTest", "Part", "PerformanceDrop", "ShiftDiagnosis", "ShiftProblem", "ShiftTest", "TargetSample",
     "WeightSummary", "list_datasets", "load", "write_clinic", "huber", "polynomial_tail", "smooth_l1", "weighted_loss",
 }  # fmt: skip
