@@ -342,7 +342,7 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
                 conditional=self.conditional,
                 several=len(self.estimators_) > 1,
             ),
-            verdict_on_sets(effective, share, level + weights.cost),
+            verdict_on_sets(effective, share, level + weights.cost, weights.verdict),
             unit,
         )  # fmt: skip
 

@@ -222,3 +222,12 @@ def test_more_errors():
         ConformalRegressor(LinearRegression(), "normalized").fit(X[:2], Y[:2])
     with pytest.raises(ShiftDataError, match="estimator is a str"):
         ConformalRegressor("ridge").fit(X, Y)
+
+
+@pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorOverlapWarning")
+def test_the_verdict_on_the_weights_is_told():
+    """Half of the target stands where no source row is: abstain, though most sets are finite."""
+    beyond = np.vstack([X_TARGET, X_TARGET + 5])
+    told = ConformalRegressor(LinearRegression()).fit(X, Y, beyond).summarize(X_TARGET)
+    assert told.verdict == "abstain"
+    assert any(reason.startswith("of the weights:") for reason in told.verdict.reasons)
