@@ -75,7 +75,7 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
     cv: Any
     calibration_fraction: float
     clip: Any
-    labels: UseOfLabels
+    use_labels: UseOfLabels
     random_state: Any
     _calibrated: Calibrated
     estimators_: list[Any]
@@ -107,7 +107,7 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
     def _check_settings(self) -> None:
         """Raise for settings that are not known."""
         check_methods(self.estimator, "estimator", ["fit", "get_params"], "an estimator of scikit-learn's kind")
-        check_option(self.labels, "labels", ["auto", "combine", "alone"])
+        check_option(self.use_labels, "use_labels", ["auto", "combine", "alone"])
         check_number(self.calibration_fraction, "calibration_fraction", above=0, below=1)
         if self.cv is not None:
             if not is_fold_count(self.cv):
@@ -215,7 +215,7 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
             calibrated = calibrated_on(held_out, weighed.weights, known, len(parts))
         else:
             labelled = self._labelled_rows(target, parts, known, weighed.labelled)
-            calibrated = calibrate_with_labels(held_out, labelled, weighed.weights, known, len(parts), self.labels)
+            calibrated = calibrate_with_labels(held_out, labelled, weighed.weights, known, len(parts), self.use_labels)
         self._set_learned(source.X, parts, calibrated, weighed.weights)
 
     def _set_learned(self, X: Any, parts: Sequence[HeldOut], calibrated: Calibrated, weights: TargetWeights) -> None:
@@ -223,7 +223,7 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
         self._calibrated, self.estimators_ = calibrated, [part.model for part in parts]
         self.weighter_, self.clip_, self.clip_cost_ = weights.weighter, weights.clip, weights.cost
         self.n_calibration_, self.effective_size_ = calibrated.n_rows, float(calibrated.sizes.min())
-        self.labels_, self.contradiction_ = calibrated.labels, calibrated.contradiction
+        self.labels_used_, self.contradiction_ = calibrated.labels, calibrated.contradiction
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
                 delattr(self, name)
@@ -342,7 +342,7 @@ class BaseConformal(PublicCalls, MetaEstimatorMixin, BaseEstimator):
                 conditional=self.conditional,
                 several=len(self.estimators_) > 1,
             ),
-            verdict_on_sets(effective, share, level + weights.cost),
+            verdict_on_sets(effective, share, level + weights.cost, weights.verdict),
             unit,
         )  # fmt: skip
 

@@ -77,7 +77,7 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
     clip : None, float, "sqrt", percentile or "ess", default=None
         Largest weight of ``weighter``, in units of their mean. A clip makes fewer sets infinite and costs coverage,
         which ``clip_cost_`` bounds and which is added to the level.
-    labels : {"auto", "combine", "alone"}, default="auto"
+    use_labels : {"auto", "combine", "alone"}, default="auto"
         Whether target labels calibrate together with the weighted source rows or alone, valid whatever moved. "auto"
         combines them unless the labels speak against the source rows (p < .2), which is no proof that they agree.
     random_state : int, numpy Generator, RandomState or None, default=0
@@ -98,7 +98,7 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
         Rows that calibrate (with sample_weight: their total).
     effective_size_ : float
         Equally weighted rows they are worth, in the smallest class or group where coverage holds in each.
-    labels_ : {"combine", "alone"} or None
+    labels_used_ : {"combine", "alone"} or None
         What was done with target labels.
     contradiction_ : float or None
         P-value of "sets of the weighted source rows cover the target" by the labels.
@@ -137,7 +137,7 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
         cv: int | None = None,
         calibration_fraction: float = 0.5,
         clip: Any = None,
-        labels: UseOfLabels = "auto",
+        use_labels: UseOfLabels = "auto",
         random_state: Any = 0,
     ) -> None:
         self.estimator = estimator
@@ -148,7 +148,7 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
         self.cv = cv
         self.calibration_fraction = calibration_fraction
         self.clip = clip
-        self.labels = labels
+        self.use_labels = use_labels
         self.random_state = random_state
 
     def _check_own_settings(self) -> None:

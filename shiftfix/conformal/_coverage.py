@@ -115,9 +115,11 @@ def _everything(unit: str) -> str:
     return "all labels" if unit == "labels" else "an infinite interval"
 
 
-def verdict_on_sets(effective_size: float, infinite_share: float, level_used: float) -> Verdict:
-    """What sets are worth, by the calibration rows behind them and by how many are everything."""
-    abstain, caution = [], []
+def verdict_on_sets(effective_size: float, infinite_share: float, level_used: float, weights: Verdict) -> Verdict:
+    """What sets are worth, by the calibration rows behind them, by how many are everything, and by the weights."""
+    abstain: list[str] = []
+    caution: list[str] = []
+    (abstain if weights == "abstain" else caution).extend(f"of the weights: {reason}" for reason in weights.reasons)
     if level_used >= 1:
         abstain.append("what clipping may cost leaves no finite set")
     elif infinite_share > INFINITE_ABSTAIN:

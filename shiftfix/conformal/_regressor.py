@@ -54,7 +54,7 @@ class ConformalRegressor(RegressorMixin, BaseConformal):
     clip : None, float, "sqrt", percentile or "ess", default=None
         Largest weight, in units of their mean. A clip makes fewer intervals infinite and costs coverage, which
         ``clip_cost_`` bounds and which is added to the level.
-    labels : {"auto", "combine", "alone"}, default="auto"
+    use_labels : {"auto", "combine", "alone"}, default="auto"
         Whether target labels calibrate together with the weighted source rows or alone, valid whatever moved. "auto"
         combines them unless the labels speak against the source rows (p < .2), which is no proof that they agree.
     scale_estimator : regressor, default=None
@@ -75,7 +75,7 @@ class ConformalRegressor(RegressorMixin, BaseConformal):
         Rows that calibrate (with sample_weight: their total).
     effective_size_ : float
         Equally weighted rows they are worth, in the smallest group where coverage holds in each.
-    labels_ : {"combine", "alone"} or None
+    labels_used_ : {"combine", "alone"} or None
         What was done with target labels.
     contradiction_ : float or None
         P-value of "sets of the weighted source rows cover the target" by the labels.
@@ -105,7 +105,7 @@ class ConformalRegressor(RegressorMixin, BaseConformal):
         cv: int | None = None,
         calibration_fraction: float = 0.5,
         clip: Any = None,
-        labels: UseOfLabels = "auto",
+        use_labels: UseOfLabels = "auto",
         scale_estimator: Any = None,
         quantiles: tuple[float, float] = (0.05, 0.95),
         random_state: Any = 0,
@@ -117,7 +117,7 @@ class ConformalRegressor(RegressorMixin, BaseConformal):
         self.cv = cv
         self.calibration_fraction = calibration_fraction
         self.clip = clip
-        self.labels = labels
+        self.use_labels = use_labels
         self.scale_estimator = scale_estimator
         self.quantiles = quantiles
         self.random_state = random_state

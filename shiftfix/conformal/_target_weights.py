@@ -19,6 +19,7 @@ from sklearn.utils.validation import has_fit_parameter
 from shiftfix._numerics import Floats
 from shiftfix._row_order import Rows
 from shiftfix._validation import check_prior
+from shiftfix._verdict import Verdict
 from shiftfix.conformal._clipping import clipping_cost_of
 from shiftfix.covariate import LogisticWeighter, TableColumns, are_numbers, reads_raw_rows
 from shiftfix.exceptions import NotIdentifiedError, ShiftDataError
@@ -54,6 +55,12 @@ class TargetWeights:
     cost: float = 0.0
     n_source: float = 0.0
     n_labels: float = 0.0
+
+    @property
+    def verdict(self) -> Verdict:
+        """On the weights of the weighter; "ok" without one."""
+        summary = getattr(self.weighter, "summary_", None)
+        return Verdict("ok") if summary is None else summary.verdict
 
     def finish(self, raw: Floats) -> Floats:
         """Weights from raw ones, same shape."""

@@ -191,10 +191,10 @@ def test_labels_combine_or_stand_alone():
     """Labels that agree join the weighted rows; labels of another rule calibrate alone, and cover it."""
     agree = TargetSample(X_TARGET, y=Y_TARGET[:60], rows=np.arange(60))
     model = ConformalClassifier(FROZEN).fit(REST, Y_REST, agree)
-    assert (model.labels_, model.n_calibration_) == ("combine", 260)
+    assert (model.labels_used_, model.n_calibration_) == ("combine", 260)
     turned = TargetSample(X_TARGET, y=NAMES[(np.searchsorted(NAMES, Y_TARGET) + 1) % 3][:60], rows=np.arange(60))
     model.fit(REST, Y_REST, turned)
-    assert (model.labels_, model.n_calibration_) == ("alone", 60)
+    assert (model.labels_used_, model.n_calibration_) == ("alone", 60)
     assert model.contradiction_ < 1e-3
     alone = ConformalClassifier(FROZEN).fit(X_TARGET[:60], turned.y)
     assert_array_equal(model.predict_set(X_TARGET), alone.predict_set(X_TARGET))
@@ -208,8 +208,8 @@ def test_labels_combine_or_stand_alone():
 def test_labels_with_every_kind_of_set(options):
     few = TargetSample(X_TARGET, y=Y_TARGET[:40], rows=np.arange(40))
     for use in ("combine", "alone"):
-        model = ConformalClassifier(LogisticRegression(), labels=use, **options).fit(X, Y, few)
-        assert model.labels_ == use
+        model = ConformalClassifier(LogisticRegression(), use_labels=use, **options).fit(X, Y, few)
+        assert model.labels_used_ == use
         assert model.predict_set(X_TARGET).any()
 
 
@@ -293,7 +293,7 @@ def test_another_seed_holds_out_other_rows():
         ({"weighter": TILT, "prior": MLLS()}, {}, "one of them"),
         ({"prior": [0.2, 0.3, 0.5], "clip": 2.0}, {}, "leave it out with prior"),
         ({"prior": [0.5, 0.5]}, {}, "2 values for 3 classes"),
-        ({"labels": "none"}, {}, "labels='none'"),
+        ({"use_labels": "none"}, {}, "use_labels='none'"),
         ({"weighter": TILT}, {}, "X_target is missing"),
         ({"prior": MLLS()}, {}, "X_target is missing"),
         ({"conditional": "group"}, {}, "needs the group of each row"),

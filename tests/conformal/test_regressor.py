@@ -182,13 +182,13 @@ def test_labels_of_the_target():
     moved = Y_TARGET + 3
     few = TargetSample(X_TARGET, y=moved[:50], rows=np.arange(50))
     model = ConformalRegressor(LinearRegression()).fit(X, Y, few)
-    assert (model.labels_, model.n_calibration_) == ("alone", 50)
+    assert (model.labels_used_, model.n_calibration_) == ("alone", 50)
     found = model.predict_interval(X_TARGET)
     assert np.mean((found[:, 0] <= moved) & (moved <= found[:, 1])) > 0.8
     for cv in (None, 3):
         agree = TargetSample(X_TARGET, y=Y_TARGET[:50], rows=np.arange(50))
-        model = ConformalRegressor(LinearRegression(), labels="combine", cv=cv).fit(X, Y, agree)
-        assert model.labels_ == "combine"
+        model = ConformalRegressor(LinearRegression(), use_labels="combine", cv=cv).fit(X, Y, agree)
+        assert model.labels_used_ == "combine"
         assert np.isfinite(model.predict_interval([[30.0, 0.0]])).all()  # labels bound the weights
 
 
@@ -222,3 +222,12 @@ def test_more_errors():
         ConformalRegressor(LinearRegression(), "normalized").fit(X[:2], Y[:2])
     with pytest.raises(ShiftDataError, match="estimator is a str"):
         ConformalRegressor("ridge").fit(X, Y)
+
+
+@pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorOverlapWarning")
+def test_the_verdict_on_the_weights_is_told():
+    """Half of the target stands where no source row is: abstain, though most sets are finite."""
+    beyond = np.vstack([X_TARGET, X_TARGET + 5])
+    told = ConformalRegressor(LinearRegression()).fit(X, Y, beyond).summarize(X_TARGET)
+    assert told.verdict == "abstain"
+    assert any(reason.startswith("of the weights:") for reason in told.verdict.reasons)

@@ -1,6 +1,6 @@
 """How often conformal sets of level .9 hold the truth on the target, and their size; ``results/conformal.json``.
 
-    PYTHONPATH=. python -m tests.statistical.measure_conformal [--draws 1000] [--only NAME ...]
+    PYTHONPATH=. python -m tests.statistical.measure_conformal [--draws 1000] [--rows 1000] [--only NAME ...]
 
 Covariate shift: three unit normal columns of which the target's first is moved by 1 (a source row in 2.7 counts);
 values are a curve plus noise that grows along the moved column, fitted by a line; the three classes are the harder to
@@ -31,8 +31,9 @@ from shiftfix.label import MLLS
 from tests.conformal.brute_force import KnownTilt
 
 RESULTS = Path(__file__).parent / "results" / "conformal.json"
-LEVEL, N_DRAWS = 0.9, 1000
-N_SOURCE, N_TARGET, N_JUDGED, N_COLUMNS = 1000, 500, 500, 3
+LEVEL, N_DRAWS, N_SOURCE = 0.9, 1000, 1000
+N_TARGET, N_JUDGED, N_COLUMNS = 500, 500, 3
+ROWS = {"source": N_SOURCE}  # of a draw, by --rows
 SLOPE = np.array([1.0, 0.0, 0.0])
 SHARES, TARGET_SHARES = np.array([0.5, 0.3, 0.2]), np.array([0.1, 0.2, 0.7])
 CENTERS = np.array([[-1.5, 0.0], [1.5, 0.0], [0.0, 0.8]])
@@ -65,7 +66,7 @@ def features(rng, n_rows, moved):
 
 def three_features(rng):
     """Source, target and judged rows."""
-    return features(rng, N_SOURCE, 0), features(rng, N_TARGET, 1), features(rng, N_JUDGED, 1)
+    return features(rng, ROWS["source"], 0), features(rng, N_TARGET, 1), features(rng, N_JUDGED, 1)
 
 
 def judged_intervals(model, X, y):
@@ -103,7 +104,7 @@ def class_rows(rng, shares, n_rows):
 
 
 def label_shift(rng, options, target=True):
-    X, y = class_rows(rng, SHARES, N_SOURCE)
+    X, y = class_rows(rng, SHARES, ROWS["source"])
     X_target, _ = class_rows(rng, TARGET_SHARES, N_TARGET)
     X_new, y_new = class_rows(rng, TARGET_SHARES, N_JUDGED)
     model = ConformalClassifier(LogisticRegression(), **options).fit(X, y, X_target if target else None)
@@ -114,7 +115,7 @@ def with_labels(rng, n_labels, concept, use):
     X, X_target, X_new = three_features(rng)
     y, y_target, y_new = values(rng, X), values(rng, X_target, concept), values(rng, X_new, concept)
     few = TargetSample(X_target, y=y_target[:n_labels], rows=np.arange(n_labels))
-    return judged_intervals(ConformalRegressor(LinearRegression(), labels=use).fit(X, y, few), X_new, y_new)
+    return judged_intervals(ConformalRegressor(LinearRegression(), use_labels=use).fit(X, y, few), X_new, y_new)
 
 
 def airfoil_data():
@@ -282,7 +283,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=N_DRAWS)
     parser.add_argument("--only", nargs="+", default=[""], help="parts of names of studies")
+    parser.add_argument("--rows", type=int, default=N_SOURCE, help="source rows")
     chosen = parser.parse_args()
+    ROWS["source"] = chosen.rows
+    more = "" if chosen.rows == N_SOURCE else f", {chosen.rows} source rows"
     start = time.time()
     told = {"level": LEVEL, "oracle_widths": oracle_widths(), "oracle_sizes": oracle_sizes(), "cpu_seconds": seconds()}
     found = json.loads(RESULTS.read_text())["found"] if RESULTS.exists() else {}
@@ -292,8 +296,8 @@ def main():
         n_draws = min(chosen.draws, 100) if "100 draws" in name else chosen.draws
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found[name] = study(draw, n_draws) | {"draws": n_draws}
-        sys.stdout.write(f"{name:50s} {found[name]}\n")
+            found[name + more] = study(draw, n_draws) | {"draws": n_draws}
+        sys.stdout.write(f"{name + more:50s} {found[name + more]}\n")
         sys.stdout.flush()
         RESULTS.write_text(json.dumps(told | {"seconds": round(time.time() - start), "found": found}, indent=1) + "\n")
 
