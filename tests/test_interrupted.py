@@ -53,13 +53,13 @@ TASKS = {
         lambda: RiskMonitor(0.8),
         lambda estimator: estimator.update(SCORES),
         lambda estimator: estimator.update_labels(np.arange(100), LABELS[:100]),
-        lambda estimator: [estimator.n_labels_, estimator.estimate().accuracy],
+        lambda estimator: [estimator.estimate().accuracy, estimator.n_labels_],
     ),
     "RiskMonitor, another batch": (
         lambda: RiskMonitor(0.8),
         lambda estimator: estimator.update(SCORES),
         lambda estimator: estimator.update(SCORES_TARGET),
-        lambda estimator: [estimator.n_rows_, estimator.estimate().accuracy],
+        lambda estimator: [estimator.estimate().accuracy, estimator.n_rows_],
     ),
     "MLLS, another batch": (
         lambda: MLLS(n_bootstrap=5, random_state=0),
