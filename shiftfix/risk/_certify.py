@@ -294,7 +294,7 @@ def _reference(given: ArrayLike | float, n: int, paired: bool, ends: tuple[float
         np.atleast_1d(array), "losses_reference", n if paired and not single else None, of="losses"
     )
     refuse_outside(found, ends, "losses_reference")
-    if not paired and len(found) < 2:
+    if not single and len(found) < 2:
         raise ShiftDataError("losses_reference has a single row: pass losses of at least 2.")
     return found
 

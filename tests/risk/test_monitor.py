@@ -331,6 +331,7 @@ def broken(state, path, value):
         (("version",), 2),
         (("settings",), {}),
         (("settings", "alpha"), 3),
+        (("settings", "classes"), ["a", "b", "c"]),
         (("settings", "calibration_tolerance"), None),
         (("counts", "n_labels"), -1),
         (("counts", "n_labels"), "many"),

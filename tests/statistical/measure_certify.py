@@ -57,9 +57,9 @@ def paired(rng, n, rise, differ=0.06):
 
 
 def stopped(rng, n, rise):
-    """Asked anew after every 100 labels, to the first answer."""
+    """Asked anew after every 200 labels, to the first answer."""
     wrong, _ = errors_and_scores(rng, n, rise)
-    for asked in range(100, n + 1, 100):
+    for asked in range(200, n + 1, 200):
         found = certify_no_harm(wrong[:asked], MEAN, tolerance=TOLERANCE, anytime=True)
         if found.answer != "more labels":
             break
@@ -92,7 +92,7 @@ def without_a_rise(n_draws):
 
 
 def looked_at_often(n_draws):
-    n_draws = max(n_draws // 5, 20)
+    n_draws = max(n_draws // 10, 20)
     return {
         f"rise {rise}, up to 3000 labels": answers(lambda rng, rise=rise: stopped(rng, 3000, rise), n_draws)
         for rise in (0.0, TOLERANCE, 0.06)
@@ -142,7 +142,7 @@ def planned_widths(n_draws):
 STUDIES = {
     "rise of just the tolerance": at_the_tolerance,
     "no rise": without_a_rise,
-    "asked after every 100 labels": looked_at_often,
+    "asked after every 200 labels": looked_at_often,
     "sized by a pilot": sized_by_a_pilot,
     "half widths as planned": planned_widths,
 }

@@ -1,4 +1,4 @@
-"""False alarms and delays of the monitor, and wrong answers of the certificate: ``measure_monitor`` has more."""
+"""False alarms and delays of the monitor, and wrong answers of the certificate; ``measure_monitor`` has more."""
 
 import numpy as np
 
