@@ -105,7 +105,7 @@ class RiskDisplay(PublicCalls):
             for name, found in estimates.items()
         )
         disagree = isinstance(comparison, RiskComparison) and comparison.disagree
-        note = "the methods disagree by more than chance: only target labels can settle it" if disagree else ""
+        note = "the methods disagree by more than chance: target labels can tell" if disagree else ""
         return cls._drawn(drawn, first, true_value, note, ax)
 
     @classmethod
