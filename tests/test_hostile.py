@@ -46,7 +46,7 @@ SPEAKS_FOR_ITSELF = (
     "sklearn/base.py",
 )
 
-LABELS = {"y", "y_source", "y_target", "classes", "predicted of zero_one_losses"}
+LABELS = {"y", "y_source", "y_target", "ids", "classes", "predicted of zero_one_losses"}
 # Rows that are drawn from as they are, whatever they hold.
 CARRIED = {"X of fit_weighted", "X of label_shift", "y of exponential_tilt", "y of from_recipe"}
 # Gaps, words and dates are what it is for.
