@@ -88,11 +88,10 @@ def without_a_rise(n_draws):
 
 
 def looked_at_often(n_draws):
+    cases, n_draws = ((0.0, 2000), (0.0, 4000), (TOLERANCE, 1000), (TOLERANCE, 4000), (0.06, 2000)), n_draws // 5
     return {
-        f"rise {rise}, {n} labels": answers(
-            lambda rng, rise=rise, n=n: at_any_time(rng, n, rise), max(n_draws // 5, 20)
-        )
-        for rise, n in ((0.0, 2000), (0.0, 4000), (TOLERANCE, 1000), (TOLERANCE, 4000), (0.06, 2000))
+        f"rise {rise}, {n} labels": answers(lambda rng, rise=rise, n=n: at_any_time(rng, n, rise), n_draws)
+        for rise, n in cases
     }
 
 
