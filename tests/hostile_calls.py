@@ -168,6 +168,8 @@ def monitored(**arguments: Any) -> Any:
     settings = {name: arguments[name] for name in defaults(risk.RiskMonitor)}
     monitor = risk.RiskMonitor(**settings).update(arguments["scores"])
     monitor.update_labels(arguments["rows"], arguments["y"])
+    called = risk.RiskMonitor(**settings).update(SCORES_TARGET[:4], arguments["ids"])
+    called.update_labels(arguments["ids"], Y[:4])
     resumed = risk.RiskMonitor.from_state(monitor.get_state())
     return resumed, [resumed.estimate(), list(resumed.alarms_.values())]
 
@@ -394,7 +396,7 @@ CALLS: dict[str, Call] = {
     "OneStandardErrorRule": Call(searched, {}, {"complexity": "C", "n_errors": 1.0, "metric": "score"}),
     "RiskMonitor": Call(
         monitored,
-        {"scores": SCORES_TARGET, "rows": np.arange(20), "y": np.arange(20) % N_CLASSES},
+        {"scores": SCORES_TARGET, "rows": np.arange(20), "y": np.arange(20) % N_CLASSES, "ids": np.arange(4)},
         defaults(risk.RiskMonitor, reference=0.8),
     ),
     "WeightedScorer": Call(scored, WEIGHTED, {"weighter": None, "scoring": "accuracy"}),

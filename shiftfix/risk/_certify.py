@@ -7,7 +7,7 @@ the range of d, so that rows which happen to be all the same prove nothing (Wils
 scores of all target rows prediction-powered. At any look they are those of a bettor.
 Source: Angelopoulos, Duchi & Zrnic (2023), "PPI++", equation 8; Agresti & Coull (1998), The American Statistician
 52(2):119-126 (rows at the ends); Bonett & Price (2012), J. Educ. Behav. Statist. 37(4):479-488 (for pairs);
-Waudby-Smith & Ramdas (2024), JRSS-B 86(1):1-27, theorem 3.
+Waudby-Smith & Ramdas (2024), JRSS-B 86(1):1-27, theorem 1.
 """
 
 import math
@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import brentq
 from scipy.stats import norm, t
 
 from shiftfix._door import public
@@ -24,7 +25,7 @@ from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_number, check_option
 from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.risk._anytime import anytime_interval
+from shiftfix.risk._evidence import log_factors, log_told
 from shiftfix.risk._label_plan import (
     LARGEST,
     Spread,
@@ -37,6 +38,8 @@ from shiftfix.risk._label_plan import (
 )
 from shiftfix.risk._ppi import ppi_mean, variance_of
 
+# Log odds that a bettor is for, from the first label on.
+BETS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 # Chance to be shown what is so, of the labels that are said to be needed.
 POWER = 0.8
 
@@ -157,13 +160,34 @@ def wald_bounds(
     return HarmBounds(estimate, middle - reach, middle + reach, spread, 0.0, z)
 
 
+def bettors_lower_bound(z: Floats, alpha: float) -> float:
+    """Lower bound of the mean of values in [0, 1] that ever exceeds it with chance alpha at most, however often it is
+    asked for: the largest mean against which a bettor's wealth has come to 1 / alpha.
+
+    Parameters
+    ----------
+    z : ndarray of shape (n,)
+        In their order.
+    alpha : float
+    """
+
+    def peak(mean: float) -> float:
+        return float(log_told(log_factors(z, mean, BETS)).max()) + np.log(alpha)
+
+    if peak(0.0) < 0:
+        return 0.0
+    return float(brentq(peak, 0.0, 1 - 1e-12, xtol=1e-9))
+
+
 def anytime_bounds(d: Floats, ends: tuple[float, float], level: float) -> HarmBounds:
     """The same for any number of looks, by the labels alone, in their order."""
-    low, high = anytime_interval(d, 2 * level - 1, *ends)
+    (low, high), width = ends, ends[1] - ends[0]
+    least = low + width * bettors_lower_bound((d - low) / width, 1 - level)
+    most = high - width * bettors_lower_bound((high - d) / width, 1 - level)
     _, variance = with_ends(d, ends, 1.0)
-    # As far out as a bettor's wealth of 1 / (1 - level) is, of normal values.
-    quantile = math.sqrt(2 * math.log(1 / (1 - level)))
-    return HarmBounds(float(d.mean()), low, high, Spread(variance, 0.0, math.inf), 0.0, quantile)
+    # As far out as such a wealth is, of normal values, when a sixth of it was on the right bet.
+    quantile = math.sqrt(2 * math.log(len(BETS) / (1 - level)))
+    return HarmBounds(float(d.mean()), least, most, Spread(variance, 0.0, math.inf), 0.0, quantile)
 
 
 def with_reference_rows(bounds: HarmBounds, reference: Floats) -> HarmBounds:

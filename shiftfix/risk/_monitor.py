@@ -34,6 +34,7 @@ from shiftfix.risk._alarms import (
     worst_reference_error,
 )
 from shiftfix.risk._monitor_state import packed_state, unpacked_state
+from shiftfix.risk._stream_rows import ids_of, places_of_ids, refuse_repeated, row_numbers
 from shiftfix.risk._stream_window import (
     AccuracyEstimate,
     StreamWindow,
@@ -95,7 +96,7 @@ class RiskMonitor(PublicCalls, BaseEstimator):
     whether the model is right there. Labels of one call are taken in the order in which their rows were scored.
     An alarm comes the later, the more labels there were before the change, but only as their logarithm: where the
     accuracy falls from .85 to .75, after 380 labels on average if 1,000 went before, and 470 if 5,000 did.
-    Memory: 24 bytes for each row of the window, and some 50 numbers.
+    Memory: 24 bytes for each row of the window (and its id, if it has one), and some 50 numbers.
 
     Examples
     --------
@@ -135,13 +136,16 @@ class RiskMonitor(PublicCalls, BaseEstimator):
         self.horizon = horizon
         self.window = window
 
-    def update(self, scores: ArrayLike) -> Self:
+    def update(self, scores: ArrayLike, ids: ArrayLike | None = None) -> Self:
         """Take in the scores of the next rows.
 
         Parameters
         ----------
         scores : array-like of shape (n_rows, n_classes)
             Class probabilities; the row is predicted as the first class of the largest one.
+        ids : array-like of shape (n_rows,), default=None
+            What the rows are called, whole numbers or text, for their labels to be found by; with every batch or with
+            none. No two rows of the window may share one.
 
         Returns
         -------
@@ -150,7 +154,9 @@ class RiskMonitor(PublicCalls, BaseEstimator):
         self._check_settings()
         checked = check_scores(scores, "scores", self._n_classes())
         self._refuse_other_width(checked.shape[1])
-        window = with_rows(self._stream(), checked, self.window)
+        before = self._stream()
+        window = with_rows(before, checked, self.window, self._new_ids(ids, len(checked), before))
+        refuse_repeated(window.ids)
         with unchanged_on_error(self):
             self._start(checked.shape[1])
             self._window, self.n_rows_ = window, window.n_seen
@@ -161,9 +167,9 @@ class RiskMonitor(PublicCalls, BaseEstimator):
 
         Parameters
         ----------
-        rows : array-like of int, shape (n_labels,)
-            Numbers of the rows in the stream, counted from 0. Those that have left the window are counted in
-            ``n_late_`` and not used.
+        rows : array-like of shape (n_labels,)
+            Numbers of the rows in the stream, counted from 0; their ids, where ``update`` was given ids. Rows that have
+            left the window, and ids that are not in it, are counted in ``n_late_`` and not used.
         y : array-like of shape (n_labels,)
             Their labels.
 
@@ -173,17 +179,17 @@ class RiskMonitor(PublicCalls, BaseEstimator):
         """
         self._check_started()
         self._check_settings()
-        numbers = self._row_numbers(rows)
-        columns = positions_among(check_labels(y, "y", len(numbers)), "y", self._labels())
-        order = np.argsort(numbers)
-        here = order[numbers[order] >= self._window.first]
-        self._refuse_labelled(numbers[here])
-        window = with_labels(self._window, numbers[here], columns[here])
-        watches = self._watched(numbers[here], window) if here.size else self._watches
+        places = self._places(rows)
+        columns = positions_among(check_labels(y, "y", len(places)), "y", self._labels())
+        order = np.argsort(places)
+        here = order[places[order] >= 0]
+        self._refuse_labelled(places[here])
+        window = with_labels(self._window, places[here], columns[here])
+        watches = self._watched(places[here], window) if here.size else self._watches
         with unchanged_on_error(self):
             self._window, self._watches = window, watches
             self.n_labels_ = self.n_labels_ + len(here)
-            self.n_late_ = self.n_late_ + len(numbers) - len(here)
+            self.n_late_ = self.n_late_ + len(places) - len(here)
         return self
 
     def estimate(self, level: float = 0.95) -> AccuracyEstimate:
@@ -330,34 +336,40 @@ class RiskMonitor(PublicCalls, BaseEstimator):
                 "as before."
             )
 
-    def _row_numbers(self, rows: ArrayLike) -> Rows:
-        """Numbers of rows that were scored, each once."""
-        found = as_array(rows, "rows")
-        if found.ndim != 1 or found.dtype.kind not in "iu" or not found.size:
-            raise ShiftDataError(
-                f"rows is an array of {found.dtype} of shape {found.shape}: pass the number of each labelled row in "
-                "the stream, counted from 0."
-            )
-        if found.min() < 0 or found.max() >= self.n_rows_:
-            raise ShiftDataError(
-                f"rows holds {found.min()} to {found.max()}, and {self.n_rows_} rows were scored, counted from 0: pass "
-                "the scores of a row before its label."
-            )
-        if len(np.unique(found)) < len(found):
+    def _new_ids(self, ids: ArrayLike | None, n_rows: int, before: StreamWindow) -> NDArray[Any] | None:
+        """Ids of new rows, of the kind of those before."""
+        if len(before.predicted) and (before.ids is None) != (ids is None):
+            raise ShiftDataError("ids were given for some batches and not for others: pass them with every batch.")
+        if ids is None:
+            return None
+        found = ids_of(ids, "ids", n_rows)
+        if before.ids is not None and (before.ids.dtype.kind == "U") != (found.dtype.kind == "U"):
+            raise ShiftDataError("ids are text in some batches and numbers in others: pass one kind.")
+        return found
+
+    def _places(self, rows: ArrayLike) -> Rows:
+        """Places of rows in the window, each once; -1 for those that are not there any more."""
+        if self._window.ids is not None:
+            wanted = ids_of(rows, "rows")
+            places = places_of_ids(self._window.ids, wanted)
+        else:
+            wanted = row_numbers(rows, self.n_rows_)
+            places = np.maximum(wanted - self._window.first, -1)
+        if len(np.unique(wanted)) < len(wanted):
             raise ShiftDataError("rows names a row more than once: pass one label per row.")
-        return found.astype(np.intp)
+        return places
 
-    def _refuse_labelled(self, numbers: Rows) -> None:
-        known = self._window.is_labelled[numbers - self._window.first]
+    def _refuse_labelled(self, places: Rows) -> None:
+        known = self._window.is_labelled[places]
         if known.any():
+            number = self._window.first + places[known][0]
             raise ShiftDataError(
-                f"rows names {known.sum()} rows that have a label already, the first is {numbers[known][0]}: pass each "
-                "label once."
+                f"rows names {known.sum()} rows that have a label already, the first is row {number}: pass each label "
+                "once."
             )
 
-    def _watched(self, numbers: Rows, window: StreamWindow) -> dict[str, Watch]:
-        """The watches after the labels of these rows, which the window has."""
-        places = numbers - window.first
+    def _watched(self, places: Rows, window: StreamWindow) -> dict[str, Watch]:
+        """The watches after the labels of the rows at these places, which the window has."""
         seen: tuple[Floats, Floats] = window.wrong[places], window.confidence[places]
         bounds = {ACCURACY: (self._worst_error(), 0.0), CALIBRATION: (0.0, self.calibration_tolerance or 0.0)}
         return {

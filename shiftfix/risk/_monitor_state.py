@@ -71,7 +71,17 @@ def window_of(state: Any, n_columns: int) -> StreamWindow:
     refuse_unless(n > 0 and predicted.min() >= 0 and predicted.max() < n_columns, "predicts classes that are none")
     refuse_unless(bool(((confidence >= 0) & (confidence <= 1)).all()), "holds scores that are no probabilities")
     refuse_unless(bool(np.isin(wrong[~np.isnan(wrong)], (0, 1)).all()), "holds labels neither right nor wrong")
-    return StreamWindow(n_seen, predicted, confidence, wrong)
+    return StreamWindow(n_seen, predicted, confidence, wrong, stored_ids(given["ids"], n))
+
+
+def stored_ids(value: Any, n: int) -> NDArray[Any] | None:
+    """N distinct ids, or None."""
+    if value is None:
+        return None
+    array = as_array(value, "state")
+    refuse_unless(array.shape == (n,) and array.dtype.kind in "iuU", "holds ids that are none")
+    refuse_unless(len(np.unique(array)) == n, "holds an id twice")
+    return array.copy()
 
 
 def log_wealth_of(value: Any, n: int) -> Floats:

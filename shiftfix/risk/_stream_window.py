@@ -1,7 +1,7 @@
 """The newest scored rows of a stream, for which labels may still come, in bounded memory."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +26,15 @@ class StreamWindow(NamedTuple):
         That probability.
     wrong : ndarray of shape (n_kept,)
         1 or 0; NaN without a label.
+    ids : ndarray of shape (n_kept,) or None
+        What the user calls the rows; None for their numbers.
     """
 
     n_seen: int
     predicted: NDArray[np.int64]
     confidence: Floats
     wrong: Floats
+    ids: NDArray[Any] | None = None
 
     @property
     def first(self) -> int:
@@ -48,16 +51,33 @@ def empty_window() -> StreamWindow:
     return StreamWindow(0, np.empty(0, dtype=np.int64), np.empty(0), np.empty(0))
 
 
-def with_rows(window: StreamWindow, scores: Floats, most: int) -> StreamWindow:
-    """The window after further rows, of which the newest ``most`` are kept; ``scores`` of shape (n_rows, n_classes)."""
+def with_rows(window: StreamWindow, scores: Floats, most: int, ids: NDArray[Any] | None) -> StreamWindow:
+    """The window after further rows, of which the newest ``most`` are kept.
+
+    Parameters
+    ----------
+    window : StreamWindow
+    scores : ndarray of shape (n_rows, n_classes)
+    most : int
+    ids : ndarray of shape (n_rows,) or None
+    """
+    before = window.predicted, window.confidence, window.wrong
     new = scores.argmax(axis=1), scores.max(axis=1), np.full(len(scores), np.nan)
-    parts = [np.concatenate(both)[-most:] for both in zip(window[1:], new, strict=True)]
-    return StreamWindow(window.n_seen + len(scores), *parts)
+    predicted, confidence, wrong = (np.concatenate(both)[-most:] for both in zip(before, new, strict=True))
+    n_seen = window.n_seen + len(scores)
+    return StreamWindow(n_seen, predicted, confidence, wrong, joined_ids(window.ids, ids, most))
 
 
-def with_labels(window: StreamWindow, rows: Rows, columns: NDArray[np.intp]) -> StreamWindow:
-    """The window after labels of some of its rows: their numbers in the stream, and the column of each label."""
-    places, wrong = rows - window.first, window.wrong.copy()
+def joined_ids(before: NDArray[Any] | None, new: NDArray[Any] | None, most: int) -> NDArray[Any] | None:
+    """The newest ids, None for none; a change of their kind is no concern of this function."""
+    if before is None or new is None:
+        return None if new is None else new[-most:]
+    return np.concatenate([before, new])[-most:]
+
+
+def with_labels(window: StreamWindow, places: Rows, columns: NDArray[np.intp]) -> StreamWindow:
+    """The window after labels of the rows at these places, each the column of its class."""
+    wrong = window.wrong.copy()
     wrong[places] = window.predicted[places] != columns
     return window._replace(wrong=wrong)
 

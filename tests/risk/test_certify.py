@@ -9,8 +9,7 @@ from scipy.stats import binom, norm, t
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.risk import certify_no_harm, plan_labels
-from shiftfix.risk._anytime import anytime_interval
-from shiftfix.risk._certify import wald_bounds
+from shiftfix.risk._certify import BETS, bettors_lower_bound, wald_bounds
 from shiftfix.risk._ppi import ppi_mean
 
 Z = norm.ppf(0.95)
@@ -115,12 +114,36 @@ def test_so_many_labels_do_decide():
 
 
 def test_answers_at_any_time_are_a_bettors():
+    """Below the bound the bettor's largest wealth is above 20, at it 20: by hand, bet by bet."""
     wrong = (np.random.default_rng(4).random(300) < 0.5).astype(float)
     found = certify_no_harm(wrong, 0.2, anytime=True)
-    assert_allclose([found.low, found.high], anytime_interval(wrong - 0.2, 0.9, -0.2, 0.8))
+
+    def wealth(mean):
+        gains = np.exp(np.array(BETS)) - 1
+        return np.cumprod((1 + np.outer(wrong, gains)) / (1 + gains * mean), axis=0).mean(axis=1).max()
+
+    assert wealth(found.low + 0.2) == pytest.approx(20, rel=1e-4)
+    assert wealth(found.low + 0.19) > 20
+    mirrored = certify_no_harm(1 - wrong, 0.8, anytime=True)
+    assert_allclose([mirrored.low, mirrored.high], [-found.high, -found.low], atol=1e-8)
     assert found.answer == "no"
     assert "as often as one asks" in str(found)
-    assert found.low < certify_no_harm(wrong, 0.2).low
+    assert found.low < certify_no_harm(wrong, 0.2).low < found.difference < found.high
+
+
+def test_few_labels_prove_nothing_at_any_time():
+    found = certify_no_harm(np.zeros(2), 0.2, anytime=True)
+    assert (found.low, found.answer) == (pytest.approx(-0.2), "more labels")
+
+
+@pytest.mark.slow
+def test_bounds_at_any_time_hold_at_all_times():
+    """Asked after each of 400 labels at a true mean of .2: of 200 draws more than 20 above .05 have chance .001."""
+    crossed = 0
+    for seed in range(200):
+        wrong = (np.random.default_rng(seed).random(400) < 0.2).astype(float)
+        crossed += bettors_lower_bound(wrong, 0.05) > 0.2  # of all labels, at its highest: the peak is over time
+    assert crossed <= 20
 
 
 def test_answers_in_words():

@@ -29,6 +29,9 @@ def calibrated(rng, n):
     return two_columns(p), (rng.random(n) < p).astype(int)
 
 
+SCORES, LABELS = calibrated(np.random.default_rng(0), 40)
+
+
 def told(monitor, scores, y, *, size=None, delay=0):
     """Feed scores batch by batch, and the labels of each batch so many batches later."""
     size = size or len(y)
@@ -166,6 +169,44 @@ def test_old_rows_leave_the_window_and_their_labels_are_counted_as_late(rng):
     assert small.estimate() == monitor.estimate()
 
 
+@pytest.mark.parametrize("name", [lambda i: 7 * i - 900, "row {}".format])
+def test_rows_are_found_by_their_ids(rng, name):
+    scores, y = calibrated(rng, 300)
+    ids = np.array([name(i) for i in rng.permutation(300)])
+    numbers, called = (RiskMonitor(0.8, window=120) for _ in range(2))
+    for part in (slice(0, 100), slice(100, 300)):
+        numbers.update(scores[part])
+        called.update(scores[part], ids[part])
+    asked = rng.permutation(300)[:150]
+    numbers.update_labels(asked, y[asked])
+    called.update_labels(ids[asked].tolist(), y[asked])
+    same_answers(called, numbers)
+    assert called.n_late_ > 0
+    same_answers(RiskMonitor.from_state(json.loads(json.dumps(called.get_state(), default=np.ndarray.tolist))), numbers)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ([1, 2], None, "with every batch"),
+        (None, [1, 2], "with every batch"),
+        ([1, 2], ["a", "b"], "pass one kind"),
+        ([1, 2], [3, 1], "1 2 times within the window"),
+        (["a", "a"], None, "'a' 2 times"),
+        ([1.5, 2.5], None, "whole numbers|continuous"),
+        ([1, 2, 3], None, "3 labels for 2"),
+    ],
+)
+def test_ids_that_are_none(first, second, message):
+    monitor = RiskMonitor(0.8)
+
+    def twice():
+        monitor.update(SCORES[:2], first).update(SCORES[2:4], second)
+
+    with pytest.raises(ShiftDataError, match=message):
+        twice()
+
+
 def test_memory_is_bounded(rng):
     monitor = RiskMonitor(0.8, window=50)
     sizes = []
@@ -257,8 +298,6 @@ def test_after_a_reset_the_evidence_starts_anew(rng):
 
 # ------------------------------------------------------------------------------------------------------- errors
 
-SCORES, LABELS = calibrated(np.random.default_rng(0), 40)
-
 
 @pytest.mark.parametrize(
     ("settings", "message"),
@@ -340,6 +379,8 @@ def broken(state, path, value):
         (("window", "confidence"), np.full(40, 1.5)),
         (("window", "wrong"), np.full(40, 0.5)),
         (("window", "n_seen"), 3),
+        (("window", "ids"), [1] * 40),
+        (("window", "ids"), [0.5] * 40),
         (("watches", "accuracy"), None),
         (("watches", "accuracy", "evidence", "log_wealth"), np.full(4, np.inf)),
         (("watches", "accuracy", "evidence", "start"), np.full(4, 99)),
