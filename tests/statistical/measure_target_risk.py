@@ -1,6 +1,6 @@
 """Coverage, width and bias of the estimates of the risk on the target, kept in ``results/target_risk.json``.
 
-    PYTHONPATH=. python -m tests.statistical.measure_target_risk [--draws N] [--seed S] [PART ...]
+    PYTHONPATH=. python -m tests.statistical.measure_target_risk [--draws N] [--seed S] [--methods A,B] [PART ...]
 
 PART is a key of ``STUDIES``; none means all. The model is fitted once to rows of its own, and the truth is its risk
 over half a million target rows.
@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
+from shiftfix.covariate import LogisticWeighter
 from shiftfix.risk import compare_risks
 from shiftfix.risk._loss_model import expected_losses
 from shiftfix.risk._ppi import ppi_mean
@@ -76,12 +77,25 @@ def concept(rng, n):
     return X, labels_at(rng, X, slope=0.5, tilt=-0.5)
 
 
-SHIFTS = {f.__name__: f for f in (none, covariate, hard, wide, label, concept)}
+def noisy_source(rng, n):
+    """Where the third feature is above .5 labels are a coin's, which no linear score can tell."""
+    X, y = none(rng, n)
+    return X, np.where(X[:, 2] > 0.5, rng.integers(0, 2, n), y)
 
 
-def fitted_model():
+def noisy(rng, n):
+    """More rows of the noisy region."""
+    X = gaussian_rows(rng, n, [0.0, 0.0, 0.8])
+    return X, np.where(X[:, 2] > 0.5, rng.integers(0, 2, n), labels_at(rng, X))
+
+
+SOURCES = {"noisy": noisy_source}
+SHIFTS = {f.__name__: f for f in (none, covariate, hard, wide, noisy, label, concept)}
+
+
+def fitted_model(source=none):
     rng = np.random.default_rng(12345)
-    return LogisticRegression().fit(*none(rng, 1000))
+    return LogisticRegression().fit(*source(rng, 1000))
 
 
 def truth_of(model, shift, metric):
@@ -139,6 +153,24 @@ def covered(shift, n, *, metric="accuracy", methods=UNLABELLED, n_labels=0, n_dr
     return {"truth": truth, "n_draws": n_draws, "methods": found}
 
 
+def bias_of(shift, *, n=4000, methods=UNLABELLED, n_draws=10, seed=0):
+    """Mean error of every method in many rows, with a ratio that knows squares."""
+    source = SOURCES.get(shift, none)
+    model = fitted_model(source)
+    truth, errors = truth_of(model, shift, "accuracy"), []
+    for draw in range(n_draws):
+        rng = np.random.default_rng([seed, draw])
+        (X, y), (X_target, _) = source(rng, n), SHIFTS[shift](rng, n)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            weighter = LogisticWeighter(features="squares")
+            both = compare_risks(model, X, y, X_target, methods=methods, weighter=weighter, n_bootstrap=2, n_worlds=0)
+        errors.append([both[m].value - truth for m in methods])
+    mean, error = np.mean(errors, axis=0), np.std(errors, axis=0) / np.sqrt(n_draws)
+    told = {m: {"bias": float(b), "error": float(e)} for m, b, e in zip(methods, mean, error, strict=True)}
+    return {"truth": truth, "n_draws": n_draws, "methods": told}
+
+
 def narrower(shift, n_labels, *, n_draws=100, seed=0, n=1000, n_target=2000):
     """Variance by PPI++ over that of labels alone: as told, as it comes out, and 1 - r^2 / (1 + n / N) of theory."""
     model, told = fitted_model(), []
@@ -162,6 +194,7 @@ def narrower(shift, n_labels, *, n_draws=100, seed=0, n=1000, n_target=2000):
 
 
 STUDIES = {
+    **{f"bias, {shift}": (lambda shift=shift, **k: bias_of(shift, **k)) for shift in SHIFTS},
     **{
         f"narrower, 100 labels, {shift}": (lambda shift=shift, **k: narrower(shift, 100, **k))
         for shift in ("none", "covariate", "label", "concept")
@@ -193,11 +226,13 @@ def main():
     parser.add_argument("parts", nargs="*")
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--methods", help="Names with commas between; None means those of the study.")
     asked = parser.parse_args()
+    chosen = {"methods": tuple(asked.methods.split(","))} if asked.methods else {}
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for part in asked.parts or STUDIES:
         start = time.process_time()
-        results[part] = STUDIES[part](n_draws=asked.draws, seed=asked.seed) | {"seed": asked.seed}
+        results[part] = STUDIES[part](n_draws=asked.draws, seed=asked.seed, **chosen) | {"seed": asked.seed}
         results[part]["cpu_seconds"] = round(time.process_time() - start, 1)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
         print(part, f"truth {results[part]['truth']:.4f}, {results[part]['cpu_seconds']} s")  # noqa: T201
