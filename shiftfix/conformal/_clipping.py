@@ -50,7 +50,7 @@ def clipping_cost(target_weights: ArrayLike, clip: float, *, sample_weight: Arra
     w = check_weights(target_weights, "target_weights")
     counts = check_sample_weight(sample_weight, w.size)
     check_number(clip, "clip", above=0)
-    return clipping_cost_of(w, clip, counts / counts.max())
+    return clipping_cost_of(w, float(clip), counts / counts.max())
 
 
 def clipping_cost_of(w: Floats, clip: float, counts: Floats) -> float:
