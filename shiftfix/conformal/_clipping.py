@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from shiftfix._door import public
-from shiftfix._numerics import Floats
+from shiftfix._numerics import Floats, log_proba
 from shiftfix._setting_checks import check_number
 from shiftfix._validation import check_sample_weight, check_weights
 
@@ -50,11 +50,14 @@ def clipping_cost(target_weights: ArrayLike, clip: float, *, sample_weight: Arra
     w = check_weights(target_weights, "target_weights")
     counts = check_sample_weight(sample_weight, w.size)
     check_number(clip, "clip", above=0)
-    return clipping_cost_of(w, clip, counts / counts.max())
+    return clipping_cost_of(w, float(clip), counts / counts.max())
 
 
 def clipping_cost_of(w: Floats, clip: float, counts: Floats) -> float:
     """:func:`clipping_cost` of checked weights."""
-    kept = np.divide(clip, w, out=np.ones(w.size), where=w > clip)
-    lost = np.maximum(1 - kept / np.average(kept, weights=counts), 0)
+    # r in units of the largest, which cancels: a tiny clip of large weights would vanish.
+    log_kept = np.minimum(np.log(clip) - log_proba(w), 0)
+    kept = np.exp(log_kept - log_kept[counts > 0].max())
+    with np.errstate(over="ignore"):
+        lost = np.maximum(1 - kept / np.average(kept, weights=counts), 0)
     return float(np.average(lost, weights=counts))
