@@ -47,7 +47,8 @@ SPEAKS_FOR_ITSELF = (
 )
 
 LABELS = {
-    "classes", "ids", "predicted of zero_one_losses", "strata", "target_labels", "test_strata", "y", "y_source", "y_target",
+    "classes", "ids", "predicted of zero_one_losses", "strata", "target_labels", "test_strata", "y", "y_source",
+    "y_target",
 }  # fmt: skip
 # Rows that are drawn from as they are, whatever they hold.
 CARRIED = {"X of fit_weighted", "X of label_shift", "y of exponential_tilt", "y of from_recipe"}
