@@ -50,7 +50,7 @@ class RankedScores(NamedTuple):
         return np.append(self.scores, np.inf)[places]
 
 
-def rank_scores(scores: Floats, weights: Floats) -> RankedScores:
+def ranked_with_weights(scores: Floats, weights: Floats) -> RankedScores:
     """Sort the scores of calibration rows; rows of weight 0 are left out."""
     counted = np.flatnonzero(weights)
     order = counted[np.argsort(scores[counted], kind="stable")]
@@ -59,7 +59,7 @@ def rank_scores(scores: Floats, weights: Floats) -> RankedScores:
 
 def rank_by_stratum(scores: Floats, weights: Floats, strata: Rows, n_strata: int) -> list[RankedScores]:
     """The scores of each stratum, numbered from 0."""
-    return [rank_scores(scores[strata == k], weights[strata == k]) for k in range(n_strata)]
+    return [ranked_with_weights(scores[strata == k], weights[strata == k]) for k in range(n_strata)]
 
 
 def totals_of(ranked: Sequence[RankedScores]) -> Floats:
