@@ -66,9 +66,8 @@ LENGTHS = {"max_epochs", "max_iter", "n_bootstrap", "n_permutations", "patience"
 LONG = {"beyond int64", "largest", "beyond double"}
 # They take what the user has written, whose errors are the user's own.
 YOURS = {
-    "callbacks", "classifier", "conditional", "estimator", "initializer", "loss", "loss_model", "metric", "model", "module",
-    "optimizer",
-    "prior", "schedule", "weighter",
+    "callbacks", "classifier", "conditional", "estimator", "initializer", "loss", "loss_model", "metric",
+    "model", "module", "optimizer", "prior", "schedule", "weighter",
 }  # fmt: skip
 YOUR_CODE = {"function", "class", "failing estimator"}
 # Anything that is true or false to Python; a stream of anything; text of anyone's.
