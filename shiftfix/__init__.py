@@ -8,6 +8,7 @@ A model was trained on one population (the source) and is used on another (the t
 ``label``          target class priors when p(y) moves
 ``mlp``            weighted training of dropout-regularised multilayer perceptrons on PyTorch
 ``risk``           losses of a model, row by row
+``conformal``      prediction sets that keep their coverage on the target
 ``report``         the record of a run: what was found, done and advised
 ``corrected``      a weighter or a prior with any estimator, as scikit-learn meta-estimators
 ``display``        plots: weights, overlap, balance
@@ -28,6 +29,7 @@ __version__ = _version("shiftfix")
 
 __all__ = [
     "__version__",
+    "conformal",
     "corrected",
     "covariate",
     "datasets",

@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 
 import shiftfix
-from shiftfix import corrected, covariate, detect, label, mlp, risk, simulate, weights
+from shiftfix import conformal, corrected, covariate, detect, label, mlp, risk, simulate, weights
 
 RNG = np.random.default_rng(7)
 N_SOURCE, N_TARGET, N_CLASSES = 48, 36, 3
@@ -127,6 +127,15 @@ def few_labels(kind: type, data: dict[str, Any], y: Any, **settings: Any) -> Cal
     return Call(run, data | given, chosen)
 
 
+def conformal_sets(kind: type, data: dict[str, Any], asked: str, **settings: Any) -> Call:
+    """Sets or intervals, and what they cost."""
+
+    def ask(made: Any, given: dict[str, Any]) -> Any:
+        return [getattr(made, asked)(given["X_new"]), made.predict(given["X_new"]), str(made.summarize(given["X_new"]))]
+
+    return fits(kind, data | {"X_target": X_TARGET, "X_new": X_TARGET}, ask, **settings)
+
+
 def calls(function: Callable[..., Any], data: dict[str, Any], **settings: Any) -> Call:
     """Call a function."""
     parameters = inspect.signature(function).parameters
@@ -155,6 +164,35 @@ def followed(**arguments: Any) -> Any:
     return online, [online.target_prior_, online.adjust_proba(arguments["scores"])]
 
 
+def monitored(**arguments: Any) -> Any:
+    settings = {name: arguments[name] for name in defaults(risk.RiskMonitor)}
+    monitor = risk.RiskMonitor(**settings).update(arguments["scores"])
+    monitor.update_labels(arguments["rows"], arguments["y"])
+    called = risk.RiskMonitor(**settings).update(SCORES_TARGET[:4], arguments["ids"])
+    called.update_labels(arguments["ids"], Y[:4])
+    resumed = risk.RiskMonitor.from_state(monitor.get_state())
+    return resumed, [resumed.estimate(), list(resumed.alarms_.values())]
+
+
+def searched(**arguments: Any) -> Any:
+    rule = risk.OneStandardErrorRule(arguments["complexity"], arguments["n_errors"], arguments["metric"])
+    return rule({"params": [{"C": 1.0}, {"C": 2.0}], "split0_test_score": [0.5, 0.6], "split1_test_score": [0.4, 0.6]})
+
+
+FITTED = LogisticRegression().fit(X_SOURCE, Y)
+
+
+def judged_by(**arguments: Any) -> Any:
+    made = risk.make_weighted_scorer(arguments["weighter"], arguments["scoring"])
+    return made(FITTED, X_SOURCE, Y, sample_weight=COUNTS)
+
+
+def scored(**arguments: Any) -> Any:
+    return risk.WeightedScorer(arguments["weighter"], arguments["scoring"]).score(
+        FITTED, arguments["X"], arguments["y"], sample_weight=arguments["sample_weight"]
+    )
+
+
 CALLS: dict[str, Call] = {
     # weights
     "balance_table": calls(
@@ -179,6 +217,25 @@ CALLS: dict[str, Call] = {
         min_ess=5,
     ),
     "temper_weights": calls(weights.temper_weights, {"weights": WEIGHTS}, exponent=0.5),
+    # conformal
+    "ConformalClassifier": conformal_sets(
+        conformal.ConformalClassifier, WEIGHTED, "predict_set", estimator=LogisticRegression()
+    ),
+    "ConformalRegressor": conformal_sets(
+        conformal.ConformalRegressor, WEIGHTED | {"y": NUMBERS}, "predict_interval", estimator=Ridge()
+    ),
+    "clipping_cost": calls(conformal.clipping_cost, {"target_weights": WEIGHTS, "sample_weight": COUNTS}, clip=2.0),
+    "conformal_p_values": calls(
+        conformal.conformal_p_values, {"scores": NUMBERS, "test_scores": NUMBERS[::-1].copy(), "weights": WEIGHTS}
+    ),
+    "conformal_quantile": calls(
+        conformal.conformal_quantile,
+        {"scores": NUMBERS, "weights": WEIGHTS, "test_weights": WEIGHTS[:9], "strata": Y, "test_strata": Y[:9]},
+    ),
+    "label_shift_p_values": calls(
+        conformal.label_shift_p_values,
+        {"scores": NUMBERS, "y": Y, "test_scores": SCORES_TARGET, "classes": np.arange(3), "class_weight": PRIOR},
+    ),
     # covariate
     "KLIEP": weigher(covariate.KLIEP, n_centers=10, cv=2, min_ess=5),
     "KMM": weigher(covariate.KMM, min_ess=5),
@@ -326,10 +383,62 @@ CALLS: dict[str, Call] = {
     ),
     # risk
     "absolute_losses": calls(risk.absolute_losses, {"predicted": NUMBERS + 1, "y": NUMBERS}),
+    "compare_risks": calls(
+        risk.compare_risks,
+        {"X_source": X_SOURCE, "y_source": Y, "X_target": X_TARGET, "target_labels": Y[:20]},
+        model=LogisticRegression().fit(X_SOURCE, Y),
+        methods=["importance", "label_shift", "pape", "ppi"],
+        n_bootstrap=3,
+        n_worlds=1,
+    ),
     "log_losses": calls(risk.log_losses, {"proba": SCORES_SOURCE, "y": Y, "classes": np.arange(3)}),
     "pinball_losses": calls(risk.pinball_losses, {"predicted": NUMBERS + 1, "y": NUMBERS}),
+    "OneStandardErrorRule": Call(searched, {}, {"complexity": "C", "n_errors": 1.0, "metric": "score"}),
+    "RiskMonitor": Call(
+        monitored,
+        {"scores": SCORES_TARGET, "rows": np.arange(20), "y": np.arange(20) % N_CLASSES, "ids": np.arange(4)},
+        defaults(risk.RiskMonitor, reference=0.8),
+    ),
+    "WeightedScorer": Call(scored, WEIGHTED, {"weighter": None, "scoring": "accuracy"}),
+    "certify_no_harm": calls(
+        risk.certify_no_harm,
+        {
+            "losses": np.arange(24) % 2.0,
+            "losses_reference": np.arange(24) % 3 / 2,
+            "scores": np.linspace(0, 1, 24),
+            "scores_unlabelled": np.linspace(0, 1, 30),
+        },
+    ),
+    "iw_cross_val_score": calls(
+        risk.iw_cross_val_score, WEIGHTED | {"X_target": X_TARGET}, estimator=LogisticRegression(), cv=3
+    ),
+    "make_weighted_scorer": Call(judged_by, {}, {"weighter": None, "scoring": "accuracy"}),
+    "plan_labels": calls(
+        risk.plan_labels,
+        {
+            "scores_unlabelled": np.linspace(0, 1, 30),
+            "losses": np.arange(24) % 2.0,
+            "scores": np.linspace(0, 1, 24),
+        },
+    ),
     "row_losses": calls(risk.row_losses, {"X": X_SOURCE, "y": Y}, model=LogisticRegression().fit(X_SOURCE, Y)),
+    "simplest_within_one_error": calls(
+        risk.simplest_within_one_error, {"row_scores": X_SOURCE.T.copy(), "weights": WEIGHTS}
+    ),
     "squared_losses": calls(risk.squared_losses, {"predicted": NUMBERS + 1, "y": NUMBERS}),
+    "target_risk": calls(
+        risk.target_risk,
+        {
+            "X_source": X_SOURCE,
+            "y_source": Y,
+            "X_target": X_TARGET,
+            "target_labels": Y[:20],
+            "rows": np.arange(20),
+            "sampling_probability": np.full(20, 0.5),
+        },
+        model=LogisticRegression().fit(X_SOURCE, Y),
+        n_bootstrap=3,
+    ),
     "zero_one_losses": calls(risk.zero_one_losses, {"predicted": Y[::-1].copy(), "y": Y}),
     # simulate
     "concept_shift": calls(simulate.concept_shift, {}, n_source=20, n_target=10, angle=0.5),

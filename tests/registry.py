@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from shiftfix import simulate
+from shiftfix.conformal import ConformalClassifier, ConformalRegressor
 from shiftfix.corrected import (
     CovariateShiftClassifier,
     CovariateShiftRegressor,
@@ -74,6 +75,8 @@ LEARNERS = {
     "FewLabelRegressor": lambda: FewLabelRegressor(Ridge(), random_state=0),
     "ShiftCorrectedClassifier": lambda: ShiftCorrectedClassifier(LogisticRegression()),
     "ShiftCorrectedRegressor": lambda: ShiftCorrectedRegressor(Ridge()),
+    "ConformalClassifier": lambda: ConformalClassifier(LogisticRegression(), "aps", cv=3),
+    "ConformalRegressor": lambda: ConformalRegressor(Ridge(), "normalized"),
 }
 
 

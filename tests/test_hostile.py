@@ -46,7 +46,10 @@ SPEAKS_FOR_ITSELF = (
     "sklearn/base.py",
 )
 
-LABELS = {"y", "y_source", "y_target", "classes", "predicted of zero_one_losses"}
+LABELS = {
+    "classes", "ids", "predicted of zero_one_losses", "strata", "target_labels", "test_strata", "y", "y_source",
+    "y_target",
+}  # fmt: skip
 # Rows that are drawn from as they are, whatever they hold.
 CARRIED = {"X of fit_weighted", "X of label_shift", "y of exponential_tilt", "y of from_recipe"}
 # Gaps, words and dates are what it is for.
@@ -56,9 +59,12 @@ ROWS_AS_THEY_ARE = (
 )  # fmt: skip
 CARRIED |= {f"{sample} of {name}" for name in ROWS_AS_THEY_ARE for sample in ("X_source", "X_target")}
 # A learner of scikit-learn's is inside, and what it says or warns of is its own.
-LEARNERS_INSIDE = {"fit_weighted", "row_losses", "CovariateShiftClassifier", "CovariateShiftRegressor",
-                   "LabelShiftClassifier", "FewLabelClassifier", "FewLabelRegressor", "ShiftCorrectedClassifier",
-                   "ShiftCorrectedRegressor", "ClassifierWeighter", "concept_test", "diagnose_shift"}  # fmt: skip
+LEARNERS_INSIDE = {
+    "fit_weighted", "row_losses", "CovariateShiftClassifier", "CovariateShiftRegressor", "LabelShiftClassifier",
+    "FewLabelClassifier", "FewLabelRegressor", "ShiftCorrectedClassifier", "ShiftCorrectedRegressor",
+    "ClassifierWeighter", "concept_test", "diagnose_shift", "ConformalClassifier", "ConformalRegressor",
+    "target_risk", "compare_risks", "iw_cross_val_score", "make_weighted_scorer", "WeightedScorer",
+}  # fmt: skip
 LEARNER = "sklearn/linear_model"
 # On these the time of a call depends without bound, and what is too large for it is no question of right or wrong.
 LENGTHS = {"max_epochs", "max_iter", "n_bootstrap", "n_permutations", "patience", "n_models", "n_source", "n_target"}
@@ -66,7 +72,7 @@ LONG = {"beyond int64", "largest", "beyond double"}
 # They take what the user has written, whose errors are the user's own.
 YOURS = {
     "callbacks", "classifier", "conditional", "estimator", "initializer", "loss", "model", "module", "optimizer",
-    "prior", "schedule", "weighter",
+    "prior", "scale_estimator", "schedule", "weighter", "loss_model", "metric",
 }  # fmt: skip
 YOUR_CODE = {"function", "class", "failing estimator"}
 # Anything that is true or false to Python; a stream of anything; text of anyone's.
@@ -75,6 +81,7 @@ ANYTHING = {"callbacks", "checkpoint", "device", "feature_names", "target_outsid
 INFINITE = {
     "clip_threshold", "diagnose_shift", "exponential_chi2", "exponential_tilt", "from_recipe", "gaussian_chi2",
     "ShiftCorrectedClassifier", "label_shift", "make_clinic", "pareto_k", "pareto_k_threshold", "row_losses",
+    "conformal_quantile", "target_risk", "compare_risks",
 }  # fmt: skip
 
 
@@ -314,9 +321,11 @@ PUBLIC = {
 }
 # Results, which nobody makes by hand; what reads and writes files; and losses that torch calls.
 NOT_CALLED = {
-    "BalanceTable", "ClassShare", "ColumnShift", "FeatureTests", "LabelShiftFit", "LabelShiftTest", "LabelledPrior",
-    "MechanismTest", "Part", "PerformanceDrop", "ShiftDiagnosis", "ShiftProblem", "ShiftTest", "TargetSample",
-    "WeightSummary", "list_datasets", "load", "write_clinic", "huber", "polynomial_tail", "smooth_l1", "weighted_loss",
+    "BalanceTable", "ClassShare", "ColumnShift", "CoverageSummary", "FeatureTests", "LabelShiftFit",
+    "LabelShiftTest", "LabelledPrior", "MechanismTest", "Part", "PerformanceDrop", "ShiftDiagnosis", "ShiftProblem",
+    "ShiftTest", "TargetSample", "WeightSummary", "list_datasets", "load", "write_clinic", "huber",
+    "polynomial_tail", "smooth_l1", "weighted_loss", "AccuracyEstimate", "HarmCertificate", "LabelPlan",
+    "MonitorAlarm", "WeightedScores",
 }  # fmt: skip
 
 

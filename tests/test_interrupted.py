@@ -16,6 +16,7 @@ from shiftfix.corrected import LabelShiftClassifier
 from shiftfix.exceptions import PoorIdentificationWarning, PoorOverlapWarning
 from shiftfix.label import BBSE, MLLS, OnlinePrior, ScoreCalibrator
 from shiftfix.mlp import WeightedTrainer
+from shiftfix.risk import RiskMonitor
 from tests.registry import KERNEL_WEIGHTERS, PRIORS, WEIGHTERS, taken
 from tests.test_contract import EVERYTHING, LABELS, SCORES, SCORES_TARGET, X_SOURCE, Y, answer, arguments
 
@@ -47,6 +48,18 @@ TASKS = {
         lambda estimator: estimator.update(SCORES_TARGET),
         lambda estimator: estimator.update(SCORES),
         lambda estimator: estimator.adjust_proba(SCORES_TARGET),
+    ),
+    "RiskMonitor": (
+        lambda: RiskMonitor(0.8),
+        lambda estimator: estimator.update(SCORES),
+        lambda estimator: estimator.update_labels(np.arange(100), LABELS[:100]),
+        lambda estimator: [estimator.estimate().accuracy, estimator.n_labels_],
+    ),
+    "RiskMonitor, another batch": (
+        lambda: RiskMonitor(0.8),
+        lambda estimator: estimator.update(SCORES),
+        lambda estimator: estimator.update(SCORES_TARGET),
+        lambda estimator: [estimator.estimate().accuracy, estimator.n_rows_],
     ),
     "MLLS, another batch": (
         lambda: MLLS(n_bootstrap=5, random_state=0),

@@ -17,6 +17,7 @@ import torch
 import shiftfix
 
 SUBPACKAGES = [
+    "conformal",
     "corrected",
     "covariate",
     "datasets",

@@ -50,8 +50,8 @@ def save_model(model: BaseEstimator, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     model : estimator
-        Networks, weighters, priors and meta-estimators of this package, scikit-learn's estimators, and Pipelines of
-        them. A network is written as by its own ``save``; all else takes skops.
+        Networks, weighters, priors, meta-estimators and monitors of this package, scikit-learn's estimators, and
+        Pipelines of them. A network is written as by its own ``save``; all else takes skops.
     path : str or path-like
         In an existing directory; ".skops" is a usual ending. Replaced whole or not at all.
 
@@ -66,13 +66,19 @@ def save_model(model: BaseEstimator, path: str | os.PathLike[str]) -> None:
     """
     if not isinstance(model, BaseEstimator):
         raise ShiftDataError(f"model={reprlib.repr(model)} is no estimator: pass a fitted one.")
-    check_is_fitted(model)
+    refuse_unfitted(model)
     check_writable(path)
     if type(model).__module__ in NETWORKS:
         model.save(path)
         return
     content = packed_model(model)
     replace_file(path, partial(_write_bytes, content))
+
+
+def refuse_unfitted(model: BaseEstimator) -> None:
+    """Raise NotFittedError for what was not fitted; a monitor has no ``fit``: what it was told so far is its state."""
+    if hasattr(model, "fit"):
+        check_is_fitted(model)
 
 
 def _write_bytes(content: bytes, file: IO[bytes]) -> None:
@@ -161,7 +167,7 @@ def kind_of_archive(file: IO[bytes]) -> str | None:
 def _load_skops(file: IO[bytes], name: str) -> Any:
     try:
         model = made_of(file)
-        check_is_fitted(model)
+        refuse_unfitted(model)
     except DamagedError as error:
         raise ShiftDataError(
             f"{name!r} is damaged or cut short ({error}): take another copy. Nothing in it was executed."

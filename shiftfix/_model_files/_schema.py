@@ -29,6 +29,13 @@ Node = dict[str, Any]
 # Of this package: estimators, what they hold, and the two functions of the command line's encoder.
 OURS = (
     "shiftfix.cli._encode.NamedColumns",
+    "shiftfix.conformal._band_models.PointModel",
+    "shiftfix.conformal._band_models.QuantileModel",
+    "shiftfix.conformal._calibrated.Calibrated",
+    "shiftfix.conformal._classifier.ConformalClassifier",
+    "shiftfix.conformal._ranked.RankedScores",
+    "shiftfix.conformal._regressor.ConformalRegressor",
+    "shiftfix.conformal._target_weights.TargetWeights",
     "shiftfix.corrected._auto.ShiftCorrectedClassifier",
     "shiftfix.corrected._auto.ShiftCorrectedRegressor",
     "shiftfix.corrected._covariate.CovariateShiftClassifier",
@@ -79,7 +86,11 @@ OURS = (
     "shiftfix.label._source.TargetScores",
     "shiftfix.mlp._classifier.MLPClassifier",
     "shiftfix.mlp._regressor.MLPRegressor",
+    "shiftfix.risk._alarms.Watch",
     "shiftfix.risk._effect.WeightingEffect",
+    "shiftfix.risk._evidence.BettingEvidence",
+    "shiftfix.risk._monitor.RiskMonitor",
+    "shiftfix.risk._stream_window.StreamWindow",
     "shiftfix.weights._summary.Imbalance",
     "shiftfix.weights._summary.WeightSummary",
 )

@@ -18,6 +18,7 @@ from shiftfix.covariate._kliep import KLIEP
 from shiftfix.covariate._least_squares import RULSIF, ULSIF
 from shiftfix.covariate._logistic import LogisticWeighter
 from shiftfix.covariate._odds import stack_rows as stack_rows
+from shiftfix.covariate._refit import weight_refits as weight_refits  # for ``risk``
 from shiftfix.covariate._table_columns import RawColumn as RawColumn
 from shiftfix.covariate._table_columns import TableColumns
 from shiftfix.covariate._table_columns import are_numbers as are_numbers

@@ -97,7 +97,7 @@ def most_folds(cv: int, y: NDArray[Any], stratified: bool) -> int:
     return n_folds if n_folds >= 2 else 0
 
 
-def _folds(
+def folds_that_judge(
     estimator: Any,
     X: ArrayLike,
     y: ArrayLike,
@@ -115,7 +115,7 @@ def _folds(
     return [] if n_folds == 0 else new_folds(n_folds, X, labels, counts, rows, groups, stratified=stratified, rng=rng)
 
 
-def _by_position(estimator: Any, X: Any, y: Any) -> tuple[Any, Any]:
+def by_position(estimator: Any, X: Any, y: Any) -> tuple[Any, Any]:
     """Rows and their labels or values, ready to be taken by position."""
     X, y = indexable(X, y)
     y = as_array(y, "y")
@@ -348,10 +348,10 @@ def choose_exponent(
     ShiftDataError
         For folds that judge rows they learn from, and for a learner that takes no weights.
     """
-    X, y = _by_position(estimator, X, y)
+    X, y = by_position(estimator, X, y)
     X_target = None if X_target is None else indexable(X_target)[0]
     rows = np.arange(len(weights)) if sample_weight is None else np.flatnonzero(sample_weight)
-    folds = _folds(estimator, X, y, sample_weight, rows, cv, groups, rng)
+    folds = folds_that_judge(estimator, X, y, sample_weight, rows, cv, groups, rng)
     if not folds:
         return Choice(exponents[0], {}, {})
     judged = _judge(

@@ -1,0 +1,181 @@
+"""Intervals: of resampled estimates, for several groups at once, and of few labels of yes and no.
+
+Source: Efron & Tibshirani (1993), "An Introduction to the Bootstrap", chapters 8 and 12; Romano & Wolf (2005), JASA
+100:94-108, section 4 (the largest of several studentised errors); Wilson (1927), JASA 22:209-212.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from shiftfix._numerics import Floats
+from shiftfix._resample import resampled_counts
+from shiftfix._verdict import Verdict
+from shiftfix.risk._method import Counts, RiskMethod, ones_of
+from shiftfix.risk._metrics import RiskMetric
+from shiftfix.risk._problem import Problem
+
+
+class Answer(NamedTuple):
+    """Estimates with their intervals: of the whole target, then of each group.
+
+    Attributes
+    ----------
+    values, low, high, errors : ndarray of shape (1 + n_groups,)
+    """
+
+    values: Floats
+    low: Floats
+    high: Floats
+    errors: Floats
+
+    @classmethod
+    def unknown(cls, n_values: int) -> "Answer":
+        """No estimate."""
+        nothing = np.full(n_values, np.nan)
+        return cls(nothing, nothing, nothing, nothing)
+
+    def unsupported(self, low: float, high: float) -> "Answer":
+        """With intervals that say nothing."""
+        return self._replace(low=np.full_like(self.low, low), high=np.full_like(self.high, high))
+
+
+def class_strata(problem: Problem) -> list[NDArray[np.intp]] | None:
+    """Source rows of each class; None for values."""
+    return None if problem.classes is None else [np.flatnonzero(problem.y == k) for k in np.unique(problem.y)]
+
+
+def draw_counts(problem: Problem, strata: list[NDArray[np.intp]] | None, rng: np.random.Generator) -> Counts:
+    """Rows of both samples drawn with replacement; of source rows so that no class is lost."""
+    ones = ones_of(problem)
+    source = resampled_counts(ones.source, rng)
+    if strata is not None and not all(source[rows].any() for rows in strata):
+        source = resampled_counts(ones.source, rng, strata)
+    return Counts(source, resampled_counts(ones.target, rng))
+
+
+def values_of_groups(method: RiskMethod, counts: Counts) -> Floats:
+    """Value of the whole target and of each group, shape (1 + n_groups,), within the bounds of the metric; NaN of a
+    group without rows.
+    """
+    learned = method.learn(counts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        parts = [counts.within(here, there) for _, here, there in method.problem.groups]
+        empty = [not (part.source.any() and part.target.any()) for part in parts]
+        rest = [np.nan if lost else method.value(learned, part) for part, lost in zip(parts, empty, strict=True)]
+    metric = method.problem.metric
+    return np.clip(np.array([method.value(learned, counts), *rest]), metric.low, metric.high)
+
+
+def resampled_values(methods: list[RiskMethod], n_bootstrap: int, rng: np.random.Generator) -> Floats:
+    """Values of several methods from the same draws, shape (n_bootstrap, n_methods, 1 + n_groups)."""
+    problem = methods[0].problem
+    strata = class_strata(problem)
+    draws = (draw_counts(problem, strata, rng) for _ in range(n_bootstrap))
+    return np.array([[values_of_groups(method, counts) for method in methods] for counts in draws])
+
+
+def reach_of(draws: Floats, errors: Floats, level: float) -> float:
+    """Standard errors on either side of several estimates within which all of them lie together.
+
+    Parameters
+    ----------
+    draws : ndarray of shape (n_bootstrap, n_values)
+    errors : ndarray of shape (n_values,)
+    level : float
+    """
+    z = float(norm.ppf((1 + level) / 2))
+    if draws.shape[1] == 1:
+        return z
+    unit = np.where(errors > 0, errors, np.inf)
+    largest = np.nanmax(np.abs(draws - np.nanmean(draws, axis=0)) / unit, axis=1)
+    return max(z, float(np.nanquantile(largest, level)))
+
+
+def rows_behind(problem: Problem, uses_labels: bool) -> list[float]:
+    """Labelled rows that an estimate rests on, of the whole and of each group."""
+    if uses_labels and problem.known is not None:
+        rows = problem.known.rows
+        return [float(len(rows)), *(float(there[rows].sum()) for _, _, there in problem.groups)]
+    return [float(problem.n_source), *(float(here.sum()) for _, here, _ in problem.groups)]
+
+
+def interval_of_draws(
+    values: Floats, draws: Floats, level: float, metric: RiskMetric, sizes: Sequence[float]
+) -> Answer:
+    """Estimates, and intervals that hold all of them together.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_values,)
+    draws : ndarray of shape (n_bootstrap, n_values)
+    level : float
+    metric : RiskMetric
+    sizes : sequence of float, of length n_values
+        Labelled rows behind each.
+    """
+    known = (np.isfinite(draws).sum(axis=0) > 1) & np.isfinite(values)
+    errors = np.full(len(values), np.nan)
+    errors[known] = np.nanstd(draws[:, known], axis=0, ddof=1)
+    z = reach_of(draws[:, known], errors[known], level) if known.any() else 0.0
+    ends = [
+        interval_of_error(value, error, z, metric, n) if there else (metric.low, metric.high)
+        for value, error, n, there in zip(values.tolist(), errors.tolist(), sizes, known, strict=True)
+    ]
+    low, high = np.array(ends).T
+    return Answer(values, low, high, errors)
+
+
+def interval_of_error(value: float, error: float, z: float, metric: RiskMetric, n: float) -> tuple[float, float]:
+    """Standard errors times z on either side, within the bounds of the metric; of a share at least Wilson's interval.
+
+    The error of a share is that of its true value, and not of the one found: one that is too large by chance tells an
+    error that is too small, and of rows that are all right there is none at all.
+
+    Parameters
+    ----------
+    value, error, z : float
+    metric : RiskMetric
+    n : float
+        Labelled rows that it rests on.
+    """
+    low, high = (float(np.clip(value + sign * z * error, metric.low, metric.high)) for sign in (-1, 1))
+    if not metric.is_share:
+        return low, high
+    worth = value * (1 - value) / error**2 if error > 0 and 0 < value < 1 else n
+    least, most = wilson_ends(value, worth, z) if worth > 0 else (metric.low, metric.high)
+    return min(low, least), max(high, most)
+
+
+def wilson_ends(share: float, worth: float, z: float) -> tuple[float, float]:
+    """The shares whose own standard error, of ``worth`` labels, puts them within z of the one found."""
+    middle = (share + z**2 / (2 * worth)) / (1 + z**2 / worth)
+    reach = z / (1 + z**2 / worth) * float(np.sqrt(share * (1 - share) / worth + z**2 / (4 * worth**2)))
+    return max(middle - reach, 0.0), min(middle + reach, 1.0)
+
+
+def powered_share_interval(mean: float, variance: float, n: int, level: float) -> tuple[float, float]:
+    """Interval of a share from its estimate and variance: Wilson's, of as many labels as would have this variance.
+
+    Parameters
+    ----------
+    mean, variance : float
+    n : int
+        Labels; what they are worth where the estimate is 0 or 1, or has no variance.
+    level : float
+    """
+    z = float(norm.ppf((1 + level) / 2))
+    share = min(max(mean, 0.0), 1.0)
+    worth = share * (1 - share) / variance if variance > 0 else 0.0
+    # A variance that a few labels leave at almost nothing is no knowledge.
+    worth = float(np.clip(worth, n / 2, 20 * n)) if worth > 0 else float(n)
+    return wilson_ends(share, worth, z)
+
+
+def judged_answer(answer: Answer, verdict: Verdict, problem: Problem) -> Answer:
+    """The answer as far as its verdict supports it."""
+    metric = problem.metric
+    return answer.unsupported(metric.low, metric.high) if verdict == "abstain" else answer
