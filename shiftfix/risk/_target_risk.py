@@ -1,6 +1,7 @@
 """What a model is worth on the target, with an interval that holds the error of everything that was estimated."""
 
 import time
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -347,8 +348,7 @@ def target_risk(
     name = chosen_method(method, problem)
     found = method_of(name, problem, Tools(problem, weighter, loss_model, asked.rng))
     estimate = as_estimate(found, answer_of(found, asked), asked.level)
-    object.__setattr__(estimate, "seconds", time.perf_counter() - start)
-    return estimate
+    return replace(estimate, seconds=time.perf_counter() - start)
 
 
 def check_risk_settings(
