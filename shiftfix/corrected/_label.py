@@ -330,7 +330,8 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
         did not move, that p(y given x) stayed and they are the target's mean calibrated scores, and that p(x given y)
         stayed and they are ``prior_``'s; and on both sides by a factor of 1.65 of the odds further, by which p(y given
         x) was found to move where rows without labels show nothing. Most of their width is then not sampling error, and
-        more rows without labels do not shorten it.
+        more rows without labels do not shorten it. What is beyond the sampling error was found for ``level=0.95``, and
+        is the same at others.
 
         Parameters
         ----------

@@ -56,7 +56,8 @@ def intervals_of_worlds(
 ) -> Floats:
     """Intervals of the target's class shares: of ``prior`` alone where it is label shift, else over all worlds.
 
-    Of ``prior`` alone and ``MISFIT_LOG_ODDS`` beyond it, or over all worlds and ``UNSEEN_LOG_ODDS`` beyond them.
+    Of ``prior`` alone and ``MISFIT_LOG_ODDS`` beyond it, or over all worlds and ``UNSEEN_LOG_ODDS`` beyond them. The
+    level is for the sampling error; both constants were found at .95 and are the same at others.
 
     Parameters
     ----------

@@ -108,7 +108,7 @@ def test_a_classifier_shows_its_prior(rng):
     model = LabelShiftClassifier(LogisticRegression(), BBSE(), random_state=0).fit(X, y, X_target=X[150:])
     display = PriorDisplay.from_estimator(model)
     assert_allclose(display.target_prior, model.target_prior_)
-    assert_allclose(display.interval, model.prior_.interval())
+    assert_allclose(display.interval, model.interval())
     assert note(display) == ""
     with pytest.warns(PoorIdentificationWarning):
         blind = LabelShiftClassifier(DummyClassifier(), BBSE(), random_state=0).fit(X, y, X_target=X[150:])
