@@ -190,12 +190,34 @@ def anytime_bounds(d: Floats, ends: tuple[float, float], level: float) -> HarmBo
     return HarmBounds(float(d.mean()), least, most, Spread(variance, 0.0, math.inf), 0.0, quantile)
 
 
-def with_reference_rows(bounds: HarmBounds, reference: Floats) -> HarmBounds:
-    """The bounds of the mean less that of a reference on other rows, whose own error adds to them."""
-    own, mean = variance_of(reference) / len(reference), float(reference.mean())
-    below, above = (math.hypot(side, bounds.quantile * math.sqrt(own)) for side in _reaches(bounds))
-    difference = bounds.difference - mean
-    return bounds._replace(difference=difference, low=difference - below, high=difference + above, fixed=own)
+def with_reference_rows(
+    bounds: HarmBounds, reference: Floats, ends: tuple[float, float] | None, level: float
+) -> HarmBounds:
+    """The bounds of the mean less that of a reference on other rows, whose own error adds to them.
+
+    A bound of the difference is as far out as the root of the sum of squares of how far the target's bound and the
+    reference's opposite one are (Zou & Donner 2008, Stat. Med. 27(10):1693-1702, equation 3).
+    """
+    (below, above), (under, over) = _reaches(bounds), _reference_reaches(reference, ends, level)
+    difference = bounds.difference - float(reference.mean())
+    low, high = difference - math.hypot(below, over), difference + math.hypot(above, under)
+    return bounds._replace(difference=difference, low=low, high=high, fixed=(max(under, over) / bounds.quantile) ** 2)
+
+
+def _reference_reaches(reference: Floats, ends: tuple[float, float] | None, level: float) -> tuple[float, float]:
+    """How far below and above their mean the bounds of a reference's rows are.
+
+    With rows at the ends of the range, and never less than Wald's; rows without a range that are all the same tell
+    nothing of how far others are.
+    """
+    n, mean = len(reference), float(reference.mean())
+    z = float(norm.ppf(level) if ends is not None else t.ppf(level, n - 1))
+    wald = z * math.sqrt(variance_of(reference) / n)
+    if ends is None:
+        return (wald, wald) if wald > 0 else (math.inf, math.inf)
+    middle, variance = with_ends(reference, ends, z**2 / 2)
+    reach = z * math.sqrt(variance / (n + z**2))
+    return max(wald, mean - middle + reach), max(wald, middle - mean + reach)
 
 
 def _reaches(bounds: HarmBounds) -> tuple[float, float]:
@@ -304,7 +326,7 @@ def certify_no_harm(
     else:
         if anytime:
             raise ShiftDataError("anytime=True needs a reference on the same rows, or a number: pass either.")
-        bounds = with_reference_rows(wald_bounds(own, *expected, ends, level), reference)
+        bounds = with_reference_rows(wald_bounds(own, *expected, ends, level), reference, ends, level)
     return _certificate(bounds, tolerance, level, len(own), _method_in_words(paired, reference, bounds, anytime))
 
 

@@ -1,6 +1,7 @@
 """Certificates of no harm: Wald and Wilson by hand, chances of wrong answers by enumeration, and errors."""
 
 import math
+from bisect import bisect
 
 import numpy as np
 import pytest
@@ -85,6 +86,38 @@ def test_a_reference_on_other_rows_adds_its_own_error():
     reach = math.hypot(alone.high - alone.difference, own)
     assert found.high == pytest.approx(found.difference + reach)
     assert "300 other rows" in str(found)
+
+
+def test_a_reference_without_an_error_is_not_exact():
+    """Ten rows that are right allow for .25 errors (z^2 / 2 rows at both ends), and .1 were found."""
+    found = certify_no_harm(np.arange(1000) < 100, np.zeros(10), paired=False)
+    assert found.answer == "more labels"
+    alone = certify_no_harm(np.arange(1000) < 100, 0.0)
+    p = Z**2 / 2 / (10 + Z**2)
+    reach = math.hypot(alone.difference - alone.low, p + Z * math.sqrt(p * (1 - p) / (10 + Z**2)))
+    assert found.low == pytest.approx(found.difference - reach)
+
+
+def test_a_reference_of_equal_rows_without_a_range_tells_nothing(rng):
+    found = certify_no_harm(rng.normal(1, 0.1, 50), np.zeros(10), paired=False, loss_range=None)
+    assert (found.answer, found.low, found.high, found.n_more) == ("more labels", -math.inf, math.inf, None)
+
+
+@pytest.mark.parametrize(("n_reference", "most"), [(10, 0.05), (20, 0.05), (30, 0.05)])
+def test_a_small_reference_seldom_makes_for_a_false_no(n_reference, most):
+    """Both have .1 errors, and 1000 labels are known, by enumeration of the reference's errors and of the target's."""
+    wrong = 0.0
+    for errors, chance in enumerate(binom.pmf(np.arange(n_reference + 1), n_reference, 0.1)):
+        reference = (np.arange(n_reference) < errors).astype(float)
+        least = bisect(
+            range(1001),
+            False,
+            key=lambda c, reference=reference: (
+                certify_no_harm(np.arange(1000) < c, reference, paired=False).answer == "no"
+            ),
+        )
+        wrong += chance * binom.sf(least - 1, 1000, 0.1)
+    assert wrong <= most
 
 
 def test_a_reference_too_vague_for_any_number_of_labels():
