@@ -36,7 +36,8 @@ from shiftfix.risk._label_plan import (
     whole,
     with_ends,
 )
-from shiftfix.risk._ppi import ppi_mean, variance_of
+from shiftfix.risk._powered_ends import powered_gain
+from shiftfix.risk._ppi import variance_of
 
 # Log odds that a bettor is for, from the first label on.
 BETS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
@@ -151,9 +152,8 @@ def wald_bounds(
     variance = with_ends(d, ends, n_each)[1]
     estimate, gain, spread = float(d.mean()), 1.0, Spread(variance, 0.0, math.inf)
     if scores is not None and others is not None:
-        found, alone = ppi_mean(d, scores, others), variance_of(d) / n
-        if 0 < found.variance < alone:
-            estimate, gain = found.mean, alone / found.variance
+        estimate, gain = powered_gain(d, scores, others, ends, n_each)
+        if gain > 1:
             spread = Spread(variance, explained_share(d, scores), n + len(others))
     middle = (n * estimate + (0.0 if ends is None else n_each * sum(ends))) / (n + 2 * n_each)
     reach = z * math.sqrt(variance / (n + 2 * n_each) / gain)

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from shiftfix._numerics import Floats
 from shiftfix._row_order import Rows
 from shiftfix.label import wilson_interval
-from shiftfix.risk._ppi import ppi_mean, variance_of
+from shiftfix.risk._powered_ends import powered_gain
 
 
 class StreamWindow(NamedTuple):
@@ -139,14 +139,11 @@ def share_with_interval(values: Floats, scores: Floats, others: Floats, level: f
         What is expected of the rest.
     level : float
     """
-    n, mean = len(values), float(values.mean())
-    found = ppi_mean(values, scores, others)
-    alone = variance_of(values) / n
     # As many labels as would be as exact without scores; the mean itself may not leave what shares can be.
-    gain = alone / found.variance if alone > 0 and found.variance > 0 else 1.0
-    share = min(max(found.mean, 0.0), 1.0) if gain > 1 else mean
-    low, high = wilson_interval(np.array([share]), np.array([n * max(gain, 1.0)]), level)
-    return share, float(low[0]), float(high[0])
+    mean, gain = powered_gain(values, scores, others, (0.0, 1.0), float(norm.ppf((1 + level) / 2)) ** 2 / 2)
+    share = min(max(mean, 0.0), 1.0)
+    low, high = wilson_interval(np.array([share]), np.array([len(values) * gain]), level)
+    return share, min(float(low[0]), share), max(float(high[0]), share)
 
 
 def accuracy_estimate(window: StreamWindow, level: float) -> AccuracyEstimate:

@@ -77,6 +77,28 @@ def test_scores_of_all_rows_narrow_the_bounds_as_planned(rng):
     assert "scores of all rows" in str(scored)
 
 
+def test_scores_that_happen_to_explain_few_labels_certify_nothing(rng):
+    """3 of 30 wrong, just as scored: what the scores leave is 0, and z^2 / 2 rows at both ends stand beside it."""
+    wrong, others = np.arange(30) < 3, rng.permutation(5000) < 500
+    found = certify_no_harm(wrong, 0.1, tolerance=0.05, scores=wrong, scores_unlabelled=others)
+    assert found.answer == "more labels"
+    assert found.high - found.low > 2 * Z * math.sqrt(Z**2 * 0.25) / (30 + Z**2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "share", "tolerance"), [(30, 0.0575, 0.05), (60, 0.03, 0.025), (100, 0.02, 0.017)])
+def test_scores_that_explain_nearly_all_seldom_make_for_a_false_yes(n, share, tolerance):
+    """A tenth is wrong as scored, and a share of the rest unscored, by just more than is tolerated: of 600 draws more
+    than 46 have chance .001 at .05; relying on what was left at face value .10 said yes."""
+    rng, said = np.random.default_rng(1), 0
+    for _ in range(600):
+        scores, others = rng.random(n) < 0.1, rng.random(5000) < 0.1
+        wrong = scores | (rng.random(n) < share)
+        found = certify_no_harm(wrong, 0.1, tolerance=tolerance, scores=scores, scores_unlabelled=others)
+        said += found.is_certified
+    assert said <= 46
+
+
 def test_a_reference_on_other_rows_adds_its_own_error():
     rng = np.random.default_rng(2)
     target, source = rng.random(400) < 0.2, rng.random(300) < 0.2
