@@ -89,7 +89,8 @@ class AccuracyEstimate:
     Attributes
     ----------
     accuracy, low, high : float
-        Share of rows predicted rightly, and its interval.
+        Share of rows predicted rightly, and its interval; without a label that is 0 to 1, as nothing tells how far off
+        the scores are.
     level : float
         Chance that the interval holds it, at one look.
     n_rows, n_labels : int
@@ -125,7 +126,7 @@ LABELS_ASSUME = (
     "whether and when a row gets its label does not depend on whether the model is right there, and that one looks "
     "once: the alarms allow for looking often"
 )
-SCORES_ASSUME = "the scores are calibrated on these rows: without labels nothing tells whether they are"
+SCORES_ASSUME = "the scores are calibrated on these rows: without labels nothing tells whether they are, or how far off"
 
 
 def share_with_interval(values: Floats, scores: Floats, others: Floats, level: float) -> tuple[float, float, float]:
@@ -151,10 +152,8 @@ def accuracy_estimate(window: StreamWindow, level: float) -> AccuracyEstimate:
     labelled, confidence = window.is_labelled, window.confidence
     n_rows, n_labels, mean = len(confidence), int(labelled.sum()), float(confidence.mean())
     if n_labels == 0:
-        reach = norm.ppf((1 + level) / 2) * np.sqrt(mean * (1 - mean) / n_rows)
-        low, high = max(mean - reach, 0.0), min(mean + reach, 1.0)
-        method = "the scores alone"
-        return AccuracyEstimate(mean, low, high, level, n_rows, 0, mean, None, method, SCORES_ASSUME)
+        method = "the scores alone, which give no interval"
+        return AccuracyEstimate(mean, 0.0, 1.0, level, n_rows, 0, mean, None, method, SCORES_ASSUME)
     right, of_labelled = 1 - window.wrong[labelled], confidence[labelled]
     found = share_with_interval(right, of_labelled, confidence[~labelled], level)
     gap = float((of_labelled - right).mean())

@@ -134,6 +134,20 @@ def test_without_labels_the_estimate_is_the_mean_confidence_and_says_what_that_a
     assert "calibrated" in str(found)
 
 
+def test_scores_alone_give_no_interval():
+    """However sure they are."""
+    found = RiskMonitor(0.8).update(np.tile([1.0, 0.0], (50, 1))).estimate()
+    assert (found.accuracy, found.low, found.high) == (1, 0, 1)
+    assert "no interval" in str(found)
+
+
+@pytest.mark.parametrize("n", [2, 7, 49, 97, 1000])
+def test_the_share_lies_in_its_interval_where_all_are_alike(n):
+    for value in (0.0, 1.0):
+        share, low, high = share_with_interval(np.full(n, value), np.full(n, 0.7), np.full(50, 0.7), 0.95)
+        assert low <= share <= high
+
+
 @pytest.mark.parametrize(("n", "n_right"), [(100, 100), (100, 80), (1, 1), (2, 0)])
 def test_scores_that_say_nothing_leave_wilsons_interval(n, n_right):
     """Wilson (1927): the shares p with |p_hat - p| <= z sqrt(p (1 - p) / n)."""
