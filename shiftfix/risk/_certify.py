@@ -2,9 +2,10 @@
 
 d is a row's loss less that of the reference: another model on the same row (paired), a number, or the mean over other
 rows. Yes where the one-sided upper bound of mean d is at most the tolerance, no where the lower one exceeds it; either
-is wrong with chance 1 - level at most. At one look the bounds are those of Wald, with z^2 / 2 rows more at both ends of
-the range of d, so that rows which happen to be all the same prove nothing (Wilson's bound for 0 errors of n), and with
-scores of all target rows prediction-powered. At any look they are those of a bettor.
+is wrong with chance 1 - level, about at one look and at most at any. At one look the bounds are those of Wald, with
+z^2 / 2 rows more at both ends of the range of d, so that rows which happen to be all the same prove nothing (Wilson's
+bound for 0 errors of n), and with scores of all target rows prediction-powered, what the scores leave having such rows,
+too. At any look they are those of a bettor.
 Source: Angelopoulos, Duchi & Zrnic (2023), "PPI++", equation 8; Agresti & Coull (1998), The American Statistician
 52(2):119-126 (rows at the ends); Bonett & Price (2012), J. Educ. Behav. Statist. 37(4):479-488 (for pairs);
 Waudby-Smith & Ramdas (2024), JRSS-B 86(1):1-27, theorem 1.
@@ -274,7 +275,8 @@ def certify_no_harm(
     scores_unlabelled : array-like of shape (n_unlabelled,), default=None
         The same for target rows without a label.
     level : float in (.5, 1), default=0.95
-        "Yes" and "no" are each wrong with chance 1 - ``level`` at most.
+        "Yes" and "no" are each wrong with a chance of about 1 - ``level`` (see Notes), and at most that with
+        ``anytime``.
     loss_range : (float, float) or None, default=(0, 1)
         Least and largest loss there can be. None for no bound: the interval then rests on the number of labels alone.
     anytime : bool, default=False
@@ -294,8 +296,9 @@ def certify_no_harm(
     Notes
     -----
     No difference at all is certified to two points by about 2,000 labels at an accuracy of .85, against a number; two
-    models that differ in few rows take far fewer, paired. By enumeration the chance of a wrong answer at level .95 is
-    .03 to .06 where it is largest, for 100 labels or more of 0-1 loss, and at most .07 for 30.
+    models that differ in few rows take far fewer, paired. By enumeration of 0-1 losses against a number, the chance of
+    a wrong answer at level .95 is at most .09 for 30 labels or more, and at most .08 for 100 or more, where it is
+    largest: at a tolerance just reached, and rates near 0 or 1. Where that is too much, ask with ``anytime``.
 
     Examples
     --------
