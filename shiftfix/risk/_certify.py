@@ -2,9 +2,10 @@
 
 d is a row's loss less that of the reference: another model on the same row (paired), a number, or the mean over other
 rows. Yes where the one-sided upper bound of mean d is at most the tolerance, no where the lower one exceeds it; either
-is wrong with chance 1 - level at most. At one look the bounds are those of Wald, with z^2 / 2 rows more at both ends of
-the range of d, so that rows which happen to be all the same prove nothing (Wilson's bound for 0 errors of n), and with
-scores of all target rows prediction-powered. At any look they are those of a bettor.
+is wrong with chance 1 - level, about at one look and at most at any. At one look the bounds are those of Wald, with
+z^2 / 2 rows more at both ends of the range of d, so that rows which happen to be all the same prove nothing (Wilson's
+bound for 0 errors of n), and with scores of all target rows prediction-powered, what the scores leave having such rows,
+too. At any look they are those of a bettor.
 Source: Angelopoulos, Duchi & Zrnic (2023), "PPI++", equation 8; Agresti & Coull (1998), The American Statistician
 52(2):119-126 (rows at the ends); Bonett & Price (2012), J. Educ. Behav. Statist. 37(4):479-488 (for pairs);
 Waudby-Smith & Ramdas (2024), JRSS-B 86(1):1-27, theorem 1.
@@ -36,7 +37,8 @@ from shiftfix.risk._label_plan import (
     whole,
     with_ends,
 )
-from shiftfix.risk._ppi import ppi_mean, variance_of
+from shiftfix.risk._powered_ends import powered_gain
+from shiftfix.risk._ppi import variance_of
 
 # Log odds that a bettor is for, from the first label on.
 BETS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
@@ -151,9 +153,8 @@ def wald_bounds(
     variance = with_ends(d, ends, n_each)[1]
     estimate, gain, spread = float(d.mean()), 1.0, Spread(variance, 0.0, math.inf)
     if scores is not None and others is not None:
-        found, alone = ppi_mean(d, scores, others), variance_of(d) / n
-        if 0 < found.variance < alone:
-            estimate, gain = found.mean, alone / found.variance
+        estimate, gain = powered_gain(d, scores, others, ends, n_each)
+        if gain > 1:
             spread = Spread(variance, explained_share(d, scores), n + len(others))
     middle = (n * estimate + (0.0 if ends is None else n_each * sum(ends))) / (n + 2 * n_each)
     reach = z * math.sqrt(variance / (n + 2 * n_each) / gain)
@@ -190,12 +191,34 @@ def anytime_bounds(d: Floats, ends: tuple[float, float], level: float) -> HarmBo
     return HarmBounds(float(d.mean()), least, most, Spread(variance, 0.0, math.inf), 0.0, quantile)
 
 
-def with_reference_rows(bounds: HarmBounds, reference: Floats) -> HarmBounds:
-    """The bounds of the mean less that of a reference on other rows, whose own error adds to them."""
-    own, mean = variance_of(reference) / len(reference), float(reference.mean())
-    below, above = (math.hypot(side, bounds.quantile * math.sqrt(own)) for side in _reaches(bounds))
-    difference = bounds.difference - mean
-    return bounds._replace(difference=difference, low=difference - below, high=difference + above, fixed=own)
+def with_reference_rows(
+    bounds: HarmBounds, reference: Floats, ends: tuple[float, float] | None, level: float
+) -> HarmBounds:
+    """The bounds of the mean less that of a reference on other rows, whose own error adds to them.
+
+    A bound of the difference is as far out as the root of the sum of squares of how far the target's bound and the
+    reference's opposite one are (Zou & Donner 2008, Stat. Med. 27(10):1693-1702, equation 3).
+    """
+    (below, above), (under, over) = _reaches(bounds), _reference_reaches(reference, ends, level)
+    difference = bounds.difference - float(reference.mean())
+    low, high = difference - math.hypot(below, over), difference + math.hypot(above, under)
+    return bounds._replace(difference=difference, low=low, high=high, fixed=(max(under, over) / bounds.quantile) ** 2)
+
+
+def _reference_reaches(reference: Floats, ends: tuple[float, float] | None, level: float) -> tuple[float, float]:
+    """How far below and above their mean the bounds of a reference's rows are.
+
+    With rows at the ends of the range, and never less than Wald's; rows without a range that are all the same tell
+    nothing of how far others are.
+    """
+    n, mean = len(reference), float(reference.mean())
+    z = float(norm.ppf(level) if ends is not None else t.ppf(level, n - 1))
+    wald = z * math.sqrt(variance_of(reference) / n)
+    if ends is None:
+        return (wald, wald) if wald > 0 else (math.inf, math.inf)
+    middle, variance = with_ends(reference, ends, z**2 / 2)
+    reach = z * math.sqrt(variance / (n + z**2))
+    return max(wald, mean - middle + reach), max(wald, middle - mean + reach)
 
 
 def _reaches(bounds: HarmBounds) -> tuple[float, float]:
@@ -252,7 +275,8 @@ def certify_no_harm(
     scores_unlabelled : array-like of shape (n_unlabelled,), default=None
         The same for target rows without a label.
     level : float in (.5, 1), default=0.95
-        "Yes" and "no" are each wrong with chance 1 - ``level`` at most.
+        "Yes" and "no" are each wrong with a chance of about 1 - ``level`` (see Notes), and at most that with
+        ``anytime``.
     loss_range : (float, float) or None, default=(0, 1)
         Least and largest loss there can be. None for no bound: the interval then rests on the number of labels alone.
     anytime : bool, default=False
@@ -272,8 +296,9 @@ def certify_no_harm(
     Notes
     -----
     No difference at all is certified to two points by about 2,000 labels at an accuracy of .85, against a number; two
-    models that differ in few rows take far fewer, paired. By enumeration the chance of a wrong answer at level .95 is
-    .03 to .06 where it is largest, for 100 labels or more of 0-1 loss, and at most .07 for 30.
+    models that differ in few rows take far fewer, paired. By enumeration of 0-1 losses against a number, the chance of
+    a wrong answer at level .95 is at most .09 for 30 labels or more, and at most .08 for 100 or more, where it is
+    largest: at a tolerance just reached, and rates near 0 or 1. Where that is too much, ask with ``anytime``.
 
     Examples
     --------
@@ -304,7 +329,7 @@ def certify_no_harm(
     else:
         if anytime:
             raise ShiftDataError("anytime=True needs a reference on the same rows, or a number: pass either.")
-        bounds = with_reference_rows(wald_bounds(own, *expected, ends, level), reference)
+        bounds = with_reference_rows(wald_bounds(own, *expected, ends, level), reference, ends, level)
     return _certificate(bounds, tolerance, level, len(own), _method_in_words(paired, reference, bounds, anytime))
 
 

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from shiftfix._numerics import Floats
 from shiftfix._row_order import Rows
 from shiftfix.label import wilson_interval
-from shiftfix.risk._ppi import ppi_mean, variance_of
+from shiftfix.risk._powered_ends import powered_gain
 
 
 class StreamWindow(NamedTuple):
@@ -89,7 +89,8 @@ class AccuracyEstimate:
     Attributes
     ----------
     accuracy, low, high : float
-        Share of rows predicted rightly, and its interval.
+        Share of rows predicted rightly, and its interval; without a label that is 0 to 1, as nothing tells how far off
+        the scores are.
     level : float
         Chance that the interval holds it, at one look.
     n_rows, n_labels : int
@@ -125,7 +126,7 @@ LABELS_ASSUME = (
     "whether and when a row gets its label does not depend on whether the model is right there, and that one looks "
     "once: the alarms allow for looking often"
 )
-SCORES_ASSUME = "the scores are calibrated on these rows: without labels nothing tells whether they are"
+SCORES_ASSUME = "the scores are calibrated on these rows: without labels nothing tells whether they are, or how far off"
 
 
 def share_with_interval(values: Floats, scores: Floats, others: Floats, level: float) -> tuple[float, float, float]:
@@ -139,14 +140,11 @@ def share_with_interval(values: Floats, scores: Floats, others: Floats, level: f
         What is expected of the rest.
     level : float
     """
-    n, mean = len(values), float(values.mean())
-    found = ppi_mean(values, scores, others)
-    alone = variance_of(values) / n
     # As many labels as would be as exact without scores; the mean itself may not leave what shares can be.
-    gain = alone / found.variance if alone > 0 and found.variance > 0 else 1.0
-    share = min(max(found.mean, 0.0), 1.0) if gain > 1 else mean
-    low, high = wilson_interval(np.array([share]), np.array([n * max(gain, 1.0)]), level)
-    return share, float(low[0]), float(high[0])
+    mean, gain = powered_gain(values, scores, others, (0.0, 1.0), float(norm.ppf((1 + level) / 2)) ** 2 / 2)
+    share = min(max(mean, 0.0), 1.0)
+    low, high = wilson_interval(np.array([share]), np.array([len(values) * gain]), level)
+    return share, min(float(low[0]), share), max(float(high[0]), share)
 
 
 def accuracy_estimate(window: StreamWindow, level: float) -> AccuracyEstimate:
@@ -154,10 +152,8 @@ def accuracy_estimate(window: StreamWindow, level: float) -> AccuracyEstimate:
     labelled, confidence = window.is_labelled, window.confidence
     n_rows, n_labels, mean = len(confidence), int(labelled.sum()), float(confidence.mean())
     if n_labels == 0:
-        reach = norm.ppf((1 + level) / 2) * np.sqrt(mean * (1 - mean) / n_rows)
-        low, high = max(mean - reach, 0.0), min(mean + reach, 1.0)
-        method = "the scores alone"
-        return AccuracyEstimate(mean, low, high, level, n_rows, 0, mean, None, method, SCORES_ASSUME)
+        method = "the scores alone, which give no interval"
+        return AccuracyEstimate(mean, 0.0, 1.0, level, n_rows, 0, mean, None, method, SCORES_ASSUME)
     right, of_labelled = 1 - window.wrong[labelled], confidence[labelled]
     found = share_with_interval(right, of_labelled, confidence[~labelled], level)
     gap = float((of_labelled - right).mean())

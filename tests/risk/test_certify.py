@@ -1,6 +1,7 @@
 """Certificates of no harm: Wald and Wilson by hand, chances of wrong answers by enumeration, and errors."""
 
 import math
+from bisect import bisect
 
 import numpy as np
 import pytest
@@ -51,8 +52,22 @@ def chances(n, reference, tolerance):
 
 @pytest.mark.parametrize(("n", "reference"), [(30, 0.1), (100, 0.02), (100, 0.3), (300, 0.1)])
 def test_wrong_answers_are_rare_by_enumeration(n, reference):
-    """At the tolerance itself, where they are most likely; largest of n = 30 to 1000: .061 and .070."""
+    """At the tolerance itself, where they are most likely."""
     assert max(chances(n, reference, 0.02)) <= 0.07
+
+
+@pytest.mark.parametrize(("n", "stated"), [(30, 0.09), (40, 0.09), (100, 0.08), (300, 0.08)])
+def test_wrong_answers_are_as_rare_as_stated_at_any_true_rate(n, stated):
+    """Of all rates: so many errors or fewer are likeliest to say yes where their upper bound is the truth; likewise
+    no. At most .0900 of n = 30 to 3000, and .0786 of n = 100 to 3000."""
+    worst = 0.0
+    for k in range(n + 1):
+        bounds = wald_bounds((np.arange(n) < k).astype(float), None, None, (0.0, 1.0), 0.95)
+        yes = binom.cdf(k, n, bounds.high) if bounds.high < 1 else 0.0
+        no = binom.sf(k - 1, n, bounds.low) if bounds.low > 0 else 0.0
+        worst = max(worst, yes, no)
+    assert stated - 0.01 < worst < stated + 0.0001
+    assert f"at most {stated:g}".replace("0.", ".") in (certify_no_harm.__doc__ or "")
 
 
 def test_two_models_that_differ_in_few_rows_take_fewer_labels_paired():
@@ -76,6 +91,28 @@ def test_scores_of_all_rows_narrow_the_bounds_as_planned(rng):
     assert "scores of all rows" in str(scored)
 
 
+def test_scores_that_happen_to_explain_few_labels_certify_nothing(rng):
+    """3 of 30 wrong, just as scored: what the scores leave is 0, and z^2 / 2 rows at both ends stand beside it."""
+    wrong, others = np.arange(30) < 3, rng.permutation(5000) < 500
+    found = certify_no_harm(wrong, 0.1, tolerance=0.05, scores=wrong, scores_unlabelled=others)
+    assert found.answer == "more labels"
+    assert found.high - found.low > 2 * Z * math.sqrt(Z**2 * 0.25) / (30 + Z**2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "share", "tolerance"), [(30, 0.0575, 0.05), (60, 0.03, 0.025), (100, 0.02, 0.017)])
+def test_scores_that_explain_nearly_all_seldom_make_for_a_false_yes(n, share, tolerance):
+    """A tenth is wrong as scored, and a share of the rest unscored, by just more than is tolerated: of 600 draws more
+    than 46 have chance .001 at .05; relying on what was left at face value .10 said yes."""
+    rng, said = np.random.default_rng(1), 0
+    for _ in range(600):
+        scores, others = rng.random(n) < 0.1, rng.random(5000) < 0.1
+        wrong = scores | (rng.random(n) < share)
+        found = certify_no_harm(wrong, 0.1, tolerance=tolerance, scores=scores, scores_unlabelled=others)
+        said += found.is_certified
+    assert said <= 46
+
+
 def test_a_reference_on_other_rows_adds_its_own_error():
     rng = np.random.default_rng(2)
     target, source = rng.random(400) < 0.2, rng.random(300) < 0.2
@@ -85,6 +122,38 @@ def test_a_reference_on_other_rows_adds_its_own_error():
     reach = math.hypot(alone.high - alone.difference, own)
     assert found.high == pytest.approx(found.difference + reach)
     assert "300 other rows" in str(found)
+
+
+def test_a_reference_without_an_error_is_not_exact():
+    """Ten rows that are right allow for .25 errors (z^2 / 2 rows at both ends), and .1 were found."""
+    found = certify_no_harm(np.arange(1000) < 100, np.zeros(10), paired=False)
+    assert found.answer == "more labels"
+    alone = certify_no_harm(np.arange(1000) < 100, 0.0)
+    p = Z**2 / 2 / (10 + Z**2)
+    reach = math.hypot(alone.difference - alone.low, p + Z * math.sqrt(p * (1 - p) / (10 + Z**2)))
+    assert found.low == pytest.approx(found.difference - reach)
+
+
+def test_a_reference_of_equal_rows_without_a_range_tells_nothing(rng):
+    found = certify_no_harm(rng.normal(1, 0.1, 50), np.zeros(10), paired=False, loss_range=None)
+    assert (found.answer, found.low, found.high, found.n_more) == ("more labels", -math.inf, math.inf, None)
+
+
+@pytest.mark.parametrize(("n_reference", "most"), [(10, 0.05), (20, 0.05), (30, 0.05)])
+def test_a_small_reference_seldom_makes_for_a_false_no(n_reference, most):
+    """Both have .1 errors, and 1000 labels are known, by enumeration of the reference's errors and of the target's."""
+    wrong = 0.0
+    for errors, chance in enumerate(binom.pmf(np.arange(n_reference + 1), n_reference, 0.1)):
+        reference = (np.arange(n_reference) < errors).astype(float)
+        least = bisect(
+            range(1001),
+            False,
+            key=lambda c, reference=reference: (
+                certify_no_harm(np.arange(1000) < c, reference, paired=False).answer == "no"
+            ),
+        )
+        wrong += chance * binom.sf(least - 1, 1000, 0.1)
+    assert wrong <= most
 
 
 def test_a_reference_too_vague_for_any_number_of_labels():

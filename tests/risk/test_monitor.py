@@ -134,6 +134,20 @@ def test_without_labels_the_estimate_is_the_mean_confidence_and_says_what_that_a
     assert "calibrated" in str(found)
 
 
+def test_scores_alone_give_no_interval():
+    """However sure they are."""
+    found = RiskMonitor(0.8).update(np.tile([1.0, 0.0], (50, 1))).estimate()
+    assert (found.accuracy, found.low, found.high) == (1, 0, 1)
+    assert "no interval" in str(found)
+
+
+@pytest.mark.parametrize("n", [2, 7, 49, 97, 1000])
+def test_the_share_lies_in_its_interval_where_all_are_alike(n):
+    for value in (0.0, 1.0):
+        share, low, high = share_with_interval(np.full(n, value), np.full(n, 0.7), np.full(50, 0.7), 0.95)
+        assert low <= share <= high
+
+
 @pytest.mark.parametrize(("n", "n_right"), [(100, 100), (100, 80), (1, 1), (2, 0)])
 def test_scores_that_say_nothing_leave_wilsons_interval(n, n_right):
     """Wilson (1927): the shares p with |p_hat - p| <= z sqrt(p (1 - p) / n)."""
@@ -145,15 +159,46 @@ def test_scores_that_say_nothing_leave_wilsons_interval(n, n_right):
 
 
 def test_scores_narrow_the_interval_as_more_labels_would(rng):
-    """Wilson's interval of as many labels as are as exact alone: those at hand times the ratio of the variances."""
+    """Wilson's interval of as many labels as are as exact alone: those at hand times the ratio of the variances, by
+    hand with z^2 / 2 rows at both ends of the labels and of what the scores leave."""
     expected = np.tile([0.1, 0.95], 500)
     right = (rng.random(1000) < expected).astype(float)
     share, low, high = share_with_interval(right[:200], expected[:200], expected[200:], 0.95)
     found = ppi_mean(right[:200], expected[:200], expected[200:])
-    n = right[:200].var(ddof=1) / found.variance
+    left = right[:200] - found.power * (expected[:200] - expected[:200].mean())
+    alone, powered = (
+        (np.square(z - z.mean()).sum() + 1.920729 * ((m := z.mean()) ** 2 + (1 - m) ** 2)) / 203.841459
+        - ((1.920729 - 3.841459 * m) / 203.841459) ** 2
+        for z in (right[:200], left)
+    )
+    n = 200 * alone / (powered * 199 / 198 + found.power**2 * expected[200:].var(ddof=1) / 4)
     assert n > 300
     for end in (low, high):
         assert (share - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / n, abs=1e-6)
+
+
+def test_scores_that_happen_to_explain_few_labels_leave_a_wide_interval():
+    """6 of 10 right, just as scored: no narrower than Wilson's interval of 10 labels that are all right."""
+    right = (np.arange(10) < 6).astype(float)
+    share, low, high = share_with_interval(right, 0.5 + 0.4 * right, np.tile([0.9, 0.5], 500), 0.95)
+    assert low < share < high
+    assert high - low > 1.959964**2 / (10 + 1.959964**2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [5, 10, 50])
+def test_the_estimate_covers_by_few_labels(n):
+    """Two levels of confidence; of 400 draws fewer than 366 hold the truth with chance .001 at .95."""
+    rng, held = np.random.default_rng(4), 0
+    for _ in range(400):
+        easy = rng.random(2000) < 0.6
+        right = rng.random(2000) < np.where(easy, 0.92, 0.6)
+        p = np.where(easy, 0.97, 0.6)
+        monitor = RiskMonitor(0.8).update(two_columns(p))
+        rows = rng.choice(2000, n, replace=False)
+        found = monitor.update_labels(rows, right[rows].astype(int)).estimate()
+        held += found.low <= right.mean() <= found.high
+    assert held >= 366
 
 
 def test_old_rows_leave_the_window_and_their_labels_are_counted_as_late(rng):

@@ -135,12 +135,45 @@ def planned_widths(n_draws):
     return kept
 
 
+def scores_that_explain_nearly_all(n_draws):
+    """A tenth is wrong as scored, and few of the rest unscored, by just more than is tolerated: "yes" is wrong."""
+
+    def asked(rng, n, share, tolerance):
+        scores, others = rng.random(n) < 0.1, rng.random(N_TARGET) < 0.1
+        wrong = scores | (rng.random(n) < share)
+        return certify_no_harm(wrong, 0.1, tolerance=tolerance, scores=scores, scores_unlabelled=others)
+
+    return {
+        f"{case[0]} labels": answers(lambda rng, case=case: asked(rng, *case), n_draws)
+        for case in ((30, 0.0575, 0.05), (60, 0.03, 0.025), (100, 0.02, 0.017))
+    }
+
+
+def small_references(n_draws):
+    """1000 labels against few other rows: equal errors of .1, where "no" is wrong, and a rise of .021, where "yes" is
+    wrong."""
+
+    def asked(rng, n_reference, share, share_reference):
+        target, source = rng.random(1000) < share, rng.random(n_reference) < share_reference
+        return certify_no_harm(target, source, paired=False, tolerance=TOLERANCE)
+
+    return {
+        f"{n} other rows, errors {share} against {of_reference}": answers(
+            lambda rng, n=n, share=share, of_reference=of_reference: asked(rng, n, share, of_reference), n_draws
+        )
+        for n in (10, 20, 30, 100)
+        for share, of_reference in ((0.1, 0.1), (0.121, 0.1), (0.9, 0.879))
+    }
+
+
 STUDIES = {
     "rise of just the tolerance": at_the_tolerance,
     "no rise": without_a_rise,
     "asked after every label": looked_at_often,
     "sized by a pilot": sized_by_a_pilot,
     "half widths as planned": planned_widths,
+    "scores that explain nearly all": scores_that_explain_nearly_all,
+    "small references": small_references,
 }
 
 

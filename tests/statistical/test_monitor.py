@@ -21,8 +21,9 @@ def test_false_alarms_are_rare_over_ten_thousand_labels():
     assert max(at_the_bound["share"], calibrated["share"]) < 0.1
 
 
-def test_the_delay_is_about_twice_that_of_a_test_told_the_time():
-    """Accuracy .85 to .75 after 1000 labels: 1.75 times in 300 draws."""
+def test_the_delay_is_at_most_so_many_times_that_of_a_test_told_the_time():
+    """Accuracy .85 to .75 after 1000 labels: 423 labels, 1.95 times as many, in 300 draws; of all drops and lengths
+    that were measured 1.6 to 2.5 times (by the medians 1.7 to 2.8), most for large drops late."""
     found = delays(lambda rng: accuracy_factors(errors_of(rng, (0.85, 1000), (0.75, 4000)), 0.85), 1000, 40)
     assert found["ratio"] < 2.2
     assert found["delay"] < 700
