@@ -119,8 +119,8 @@ def _join(alpha: float, beta: float) -> tuple[float, float, float]:
 def tail_loss(margin: Tensor, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
     """l(m) of :func:`polynomial_tail`, elementwise."""
     height, _, length = _join(alpha, beta)
-    # 0 below beta, so that the branch not taken has a finite gradient. Not by clamp: at its bound some versions of torch
-    # pass the gradient on and some do not.
+    # 0 below beta, so that the branch not taken has a finite gradient; not by clamp, for at its bound some versions of
+    # torch pass the gradient on and some do not.
     past = margin - beta
     beyond = torch.where(past >= 0, past, torch.zeros_like(past))
     tail = height * torch.exp(-alpha * torch.log1p(beyond / length))
