@@ -157,22 +157,21 @@ def wilson_ends(share: float, worth: float, z: float) -> tuple[float, float]:
     return max(middle - reach, 0.0), min(middle + reach, 1.0)
 
 
-def powered_share_interval(mean: float, variance: float, n: int, level: float) -> tuple[float, float]:
+def powered_share_interval(mean: float, variance: float, n: float, level: float) -> tuple[float, float]:
     """Interval of a share from its estimate and variance: Wilson's, of as many labels as would have this variance.
 
     Parameters
     ----------
     mean, variance : float
-    n : int
+    n : float
         Labels; what they are worth where the estimate is 0 or 1, or has no variance.
     level : float
     """
     z = float(norm.ppf((1 + level) / 2))
     share = min(max(mean, 0.0), 1.0)
     worth = share * (1 - share) / variance if variance > 0 else 0.0
-    # A variance that a few labels leave at almost nothing is no knowledge.
-    worth = float(np.clip(worth, n / 2, 20 * n)) if worth > 0 else float(n)
-    return wilson_ends(share, worth, z)
+    low, high = wilson_ends(share, worth if worth > 0 else n, z)
+    return min(low, share), max(high, share)
 
 
 def judged_answer(answer: Answer, verdict: Verdict, problem: Problem) -> Answer:

@@ -161,6 +161,56 @@ def test_known_probabilities_undo_a_biased_choice(case):
     assert abs(aware - model.score(X_target, y_target)) < 0.06
 
 
+def test_one_probability_for_all_gives_the_interval_of_labels_at_random(case):
+    model, X, y, X_target, y_target = case
+    given = {"method": "labels", "target_labels": y_target[:60]}
+    plain = target_risk(model, X, y, X_target, **given)
+    same = target_risk(model, X, y, X_target, sampling_probability=np.full(60, 0.1), **given)
+    assert_allclose((same.value, same.low, same.high), (plain.value, plain.low, plain.high))
+
+
+def judged_rows(n, rng, share_low, right_low, right_high):
+    """Rows of confidence .6 and .9 with these chances of being right; label 1 is right."""
+    low = rng.uniform(size=n) < share_low
+    right = rng.uniform(size=n) < np.where(low, right_low, right_high)
+    return np.where(low, 0.6, 0.9)[:, np.newaxis], right.astype(int)
+
+
+def accuracy_coverage(method, probabilities, n_draws, **world):
+    """How often the interval of an accuracy holds it, rows drawn with one of two probabilities by chance."""
+    rng = np.random.default_rng(3)
+    truth = world["share_low"] * world["right_low"] + (1 - world["share_low"]) * world["right_high"]
+    source, held = judged_rows(500, rng, **world), 0
+    for _ in range(n_draws):
+        X, y = judged_rows(2000, rng, **world)
+        chances = rng.choice(probabilities, 2000)
+        rows = np.flatnonzero(rng.uniform(size=2000) < chances)
+        given = {"target_labels": y[rows], "rows": rows}
+        if probabilities[0] != probabilities[1]:
+            given["sampling_probability"] = chances[rows]
+        found = target_risk(Atoms(), *source, X, method=method, **given)
+        assert found.low <= found.value <= found.high
+        held += found.low <= truth <= found.high
+    return held / n_draws
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["labels", "ppi"])
+@pytest.mark.parametrize("probabilities", [(0.01, 0.09), (0.01, 0.19)])
+def test_intervals_hold_where_probabilities_are_known(method, probabilities):
+    """Accuracy .9 whatever is drawn; .95 asked for, .90 allowed for the chance in 150 draws."""
+    world = {"share_low": 0.3, "right_low": 0.9, "right_high": 0.9}
+    assert accuracy_coverage(method, probabilities, 150, **world) >= 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("labelled", [0.015, 0.025])
+def test_scores_that_explain_few_labels_do_not_narrow_the_interval_much(labelled):
+    """Always wrong at one score and nearly always right at the other; .95 asked for, 30 and 50 labels, 200 draws."""
+    world = {"share_low": 0.1, "right_low": 0.0, "right_high": 0.96}
+    assert accuracy_coverage("ppi", (labelled, labelled), 200, **world) >= 0.9
+
+
 def test_an_unfitted_model_is_cross_fitted(case):
     _, X, y, X_target, y_target = case
     found = target_risk(LogisticRegression(), X, y, X_target, **QUICK)
