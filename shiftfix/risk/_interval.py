@@ -5,7 +5,7 @@ Source: Efron & Tibshirani (1993), "An Introduction to the Bootstrap", chapters 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,17 @@ from scipy.stats import norm
 from shiftfix._numerics import Floats
 from shiftfix._resample import resampled_counts
 from shiftfix._verdict import Verdict
+from shiftfix.risk._cbpe_recalibrated import RecalibratedCBPERisk
+from shiftfix.risk._control_variate import ControlVariateRisk
 from shiftfix.risk._method import Counts, RiskMethod, ones_of
 from shiftfix.risk._metrics import RiskMetric
+from shiftfix.risk._ppi import PRIOR_LABELS
 from shiftfix.risk._problem import Problem
+from shiftfix.weights import effective_sample_size_of
+
+ROUNDING = 1e-12
+# Methods that rest on the weighted source without being a mean of it.
+WEIGHING = (ControlVariateRisk, RecalibratedCBPERisk)
 
 
 class Answer(NamedTuple):
@@ -95,12 +103,45 @@ def reach_of(draws: Floats, errors: Floats, level: float) -> float:
     return max(z, float(np.nanquantile(largest, level)))
 
 
-def rows_behind(problem: Problem, uses_labels: bool) -> list[float]:
-    """Labelled rows that an estimate rests on, of the whole and of each group."""
-    if uses_labels and problem.known is not None:
-        rows = problem.known.rows
-        return [float(len(rows)), *(float(there[rows].sum()) for _, _, there in problem.groups)]
-    return [float(problem.n_source), *(float(here.sum()) for _, here, _ in problem.groups)]
+def balanced_worth(class_counts: Floats) -> float:
+    """Rows that a mean over classes is worth: those whose share has as large an error, K^2 / sum_k 1 / n_k."""
+    if not (class_counts > 0).all():
+        return 0.0
+    return float(len(class_counts) ** 2 / (1 / class_counts).sum())
+
+
+def worth_of(problem: Problem, y: NDArray[Any], w: Floats) -> float:
+    """Rows of equal weights that rows with these labels and weights are worth to the metric."""
+    if not w.any():
+        return 0.0
+    if not problem.metric.of_each_class:
+        return float(effective_sample_size_of(w, np.ones(len(w))))
+    mass = problem.labels(y)
+    totals, squares = w @ mass, np.square(w) @ mass
+    return balanced_worth(np.divide(totals**2, squares, out=np.zeros_like(totals), where=squares > 0))
+
+
+def weights_of_rows(method: RiskMethod) -> Floats:
+    """Weights of the source rows that a method rests on; 1 where it has none."""
+    if isinstance(method, WEIGHING):
+        w: Floats = method.tools.weighter.source_weights_
+        return w
+    if method.weighs and method.is_possible:
+        learned: Floats = method.learn(ones_of(method.problem))
+        return learned
+    return np.ones(method.problem.n_source)
+
+
+def rows_behind(method: RiskMethod) -> list[float]:
+    """Labelled rows of equal weights that an estimate rests on, of the whole and of each group."""
+    problem = method.problem
+    if method.uses_labels and problem.known is not None:
+        rows, y, chances = problem.known
+        w = np.ones(len(y)) if chances is None else 1 / chances
+        masks = [there[rows] for _, _, there in problem.groups]
+    else:
+        y, w, masks = problem.y, weights_of_rows(method), [here for _, here, _ in problem.groups]
+    return [worth_of(problem, y, w), *(worth_of(problem, y[mask], w[mask]) for mask in masks)]
 
 
 def interval_of_draws(
@@ -115,11 +156,12 @@ def interval_of_draws(
     level : float
     metric : RiskMetric
     sizes : sequence of float, of length n_values
-        Labelled rows behind each.
+        Labelled rows behind each, as :func:`rows_behind`.
     """
     known = (np.isfinite(draws).sum(axis=0) > 1) & np.isfinite(values)
     errors = np.full(len(values), np.nan)
     errors[known] = np.nanstd(draws[:, known], axis=0, ddof=1)
+    errors[errors <= ROUNDING * np.abs(values)] = 0  # draws that are all alike
     z = reach_of(draws[:, known], errors[known], level) if known.any() else 0.0
     ends = [
         interval_of_error(value, error, z, metric, n) if there else (metric.low, metric.high)
@@ -140,12 +182,15 @@ def interval_of_error(value: float, error: float, z: float, metric: RiskMetric, 
     value, error, z : float
     metric : RiskMetric
     n : float
-        Labelled rows that it rests on.
+        Labelled rows that it rests on. Of a metric of each class no draw can tell the error of a class of a few rows,
+        and the interval is at least that of so many labels, and a gain that grows with them.
     """
     low, high = (float(np.clip(value + sign * z * error, metric.low, metric.high)) for sign in (-1, 1))
     if not metric.is_share:
         return low, high
     worth = value * (1 - value) / error**2 if error > 0 and 0 < value < 1 else n
+    if metric.of_each_class:
+        worth = min(worth, n * (1 + n / PRIOR_LABELS))
     least, most = wilson_ends(value, worth, z) if worth > 0 else (metric.low, metric.high)
     return min(low, least), max(high, most)
 

@@ -154,7 +154,7 @@ def steadied_variance(variance: float, alone: float, n: float) -> float:
 
 
 def labels_worth(probability: Floats | None, n: int) -> float:
-    """Labels drawn with one probability that n labels of these probabilities are worth: (sum w)^2 / sum w^2, w = 1 / pi.
+    """Labels of one probability that n labels of these are worth: (sum w)^2 / sum w^2, w = 1 / pi.
 
     Source: Kish (1965), "Survey sampling", section 11.7.
     """

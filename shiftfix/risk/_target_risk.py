@@ -209,9 +209,7 @@ def answer_of(method: RiskMethod | LabelsRisk, asked: Asked) -> Answer:
         return Answer.unknown(1 + len(method.problem.groups))
     values = values_of_groups(method, ones_of(method.problem))
     draws = resampled_values([method], asked.n_bootstrap, asked.rng)[:, 0]
-    return interval_of_draws(
-        values, draws, asked.level, method.problem.metric, rows_behind(method.problem, method.uses_labels)
-    )
+    return interval_of_draws(values, draws, asked.level, method.problem.metric, rows_behind(method))
 
 
 @public

@@ -9,7 +9,13 @@ from shiftfix.risk._atc import accuracy_threshold, share_above
 from shiftfix.risk._control_variate import controlled_mean
 from shiftfix.risk._doubly_robust import doubly_robust_mean, doubly_robust_variances, steadied_weights
 from shiftfix.risk._hajek import hajek_variance
-from shiftfix.risk._interval import interval_of_draws, interval_of_error, powered_share_interval, reach_of
+from shiftfix.risk._interval import (
+    balanced_worth,
+    interval_of_draws,
+    interval_of_error,
+    powered_share_interval,
+    reach_of,
+)
 from shiftfix.risk._label_risk import class_ratio, risk_of_classes
 from shiftfix.risk._lascal import shifted_calibration_error
 from shiftfix.risk._metrics import METRICS, Binned, Outputs, area_under_curve
@@ -92,6 +98,20 @@ def test_tables_against_scikit_learn(rng):
     assert_allclose(value("brier"), np.average(np.square(P - np.eye(3)[y]).sum(axis=1), weights=w))
     recalls = [np.average(P[y == k].argmax(axis=1) == k, weights=w[y == k]) for k in range(3)]
     assert_allclose(value("balanced_accuracy"), np.mean(recalls))
+
+
+def test_a_mean_over_classes_needs_every_class():
+    mass = np.eye(3)[[0, 0, 1]]
+    assert np.isnan(METRICS["balanced_accuracy"].value(mass, mass))
+    outputs = Outputs(np.array([0, 0, 1]), np.array([[0.6, 0.3, 0.1], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1]]))
+    metric = METRICS["auc"]
+    assert np.isnan(metric.value(metric.prepare(outputs, None, 3), mass))
+
+
+def test_worth_of_a_mean_over_classes():
+    """Classes of 10 and 40: shares of a half err by .25 / 10 and .25 / 40, their mean by a quarter of the sum."""
+    assert_allclose(balanced_worth(np.array([10.0, 40.0])), 0.25 / ((0.25 / 10 + 0.25 / 40) / 4))
+    assert balanced_worth(np.array([10.0, 0.0])) == 0
 
 
 def test_calibration_error_by_hand():

@@ -211,6 +211,43 @@ def test_scores_that_explain_few_labels_do_not_narrow_the_interval_much(labelled
     assert accuracy_coverage("ppi", (labelled, labelled), 200, **world) >= 0.9
 
 
+@pytest.mark.parametrize("metric", ["auc", "balanced_accuracy"])
+@pytest.mark.parametrize("method", ["labels", "ppi"])
+def test_labels_that_lack_a_class_tell_nothing_of_it(case, metric, method):
+    """Nor do two of them tell much: both are right, and by Wilson's interval of 4 / (1 / 2 + 1 / 60) labels."""
+    model, X, y, X_target, y_target = case
+    said = model.predict(X_target)
+    zeros = np.flatnonzero((y_target == 0) & (said == 0))[:60]
+    ones = np.flatnonzero((y_target == 1) & (said == 1))[:2]
+    given = {"metric": metric, "method": method, "n_bootstrap": 20}
+    lost = target_risk(model, X, y, X_target, target_labels=y_target[zeros], rows=zeros, **given)
+    assert lost.verdict == "abstain"
+    assert (lost.low, lost.high) == (0, 1)
+    few = np.append(zeros, ones)
+    assert target_risk(model, X, y, X_target, target_labels=y_target[few], rows=few, **given).low < 0.75
+
+
+def test_a_class_of_three_without_a_label_leaves_no_mean_over_classes():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(300, 2)), np.repeat([0, 1, 2], 100)
+    X[:, 0] += y
+    model = LogisticRegression().fit(X, y)
+    for metric in ("auc", "balanced_accuracy"):
+        found = target_risk(model, X, y, X, metric=metric, method="labels", target_labels=y[:200], n_bootstrap=20)
+        assert found.verdict == "abstain"
+
+
+@pytest.mark.parametrize("method", ["importance", "control_variate"])
+def test_weighted_rows_that_are_all_right_count_as_many_as_they_are_worth(method):
+    """300 rows that weigh as 46 or so: Wilson's lower end is 1 / (1 + z^2 / 46), and not that of 300."""
+    rng = np.random.default_rng(0)
+    X, X_target = (np.column_stack([np.full(300, 0.9), rng.normal(mean, 1, 300)]) for mean in (0, 1.3))
+    found = target_risk(Atoms(), X, np.ones(300, dtype=int), X_target, method=method)
+    size = target_risk(Atoms(), X, np.ones(300, dtype=int), X_target, method="importance").effective_size
+    assert size < 100
+    assert_allclose((found.low, found.high), (1 / (1 + 1.959964**2 / size), 1), atol=0.01)
+
+
 def test_an_unfitted_model_is_cross_fitted(case):
     _, X, y, X_target, y_target = case
     found = target_risk(LogisticRegression(), X, y, X_target, **QUICK)
