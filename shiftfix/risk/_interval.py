@@ -4,6 +4,7 @@ Source: Efron & Tibshirani (1993), "An Introduction to the Bootstrap", chapters 
 100:94-108, section 4 (the largest of several studentised errors); Wilson (1927), JASA 22:209-212.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,12 +18,15 @@ from shiftfix._verdict import Verdict
 from shiftfix.risk._cbpe_recalibrated import RecalibratedCBPERisk
 from shiftfix.risk._control_variate import ControlVariateRisk
 from shiftfix.risk._method import Counts, RiskMethod, ones_of
-from shiftfix.risk._metrics import RiskMetric
+from shiftfix.risk._metrics import CALIBRATION_BINS, RiskMetric
 from shiftfix.risk._ppi import PRIOR_LABELS
 from shiftfix.risk._problem import Problem
 from shiftfix.weights import effective_sample_size_of
 
 ROUNDING = 1e-12
+ROWS_PER_BIN = 5
+# Standard deviation of an absolute difference less its noise, where it is 0, by that of its resampled values.
+CORRECTED = 1.5
 # Methods that rest on the weighted source without being a mean of it.
 WEIGHING = (ControlVariateRisk, RecalibratedCBPERisk)
 
@@ -168,7 +172,28 @@ def interval_of_draws(
         for value, error, n, there in zip(values.tolist(), errors.tolist(), sizes, known, strict=True)
     ]
     low, high = np.array(ends).T
-    return Answer(values, low, high, errors)
+    found = Answer(values, low, high, errors)
+    return without_noise(found, draws, metric, sizes) if metric.is_gap else found
+
+
+def without_noise(answer: Answer, draws: Floats, metric: RiskMetric, sizes: Sequence[float]) -> Answer:
+    """Estimates of sums of absolute differences, less the most that noise can have added, and the lower ends too.
+
+    With f(s) the mean of abs(N(m, s^2)), noise of standard deviation s adds f(s) - f(0), and resampling it once more
+    f(2^.5 s) - f(s). As f' grows with s, the first is at most 1 / (2^.5 - 1) of the second; just that where m is 0, and
+    both vanish where m is large. Upper ends stay: they hold if noise added nothing. Of fewer than five rows per bin
+    resampling does not see the noise, and there is no interval.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # groups that no draw knows
+        added = np.nan_to_num(np.maximum(np.nanmean(draws, axis=0) - answer.values, 0)) / (np.sqrt(2) - 1)
+    low = answer.values - added - CORRECTED * (answer.values - answer.low)
+    few = np.asarray(sizes) < ROWS_PER_BIN * CALIBRATION_BINS
+    return answer._replace(
+        values=np.maximum(answer.values - added, metric.low),
+        low=np.where(few, metric.low, np.maximum(low, metric.low)),
+        high=np.where(few, metric.high, answer.high),
+    )
 
 
 def interval_of_error(value: float, error: float, z: float, metric: RiskMetric, n: float) -> tuple[float, float]:

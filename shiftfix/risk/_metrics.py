@@ -69,6 +69,8 @@ class RiskMetric(NamedTuple):
         Whether it is a share of rows, or a chance, whose error depends on it as that of a share does.
     of_each_class : bool
         Whether every class counts alike, however few its rows.
+    is_gap : bool
+        Whether it is made of absolute differences, which noise makes larger.
     of : {"classes", "probabilities", "values"}
         What it judges.
     """
@@ -82,6 +84,7 @@ class RiskMetric(NamedTuple):
     is_root: bool = False
     is_share: bool = False
     of_each_class: bool = False
+    is_gap: bool = False
     of: str = "probabilities"
 
     def of_mean(self, mean: float) -> float:
@@ -207,7 +210,7 @@ METRICS = {
             of_each_class=True,
             of="classes",
         ),
-        RiskMetric("calibration_error", binned_confidence, calibration_error, 0, 1, False),
+        RiskMetric("calibration_error", binned_confidence, calibration_error, 0, 1, False, is_gap=True),
         RiskMetric("rmse", squared_column, root_of_table, 0, np.inf, True, True, of="values"),
         RiskMetric("mae", absolute_column, mean_of_table, 0, np.inf, True, of="values"),
         RiskMetric("pinball", pinball_column(0.5), mean_of_table, 0, np.inf, True, of="values"),

@@ -341,7 +341,7 @@ def test_label_shift_that_is_none_is_told_of():
     assert "class shares" in found.reasons[-1]
 
 
-@pytest.mark.parametrize("metric", ["auc", "balanced_accuracy", "calibration_error"])
+@pytest.mark.parametrize("metric", ["auc", "balanced_accuracy"])
 def test_metrics_that_are_no_mean_from_labels(case, metric):
     """The labelled rows by themselves, and with the class probabilities of all; errors of 200 draws vary by a tenth."""
     model, X, y, X_target, y_target = case
@@ -352,6 +352,46 @@ def test_metrics_that_are_no_mean_from_labels(case, metric):
     assert helped.n_labels == alone.n_labels == 80
     assert alone.low < helped.value < alone.high
     assert helped.standard_error < 1.2 * alone.standard_error
+
+
+def test_calibration_error_of_probabilities_that_are_right_reaches_nought():
+    """Noise alone makes the mean absolute difference of 300 rows .05 or so."""
+    rng = np.random.default_rng(1)
+    X = rng.uniform(size=(300, 1))
+    y = (rng.uniform(size=300) < X[:, 0]).astype(int)
+    for method in ("source", "labels"):
+        found = target_risk(Atoms(), X, y, X, metric="calibration_error", method=method, target_labels=y)
+        assert found.low == 0
+        assert found.value < 0.03
+        assert found.verdict == "ok"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("power", "truth"), [(1.0, 0.0), (0.5, 0.0974)])
+def test_intervals_of_the_calibration_error_hold(power, truth):
+    """Odds of p in (.02, .98) that are those told to a power; the truth by integration; 100 draws, .95 asked for."""
+    rng, held = np.random.default_rng(2), 0
+    for _ in range(100):
+        X = rng.uniform(0.02, 0.98, (300, 1))
+        odds = (X[:, 0] / (1 - X[:, 0])) ** power
+        y = (rng.uniform(size=300) < odds / (1 + odds)).astype(int)
+        given = {"metric": "calibration_error", "method": "source", "n_bootstrap": 50}
+        found = target_risk(Atoms(), X, y, X, **given)
+        held += found.low <= truth <= found.high
+    assert held >= 90
+
+
+def test_few_labels_give_no_interval_of_the_calibration_error(case):
+    model, X, y, X_target, y_target = case
+    given = {"metric": "calibration_error", "n_bootstrap": 20}
+    found = target_risk(model, X, y, X_target, target_labels=y_target[:40], **given)
+    assert found.method == "target labels alone"
+    assert found.verdict == "abstain"
+    assert "bins" in found.reasons[0]
+    assert (found.low, found.high) == (0, 1)
+    for method in ("ppi", "doc"):
+        with pytest.raises(ShiftDataError, match="by what the model says itself"):
+            target_risk(model, X, y, X_target, method=method, target_labels=y_target[:40], **given)
 
 
 def test_groups(case):
