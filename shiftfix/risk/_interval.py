@@ -200,7 +200,8 @@ def interval_of_error(value: float, error: float, z: float, metric: RiskMetric, 
     """Standard errors times z on either side, within the bounds of the metric; of a share at least Wilson's interval.
 
     The error of a share is that of its true value, and not of the one found: one that is too large by chance tells an
-    error that is too small, and of rows that are all right there is none at all.
+    error that is too small, and of rows that are all right there is none at all. Other losses that are all alike do not
+    tell how far others are.
 
     Parameters
     ----------
@@ -210,6 +211,8 @@ def interval_of_error(value: float, error: float, z: float, metric: RiskMetric, 
         Labelled rows that it rests on. Of a metric of each class no draw can tell the error of a class of a few rows,
         and the interval is at least that of so many labels, and a gain that grows with them.
     """
+    if error == 0 and not metric.is_share:
+        return metric.low, metric.high
     low, high = (float(np.clip(value + sign * z * error, metric.low, metric.high)) for sign in (-1, 1))
     if not metric.is_share:
         return low, high

@@ -10,7 +10,7 @@ from scipy.stats import t as student
 from shiftfix._numerics import Floats
 from shiftfix._verdict import Verdict, judge
 from shiftfix.risk._anytime import anytime_interval
-from shiftfix.risk._interval import Answer, powered_share_interval
+from shiftfix.risk._interval import ROUNDING, Answer, powered_share_interval
 from shiftfix.risk._ppi import (
     PoweredMean,
     labels_worth,
@@ -121,7 +121,9 @@ class LabelsRisk:
         found, n = self.mean_within(mask)
         if n == 0:
             return Estimated(np.nan, metric.low, metric.high, np.nan)
-        low, high = mean_interval(found, n, level, metric.name == "accuracy")
+        if not metric.is_share and found.variance <= (ROUNDING * found.mean) ** 2:  # losses that are all alike
+            return Estimated(metric.of_mean(found.mean), metric.low, metric.high, 0.0)
+        low, high = mean_interval(found, n, level, metric.is_share)
         value, low, high = (
             float(np.clip(metric.of_mean(edge), metric.low, metric.high)) for edge in (found.mean, low, high)
         )

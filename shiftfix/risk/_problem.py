@@ -281,7 +281,7 @@ def read_problem(
     if known is not None:
         known = known._replace(rows=place[known.rows])
     ordered = None if pair is None else (pair[0][first], pair[1][second])
-    return Problem(
+    problem = Problem(
         _safe_indexing(given.X, first),
         _safe_indexing(target, second),
         y[first],
@@ -293,3 +293,11 @@ def read_problem(
         _group_masks(ordered),
         not fitted,
     )
+    return problem._replace(metric=judged_as_share(problem)) if callable(metric) else problem
+
+
+def judged_as_share(problem: Problem) -> RiskMetric:
+    """A user's loss, whose mean is a share where no loss is other than 0 or 1, and some are either."""
+    losses = problem.metric.prepare(problem.source, problem.y, problem.n_classes)
+    is_share = np.array_equal(np.unique(losses), [0, 1])
+    return problem.metric._replace(low=0, high=1, is_share=True) if is_share else problem.metric

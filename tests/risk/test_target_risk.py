@@ -294,6 +294,34 @@ def test_a_users_loss_is_averaged(case):
     assert ours.metric == "missed"
 
 
+def zero_one(labels, proba):
+    return (proba.argmax(axis=1) != labels).astype(float)
+
+
+@pytest.mark.parametrize("method", ["labels", "ppi", "source", "importance"])
+def test_a_users_share_has_the_interval_of_an_accuracy(case, method):
+    """Also where no row is wrong."""
+    model, X, y, X_target, y_target = case
+    given = {"method": method, "target_labels": model.predict(X_target)[:30], **QUICK}
+    for labels in (y, model.predict(X)):
+        ours = target_risk(model, X, labels, X_target, metric=zero_one, **given)
+        accuracy = target_risk(model, X, labels, X_target, **given)
+        assert_allclose((ours.low, ours.high), (1 - accuracy.high, 1 - accuracy.low), atol=1e-3)
+        assert ours.high > 0.005
+
+
+@pytest.mark.parametrize("method", ["labels", "ppi", "source"])
+@pytest.mark.parametrize("metric", ["rmse", "mae"])
+def test_losses_that_are_all_alike_tell_nothing_of_others(method, metric):
+    X, y = np.random.default_rng(0).normal(size=(100, 2)), np.full(100, 0.1)
+    model = LinearRegression().fit(X, y)
+    found = target_risk(model, X, y + 0.3, X, metric=metric, method=method, target_labels=np.full(30, 0.4), **QUICK)
+    assert_allclose(found.value, 0.3)
+    assert (found.low, found.high) == (0, np.inf)
+    assert found.verdict == "abstain"
+    assert "all losses are equal" in found.reasons[0]
+
+
 @pytest.mark.parametrize("metric", ["rmse", "mae", "pinball"])
 def test_regressors(metric):
     rng = np.random.default_rng(0)
