@@ -190,6 +190,17 @@ def _labels_of_target(
     return Known(given.rows, y, chances)
 
 
+def _known_columns(known: Known | None, n_target: int) -> list[Floats]:
+    """What tells target rows of the same features apart: whether they have a label, which, and by what chance."""
+    if known is None:
+        return []
+    columns = np.zeros((3, n_target))
+    columns[0, known.rows] = 1
+    columns[1, known.rows] = known.y
+    columns[2, known.rows] = 0 if known.probability is None else known.probability
+    return list(columns)
+
+
 def _default_rows(labels: Any, rows: Any) -> Any:
     """Positions of labels: as given, else the first rows."""
     return np.arange(as_array(labels, "target_labels").size) if rows is None and labels is not None else rows
@@ -275,7 +286,8 @@ def read_problem(
     rows = _default_rows(target_labels, rows)
     known = _labels_of_target(X_target, target_labels, rows, sampling_probability, n_target, classes)
     y = given.labels if classes is None else positions_among(given.labels, "y_source", classes)
-    first, second = order_of_rows(given.X, y), order_of_rows(target)
+    first = order_of_rows(given.X, y, *(() if pair is None else pair[:1]))
+    second = order_of_rows(target, *_known_columns(known, n_target), *(() if pair is None else pair[1:]))
     place = np.empty(n_target, dtype=np.intp)
     place[second] = np.arange(n_target)
     if known is not None:

@@ -167,3 +167,10 @@ def test_wilson_by_hand():
     """Of 8 in 10 at 95%: .490 to .943 (Wilson 1927); of 10 in 10 the lower end is 1 / (1 + z^2 / 10)."""
     assert_allclose(powered_share_interval(0.8, 0.8 * 0.2 / 10, 10, 0.95), (0.490, 0.943), atol=5e-4)
     assert_allclose(powered_share_interval(1.0, 0.0, 10, 0.95), (1 / (1 + 1.959964**2 / 10), 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("n", range(1, 60))
+def test_a_share_lies_within_its_interval_to_the_last_digit(n):
+    for share in (0.0, 1.0):
+        low, high = powered_share_interval(share, 0.0, n, 0.95)
+        assert low <= share <= high

@@ -125,6 +125,23 @@ def test_the_order_of_rows_does_not_matter(case, method):
     assert_allclose((again.value, again.low, again.high), (first.value, first.low, first.high), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("method", "metric"), [("labels", "auc"), ("ppi", "auc"), ("importance", "accuracy")])
+def test_the_order_of_equal_rows_does_not_matter(method, metric):
+    """Rows of eleven values: labels and groups tell apart what features do not."""
+    rng = np.random.default_rng(0)
+    X, X_target = (rng.uniform(0.01, 0.99, (n, 1)).round(1).clip(0.02, 0.98) for n in (200, 300))
+    y, y_target = ((rng.uniform(size=len(part)) < part[:, 0]).astype(int) for part in (X, X_target))
+    groups = rng.integers(0, 2, 200), rng.integers(0, 2, 300)
+    order, order_target = rng.permutation(200), rng.permutation(300)
+    place = np.argsort(order_target)[:100]
+    given = {"method": method, "metric": metric, "target_labels": y_target[:100], "n_bootstrap": 30}
+    first = target_risk(Atoms(), X, y, X_target, rows=np.arange(100), groups=groups, **given)
+    moved = groups[0][order], groups[1][order_target]
+    again = target_risk(Atoms(), X[order], y[order], X_target[order_target], rows=place, groups=moved, **given)
+    for one, other in zip((first, *first.groups), (again, *again.groups), strict=True):
+        assert_allclose((one.value, one.low, one.high), (other.value, other.low, other.high), rtol=1e-6)
+
+
 def test_frames_and_arrays_say_the_same(case):
     model, X, y, X_target, _ = case
     model = LogisticRegression().fit(pd.DataFrame(X, columns=["a", "b"]), y)
