@@ -237,13 +237,13 @@ def powered_share_interval(mean: float, variance: float, n: float, level: float)
     ----------
     mean, variance : float
     n : float
-        Labels; what they are worth where the estimate is 0 or 1, or has no variance.
+        Labels that it is worth at least: near 0 and 1 a share and its variance do not go together.
     level : float
     """
     z = float(norm.ppf((1 + level) / 2))
     share = min(max(mean, 0.0), 1.0)
     worth = share * (1 - share) / variance if variance > 0 else 0.0
-    low, high = wilson_ends(share, worth if worth > 0 else n, z)
+    low, high = wilson_ends(share, max(worth, n), z)
     return min(low, share), max(high, share)
 
 

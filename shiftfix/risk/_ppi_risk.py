@@ -100,6 +100,7 @@ class LabelsRisk:
         if self.problem.metric.is_share and 0 < alone.mean < 1:
             # Rows of large weights that happen to agree tell less than their variance says.
             least = max(least, alone.mean * (1 - alone.mean) / worth)
+            worth = alone.mean * (1 - alone.mean) / least
         variance = steadied_variance(found.variance, least, worth) if found.power else least
         return found._replace(variance=variance), worth
 

@@ -15,6 +15,7 @@ from shiftfix.risk._interval import (
     interval_of_error,
     powered_share_interval,
     reach_of,
+    wilson_ends,
 )
 from shiftfix.risk._label_risk import class_ratio, risk_of_classes
 from shiftfix.risk._lascal import shifted_calibration_error
@@ -174,3 +175,8 @@ def test_a_share_lies_within_its_interval_to_the_last_digit(n):
     for share in (0.0, 1.0):
         low, high = powered_share_interval(share, 0.0, n, 0.95)
         assert low <= share <= high
+
+
+def test_near_one_a_share_is_worth_its_labels_at_least():
+    """.995 with the variance of a share of .96 of 50 labels is not worth 6 of them."""
+    assert_allclose(powered_share_interval(0.995, 0.96 * 0.04 / 50, 50, 0.95), wilson_ends(0.995, 50, 1.959964))

@@ -318,7 +318,7 @@ def zero_one(labels, proba):
 @pytest.mark.parametrize("method", ["labels", "ppi", "source", "importance"])
 def test_a_users_share_has_the_interval_of_an_accuracy(case, method):
     """Also where no row is wrong."""
-    model, X, y, X_target, y_target = case
+    model, X, y, X_target, _ = case
     given = {"method": method, "target_labels": model.predict(X_target)[:30], **QUICK}
     for labels in (y, model.predict(X)):
         ours = target_risk(model, X, labels, X_target, metric=zero_one, **given)
