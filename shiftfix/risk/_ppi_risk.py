@@ -96,12 +96,15 @@ class LabelsRisk:
         chances = None if self.known.probability is None else self.known.probability[inside]
         worth = labels_worth(chances, n)
         found, alone = self._powered(mask, inside, chances, None), self._powered(mask, inside, chances, 0.0)
-        least = alone.variance
+        # Rows of large weights are few, and tell less of the spread than all rows do.
+        losses, scores = self.losses[inside], self.scores[self.known.rows[inside]]
+        least = max(alone.variance, variance_of(losses) / worth)
+        powered = max(found.variance, variance_of(losses - found.power * scores) / worth)
         if self.problem.metric.is_share and 0 < alone.mean < 1:
             # Rows of large weights that happen to agree tell less than their variance says.
             least = max(least, alone.mean * (1 - alone.mean) / worth)
             worth = alone.mean * (1 - alone.mean) / least
-        variance = steadied_variance(found.variance, least, worth) if found.power else least
+        variance = steadied_variance(powered, least, worth) if found.power else least
         return found._replace(variance=variance), worth
 
     def _powered(
