@@ -122,8 +122,7 @@ def _answers(methods: dict[str, Any], asked: Asked) -> tuple[dict[str, Answer], 
     draws = resampled_values(list(resampled.values()), asked.n_bootstrap, asked.rng)
     for i, (name, method) in enumerate(resampled.items()):
         values = values_of_groups(method, ones_of(method.problem))
-        sizes = rows_behind(method.problem, method.uses_labels)
-        answers[name] = interval_of_draws(values, draws[:, i], asked.level, method.problem.metric, sizes)
+        answers[name] = interval_of_draws(values, draws[:, i], asked.level, method.problem.metric, rows_behind(method))
     return answers, {name: draws[:, i, 0] for i, name in enumerate(resampled)}
 
 

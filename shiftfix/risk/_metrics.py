@@ -3,8 +3,9 @@
 Labelled rows with weights put their mass on the label that they have; rows without labels spread theirs over the labels
 by class probabilities. One function of the mass then serves both: for a mean loss the mass-weighted mean of a table
 with the loss of every label at every row.
-Source: Naeini, Cooper & Hauskrecht (2015), AAAI, equation 1 (expected calibration error); Hand & Till (2001), Machine
-Learning 45:171-186 (areas of several classes).
+Source: Naeini, Cooper & Hauskrecht (2015), AAAI, equation 1 (expected calibration error); Provost & Domingos (2001),
+"Well-trained PETs: improving probability estimation trees" (areas of each class against the others; theirs are weighted
+by the class shares, these count alike).
 """
 
 from collections.abc import Callable
@@ -66,6 +67,10 @@ class RiskMetric(NamedTuple):
         Whether it is the root of the mean loss.
     is_share : bool
         Whether it is a share of rows, or a chance, whose error depends on it as that of a share does.
+    of_each_class : bool
+        Whether every class counts alike, however few its rows.
+    is_gap : bool
+        Whether it is made of absolute differences, which noise makes larger.
     of : {"classes", "probabilities", "values"}
         What it judges.
     """
@@ -78,6 +83,8 @@ class RiskMetric(NamedTuple):
     is_mean: bool
     is_root: bool = False
     is_share: bool = False
+    of_each_class: bool = False
+    is_gap: bool = False
     of: str = "probabilities"
 
     def of_mean(self, mean: float) -> float:
@@ -137,9 +144,9 @@ def pinball_column(quantile: float) -> Callable[[Outputs, Any, int], Floats]:
 
 
 def balanced_accuracy(right: Floats, mass: Floats) -> float:
-    """Mean over the classes that have mass of the share that is right; ``right`` as :func:`right_table`."""
-    total = mass.sum(axis=0)
-    return float(np.mean((right * mass).sum(axis=0)[total > 0] / total[total > 0]))
+    """Mean over the classes of the share that is right, NaN where one has no mass; ``right`` as :func:`right_table`."""
+    with np.errstate(invalid="ignore"):
+        return float(np.mean((right * mass).sum(axis=0) / mass.sum(axis=0)))
 
 
 def ranked_scores(outputs: Outputs, _y: Any, n_classes: int) -> list[tuple[int, NDArray[np.intp]]]:
@@ -156,11 +163,11 @@ def area_under_curve(ranks: NDArray[np.intp], positive: Floats, negative: Floats
 
 
 def mean_area(ranked: list[tuple[int, NDArray[np.intp]]], mass: Floats) -> float:
-    """Mean over the classes that can be judged of the area of each against the others."""
+    """Mean over the classes of the area of each against the others; NaN where one has no mass."""
+    if not (mass.sum(axis=0) > 0).all():
+        return float("nan")
     total = mass.sum(axis=1)
-    sides = [(ranks, mass[:, k], total - mass[:, k]) for k, ranks in ranked]
-    areas = [area_under_curve(ranks, a, b) for ranks, a, b in sides if a.sum() > 0 and b.sum() > 0]
-    return float(np.mean(areas)) if areas else float("nan")
+    return float(np.mean([area_under_curve(ranks, mass[:, k], total - mass[:, k]) for k, ranks in ranked]))
 
 
 class Binned(NamedTuple):
@@ -191,9 +198,19 @@ METRICS = {
         RiskMetric("accuracy", right_table, mean_of_table, 0, 1, True, is_share=True, of="classes"),
         RiskMetric("log_loss", log_loss_table, mean_of_table, 0, float(-np.log(LEAST_PROBABILITY)), True),
         RiskMetric("brier", brier_table, mean_of_table, 0, 2, True),
-        RiskMetric("auc", ranked_scores, mean_area, 0, 1, False, is_share=True),
-        RiskMetric("balanced_accuracy", right_table, balanced_accuracy, 0, 1, False, is_share=True, of="classes"),
-        RiskMetric("calibration_error", binned_confidence, calibration_error, 0, 1, False),
+        RiskMetric("auc", ranked_scores, mean_area, 0, 1, False, is_share=True, of_each_class=True),
+        RiskMetric(
+            "balanced_accuracy",
+            right_table,
+            balanced_accuracy,
+            0,
+            1,
+            False,
+            is_share=True,
+            of_each_class=True,
+            of="classes",
+        ),
+        RiskMetric("calibration_error", binned_confidence, calibration_error, 0, 1, False, is_gap=True),
         RiskMetric("rmse", squared_column, root_of_table, 0, np.inf, True, True, of="values"),
         RiskMetric("mae", absolute_column, mean_of_table, 0, np.inf, True, of="values"),
         RiskMetric("pinball", pinball_column(0.5), mean_of_table, 0, np.inf, True, of="values"),

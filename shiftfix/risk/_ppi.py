@@ -9,10 +9,13 @@ is unbiased whatever moved between source and target, since the two means of g h
 a^2 Var(g) / N + Var(L - a g) / n, least at a = Cov(L, g) / ((1 + n / N) Var(g)), where it is that of labels alone times
 1 - Corr(L, g)^2 / (1 + n / N). Where row i is labelled with a known probability pi_i,
 
-    theta = mean_all(a g + xi (L - a g) / pi),    xi 1 for labelled rows and 0 for others.
+    theta = a mean_all(g) + sum w (L - a g) / sum w,    w = 1 / pi over the labelled rows.
 
+Dividing by the sum of the weights and not by the number of rows keeps a share a share, and takes out the chance in how
+many rows were drawn; with the same probability for all it is the mean above.
 Source: Angelopoulos, Duchi & Zrnic (2023), "PPI++: efficient prediction-powered inference", equations 2 and 8 and
-example 6.1; Zrnic & Candes (2024), "Active statistical inference", equation 2.
+example 6.1; Zrnic & Candes (2024), "Active statistical inference", equation 2, there divided by the number of rows;
+Hajek (1971).
 """
 
 from typing import NamedTuple
@@ -21,6 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftfix._numerics import Floats
+
+# As many labels speak against a gain by scores. Over six settings of two levels of scores, one of them always wrong, 20
+# cover .94 or more at a level of .95 for 30 to 200 labels, 10 cover .93, 0 cover .83.
+PRIOR_LABELS = 20
 
 
 class PoweredMean(NamedTuple):
@@ -115,12 +122,40 @@ def ppi_mean_of_sampled(
     -------
     PoweredMean
     """
-    drawn, known = np.zeros(len(scores)), np.zeros(len(scores))
-    drawn[rows] = 1 / probability
-    known[rows] = values_labelled / probability
-    left = (drawn - 1) * scores  # the term of a row is known - power * left
-    spread = variance_of(left)
+    w = 1 / probability
+    v = w / w.sum()
+    alone, left = np.zeros(len(scores)), scores.mean() - scores
+    # What each row adds to the error of the mean of the labels, and to that of the mean of their scores.
+    alone[rows] = len(scores) * v * (values_labelled - v @ values_labelled)
+    left[rows] += len(scores) * v * (scores[rows] - v @ scores[rows])
+    spread, n = variance_of(left), len(values_labelled)
     if power is None:
-        power = float(np.cov(known, left)[0, 1]) / spread if spread > 0 else 0.0
-    terms = known - power * left
-    return PoweredMean(float(terms.mean()), variance_of(terms, 2) / len(terms), float(power))
+        power = float(np.cov(alone, left)[0, 1]) / spread if spread > 0 and n > 2 else 0.0
+    mean = v @ values_labelled + power * (scores.mean() - v @ scores[rows])
+    fitted = n / max(n - (2 if power else 1), 1)
+    return PoweredMean(float(mean), float(np.square(alone - power * left).mean() * fitted / len(scores)), float(power))
+
+
+def steadied_variance(variance: float, alone: float, n: float) -> float:
+    """Variance of a powered mean that a few labels cannot leave at almost nothing.
+
+    Scores that explain the losses of a few labels by chance, or all but errors too rare to be among them, leave no
+    residuals. The variance is therefore taken as if ``PRIOR_LABELS`` more labels had been seen of which the scores
+    explain nothing; so a gain is at most 1 + n / PRIOR_LABELS.
+
+    Parameters
+    ----------
+    variance, alone : float
+        With the scores, and of the labels alone.
+    n : float
+        Labels.
+    """
+    return max(variance, (n * variance + PRIOR_LABELS * alone) / (n + PRIOR_LABELS))
+
+
+def labels_worth(probability: Floats | None, n: int) -> float:
+    """Labels of one probability that n labels of these are worth: (sum w)^2 / sum w^2, w = 1 / pi.
+
+    Source: Kish (1965), "Survey sampling", section 11.7.
+    """
+    return float(n) if probability is None else float((1 / probability).sum() ** 2 / np.square(1 / probability).sum())

@@ -10,9 +10,16 @@ from scipy.stats import t as student
 from shiftfix._numerics import Floats
 from shiftfix._verdict import Verdict, judge
 from shiftfix.risk._anytime import anytime_interval
-from shiftfix.risk._interval import Answer, powered_share_interval
-from shiftfix.risk._ppi import PoweredMean, ppi_mean, ppi_mean_of_sampled, variance_of
-from shiftfix.risk._problem import Known, Problem
+from shiftfix.risk._interval import ROUNDING, Answer, powered_share_interval
+from shiftfix.risk._ppi import (
+    PoweredMean,
+    labels_worth,
+    ppi_mean,
+    ppi_mean_of_sampled,
+    steadied_variance,
+    variance_of,
+)
+from shiftfix.risk._problem import Problem
 from shiftfix.risk._tools import Tools
 
 FEW_LABELS = 25
@@ -29,14 +36,14 @@ class Estimated(NamedTuple):
     error: float
 
 
-def mean_interval(found: PoweredMean, n: int, level: float, is_share: bool) -> tuple[float, float]:
+def mean_interval(found: PoweredMean, n: float, level: float, is_share: bool) -> tuple[float, float]:
     """Interval of a mean loss: Wilson's of a share, else Student's.
 
     Parameters
     ----------
     found : PoweredMean
-    n : int
-        Labels.
+    n : float
+        Labels, or what they are worth.
     level : float
     is_share : bool
         Whether losses are 0 or 1.
@@ -80,20 +87,37 @@ class LabelsRisk:
         """Scores of all target rows; those of labels alone say nothing."""
         return np.zeros(self.problem.n_target)
 
-    def mean_within(self, mask: NDArray[np.bool_]) -> tuple[PoweredMean, int]:
-        """Mean loss of the target rows of a mask, and how many labels it rests on."""
+    def mean_within(self, mask: NDArray[np.bool_]) -> tuple[PoweredMean, float]:
+        """Mean loss of the target rows of a mask, and how many labels it is worth without scores."""
         inside = mask[self.known.rows]
-        known = Known(self.known.rows[inside], self.known.y[inside], None)
-        losses, scores, n = self.losses[inside], self.scores, len(known.y)
+        n = int(inside.sum())
         if n == 0:
             return PoweredMean(np.nan, np.nan, 0.0), 0
-        if self.known.probability is not None:
+        chances = None if self.known.probability is None else self.known.probability[inside]
+        worth = labels_worth(chances, n)
+        found, alone = self._powered(mask, inside, chances, None), self._powered(mask, inside, chances, 0.0)
+        # Rows of large weights are few, and tell less of the spread than all rows do.
+        losses, scores = self.losses[inside], self.scores[self.known.rows[inside]]
+        least = max(alone.variance, variance_of(losses) / worth)
+        powered = max(found.variance, variance_of(losses - found.power * scores) / worth)
+        if self.problem.metric.is_share and 0 < alone.mean < 1:
+            # Rows of large weights that happen to agree tell less than their variance says.
+            least = max(least, alone.mean * (1 - alone.mean) / worth)
+            worth = alone.mean * (1 - alone.mean) / least
+        variance = steadied_variance(powered, least, worth) if found.power else least
+        return found._replace(variance=variance), worth
+
+    def _powered(
+        self, mask: NDArray[np.bool_], inside: NDArray[np.bool_], chances: Floats | None, power: float | None
+    ) -> PoweredMean:
+        """Mean loss of the target rows of a mask, those inside with labels, by the scores as far as told."""
+        losses, rows, scores = self.losses[inside], self.known.rows[inside], self.scores
+        if chances is not None:
             place = np.cumsum(mask) - 1
-            chances = self.known.probability[inside]
-            return ppi_mean_of_sampled(losses, scores[mask], place[known.rows], chances), n
+            return ppi_mean_of_sampled(losses, scores[mask], place[rows], chances, power)
         others = mask.copy()
-        others[known.rows] = False
-        return ppi_mean(losses, scores[known.rows], scores[others]), n
+        others[rows] = False
+        return ppi_mean(losses, scores[rows], scores[others], power)
 
     def estimate(self, mask: NDArray[np.bool_], level: float) -> Estimated:
         """The metric of the target rows of a mask."""
@@ -101,10 +125,13 @@ class LabelsRisk:
         found, n = self.mean_within(mask)
         if n == 0:
             return Estimated(np.nan, metric.low, metric.high, np.nan)
-        low, high = mean_interval(found, n, level, metric.name == "accuracy")
-        low, high = (float(np.clip(metric.of_mean(edge), metric.low, metric.high)) for edge in (low, high))
-        error = metric.error_of_mean(found.mean, float(np.sqrt(found.variance)))
-        return Estimated(metric.of_mean(found.mean), low, high, error)
+        if not metric.is_share and found.variance <= (ROUNDING * found.mean) ** 2:  # losses that are all alike
+            return Estimated(metric.of_mean(found.mean), metric.low, metric.high, 0.0)
+        low, high = mean_interval(found, n, level, metric.is_share)
+        value, low, high = (
+            float(np.clip(metric.of_mean(edge), metric.low, metric.high)) for edge in (found.mean, low, high)
+        )
+        return Estimated(value, low, high, metric.error_of_mean(found.mean, float(np.sqrt(found.variance))))
 
     def answer(self, level: float) -> Answer:
         """The whole target and each group; of several, the level is that of all together."""

@@ -190,6 +190,17 @@ def _labels_of_target(
     return Known(given.rows, y, chances)
 
 
+def _known_columns(known: Known | None, n_target: int) -> list[Floats]:
+    """What tells target rows of the same features apart: whether they have a label, which, and by what chance."""
+    if known is None:
+        return []
+    columns = np.zeros((3, n_target))
+    columns[0, known.rows] = 1
+    columns[1, known.rows] = known.y
+    columns[2, known.rows] = 0 if known.probability is None else known.probability
+    return list(columns)
+
+
 def _default_rows(labels: Any, rows: Any) -> Any:
     """Positions of labels: as given, else the first rows."""
     return np.arange(as_array(labels, "target_labels").size) if rows is None and labels is not None else rows
@@ -275,13 +286,14 @@ def read_problem(
     rows = _default_rows(target_labels, rows)
     known = _labels_of_target(X_target, target_labels, rows, sampling_probability, n_target, classes)
     y = given.labels if classes is None else positions_among(given.labels, "y_source", classes)
-    first, second = order_of_rows(given.X, y), order_of_rows(target)
+    first = order_of_rows(given.X, y, *(() if pair is None else pair[:1]))
+    second = order_of_rows(target, *_known_columns(known, n_target), *(() if pair is None else pair[1:]))
     place = np.empty(n_target, dtype=np.intp)
     place[second] = np.arange(n_target)
     if known is not None:
         known = known._replace(rows=place[known.rows])
     ordered = None if pair is None else (pair[0][first], pair[1][second])
-    return Problem(
+    problem = Problem(
         _safe_indexing(given.X, first),
         _safe_indexing(target, second),
         y[first],
@@ -293,3 +305,11 @@ def read_problem(
         _group_masks(ordered),
         not fitted,
     )
+    return problem._replace(metric=judged_as_share(problem)) if callable(metric) else problem
+
+
+def judged_as_share(problem: Problem) -> RiskMetric:
+    """A user's loss, whose mean is a share where no loss is other than 0 or 1, and some are either."""
+    losses = problem.metric.prepare(problem.source, problem.y, problem.n_classes)
+    is_share = np.array_equal(np.unique(losses), [0, 1])
+    return problem.metric._replace(low=0, high=1, is_share=True) if is_share else problem.metric

@@ -31,6 +31,7 @@ from shiftfix.risk._interval import (
 from shiftfix.risk._label_risk import LabelShiftRisk
 from shiftfix.risk._lascal import LaSCalRisk
 from shiftfix.risk._method import RiskMethod, UnweightedRisk, ones_of
+from shiftfix.risk._metrics import RiskMetric
 from shiftfix.risk._ppi_bootstrap import ResampledLabelsRisk, ResampledPPIRisk
 from shiftfix.risk._ppi_risk import FEW_LABELS, LabelsRisk, PPIRisk, SequentialPPIRisk
 from shiftfix.risk._problem import Problem, read_problem
@@ -59,6 +60,7 @@ ONE_CLASS_ACTION = "Collect rows of every class, or take another metric."
 # Of metrics that are no mean.
 RESAMPLED_METHODS: dict[str, type[RiskMethod]] = {"labels": ResampledLabelsRisk, "ppi": ResampledPPIRisk}
 OF_MEANS = ("control_variate", "doubly_robust", "ppi_sequential")
+OF_OWN_SCORES = ("doc", "ppi")
 OF_CLASSES = ("label_shift", "lascal")
 OF_PROBABILITIES = ("cbpe", "pape", "atc", "doc")
 MethodName = Literal[
@@ -103,6 +105,8 @@ def unfit(name: str, problem: Problem) -> str:
         "a classifier": name in (*OF_CLASSES, *OF_PROBABILITIES) and problem.classes is None,
         "predict_proba": name in OF_PROBABILITIES and problem.classes is not None and problem.source.proba is None,
         "source rows of every class": name in OF_CLASSES and len(np.unique(problem.y)) < problem.n_classes,
+        "a metric that is not 0 by what the model says itself": name in OF_OWN_SCORES
+        and metric.name == "calibration_error",
         "metric='accuracy'": name == "atc" and metric.name != "accuracy",
         "metric='calibration_error'": name == "lascal" and metric.name != "calibration_error",
         "a metric with bounds": name == "ppi_sequential" and not np.isfinite([metric.low, metric.high]).all(),
@@ -123,7 +127,7 @@ def chosen_method(name: str, problem: Problem) -> str:
     """
     if name == "auto":
         enough = problem.known is not None and len(problem.known.y) >= FEW_LABELS
-        wanted = ["ppi"] if enough else []
+        wanted = ["ppi", "labels"] if enough else []
         return next(n for n in (*wanted, "doubly_robust", "importance") if not unfit(n, problem))
     needed = unfit(name, problem)
     if needed:
@@ -169,16 +173,29 @@ def _group_risks(problem: Problem, answer: Answer, sizes: list[tuple[float, floa
     )
 
 
-def judged_value(value: float, verdict: Verdict) -> Verdict:
-    """The verdict on an estimate, which is "abstain" where there is none."""
-    if verdict == "abstain" or np.isfinite(value):
-        return verdict
-    return judge(["these rows do not determine the metric, for one since a class is missing"], [], ONE_CLASS_ACTION)
+def unsupported_reason(answer: Answer, metric: RiskMetric) -> tuple[str, str]:
+    """Why an estimate of the whole has no interval, and what to do; empty where it has one."""
+    value, low, high, error = (float(part[0]) for part in answer)
+    if not np.isfinite(value):
+        return "these rows do not determine the metric, for one since a class is missing", ONE_CLASS_ACTION
+    if (low, high) != (metric.low, metric.high):
+        return "", ""
+    if metric.is_gap:
+        return "there are fewer than five labelled rows for each of the 15 bins", "Label more rows."
+    if error == 0:
+        return "all losses are equal: nothing tells how far others are", "Label more rows."
+    return "", ""
+
+
+def judged_support(answer: Answer, verdict: Verdict, metric: RiskMetric) -> Verdict:
+    """The verdict on an estimate, which is "abstain" where nothing supports an interval."""
+    reason, action = unsupported_reason(answer, metric)
+    return judge([reason], [], action) if reason and verdict != "abstain" else verdict
 
 
 def as_estimate(method: RiskMethod | LabelsRisk, answer: Answer, level: float) -> RiskEstimate:
     """What is told of an answer."""
-    problem, verdict = method.problem, judged_value(float(answer.values[0]), method.verdict)
+    problem, verdict = method.problem, judged_support(answer, method.verdict, method.problem.metric)
     crossfitted = "; the model is those of the folds, each fitted to fewer source rows" if problem.crossfitted else ""
     answer = judged_answer(answer, verdict, problem)
     effective_size, sizes = _weights_of_groups(method)
@@ -209,9 +226,7 @@ def answer_of(method: RiskMethod | LabelsRisk, asked: Asked) -> Answer:
         return Answer.unknown(1 + len(method.problem.groups))
     values = values_of_groups(method, ones_of(method.problem))
     draws = resampled_values([method], asked.n_bootstrap, asked.rng)[:, 0]
-    return interval_of_draws(
-        values, draws, asked.level, method.problem.metric, rows_behind(method.problem, method.uses_labels)
-    )
+    return interval_of_draws(values, draws, asked.level, method.problem.metric, rows_behind(method))
 
 
 @public
@@ -249,8 +264,9 @@ def target_risk(
     metric : str or callable, default="accuracy"
         Of classifiers "accuracy", "log_loss" (nats), "brier" (of two classes in [0, 1]), "auc" (of more than two
         classes the mean of each against the others), "balanced_accuracy", "calibration_error" (expected, of the
-        predicted class, 15 bins); of regressors "rmse", "mae", "pinball". Or ``loss(y, outputs)``, one number per row:
-        outputs are class probabilities, of a classifier without them and of regressors predictions.
+        predicted class, 15 bins, less the most that noise may add to it); of regressors "rmse", "mae", "pinball". Or
+        ``loss(y, outputs)``, one number per row: outputs are class probabilities, of a classifier without them and of
+        regressors predictions.
     method : str, default="auto"
         ====================  ===========================================================  =========================
         "source"              the source as it is                                          nothing moved
@@ -268,8 +284,8 @@ def target_risk(
         "ppi_sequential"      the same, at any time while labels come in                   labels at random, in order
         ====================  ===========================================================  =========================
 
-        "auto" takes "ppi" from 25 target labels on, else "doubly_robust", and "importance" for metrics that are no mean
-        of one loss per row.
+        "auto" takes "ppi" from 25 target labels on ("labels" for the calibration error), else "doubly_robust", and
+        "importance" for metrics that are no mean of one loss per row.
     target_labels : array-like of shape (n_labels,), default=None
         Labels of target rows that were drawn at random.
     rows : array-like, default=None

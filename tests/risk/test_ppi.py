@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from shiftfix.risk._ppi import best_power, ppi_mean, ppi_mean_of_sampled
+from shiftfix.risk._ppi import best_power, labels_worth, ppi_mean, ppi_mean_of_sampled, steadied_variance
 
 
 def test_by_hand():
@@ -66,6 +66,31 @@ def test_narrower_than_labels_alone_by_what_theory_says():
 def test_known_probabilities_by_hand():
     found = ppi_mean_of_sampled(np.array([3.0]), np.array([1.0, 2.0]), np.array([0]), np.array([0.5]), power=1.0)
     assert found.mean == pytest.approx((1 + (3 - 1) / 0.5 + 2) / 2)
+
+
+def test_one_probability_for_all_is_labels_at_random(rng):
+    """However many rows it happened to draw: mean and variance are those of the labels, and all count."""
+    values, rows, same = (rng.uniform(size=40) < 0.9).astype(float), np.arange(40), np.full(40, 0.05)
+    found = ppi_mean_of_sampled(values, np.zeros(2000), rows, same)
+    assert_allclose(found, ppi_mean(values, np.zeros(40), np.zeros(1960)), rtol=1e-9)
+    assert_allclose(labels_worth(same, 40), 40)
+    scores = rng.normal(size=2000)
+    powered = ppi_mean_of_sampled(values, scores, rows, same, power=0.7)
+    plain = ppi_mean(values - 0.7 * scores[:40], np.zeros(40), np.zeros(1960))
+    assert_allclose(powered.mean, plain.mean + 0.7 * scores.mean())
+
+
+def test_a_share_stays_a_share_whatever_the_probabilities(rng):
+    chances = np.where(np.arange(50) < 10, 0.01, 0.09)
+    assert_allclose(ppi_mean_of_sampled(np.ones(50), np.zeros(900), np.arange(50), chances)[:2], (1, 0))
+    assert_allclose(labels_worth(chances, 50), 50 * (10 * 9 + 40) ** 2 / 50 / (10 * 81 + 40))
+
+
+def test_few_labels_without_residuals_leave_variance():
+    """Twenty labels that the scores explain halve the variance, and no more; many leave what they find."""
+    assert steadied_variance(0.0, 0.1, 20) == 0.05
+    assert_allclose(steadied_variance(0.01, 0.1, 1e12), 0.01)
+    assert steadied_variance(0.2, 0.1, 20) == 0.2
 
 
 @pytest.mark.slow

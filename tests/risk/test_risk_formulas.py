@@ -9,7 +9,14 @@ from shiftfix.risk._atc import accuracy_threshold, share_above
 from shiftfix.risk._control_variate import controlled_mean
 from shiftfix.risk._doubly_robust import doubly_robust_mean, doubly_robust_variances, steadied_weights
 from shiftfix.risk._hajek import hajek_variance
-from shiftfix.risk._interval import interval_of_draws, interval_of_error, powered_share_interval, reach_of
+from shiftfix.risk._interval import (
+    balanced_worth,
+    interval_of_draws,
+    interval_of_error,
+    powered_share_interval,
+    reach_of,
+    wilson_ends,
+)
 from shiftfix.risk._label_risk import class_ratio, risk_of_classes
 from shiftfix.risk._lascal import shifted_calibration_error
 from shiftfix.risk._metrics import METRICS, Binned, Outputs, area_under_curve
@@ -94,6 +101,20 @@ def test_tables_against_scikit_learn(rng):
     assert_allclose(value("balanced_accuracy"), np.mean(recalls))
 
 
+def test_a_mean_over_classes_needs_every_class():
+    mass = np.eye(3)[[0, 0, 1]]
+    assert np.isnan(METRICS["balanced_accuracy"].value(mass, mass))
+    outputs = Outputs(np.array([0, 0, 1]), np.array([[0.6, 0.3, 0.1], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1]]))
+    metric = METRICS["auc"]
+    assert np.isnan(metric.value(metric.prepare(outputs, None, 3), mass))
+
+
+def test_worth_of_a_mean_over_classes():
+    """Classes of 10 and 40: shares of a half err by .25 / 10 and .25 / 40, their mean by a quarter of the sum."""
+    assert_allclose(balanced_worth(np.array([10.0, 40.0])), 0.25 / ((0.25 / 10 + 0.25 / 40) / 4))
+    assert balanced_worth(np.array([10.0, 0.0])) == 0
+
+
 def test_calibration_error_by_hand():
     """Confidence .6 and right once in two, .95 and right always: (2 x .1 + 2 x .05) / 4."""
     outputs = Outputs(np.zeros(4, dtype=int), np.array([[0.6, 0.4], [0.6, 0.4], [0.95, 0.05], [0.95, 0.05]]))
@@ -147,3 +168,15 @@ def test_wilson_by_hand():
     """Of 8 in 10 at 95%: .490 to .943 (Wilson 1927); of 10 in 10 the lower end is 1 / (1 + z^2 / 10)."""
     assert_allclose(powered_share_interval(0.8, 0.8 * 0.2 / 10, 10, 0.95), (0.490, 0.943), atol=5e-4)
     assert_allclose(powered_share_interval(1.0, 0.0, 10, 0.95), (1 / (1 + 1.959964**2 / 10), 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("n", range(1, 60))
+def test_a_share_lies_within_its_interval_to_the_last_digit(n):
+    for share in (0.0, 1.0):
+        low, high = powered_share_interval(share, 0.0, n, 0.95)
+        assert low <= share <= high
+
+
+def test_near_one_a_share_is_worth_its_labels_at_least():
+    """.995 with the variance of a share of .96 of 50 labels is not worth 6 of them."""
+    assert_allclose(powered_share_interval(0.995, 0.96 * 0.04 / 50, 50, 0.95), wilson_ends(0.995, 50, 1.959964))
