@@ -228,6 +228,7 @@ def test_bad_rows_are_refused_whatever_scikit_learn_assumes():
 
 
 MODULES = [
+    "conformal",
     "corrected",
     "covariate",
     "datasets",

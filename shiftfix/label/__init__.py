@@ -42,7 +42,8 @@ from shiftfix.label._online import OnlinePrior
 from shiftfix.label._posterior import adjust_proba
 from shiftfix.label._posterior import unadjusted_threshold as unadjusted_threshold  # for ``corrected``
 from shiftfix.label._prior_from_labels import LabelledPrior, prior_from_labels
-from shiftfix.label._prior_from_labels import wilson_interval as wilson_interval  # for ``risk``
+from shiftfix.label._prior_from_labels import wilson_ends as wilson_ends  # for ``risk``
+from shiftfix.label._prior_from_labels import wilson_interval as wilson_interval
 from shiftfix.label._refit import calibration_refits as calibration_refits  # for ``risk``
 from shiftfix.label._refit import prior_refits as prior_refits
 from shiftfix.label._rlls import RLLS

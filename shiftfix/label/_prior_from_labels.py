@@ -84,7 +84,12 @@ class LabelledPrior(NamedTuple):
 
 def wilson_interval(share: Floats, n: Floats, level: float) -> tuple[Floats, Floats]:
     """Wilson's score interval of shares among n rows; low and high, same shape."""
-    z2 = norm.ppf((1 + level) / 2) ** 2 / n
+    return wilson_ends(share, n, norm.ppf((1 + level) / 2))
+
+
+def wilson_ends(share: Floats, n: Floats, z: float) -> tuple[Floats, Floats]:
+    """The shares whose own standard error, of n rows, puts them within z of those found; low and high, same shape."""
+    z2 = z**2 / n
     middle = (share + z2 / 2) / (1 + z2)
     reach = np.sqrt(z2 * share * (1 - share) + z2**2 / 4) / (1 + z2)
     return np.clip(middle - reach, 0, 1), np.clip(middle + reach, 0, 1)

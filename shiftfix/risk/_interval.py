@@ -15,6 +15,7 @@ from scipy.stats import norm
 from shiftfix._numerics import Floats
 from shiftfix._resample import resampled_counts
 from shiftfix._verdict import Verdict
+from shiftfix.label import wilson_ends
 from shiftfix.risk._cbpe_recalibrated import RecalibratedCBPERisk
 from shiftfix.risk._control_variate import ControlVariateRisk
 from shiftfix.risk._method import Counts, RiskMethod, ones_of
@@ -219,15 +220,14 @@ def interval_of_error(value: float, error: float, z: float, metric: RiskMetric, 
     worth = value * (1 - value) / error**2 if error > 0 and 0 < value < 1 else n
     if metric.of_each_class:
         worth = min(worth, n * (1 + n / PRIOR_LABELS))
-    least, most = wilson_ends(value, worth, z) if worth > 0 else (metric.low, metric.high)
+    least, most = share_ends(value, worth, z) if worth > 0 else (metric.low, metric.high)
     return min(low, least), max(high, most)
 
 
-def wilson_ends(share: float, worth: float, z: float) -> tuple[float, float]:
-    """The shares whose own standard error, of ``worth`` labels, puts them within z of the one found."""
-    middle = (share + z**2 / (2 * worth)) / (1 + z**2 / worth)
-    reach = z / (1 + z**2 / worth) * float(np.sqrt(share * (1 - share) / worth + z**2 / (4 * worth**2)))
-    return max(middle - reach, 0.0), min(middle + reach, 1.0)
+def share_ends(share: float, worth: float, z: float) -> tuple[float, float]:
+    """Wilson's interval of a share of ``worth`` labels."""
+    low, high = wilson_ends(np.array([share]), np.array([worth]), z)
+    return float(low[0]), float(high[0])
 
 
 def powered_share_interval(mean: float, variance: float, n: float, level: float) -> tuple[float, float]:
@@ -243,7 +243,7 @@ def powered_share_interval(mean: float, variance: float, n: float, level: float)
     z = float(norm.ppf((1 + level) / 2))
     share = min(max(mean, 0.0), 1.0)
     worth = share * (1 - share) / variance if variance > 0 else 0.0
-    low, high = wilson_ends(share, max(worth, n), z)
+    low, high = share_ends(share, max(worth, n), z)
     return min(low, share), max(high, share)
 
 
