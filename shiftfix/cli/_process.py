@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-STOPPING = ("SIGTERM", "SIGHUP")  # SIGHUP is none of Windows
+STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")  # SIGHUP is none of Windows
+PUT_OFF = 0.05  # seconds
 HIGHEST_STANDARD_DESCRIPTOR = 2
 
 
@@ -40,29 +41,41 @@ def stopped_by(error: KeyboardInterrupt | Stopped) -> tuple[str, int]:
 @contextmanager
 def clean_process() -> Iterator[None]:
     """Have signals raise exceptions and streams take everything in the block."""
-    streams, signals = (sys.stdout, sys.stderr), _end_by_exception()
+    streams, handlers = (sys.stdout, sys.stderr), _end_by_exception()
     try:
         _guard_streams()
         yield
     finally:
         sys.stdout, sys.stderr = streams
-        for number in signals:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
-def _end_by_exception() -> list[int]:
-    """Have the signals that ask a process to end raise :class:`Stopped`; those that are ignored (``nohup``) stay so."""
+def _end_by_exception() -> dict[int, Any]:
+    """Have the signals that ask a process to end raise an exception; those that are ignored (``nohup``) stay so.
+
+    Returns what handled them before.
+    """
     numbers = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
     if threading.current_thread() is not threading.main_thread():  # only there can they be handled
-        return []
-    handled = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
-    for number in handled:
+        return {}
+    at_first = (signal.SIG_DFL, signal.default_int_handler)
+    handlers = {number: handler for number in numbers if (handler := signal.getsignal(number)) in at_first}
+    for number in handlers:
         signal.signal(number, _stop)
-    return handled
+    return handlers
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped(number)
+    # While torch starts, its C++ calls Python where an exception cannot pass: the process would abort.
+    if getattr(getattr(sys.modules.get("torch"), "__spec__", None), "_initializing", False):
+        again = threading.Timer(PUT_OFF, signal.raise_signal, [number])
+        again.daemon = True
+        again.start()
+    elif number == signal.SIGINT:
+        signal.default_int_handler(number, frame)
+    else:
+        raise Stopped(number)
 
 
 class GuardedStream:

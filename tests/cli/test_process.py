@@ -105,6 +105,41 @@ def test_a_signal_ends_a_run_with_one_line_and_nothing_left(tmp_path, name, dela
     assert os.listdir(tmp_path) == []
 
 
+WHILE_TORCH_STARTS = """
+import os, signal, sys, time
+from shiftfix.cli import main
+
+class Sender:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch.autograd":
+            os.kill(os.getpid(), signal.SIG)
+
+def start_torch():
+    global whole
+    whole = False
+    import torch
+    whole = True
+    time.sleep(30)
+
+sys.meta_path.insert(0, Sender())
+sys.modules["shiftfix.cli"]._run = start_torch
+try:
+    main()
+finally:
+    print(whole)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_waits_until_torch_has_started(tmp_path, name):
+    """Its C++ calls Python where an exception aborts the process."""
+    command = [*INTERRUPTIBLE[:-1], WHILE_TORCH_STARTS.replace("SIG)", f"{name})")]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert found.returncode == 128 + getattr(signal, name)
+    assert (found.stdout, found.stderr) == ("True\n", f"shiftfix: stopped by {name}.\n")
+
+
 @pytest.mark.slow
 def test_nohup_is_respected(tmp_path):
     code, _, _ = shell([*QUICK, "out"], "& pid=$!; sleep 1; kill -HUP $pid; wait $pid", tmp_path, INTERRUPTIBLE)
