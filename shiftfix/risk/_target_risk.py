@@ -294,7 +294,8 @@ def target_risk(
         Probability with which each labelled row was drawn, independently of the others, where it was not the same for
         all.
     weighter : weighter, default=None
-        None means ``LogisticWeighter()``. It is cloned.
+        None means ``LogisticWeighter(features="auto")``: linear in the features, their squares or their products as
+        cross-validation has it, one choice for all draws. It is cloned.
     loss_model : regressor, default=None
         What predicts the loss from features and outputs, for "doubly_robust" and "ppi"; None means ridge regression.
     groups : pair of array-like, default=None

@@ -20,7 +20,8 @@ from shiftfix.risk._weighter import fit_weighter
 
 Refit = Callable[[Floats, Floats], Floats]
 UNBALANCED_ACTION = (
-    "Take a ratio that can balance them, such as weighter=LogisticWeighter(features='auto'), or label some target rows."
+    "Take a ratio that can balance them, such as weighter=ClassifierWeighter(HistGradientBoostingClassifier()), or "
+    "label some target rows."
 )
 
 
@@ -61,7 +62,8 @@ class Tools:
         kind = self.chosen_weighter
         if kind is None:
             numbers = are_numbers(known.X_source) and are_numbers(known.X_target)
-            kind = LogisticWeighter() if numbers else LogisticWeighter(features=TableColumns())
+            # A linear ratio is refused as soon as a spread moved, too.
+            kind = LogisticWeighter(features="auto" if numbers else TableColumns())
         return fit_weighter(kind, known.X_source, known.X_target, None)
 
     @cached_property

@@ -359,12 +359,14 @@ def test_weights_that_do_not_balance_give_no_narrow_interval():
     """Twice the spread: a linear log ratio leaves the squares where they were."""
     X, y = rows(500, 0, 0)
     model = LogisticRegression().fit(*rows(300, 0, 1))
-    found = target_risk(model, X, y, 1.5 * rows(500, 0, 2)[0], method="importance", **QUICK)
+    linear = {"method": "importance", "weighter": LogisticWeighter(), **QUICK}
+    found = target_risk(model, X, y, 1.5 * rows(500, 0, 2)[0], **linear)
     assert found.verdict == "abstain"
     assert (found.low, found.high) == (0, 1)
     assert "standard deviations" in str(found)
-    squares = LogisticWeighter(features="squares")
-    assert target_risk(model, X, y, 1.2 * rows(500, 0, 2)[0], weighter=squares, **QUICK).verdict != "abstain"
+    assert target_risk(model, X, y, 1.2 * rows(500, 0, 2)[0], **linear).verdict == "abstain"
+    for weighter in (LogisticWeighter(features="squares"), None):
+        assert target_risk(model, X, y, 1.2 * rows(500, 0, 2)[0], weighter=weighter, **QUICK).verdict != "abstain"
 
 
 def test_classes_that_scores_cannot_tell_apart_give_no_estimate():
@@ -449,7 +451,7 @@ def test_groups(case):
     assert [g.n_target for g in found.groups] == [int((~groups[1]).sum()), int(groups[1].sum())]
     # All together: each interval is wider than it would be by itself.
     assert found.high - found.low > alone.high - alone.low
-    w = LogisticWeighter().fit(X, X_target).source_weights_[groups[0]]
+    w = LogisticWeighter(features="auto").fit(X, X_target).source_weights_[groups[0]]
     right = (model.predict(X) == y)[groups[0]]
     assert_allclose(found.groups[1].value, np.average(right, weights=w))
     assert_allclose(found.groups[1].effective_size, w.sum() ** 2 / (w**2).sum())

@@ -106,7 +106,9 @@ def truth_of(model, shift, metric):
     return float(-np.log(np.maximum(P[np.arange(len(y)), y], 1e-6)).mean())
 
 
-def covered(shift, n, *, metric="accuracy", methods=UNLABELLED, n_labels=0, n_draws=100, seed=0, n_target=None):
+def covered(
+    shift, n, *, metric="accuracy", methods=UNLABELLED, n_labels=0, n_draws=100, seed=0, n_target=None, **known
+):
     """Of each method: share of intervals that hold the truth, mean bias, spread, mean error told, width, refusals."""
     model = fitted_model()
     truth = truth_of(model, shift, metric)
@@ -115,7 +117,7 @@ def covered(shift, n, *, metric="accuracy", methods=UNLABELLED, n_labels=0, n_dr
         rng = np.random.default_rng([seed, draw])
         X, y = none(rng, n)
         X_target, y_target = SHIFTS[shift](rng, n_target or n)
-        known = {"target_labels": y_target[:n_labels]} if n_labels else {}
+        labels = {"target_labels": y_target[:n_labels]} if n_labels else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             both = compare_risks(
@@ -128,6 +130,7 @@ def covered(shift, n, *, metric="accuracy", methods=UNLABELLED, n_labels=0, n_dr
                 n_bootstrap=N_BOOTSTRAP,
                 n_worlds=0,
                 random_state=draw,
+                **labels,
                 **known,
             )
         for m, r in both.estimates.items():
@@ -204,7 +207,8 @@ STUDIES = {
     "covariate, 300": lambda **k: covered("covariate", 300, **k),
     "covariate, 1000": lambda **k: covered("covariate", 1000, **k),
     "hard, 1000": lambda **k: covered("hard", 1000, **k),
-    "wrong linear ratio, 1000": lambda **k: covered("wide", 1000, **k),
+    "wide, 1000": lambda **k: covered("wide", 1000, **k),
+    "wrong linear ratio, 1000": lambda **k: covered("wide", 1000, weighter=LogisticWeighter(), **k),
     "label, 300": lambda **k: covered("label", 300, **k),
     "label, 1000": lambda **k: covered("label", 1000, **k),
     "concept, 1000": lambda **k: covered("concept", 1000, **k),

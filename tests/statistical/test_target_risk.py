@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from shiftfix.covariate import LogisticWeighter
 from shiftfix.risk import target_risk
 from tests.statistical.measure_target_risk import bias_of, covariate, covered, fitted_model, none, truth_of
 
@@ -23,7 +24,14 @@ def test_intervals_hold_where_the_assumption_does(shift, methods):
 
 
 def test_a_wrong_ratio_is_refused():
-    assert covered("wide", 1000, methods=("importance",), n_draws=5)["methods"]["importance"]["refused"] == 1
+    known = {"methods": ("importance",), "n_draws": 5}
+    linear, chosen = (
+        covered("wide", 1000, weighter=weighter, **known)["methods"]["importance"]
+        for weighter in (LogisticWeighter(), None)
+    )
+    assert linear["refused"] == 1
+    assert chosen["refused"] == 0
+    assert abs(chosen["bias"]) < 0.02 < abs(linear["bias"])
 
 
 def test_weights_see_noise_that_confidence_does_not():
