@@ -17,7 +17,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from shiftfix.covariate import LogisticWeighter
-from shiftfix.risk import compare_risks
+from shiftfix.risk import compare_risks, target_risk
 from shiftfix.risk._loss_model import expected_losses
 from shiftfix.risk._ppi import ppi_mean
 from shiftfix.risk._problem import read_problem
@@ -196,6 +196,34 @@ def narrower(shift, n_labels, *, n_draws=100, seed=0, n=1000, n_target=2000):
     return {"truth": truth, "n_draws": n_draws, "methods": {"variance of ppi / labels": found}}
 
 
+def looked_at_often(shift, *, n_labels=400, n_target=2000, n_draws=100, seed=0):
+    """Of the interval at any time: the last is that of all looks together."""
+    sizes = {"n_labels": n_labels, "n_target": n_target, "n_draws": n_draws, "seed": seed}
+    return covered(shift, 1000, methods=("ppi_sequential", "ppi"), **sizes)
+
+
+def of_groups(shift, *, n_labels=200, n_target=2000, n_draws=100, seed=0):
+    """Share of draws in which the intervals of the whole target and of its four quarters all hold."""
+    model = fitted_model()
+    quarters = lambda X: 2 * (X[:, 0] > 0) + (X[:, 1] > 0)  # noqa: E731
+    X, y = SHIFTS[shift](np.random.default_rng(999), MANY)
+    right, of_row = model.predict(X) == y, quarters(X)
+    truths = np.array([right.mean(), *(right[of_row == k].mean() for k in range(4))])
+    held = []
+    for draw in range(n_draws):
+        rng = np.random.default_rng([seed, draw])
+        X, y = none(rng, 1000)
+        X_target, y_target = SHIFTS[shift](rng, n_target)
+        groups = quarters(X), quarters(X_target)
+        given = {"target_labels": y_target[:n_labels], "groups": groups, "method": "ppi", "random_state": draw}
+        found = target_risk(model, X, y, X_target, **given)
+        rows = np.array([[r.low, r.high] for r in (found, *found.groups)])
+        held.append((rows[:, 0] <= truths) & (truths <= rows[:, 1]))
+    told = {"all": np.all(held, axis=1).mean(), "least of one": np.mean(held, axis=0).min()}
+    told = {key: round(float(value), 4) for key, value in told.items()}
+    return {"truth": float(truths[0]), "n_draws": n_draws, "methods": {"ppi": told}}
+
+
 STUDIES = {
     **{f"bias, {shift}": (lambda shift=shift, **k: bias_of(shift, **k)) for shift in SHIFTS},
     **{
@@ -222,6 +250,8 @@ STUDIES = {
         for shift in SHIFTS
         for n_labels in (50, 100)
     },
+    **{f"at any of 400 labels, {shift}": (lambda shift=shift, **k: looked_at_often(shift, **k)) for shift in SHIFTS},
+    **{f"groups, 200 labels, {shift}": (lambda shift=shift, **k: of_groups(shift, **k)) for shift in SHIFTS},
 }
 
 
