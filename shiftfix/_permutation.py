@@ -47,7 +47,8 @@ def permutation_p_value(
     total = first_counts.sum() + second_counts.sum()
     n_first, n_total = max(1, round(first_counts.sum())), max(2, round(total))
     rows = np.vstack([first, second])
-    reach = np.cumsum(np.append(first_counts, second_counts))
+    counts = np.append(first_counts, second_counts)
+    reach, once = np.cumsum(counts), bool((counts == 1).all())
     observed = np.square(first_counts @ first).sum()
     exceed = 0
     step = max(1, TABLE_ENTRIES // (n_first * rows.shape[1]))
@@ -55,7 +56,7 @@ def permutation_p_value(
         n = min(step, n_permutations - start)
         drawn = np.array([rng.choice(n_total, n_first, replace=False, shuffle=False) for _ in range(n)])
         # Position i of the rows written out as often as they count belongs to the first row that reaches beyond i.
-        picked = np.searchsorted(reach, (drawn + 0.5) * (reach[-1] / n_total))
+        picked = drawn if once else np.searchsorted(reach, (drawn + 0.5) * (reach[-1] / n_total))
         exceed += (np.square(rows[picked].sum(axis=1)).sum(axis=1) >= observed * (1 - TIE)).sum()
     return float((1 + exceed) / (n_permutations + 1))
 
