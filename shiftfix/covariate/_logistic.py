@@ -28,7 +28,7 @@ from shiftfix._setting_checks import check_count, check_number, check_option
 from shiftfix._validation import check_matrix
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
 from shiftfix.covariate._logistic_columns import EXPANSIONS, Columns, make_columns, n_columns
-from shiftfix.covariate._logistic_solver import NEWTON_COLUMNS, Objective, solve
+from shiftfix.covariate._logistic_solver import NEWTON_COLUMNS, Factor, Objective, factorize, solve
 from shiftfix.covariate._odds import odds_to_log_ratio, stack_rows
 from shiftfix.covariate._samples import Samples
 from shiftfix.exceptions import ShiftDataError
@@ -102,30 +102,54 @@ def held_out_losses(
     kept = [order[:: -(-len(order) // CHOICE_ROWS)] for order in content_order(samples)]
     samples, counts = _rows_at(samples, kept), _rows_at(counts, kept)
     folds = [folds_of_numbers(np.arange(len(rows)) % N_FOLDS) for rows in kept]
+    # The penalty per row is that of the fit on all rows.
+    each = [1 / (C * total) for C in penalties]
+    fits = {name: list(_fits_along(samples, counts, name, each, max_iter)) for name in features}
     losses = {name: dict.fromkeys(penalties, 0.0) for name in features}
     for pair in zip(*folds, strict=True):
         learned, judged = (_side_of(pair, side, samples, counts) for side in (0, 1))
         for name in features:
-            # The penalty per row is that of the fit on all rows.
-            path = _losses_along(learned, judged, name, [1 / (C * total) for C in penalties], max_iter)
-            for C, loss in zip(penalties, path, strict=True):
-                losses[name][C] += loss / N_FOLDS
+            for C, fit in zip(penalties, fits[name], strict=True):
+                losses[name][C] += fit.loss_without(learned, judged, max_iter) / N_FOLDS
     return losses
 
 
-def _losses_along(
-    learned: tuple[list[Any], list[Floats]],
-    judged: tuple[list[Any], list[Floats]],
-    features: str,
-    penalties: Sequence[float],
-    max_iter: int,
-) -> Iterator[float]:
-    """Loss at the rows judged for each penalty, by samples and counts; each fit begins where the last one ended."""
-    columns, _ = make_columns(*learned, features)
+class WholeFit(NamedTuple):
+    """A fit to all rows, near which those without a fold are.
+
+    Attributes
+    ----------
+    columns : Columns
+    penalty : float
+    point : ndarray of shape (1 + n_columns,)
+        The solution.
+    factor : tuple or None
+        Cholesky factor of the Hessian there; None of too many columns.
+    """
+
+    columns: Columns
+    penalty: float
+    point: Floats
+    factor: Factor | None
+
+    def loss_without(self, learned: tuple[Any, Any], judged: tuple[Any, Any], max_iter: int) -> float:
+        """Mean cross entropy at the rows judged, of a fit to those to learn from; each pair is samples and counts."""
+        objective = Objective(*learned, self.columns, self.penalty)
+        point, _, _ = solve(objective, self.point, max_iter, CHOICE_TOLERANCE, self.factor)
+        return domain_log_loss([self.columns.log_odds(X, point[1:], point[0]) for X in judged[0]], judged[1])
+
+
+def _fits_along(
+    samples: Sequence[Any], counts: Sequence[Floats], features: str, penalties: Sequence[float], max_iter: int
+) -> Iterator[WholeFit]:
+    """Fits to all rows, one for each penalty; each begins where the last one ended."""
+    columns, _ = make_columns(samples, counts, features)
     point = None
     for penalty in penalties:
-        point, _, _ = solve(Objective(*learned, columns, penalty), point, max_iter, CHOICE_TOLERANCE)
-        yield domain_log_loss([columns.log_odds(X, point[1:], point[0]) for X in judged[0]], judged[1])
+        objective = Objective(samples, counts, columns, penalty)
+        point, _, _ = solve(objective, point, max_iter, CHOICE_TOLERANCE)
+        newton = len(columns.scale) <= NEWTON_COLUMNS
+        yield WholeFit(columns, penalty, point, factorize(objective(point, hessian=True)[2]) if newton else None)
 
 
 def refuse_large_squares(spreads: Sequence[ColumnSpread]) -> None:

@@ -20,6 +20,11 @@ def n_columns(expansion: str, n_features: int) -> int:
     return n_features + n_features * (expansion != "linear") + products * (expansion == "quadratic")
 
 
+def column_table(n_rows: int, n_columns: int) -> Floats:
+    """Room for columns, each in one piece: products of columns are made two to three times as fast as across rows."""
+    return np.empty((n_rows, n_columns), order="F")
+
+
 @dataclass(frozen=True)
 class Columns:
     """The columns h is linear in: features minus ``mean`` and, when expanded, their squares and products.
@@ -42,7 +47,7 @@ class Columns:
     def centred(self, block: NDArray[Any], out: Floats | None = None) -> Floats:
         """Columns minus their centres of a dense block, shape (n_rows, n_columns), not yet divided by ``scale``."""
         n_features = block.shape[1]
-        out = np.empty((len(block), n_columns(self.expansion, n_features))) if out is None else out[: len(block)]
+        out = column_table(len(block), n_columns(self.expansion, n_features)) if out is None else out[: len(block)]
         z = out[:, :n_features]
         np.subtract(block, self.mean, out=z)
         if self.expansion == "linear":

@@ -30,7 +30,7 @@ from scipy.optimize import minimize
 
 from shiftfix._blocks import matrix_blocks
 from shiftfix._numerics import Floats
-from shiftfix.covariate._logistic_columns import Columns
+from shiftfix.covariate._logistic_columns import Columns, column_table
 
 # A Cholesky factor, and whether it is the lower one.
 Factor = tuple[Floats, bool]
@@ -145,8 +145,10 @@ class Objective:
         intercept = point[0] - mean @ slope
         rows_of = matrix_blocks(X, size)
         height = rows_of[0].stop
-        centred = None if in_place else np.empty((height, size))
-        scaled = np.empty((height if hessian and not sparse.issparse(X) else 0, size))
+        centred = None if in_place else column_table(height, size)
+        # In the order of the block.
+        n_scaled = height if hessian and not sparse.issparse(X) else 0
+        scaled = np.empty((n_scaled, size)) if in_place else column_table(n_scaled, size)
         sums = _Sums(0.0, 0.0, 0.0, np.zeros(size), np.zeros(size), np.zeros((size, size)) if hessian else None)
         for rows in rows_of:
             count = c[rows]
@@ -314,7 +316,11 @@ def lbfgs(objective: Objective, start: Floats, max_iter: int, tol: float) -> tup
 
 
 def solve(
-    objective: Objective, start: Floats | None = None, max_iter: int = 1000, tol: float = 1e-8
+    objective: Objective,
+    start: Floats | None = None,
+    max_iter: int = 1000,
+    tol: float = 1e-8,
+    factor: Factor | None = None,
 ) -> tuple[Floats, float, int]:
     """Minimise F: Newton up to ``NEWTON_COLUMNS`` columns, L-BFGS beyond.
 
@@ -327,6 +333,8 @@ def solve(
     max_iter : int, default=1000
     tol : float, default=1e-8
         Largest gradient entry to stop at.
+    factor : tuple, default=None
+        Cholesky factor of a Hessian that is nearly that of ``start``, where one is known.
 
     Returns
     -------
@@ -338,7 +346,7 @@ def solve(
     """
     size = len(objective.columns.scale)
     method = newton if size <= NEWTON_COLUMNS else lbfgs
-    known = {}
+    known = {} if factor is None else {"factor": factor}
     if start is None:
         n_source, n_target = (c.sum() for c in objective.counts)
         start = np.append(np.log(n_target / n_source), np.zeros(size))
