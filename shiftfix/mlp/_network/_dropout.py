@@ -53,6 +53,11 @@ class Masks:
         """Whether any entry can be dropped."""
         return self.keep_count < 2**self.bits
 
+    @property
+    def scale(self) -> float:
+        """What an entry that is kept is multiplied by."""
+        return 2**self.bits / self.keep_count
+
     def reset(self) -> None:
         """Forget what is drawn ahead: from here on the generator's state alone decides."""
         self._drawn: torch.Tensor | None = None
@@ -64,7 +69,7 @@ class Masks:
         drawn = self._drawn
         if drawn is None or self._used + size > len(drawn) or (drawn.dtype, drawn.device) != (like.dtype, like.device):
             drawn = keep_mask(max(DRAWN_AT_ONCE, size), self.keep_count, self.bits, generator, like.device, like.dtype)
-            self._drawn = drawn.mul_(2**self.bits / self.keep_count)
+            self._drawn = drawn.mul_(self.scale)
             self._used = 0
         start = self._used
         self._used += size

@@ -21,6 +21,7 @@ from shiftfix.mlp._training._batches import Rows, batches, epoch_order, part_siz
 from shiftfix.mlp._training._callbacks import notify
 from shiftfix.mlp._training._diagnostics import interpolated_share, loss_summary
 from shiftfix.mlp._training._explained import explained, shapes_text
+from shiftfix.mlp._training._flat import flat_step
 from shiftfix.mlp._training._losses import check_row_losses
 from shiftfix.mlp._training._run import Run
 from shiftfix.mlp._training._several import RowsOfX, call_module
@@ -66,9 +67,8 @@ def make_dense(parameters: Iterable[nn.Parameter]) -> None:
             parameter.grad = parameter.grad.to_dense()
 
 
-def train_step(run: Run, batch: Rows, gradients: Callable[[], Any] | None = None) -> torch.Tensor:
-    """One gradient step; returns the losses met. ``gradients`` is called between the backward pass and the step."""
-    weight = batch.weight if run.weighting == "loss" else torch.ones_like(batch.weight)
+def backward_pass(run: Run, batch: Rows, weight: torch.Tensor) -> torch.Tensor:
+    """Leave the gradients of a batch with the parameters, by autograd; returns the losses met."""
     for layer in run.batch_norms:
         layer.row_weight = weight
     run.optimizer.zero_grad(set_to_none=True)
@@ -76,19 +76,36 @@ def train_step(run: Run, batch: Rows, gradients: Callable[[], Any] | None = None
     (torch.dot(losses.flatten(), weight.flatten().to(losses.dtype)) / run.batch_size).backward()
     if run.densify:
         make_dense(run.parameters)
+    return losses.detach()
+
+
+def train_step(run: Run, batch: Rows, gradients: Callable[[], Any] | None = None) -> torch.Tensor:
+    """One gradient step; returns the losses met. ``gradients`` is called between the backward pass and the step."""
+    weight = batch.weight if run.weighting == "loss" else torch.ones_like(batch.weight)
+    if run.flat is None:
+        losses = backward_pass(run, batch, weight)
+    else:
+        norms = None if gradients is None else run.norms
+        losses = run.flat.gradients(batch.X, batch.y, weight, run.batch_size, norms)
     if gradients is not None:
         gradients()
     run.warm_up.before_step(run.step)
-    rate = run.optimizer.param_groups[0]["lr"]
-    share = batch.weight.shape[-1] / run.batch_size
-    if run.regularizers.active:
-        run.regularizers.before_step(run.matrices, run.parameters, run.n_models, rate, share)
-    run.optimizer.step()
-    if run.regularizers.active:
-        run.regularizers.after_step(run.matrices, rate, share)
+    _move(run, weight.shape[-1] / run.batch_size)
     run.warm_up.after_step()
     run.step += 1
-    return losses.detach()
+    return losses
+
+
+def _move(run: Run, share: float) -> None:
+    """Penalise, clip and move the parameters; ``share`` is that of the rows of a full batch."""
+    step = run.optimizer.step if run.flat is None else run.flat.step
+    if not run.regularizers.active:
+        step()
+        return
+    rate = run.optimizer.param_groups[0]["lr"]
+    run.regularizers.before_step(run.matrices, run.parameters, run.n_models, rate, share)
+    step()
+    run.regularizers.after_step(run.matrices, rate, share)
 
 
 def run_epoch(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
@@ -98,6 +115,7 @@ def run_epoch(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
     """
     run.module.train()
     forget_masks(run.module)  # they are not in the state of a run: each epoch starts from the generators
+    run.flat = flat_step(run.module, run.loss, run.optimizer, rows.X[:1], run.n_models, run.autocast, run.flat)
     drawn = run.weighting == "resample"
     order = resampled_order(rows.weight, run.orders) if drawn else epoch_order(len(rows), run.orders)
     losses, weights, gradients = [], [], {}
@@ -252,6 +270,9 @@ def fit_loop(
     if run.best_state is not None:
         run.module.load_state_dict(run.best_state)
     notify(callbacks, "on_fit_end", run)
+    if run.flat is not None:
+        run.flat.release()
+        run.flat = None
 
 
 def measure_pull(run: Run, training: Rows) -> None:

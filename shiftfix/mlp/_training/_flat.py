@@ -1,0 +1,411 @@
+"""The forward and backward pass of a plain perceptron, written out on parameters that lie in one vector.
+
+With h_0 the rows of a batch, W_k and b_k the parameters of linear layer k, f its activation, m_k the mask of the
+dropout behind it (0, or 1 over the share kept) and B the rows of a full batch,
+
+    z_k = h_{k-1} W_k' + b_k,  h_k = m_k f(z_k),  s_K = dl/dz_K, times w_i / B in row i,
+    dW_k = s_k' h_{k-1},  db_k = sum of the rows of s_k,  s_{k-1} = m_{k-1} f'(z_{k-1}) (s_k W_k):
+
+Rumelhart, Hinton & Williams (1986), Nature 323:533, equations 4 to 8. For layers of a hundred units the products take
+an eighth of a step, and the rest are calls: a graph built and walked, a gradient made and dropped, an optimiser that
+looks at every parameter. Here nothing is made twice, and Adam moves all parameters in one call.
+
+The parameters of the module, their gradients and the optimiser's moments become views into the vectors, so that all
+that looks at them goes on as it is. Masks come from the layers of the module, in the order in which it would take them.
+"""
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn, optim
+
+from shiftfix.mlp._network import Dropout, Linear
+from shiftfix.mlp._training._diagnostics import LayerNorms
+from shiftfix.mlp._training._slopes import ACTIVATION_RULES, loss_slope
+
+PRECISIONS_WRITTEN_OUT = (torch.float32, torch.float64)
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+# What a group of Adam must say: the kernel for one vector has no place for more.
+PLAIN_ADAM = {"fused": True, "amsgrad": False, "maximize": False, "capturable": False, "differentiable": False}
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class Stage:
+    """A linear layer and what follows it up to the next one."""
+
+    linear: Any
+    activation: nn.Module | None = None
+    dropout: Dropout | None = None
+
+    @property
+    def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
+        """Weights (n_out, n_in) or (n_models, n_out, n_in), and biases (n_out,) or (n_models, n_out)."""
+        return self.linear.weight, self.linear.bias
+
+
+def is_untouched(layer: nn.Module) -> bool:
+    """Whether a layer computes what its class says: nothing hooks into it, and its forward is the class's own."""
+    return "forward" not in vars(layer) and not any(getattr(layer, name) for name in HOOKS)
+
+
+def is_plain_linear(layer: nn.Module) -> bool:
+    """Whether a layer computes x W' + b and nothing else."""
+    if type(layer) is Linear:
+        return not layer.masks.active
+    return type(layer) is nn.Linear and layer.bias is not None
+
+
+def _add_layer(stages: list[Stage], layer: nn.Module) -> bool:
+    """Put a layer behind those before it; whether it has a place there."""
+    if is_plain_linear(layer):
+        stages.append(Stage(layer))
+        return True
+    if not stages or stages[-1].dropout is not None:
+        return False
+    if type(layer) is Dropout:
+        stages[-1].dropout = layer
+        return True
+    is_first = stages[-1].activation is None
+    stages[-1].activation = layer
+    return is_first and type(layer) in ACTIVATION_RULES
+
+
+def plain_stages(module: nn.Module) -> tuple[Dropout | None, list[Stage]] | None:
+    """Dropout of the input, if any, and the stages of a perceptron; None for a module that is something else."""
+    if type(module) is not nn.Sequential or not all(map(is_untouched, module.modules())):
+        return None
+    layers, stages = list(module), list[Stage]()
+    before = layers.pop(0) if layers and type(layers[0]) is Dropout else None
+    if not all(_add_layer(stages, layer) for layer in layers):
+        return None
+    ends_linear = bool(stages) and stages[-1].activation is None and stages[-1].dropout is None
+    return (before, stages) if ends_linear else None
+
+
+def _is_trained(parameter: nn.Parameter, like: Tensor) -> bool:
+    hooked = parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None)
+    same = (parameter.device, parameter.dtype) == (like.device, like.dtype)
+    return same and parameter.requires_grad and parameter.is_leaf and type(parameter) is nn.Parameter and not hooked
+
+
+def parameters_of(stages: Sequence[Stage]) -> list[nn.Parameter]:
+    """Weights and biases, stage by stage."""
+    return [parameter for stage in stages for parameter in stage.parameters]
+
+
+def takes_rows(stages: Sequence[Stage], rows: Any, n_models: int) -> bool:
+    """Whether rows (n, n_features) on the CPU go through the stages, all of whose parameters are trained."""
+    if not isinstance(rows, Tensor) or rows.ndim != 2 or rows.device.type != "cpu":
+        return False
+    parameters = parameters_of(stages)
+    distinct = len({id(parameter) for parameter in parameters}) == 2 * len(stages)
+    leading = () if n_models == 1 else (n_models,)
+    widths = [rows.shape[1], *(stage.linear.weight.shape[-2] for stage in stages)]
+    shapes = [(*leading, n_out, n_in) for n_in, n_out in pairwise(widths)]
+    fit = [tuple(stage.linear.weight.shape) for stage in stages] == shapes
+    return distinct and fit and rows.dtype in PRECISIONS_WRITTEN_OUT and all(_is_trained(p, rows) for p in parameters)
+
+
+def views_of(vector: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
+    """Parts of a vector with the shapes of parameters, one behind the other."""
+    parts = vector.split([parameter.numel() for parameter in parameters])
+    return [part.view(parameter.shape) for part, parameter in zip(parts, parameters, strict=True)]
+
+
+def joined(tensors: Sequence[Tensor]) -> Tensor:
+    """All numbers of tensors in one vector."""
+    return torch.cat([tensor.detach().flatten() for tensor in tensors])
+
+
+class Moments:
+    """Adam's moments of all parameters in two vectors, which the optimiser's own state is made to look into.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Adam
+    parameters : sequence of Parameter
+        With a state each, at one number of steps.
+    """
+
+    def __init__(self, optimizer: optim.Optimizer, parameters: Sequence[nn.Parameter]) -> None:
+        self.optimizer = optimizer
+        self.states = [optimizer.state[parameter] for parameter in parameters]
+        self.vectors = [joined([state[name] for state in self.states]) for name in MOMENTS]
+        # One number for each parameter, as the optimiser's own step adds to each.
+        self.steps = torch.stack([state["step"] for state in self.states])
+        self.step = self.steps[0]
+        parts = [views_of(vector, parameters) for vector in self.vectors]
+        self.views = list(zip(*parts, self.steps.unbind(), strict=True))
+        for state, views in zip(self.states, self.views, strict=True):
+            state.update(zip((*MOMENTS, "step"), views, strict=True))
+
+    def hold(self, optimizer: optim.Optimizer, parameters: Sequence[nn.Parameter]) -> bool:
+        """Whether the optimiser's state still looks into these vectors."""
+        return optimizer is self.optimizer and all(
+            optimizer.state.get(parameter) is state
+            and all(state[name] is view for name, view in zip((*MOMENTS, "step"), views, strict=True))
+            for parameter, state, views in zip(parameters, self.states, self.views, strict=True)
+        )
+
+    def move(self, values: Tensor, slopes: Tensor) -> None:
+        """One step of Adam, or of AdamW, on a vector of parameters and its gradient."""
+        group = self.optimizer.param_groups[0]
+        kernel = (
+            torch._fused_adamw_
+            if group.get("decoupled_weight_decay", isinstance(self.optimizer, optim.AdamW))
+            else torch._fused_adam_
+        )
+        beta1, beta2 = group["betas"]
+        self.steps.add_(1)
+        kernel(
+            [values],
+            [slopes],
+            self.vectors[:1],
+            self.vectors[1:],
+            [],
+            [self.step],
+            lr=group["lr"],
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+def moments_of(optimizer: optim.Optimizer, parameters: Sequence[nn.Parameter]) -> Moments | None:
+    """The moments of torch's fused Adam or AdamW in vectors; None for another optimiser, and before its first step."""
+    if type(optimizer) not in (optim.Adam, optim.AdamW) or len(optimizer.param_groups) != 1:
+        return None
+    group = optimizer.param_groups[0]
+    states = [optimizer.state.get(parameter) or {} for parameter in parameters]
+    plain = all(group.get(name) == value for name, value in PLAIN_ADAM.items()) and isinstance(group["lr"], float)
+    hooked = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+    if not plain or hooked or len({float(state.get("step", -1)) for state in states}) != 1 or "step" not in states[0]:
+        return None
+    return Moments(optimizer, parameters)
+
+
+class Place:
+    """What a stage writes into for batches of one size: outputs, values passed on, slopes of the outputs."""
+
+    def __init__(self, stage: "WrittenStage", shape: torch.Size) -> None:
+        self.z = stage.weight.new_empty(*shape, stage.weight.shape[-2])
+        self.h = torch.empty_like(self.z) if stage.writes_twice else self.z
+        self.mask: Tensor | None = None
+        self.slopes = torch.empty_like(self.z)
+        self.slopes_t = self.slopes.mT
+
+
+class WrittenStage:
+    """A stage whose parameters and gradients are views into vectors, and its two passes.
+
+    Parameters
+    ----------
+    stage : Stage
+    values, slopes : sequence of two Tensors
+        Views for its weights and biases, and for their gradients.
+    """
+
+    def __init__(self, stage: Stage, values: Sequence[Tensor], slopes: Sequence[Tensor]) -> None:
+        self.weight, bias = values
+        self.weight_t = self.weight.mT
+        self.bias = bias.unsqueeze(1) if bias.ndim == 2 else bias
+        self.weight_slopes, self.bias_slopes = slopes
+        one = bias.ndim == 1
+        self.product, self.sum_of_products = (torch.mm, torch.addmm) if one else (torch.bmm, torch.baddbmm)
+        self.rule = None if stage.activation is None else ACTIVATION_RULES[type(stage.activation)](stage.activation)
+        self.dropout = stage.dropout if stage.dropout is not None and stage.dropout.masks.active else None
+        self.scales = self.dropout is not None and self.rule is not None and self.rule.is_switch
+        self.scale = self.dropout.masks.scale if self.scales and self.dropout is not None else 1.0
+        self.writes_twice = self.rule is not None and not (
+            self.rule.is_switch or (self.rule.keeps_value and self.dropout is None)
+        )
+
+    def forward(self, x: Tensor, place: Place, watch: Callable[[Tensor], Any] | None) -> Tensor:
+        """Values passed on to the next stage, of rows x."""
+        z, h, rule = place.z, place.h, self.rule
+        self.sum_of_products(self.bias, x, self.weight_t, out=z)
+        value = z
+        if rule is not None:
+            value = z if rule.keeps_value else h
+            rule.value(z, value)
+        if watch is not None:
+            watch(value)
+        if self.dropout is None:
+            return value
+        place.mask = self.dropout.masks.take(z, self.dropout.generator)
+        return torch.mul(value, place.mask, out=h)
+
+    def backward(self, place: Place, x: Tensor) -> None:
+        """Slopes of the parameters, from those of z and the rows x that came in."""
+        self.product(place.slopes_t, x, out=self.weight_slopes)
+        torch.sum(place.slopes, -2, out=self.bias_slopes)
+
+    def pull(self, place: Place, slopes: Tensor, weight: Tensor) -> None:
+        """Slopes of z, from those of the next stage's and its weights."""
+        own = place.slopes
+        if self.scales:
+            self.sum_of_products(own, slopes, weight, beta=0, alpha=self.scale, out=own)
+        else:
+            self.product(slopes, weight, out=own)
+            if self.dropout is not None:
+                own.mul_(place.mask)
+        if self.rule is not None:
+            self.rule.multiply(own, place.h if self.rule.is_switch else place.z)
+
+
+class FlatStep:
+    """One gradient step of a plain perceptron, without autograd.
+
+    Parameters
+    ----------
+    before : Dropout or None
+        On the rows.
+    stages : list of Stage
+        Their parameters become views into a vector, until :meth:`release`.
+    loss : callable
+        As in ``_losses``.
+    optimizer : torch.optim.Optimizer
+        Any; Adam and AdamW with torch's fused kernel move the vector at once from their second step on.
+    """
+
+    def __init__(
+        self, before: Dropout | None, stages: list[Stage], loss: Callable[..., Any], optimizer: optim.Optimizer
+    ) -> None:
+        self.given = (before, stages)
+        self.loss = loss
+        self.before = before if before is not None and before.masks.active else None
+        self.loss_slope = loss_slope(loss)
+        self.optimizer = optimizer
+        self.parameters = parameters_of(stages)
+        self.values = joined(self.parameters)
+        self.slopes = torch.zeros_like(self.values)
+        self.value_views = views_of(self.values, self.parameters)
+        self.slope_views = views_of(self.slopes, self.parameters)
+        self.stages = [
+            WrittenStage(stage, self.value_views[i : i + 2], self.slope_views[i : i + 2])
+            for stage, i in zip(stages, range(0, len(self.parameters), 2), strict=True)
+        ]
+        self.places: dict[torch.Size, list[Place]] = {}
+        self.moments: Moments | None = None
+
+    def serves(
+        self, before: Dropout | None, stages: list[Stage], loss: Callable[..., Any], optimizer: optim.Optimizer
+    ) -> bool:
+        """Whether it was made for these layers and parameters, this loss and this optimiser."""
+        same = self.given == (before, stages) and all(map(operator.is_, self.parameters, parameters_of(stages)))
+        return same and self.loss is loss and self.optimizer is optimizer
+
+    def bind(self) -> None:
+        """Make the parameters, their gradients and Adam's moments views into the vectors, where they are not."""
+        for parameter, value, slope in zip(self.parameters, self.value_views, self.slope_views, strict=True):
+            if parameter.data_ptr() != value.data_ptr():
+                value.copy_(parameter.detach())
+                parameter.data = value
+            parameter.grad = slope
+        if self.moments is None or not self.moments.hold(self.optimizer, self.parameters):
+            self.moments = moments_of(self.optimizer, self.parameters)
+
+    def gradients(self, X: Tensor, y: Tensor, weight: Tensor, batch_size: int, norms: LayerNorms | None) -> Tensor:
+        """Write the gradient of sum(w_i l_i) / batch_size; returns the losses l_i, with the shape of the weights.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_rows, n_features) or (n_models, n_rows, n_features)
+        y, weight : Tensor
+            Of the rows.
+        batch_size : int
+            Rows of a full batch.
+        norms : LayerNorms or None
+            Takes the root mean square of each stage's values.
+        """
+        places = self._places(X.shape[:-1])
+        seen: list[Tensor] = []
+        watch = None if norms is None else lambda value: seen.append(value.float().square().mean().sqrt())
+        inputs = [X if self.before is None else X * self.before.masks.take(X, self.before.generator)]
+        for stage, place in zip(self.stages, places, strict=True):
+            inputs.append(stage.forward(inputs[-1], place, watch))
+        if norms is not None:
+            norms.activations.update(zip(norms.names, seen, strict=True))
+        outputs = inputs.pop()
+        share = (weight / batch_size).flatten().to(X.dtype)
+        losses, slopes = self.loss_slope(outputs.flatten(0, -2), y.flatten(0, weight.ndim - 1), share)
+        places[-1].slopes = slopes.view(outputs.shape)
+        places[-1].slopes_t = places[-1].slopes.mT
+        self._pull_back(places, inputs)
+        return losses.reshape(weight.shape)
+
+    def _places(self, shape: torch.Size) -> list[Place]:
+        found = self.places.get(shape)
+        if found is None:
+            found = self.places[shape] = [Place(stage, shape) for stage in self.stages]
+        return found
+
+    def _pull_back(self, places: list[Place], inputs: list[Tensor]) -> None:
+        """The backward pass, from the slopes of the outputs on."""
+        for k in range(len(places) - 1, 0, -1):
+            self.stages[k].backward(places[k], inputs[k])
+            self.stages[k - 1].pull(places[k - 1], places[k].slopes, self.stages[k].weight)
+        self.stages[0].backward(places[0], inputs[0])
+
+    def step(self) -> None:
+        """Move the parameters by the optimiser."""
+        if self.moments is not None:
+            self.moments.move(self.values, self.slopes)
+        else:
+            self.optimizer.step()
+            self.moments = moments_of(self.optimizer, self.parameters)
+
+    def release(self) -> None:
+        """Give each parameter and moment a place of its own: pickled, each view would take its whole vector along."""
+        for parameter in self.parameters:
+            parameter.data, parameter.grad = parameter.data.clone(), None
+            state = self.optimizer.state.get(parameter, {})
+            state.update({name: value.clone() for name, value in state.items() if isinstance(value, Tensor)})
+
+
+def flat_step(
+    module: nn.Module,
+    loss: Callable[..., Any],
+    optimizer: optim.Optimizer,
+    rows: Any,
+    n_models: int = 1,
+    autocast: torch.dtype | None = None,
+    before: FlatStep | None = None,
+) -> FlatStep | None:
+    """The written-out step for a module, or None where autograd has to make the gradients.
+
+    Taken are ``nn.Sequential`` of linear layers, the activations of ``ACTIVATION_RULES`` and our dropout, in float32 or
+    float64 on the CPU, with every parameter trained and nothing hooked in; any loss and any optimiser. Batch norm,
+    noise, dropped weights, frozen layers, lower precision, other devices and other modules are left to autograd.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    loss : callable
+    optimizer : torch.optim.Optimizer
+    rows : Tensor of shape (n, n_features)
+        Some that are like those to come.
+    n_models : int, default=1
+    autocast : torch.dtype or None, default=None
+    before : FlatStep, default=None
+        That of the epoch before, which is kept when nothing has changed since.
+    """
+    layers = None if autocast is not None else plain_stages(module)
+    if layers is not None and not takes_rows(layers[1], rows, n_models):
+        layers = None
+    if before is not None and (layers is None or not before.serves(*layers, loss, optimizer)):
+        before.release()
+        before = None
+    if layers is None:
+        return None
+    step = FlatStep(*layers, loss, optimizer) if before is None else before
+    step.bind()
+    return step
