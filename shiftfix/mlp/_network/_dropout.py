@@ -10,6 +10,10 @@ from torch import nn
 
 # Entries drawn at once. Small layers spend more on the calls than on the numbers, so many steps share one draw.
 DRAWN_AT_ONCE = 2**16
+# Masks cut from a draw at once, for the same reason.
+CUT_AT_ONCE = 32
+
+Form = tuple[torch.Size, torch.dtype, torch.device]
 
 
 def keep_mask(
@@ -62,18 +66,30 @@ class Masks:
         """Forget what is drawn ahead: from here on the generator's state alone decides."""
         self._drawn: torch.Tensor | None = None
         self._used = 0
+        self._form: Form | None = None
+        self._ahead: list[torch.Tensor] = []
 
     def take(self, like: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """The next mask, with the shape, type and device of the tensor ``like``."""
-        size = like.numel()
-        drawn = self._drawn
-        if drawn is None or self._used + size > len(drawn) or (drawn.dtype, drawn.device) != (like.dtype, like.device):
-            drawn = keep_mask(max(DRAWN_AT_ONCE, size), self.keep_count, self.bits, generator, like.device, like.dtype)
+        form = (like.shape, like.dtype, like.device)
+        if not self._ahead or form != self._form:
+            self._cut(form, generator)
+        return self._ahead.pop()
+
+    def _cut(self, form: Form, generator: torch.Generator | None) -> None:
+        """Cut what is left of a draw, or a new one, into masks of one form."""
+        shape, dtype, device = form
+        size, drawn = shape.numel(), self._drawn
+        if self._form is not None:
+            self._used -= len(self._ahead) * self._form[0].numel()
+        if drawn is None or self._used + size > len(drawn) or (drawn.dtype, drawn.device) != (dtype, device):
+            drawn = keep_mask(max(DRAWN_AT_ONCE, size), self.keep_count, self.bits, generator, device, dtype)
             self._drawn = drawn.mul_(self.scale)
             self._used = 0
-        start = self._used
-        self._used += size
-        return drawn[start : start + size].view(like.shape)
+        count = min(CUT_AT_ONCE, (len(drawn) - self._used) // max(1, size))
+        end = self._used + count * size
+        self._ahead = [*drawn[self._used : end].view(count, *shape).unbind()][::-1]
+        self._used, self._form = end, form
 
 
 class Dropout(nn.Module):

@@ -42,7 +42,7 @@ class ActivationRule:
     Parameters
     ----------
     value : callable
-        ``value(z, out)`` writes f(z) into ``out``.
+        ``value(z, out)`` writes f(z) into ``out``, or over z where it keeps the value.
     multiply : callable
         ``multiply(slopes, kept)`` multiplies slopes with respect to f(z) by f'(z), in place.
     keeps_value : bool, default=True
@@ -62,17 +62,17 @@ def _threshold(slopes: Tensor, kept: Tensor) -> Any:
 
 
 def _relu(_: nn.ReLU) -> ActivationRule:
-    return ActivationRule(lambda z, out: torch.clamp_min(z, 0, out=out), _threshold, is_switch=True)
+    return ActivationRule(lambda z, _: z.relu_(), _threshold, is_switch=True)
 
 
 def _tanh(_: nn.Tanh) -> ActivationRule:
     backward = ATEN.tanh_backward.grad_input
-    return ActivationRule(lambda z, out: torch.tanh(z, out=out), lambda s, a: backward(s, a, grad_input=s))
+    return ActivationRule(lambda z, _: z.tanh_(), lambda s, a: backward(s, a, grad_input=s))
 
 
 def _sigmoid(_: nn.Sigmoid) -> ActivationRule:
     backward = ATEN.sigmoid_backward.grad_input
-    return ActivationRule(lambda z, out: torch.sigmoid(z, out=out), lambda s, a: backward(s, a, grad_input=s))
+    return ActivationRule(lambda z, _: z.sigmoid_(), lambda s, a: backward(s, a, grad_input=s))
 
 
 def _leaky_relu(layer: nn.LeakyReLU) -> ActivationRule:
