@@ -24,8 +24,9 @@ import torch
 from torch import Tensor, nn, optim
 
 from shiftfix.mlp._network import Dropout, Linear
+from shiftfix.mlp._training._batches import Rows
 from shiftfix.mlp._training._diagnostics import LayerNorms
-from shiftfix.mlp._training._slopes import ACTIVATION_RULES, loss_slope
+from shiftfix.mlp._training._slopes import ACTIVATION_RULES, loss_rule
 
 PRECISIONS_WRITTEN_OUT = (torch.float32, torch.float64)
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -192,6 +193,11 @@ def moments_of(optimizer: optim.Optimizer, parameters: Sequence[nn.Parameter]) -
     return Moments(optimizer, parameters)
 
 
+def active(dropout: Dropout | None) -> Dropout | None:
+    """A dropout that can drop something, else None."""
+    return dropout if dropout is not None and dropout.masks.active else None
+
+
 class Place:
     """What a stage writes into for batches of one size: outputs, values passed on, slopes of the outputs."""
 
@@ -208,46 +214,61 @@ class Place:
 class WrittenStage:
     """A stage whose parameters and gradients are views into vectors, and its two passes.
 
+    Behind a ReLU one call drops and rectifies, min(max(z, 0), m) with m = 0 for a unit that is dropped, and the largest
+    number for one that is kept; the factor of the latter, 1 over the share kept, waits for the products that follow.
+
     Parameters
     ----------
     stage : Stage
     values, slopes : sequence of two Tensors
         Views for its weights and biases, and for their gradients.
+    scale : float
+        Factor of the rows that come in.
     """
 
-    def __init__(self, stage: Stage, values: Sequence[Tensor], slopes: Sequence[Tensor]) -> None:
+    def __init__(self, stage: Stage, values: Sequence[Tensor], slopes: Sequence[Tensor], scale: float) -> None:
         self.weight, bias = values
         self.weight_t = self.weight.mT
         self.bias = bias.unsqueeze(1) if bias.ndim == 2 else bias
         self.weight_slopes, self.bias_slopes = slopes
-        one = bias.ndim == 1
-        self.product, self.sum_of_products = (torch.mm, torch.addmm) if one else (torch.bmm, torch.baddbmm)
+        self.products = torch.addmm if bias.ndim == 1 else torch.baddbmm
         self.rule = None if stage.activation is None else ACTIVATION_RULES[type(stage.activation)](stage.activation)
-        self.dropout = stage.dropout if stage.dropout is not None and stage.dropout.masks.active else None
-        self.scales = self.dropout is not None and self.rule is not None and self.rule.is_switch
-        self.scale = self.dropout.masks.scale if self.scales and self.dropout is not None else 1.0
+        self.dropout = active(stage.dropout)
+        is_switch = self.rule is not None and self.rule.is_switch
+        self.clamps = is_switch and self.dropout is not None
         self.writes_twice = self.rule is not None and not (
-            self.rule.is_switch or (self.rule.keeps_value and self.dropout is None)
+            is_switch or (self.rule.keeps_value and self.dropout is None)
         )
+        self.scale = scale
+        self.scale_on = self.dropout.masks.scale if self.clamps and self.dropout is not None else 1.0
+        self.zero, self.most = self.weight.new_zeros(()), torch.finfo(self.weight.dtype).max
 
     def forward(self, x: Tensor, place: Place, watch: Callable[[Tensor], Any] | None) -> Tensor:
         """Values passed on to the next stage, of rows x."""
-        z, h, rule = place.z, place.h, self.rule
-        self.sum_of_products(self.bias, x, self.weight_t, out=z)
+        z = place.z
+        self.products(self.bias, x, self.weight_t, alpha=self.scale, out=z)
+        if self.clamps and self.dropout is not None:
+            if watch is not None:
+                watch(z.relu())
+            return z.clamp_(self.zero, self.dropout.masks.take(z, self.dropout.generator, self.most))
+        return self._activate(z, place, watch)
+
+    def _activate(self, z: Tensor, place: Place, watch: Callable[[Tensor], Any] | None) -> Tensor:
+        """Activation and dropout, one after the other."""
         value = z
-        if rule is not None:
-            value = z if rule.keeps_value else h
-            rule.value(z, value)
+        if self.rule is not None:
+            value = z if self.rule.keeps_value else place.h
+            self.rule.value(z, value)
         if watch is not None:
             watch(value)
         if self.dropout is None:
             return value
         place.mask = self.dropout.masks.take(z, self.dropout.generator)
-        return value.mul_(place.mask) if h is value else torch.mul(value, place.mask, out=h)
+        return torch.mul(value, place.mask, out=place.h)
 
     def backward(self, place: Place, x: Tensor) -> None:
         """Slopes of the parameters, from those of z and the rows x that came in."""
-        self.product(place.slopes_t, x, out=self.weight_slopes)
+        self.products(self.weight_slopes, place.slopes_t, x, beta=0, alpha=self.scale, out=self.weight_slopes)
         if place.ones is None:
             torch.sum(place.slopes, -2, out=self.bias_slopes)
         else:
@@ -256,14 +277,14 @@ class WrittenStage:
     def pull(self, place: Place, slopes: Tensor, weight: Tensor) -> None:
         """Slopes of z, from those of the next stage's and its weights."""
         own = place.slopes
-        if self.scales:
-            self.sum_of_products(own, slopes, weight, beta=0, alpha=self.scale, out=own)
-        else:
-            self.product(slopes, weight, out=own)
-            if self.dropout is not None:
-                own.mul_(place.mask)
+        self.products(own, slopes, weight, beta=0, alpha=self.scale_on, out=own)
+        if self.rule is not None and self.rule.is_switch:
+            self.rule.multiply(own, place.h)
+            return
+        if self.dropout is not None:
+            own.mul_(place.mask)
         if self.rule is not None:
-            self.rule.multiply(own, place.h if self.rule.is_switch else place.z)
+            self.rule.multiply(own, place.z)
 
 
 class FlatStep:
@@ -286,18 +307,19 @@ class FlatStep:
     ) -> None:
         self.given = (before, stages)
         self.loss = loss
-        self.before = before if before is not None and before.masks.active else None
-        self.loss_slope = loss_slope(loss)
+        self.before = active(before)
+        self.rule = loss_rule(loss)
         self.optimizer = optimizer
         self.parameters = parameters_of(stages)
         self.values = joined(self.parameters)
         self.slopes = torch.zeros_like(self.values)
         self.value_views = views_of(self.values, self.parameters)
         self.slope_views = views_of(self.slopes, self.parameters)
-        self.stages = [
-            WrittenStage(stage, self.value_views[i : i + 2], self.slope_views[i : i + 2])
-            for stage, i in zip(stages, range(0, len(self.parameters), 2), strict=True)
-        ]
+        self.stages: list[WrittenStage] = []
+        for stage, i in zip(stages, range(0, len(self.parameters), 2), strict=True):
+            scale = self.stages[-1].scale_on if self.stages else 1.0
+            self.stages.append(WrittenStage(stage, self.value_views[i : i + 2], self.slope_views[i : i + 2], scale))
+        self.is_single = self.parameters[0].ndim == 2
         self.places: dict[torch.Size, list[Place]] = {}
         self.moments: Moments | None = None
 
@@ -318,19 +340,24 @@ class FlatStep:
         if self.moments is None or not self.moments.hold(self.optimizer, self.parameters):
             self.moments = moments_of(self.optimizer, self.parameters)
 
-    def gradients(self, X: Tensor, y: Tensor, weight: Tensor, batch_size: int, norms: LayerNorms | None) -> Tensor:
-        """Write the gradient of sum(w_i l_i) / batch_size; returns the losses l_i, with the shape of the weights.
+    def prepared(self, rows: Rows, batch_size: int, weighted: bool) -> Rows:
+        """All rows as :meth:`gradients` takes them, w_i over the batch size in the place of w_i; unweighted, 1 over it."""
+        weight = rows.weight if weighted else torch.ones_like(rows.weight)
+        share = (weight.to(self.values.dtype) / batch_size).unsqueeze(1)
+        return Rows(rows.X, *self.rule.prepare(rows.y, share))
+
+    def gradients(self, batch: Rows, norms: LayerNorms | None = None) -> Tensor:
+        """Write the gradient of sum(w_i l_i) / batch_size; returns losses for :meth:`losses`.
 
         Parameters
         ----------
-        X : Tensor of shape (n_rows, n_features) or (n_models, n_rows, n_features)
-        y, weight : Tensor
-            Of the rows.
-        batch_size : int
-            Rows of a full batch.
+        batch : Rows
+            Of those prepared: X of shape (n_rows, n_features) or (n_models, n_rows, n_features).
         norms : LayerNorms or None
             Takes the root mean square of each stage's values.
         """
+        X, y, share = batch.X, batch.y, batch.weight
+        assert isinstance(X, Tensor)
         places = self._places(X.shape[:-1])
         seen: list[Tensor] = []
         watch = None if norms is None else lambda value: seen.append(value.float().square().mean().sqrt())
@@ -339,13 +366,20 @@ class FlatStep:
             inputs.append(stage.forward(inputs[-1], place, watch))
         if norms is not None:
             norms.activations.update(zip(norms.names, seen, strict=True))
-        outputs = inputs.pop()
-        share = (weight / batch_size).flatten().to(X.dtype)
-        losses, slopes = self.loss_slope(outputs.flatten(0, -2), y.flatten(0, weight.ndim - 1), share)
-        places[-1].slopes = slopes.view(outputs.shape)
-        places[-1].slopes_t = places[-1].slopes.mT
+        outputs, last = inputs.pop(), places[-1]
+        if self.is_single:
+            losses, last.slopes = self.rule.slope(outputs, y, share)
+        else:
+            losses, slopes = self.rule.slope(outputs.flatten(0, 1), y.flatten(0, 1), share.flatten(0, 1))
+            losses, last.slopes = losses.view(X.shape[:-1]), slopes.view(outputs.shape)
+        last.slopes_t = last.slopes.mT
         self._pull_back(places, inputs)
-        return losses.reshape(weight.shape)
+        return losses
+
+    def losses(self, parts: Sequence[Tensor]) -> Tensor:
+        """Losses of all rows, (n,) or (n_models, n), from what :meth:`gradients` returned for each batch."""
+        joint = torch.cat(list(parts)).squeeze(1) if self.is_single else torch.cat(list(parts), dim=-1)
+        return joint * self.rule.sign
 
     def _places(self, shape: torch.Size) -> list[Place]:
         found = self.places.get(shape)

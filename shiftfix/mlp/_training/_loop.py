@@ -67,8 +67,9 @@ def make_dense(parameters: Iterable[nn.Parameter]) -> None:
             parameter.grad = parameter.grad.to_dense()
 
 
-def backward_pass(run: Run, batch: Rows, weight: torch.Tensor) -> torch.Tensor:
+def backward_pass(run: Run, batch: Rows) -> torch.Tensor:
     """Leave the gradients of a batch with the parameters, by autograd; returns the losses met."""
+    weight = batch.weight if run.weighting == "loss" else torch.ones_like(batch.weight)
     for layer in run.batch_norms:
         layer.row_weight = weight
     run.optimizer.zero_grad(set_to_none=True)
@@ -80,17 +81,18 @@ def backward_pass(run: Run, batch: Rows, weight: torch.Tensor) -> torch.Tensor:
 
 
 def train_step(run: Run, batch: Rows, gradients: Callable[[], Any] | None = None) -> torch.Tensor:
-    """One gradient step; returns the losses met. ``gradients`` is called between the backward pass and the step."""
-    weight = batch.weight if run.weighting == "loss" else torch.ones_like(batch.weight)
+    """One gradient step; returns the losses met. ``gradients`` is called between the backward pass and the step.
+
+    A step that is written out takes the rows, and gives the losses, in its own form.
+    """
     if run.flat is None:
-        losses = backward_pass(run, batch, weight)
+        losses = backward_pass(run, batch)
     else:
-        norms = None if gradients is None else run.norms
-        losses = run.flat.gradients(batch.X, batch.y, weight, run.batch_size, norms)
+        losses = run.flat.gradients(batch, None if gradients is None else run.norms)
     if gradients is not None:
         gradients()
     run.warm_up.before_step(run.step)
-    _move(run, weight.shape[-1] / run.batch_size)
+    _move(run, batch.weight.numel() / (run.n_models * run.batch_size))
     run.warm_up.after_step()
     run.step += 1
     return losses
@@ -118,18 +120,19 @@ def run_epoch(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
     run.flat = flat_step(run.module, run.loss, run.optimizer, rows.X[:1], run.n_models, run.autocast, run.flat)
     drawn = run.weighting == "resample"
     order = resampled_order(rows.weight, run.orders) if drawn else epoch_order(len(rows), run.orders)
-    losses, weights, gradients = [], [], {}
+    source = rows if run.flat is None else run.flat.prepared(rows, run.batch_size, not drawn)
+    losses, gradients = [], {}
     watched = len(rows) // run.batch_size
-    for step, batch in enumerate(batches(rows, order, run.batch_size, run.least_batch), 1):
+    for step, batch in enumerate(batches(source, order, run.batch_size, run.least_batch), 1):
         if step != watched:
             losses.append(train_step(run, batch))
         else:
             with run.norms.watch():
                 losses.append(train_step(run, batch, lambda: gradients.update(run.norms.gradients())))
-        weights.append(batch.weight)
     record(run, "gradient_norm", [float(gradients[name]) for name in run.norms.names])
     record(run, "activation_norm", [float(run.norms.activations[name]) for name in run.norms.names])
-    return torch.cat(losses, dim=-1), torch.cat(weights, dim=-1)
+    joint = torch.cat(losses, dim=-1) if run.flat is None else run.flat.losses(losses)
+    return joint, rows.weight[order.to(rows.weight.device)]
 
 
 def chunk_size(X: RowsOfX) -> int:

@@ -31,8 +31,6 @@ from shiftfix.mlp._training._losses import (
 )
 
 ATEN: Any = torch.ops.aten
-# Arguments of torch's negative log likelihood: no weights of classes, one loss per row, the class that is left out.
-NLL = (None, 0, -100)
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class ActivationRule:
     value : callable
         ``value(z, out)`` writes f(z) into ``out``, or over z where it keeps the value.
     multiply : callable
-        ``multiply(slopes, kept)`` multiplies slopes with respect to f(z) by f'(z), in place.
+        ``multiply(slopes, kept)`` multiplies slopes with respect to f(z) by f'(z), in place; ``kept`` may be spent.
     keeps_value : bool, default=True
         Whether ``kept`` is f(z), written over z, and not z.
     is_switch : bool, default=False
@@ -57,12 +55,14 @@ class ActivationRule:
     is_switch: bool = False
 
 
-def _threshold(slopes: Tensor, kept: Tensor) -> Any:
-    return ATEN.threshold_backward.grad_input(slopes, kept, 0, grad_input=slopes)
+def _switch(slopes: Tensor, kept: Tensor) -> Any:
+    # What is kept is at least 0 and not needed any more. Two calls of methods are faster than torch's own kernel, which
+    # Python reaches by a detour only.
+    slopes.mul_(kept.sign_())
 
 
 def _relu(_: nn.ReLU) -> ActivationRule:
-    return ActivationRule(lambda z, _: z.relu_(), _threshold, is_switch=True)
+    return ActivationRule(lambda z, _: z.relu_(), _switch, is_switch=True)
 
 
 def _tanh(_: nn.Tanh) -> ActivationRule:
@@ -129,53 +129,66 @@ ACTIVATION_RULES: dict[type[nn.Module], Callable[[Any], ActivationRule | None]] 
     nn.Softplus: _softplus,
 }
 
-# Of outputs (n, n_outputs), targets (n, ...) and weights (n,): losses (n,) and their weighted slopes (n, n_outputs).
-LossSlope = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+@dataclass(frozen=True)
+class LossRule:
+    """A loss and its slope, of outputs (n, n_outputs), targets (n, ...) and shares (n, 1): weights over the batch size.
+
+    Parameters
+    ----------
+    slope : callable
+        ``slope(z, y, share)`` gives losses (n, 1), up to ``sign``, and the slopes of their weighted sum in z. It may
+        write over z.
+    prepare : callable
+        ``prepare(y, share)`` gives both as ``slope`` takes them, of all rows.
+    sign : float, default=1.0
+        Factor of the losses that is left to their user.
+    """
+
+    slope: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+    prepare: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    sign: float = 1.0
 
 
-def _cross_entropy_slope(z: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _cross_entropy_slope(z: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
     log_p = torch.log_softmax(z, 1, out=z)
-    losses, total = ATEN.nll_loss_forward.default(log_p, y, *NLL)
-    slopes = ATEN.nll_loss_backward.default(weight, log_p, y, *NLL, total)
-    return losses, ATEN._log_softmax_backward_data.default(slopes, log_p, 1, z.dtype)
+    likelihood = log_p.gather(1, y)
+    return likelihood, log_p.exp_().scatter_add_(1, y, torch.full_like(share, -1.0)).mul_(share)
 
 
-def _binary_cross_entropy_slope(z: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    share = y.to(z.dtype)
-    losses = functional.binary_cross_entropy_with_logits(z.squeeze(1), share, reduction="none")
-    return losses, z.sigmoid_().sub_(share.unsqueeze(1)).mul_(weight.unsqueeze(1))
+def _binary_cross_entropy_slope(z: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    losses = functional.binary_cross_entropy_with_logits(z, y, reduction="none")
+    return losses, z.sigmoid_().sub_(y).mul_(share)
 
 
-def _squared_error_slope(z: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    losses = squared_error(z, y)
-    return losses, z.sub_(y).mul_((weight * (2 / z.shape[1])).unsqueeze(1))
+def _squared_error_slope(z: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    squares = z.sub_(y).square()
+    return squares if squares.shape[1] == 1 else squares.mean(dim=1, keepdim=True), z.mul_(share)
 
 
-def _by_autograd(loss: Callable[..., Any]) -> LossSlope:
-    def slope(z: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _by_autograd(loss: Callable[..., Any]) -> LossRule:
+    def slope(z: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             leaf = z.detach().requires_grad_()
             losses = loss(leaf.clone(), y)  # a loss may write over what it is given, which a leaf does not take
             check_row_losses(losses, len(z))
-            torch.dot(losses, weight).backward()
+            torch.dot(losses, share.flatten().to(losses.dtype)).backward()
         assert leaf.grad is not None
-        return losses.detach(), leaf.grad
+        return losses.detach().unsqueeze(1), leaf.grad
 
-    return slope
+    return LossRule(slope, lambda y, share: (y, share))
 
 
-def loss_slope(loss: Callable[..., Any]) -> LossSlope:
-    """The function that returns the losses of rows, and the slopes of their weighted sum in the outputs.
+LOSS_RULES: dict[Callable[..., Any], LossRule] = {
+    cross_entropy: LossRule(_cross_entropy_slope, lambda y, share: (y.unsqueeze(1), share), -1.0),
+    binary_cross_entropy: LossRule(
+        _binary_cross_entropy_slope, lambda y, share: (y.to(share.dtype).unsqueeze(1), share)
+    ),
+    squared_error: LossRule(_squared_error_slope, lambda y, share: (y, share * (2 / y.shape[1]))),
+}
 
-    It may write over the outputs that it is given.
-    """
-    known: dict[Any, LossSlope] = {
-        cross_entropy: _cross_entropy_slope,
-        binary_cross_entropy: _binary_cross_entropy_slope,
-        squared_error: _squared_error_slope,
-    }
-    try:
-        found = known.get(loss)
-    except TypeError:  # an object of the user's that has no hash
-        found = None
-    return _by_autograd(loss) if found is None else found
+
+def loss_rule(loss: Callable[..., Any]) -> LossRule:
+    """The rule of a loss: that of the table, or autograd's from the outputs on."""
+    found = [rule for known, rule in LOSS_RULES.items() if known is loss]
+    return found[0] if found else _by_autograd(loss)
