@@ -74,7 +74,8 @@ class Masks:
     def take(self, like: torch.Tensor, generator: torch.Generator | None, kept: float | None = None) -> torch.Tensor:
         """The next mask, with the shape, type and device of the tensor ``like``.
 
-        With ``kept`` it holds that number in the place of 1 / (1 - rate), and is written over when others are drawn: be done with it before the next is taken.
+        With ``kept`` it holds that number in the place of 1 / (1 - rate), and is written over when others are drawn: be
+        done with it before the next is taken.
         """
         form = (like.shape, like.dtype, like.device, kept)
         if not self._ahead or form != self._form:

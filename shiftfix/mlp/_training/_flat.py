@@ -32,7 +32,7 @@ PRECISIONS_WRITTEN_OUT = (torch.float32, torch.float64)
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 # What a group of Adam must say: the kernel for one vector has no place for more.
 PLAIN_ADAM = {"fused": True, "amsgrad": False, "maximize": False, "capturable": False, "differentiable": False}
-MOMENTS = ("exp_avg", "exp_avg_sq")
+STATE = ("exp_avg", "exp_avg_sq", "step")
 
 
 @dataclass
@@ -81,7 +81,7 @@ def plain_stages(module: nn.Module) -> tuple[Dropout | None, list[Stage]] | None
     if type(module) is not nn.Sequential or not all(map(is_untouched, module.modules())):
         return None
     layers, stages = list(module), list[Stage]()
-    before = layers.pop(0) if layers and type(layers[0]) is Dropout else None
+    before: Any = layers.pop(0) if layers and type(layers[0]) is Dropout else None
     if not all(_add_layer(stages, layer) for layer in layers):
         return None
     ends_linear = bool(stages) and stages[-1].activation is None and stages[-1].dropout is None
@@ -135,41 +135,35 @@ class Moments:
 
     def __init__(self, optimizer: optim.Optimizer, parameters: Sequence[nn.Parameter]) -> None:
         self.optimizer = optimizer
-        self.states = [optimizer.state[parameter] for parameter in parameters]
-        self.vectors = [joined([state[name] for state in self.states]) for name in MOMENTS]
-        # One number for each parameter, as the optimiser's own step adds to each.
+        self.parameters = parameters
+        self.states: list[dict[str, Tensor]] = [optimizer.state[parameter] for parameter in parameters]
+        first, second = (joined([state[name] for state in self.states]) for name in STATE[:2])
+        # One number of steps for each parameter, as the optimiser's own step adds to each.
         self.steps = torch.stack([state["step"] for state in self.states])
-        self.step = self.steps[0]
-        parts = [views_of(vector, parameters) for vector in self.vectors]
-        self.views = list(zip(*parts, self.steps.unbind(), strict=True))
+        self.arguments: tuple[list[Tensor], ...] = ([first], [second], [], [self.steps[0]])
+        parts = (views_of(first, parameters), views_of(second, parameters), self.steps.unbind())
+        self.views = list(zip(*parts, strict=True))
         for state, views in zip(self.states, self.views, strict=True):
-            state.update(zip((*MOMENTS, "step"), views, strict=True))
+            state.update(zip(STATE, views, strict=True))
 
-    def hold(self, optimizer: optim.Optimizer, parameters: Sequence[nn.Parameter]) -> bool:
-        """Whether the optimiser's state still looks into these vectors."""
-        return optimizer is self.optimizer and all(
-            optimizer.state.get(parameter) is state
-            and all(state[name] is view for name, view in zip((*MOMENTS, "step"), views, strict=True))
-            for parameter, state, views in zip(parameters, self.states, self.views, strict=True)
+    def hold(self) -> bool:
+        """Whether the optimiser's state still looks into these vectors; it does not when another one was loaded."""
+        return all(
+            self.optimizer.state.get(parameter) is state and all(map(operator.is_, map(state.get, STATE), views))
+            for parameter, state, views in zip(self.parameters, self.states, self.views, strict=True)
         )
 
     def move(self, values: Tensor, slopes: Tensor) -> None:
         """One step of Adam, or of AdamW, on a vector of parameters and its gradient."""
         group = self.optimizer.param_groups[0]
-        kernel = (
-            torch._fused_adamw_
-            if group.get("decoupled_weight_decay", isinstance(self.optimizer, optim.AdamW))
-            else torch._fused_adam_
-        )
         beta1, beta2 = group["betas"]
         self.steps.add_(1)
+        decoupled = isinstance(self.optimizer, optim.AdamW) or group.get("decoupled_weight_decay")
+        kernel: Any = torch._fused_adamw_ if decoupled else torch._fused_adam_
         kernel(
             [values],
             [slopes],
-            self.vectors[:1],
-            self.vectors[1:],
-            [],
-            [self.step],
+            *self.arguments,
             lr=group["lr"],
             beta1=beta1,
             beta2=beta2,
@@ -180,17 +174,21 @@ class Moments:
         )
 
 
-def moments_of(optimizer: optim.Optimizer, parameters: Sequence[nn.Parameter]) -> Moments | None:
-    """The moments of torch's fused Adam or AdamW in vectors; None for another optimiser, and before its first step."""
-    if type(optimizer) not in (optim.Adam, optim.AdamW) or len(optimizer.param_groups) != 1:
-        return None
-    group = optimizer.param_groups[0]
-    states = [optimizer.state.get(parameter) or {} for parameter in parameters]
-    plain = all(group.get(name) == value for name, value in PLAIN_ADAM.items()) and isinstance(group["lr"], float)
+def is_plain_adam(optimizer: optim.Optimizer) -> bool:
+    """Whether it is torch's fused Adam or AdamW for all parameters alike, and nothing hooks into its steps."""
+    groups = optimizer.param_groups
+    if type(optimizer) not in (optim.Adam, optim.AdamW) or len(groups) != 1 or isinstance(groups[0]["lr"], Tensor):
+        return False
     hooked = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-    if not plain or hooked or len({float(state.get("step", -1)) for state in states}) != 1 or "step" not in states[0]:
+    return not hooked and all(groups[0].get(name, False) == value for name, value in PLAIN_ADAM.items())
+
+
+def moments_of(optimizer: optim.Optimizer, parameters: Sequence[nn.Parameter]) -> Moments | None:
+    """The moments of a plain Adam in vectors; None for another optimiser, before its first step, and out of step."""
+    if not is_plain_adam(optimizer):
         return None
-    return Moments(optimizer, parameters)
+    steps = {float(optimizer.state.get(parameter, {}).get("step", -1)) for parameter in parameters}
+    return Moments(optimizer, parameters) if len(steps) == 1 and min(steps) >= 0 else None
 
 
 def active(dropout: Dropout | None) -> Dropout | None:
@@ -204,7 +202,7 @@ class Place:
     def __init__(self, stage: "WrittenStage", shape: torch.Size) -> None:
         self.z = stage.weight.new_empty(*shape, stage.weight.shape[-2])
         self.h = torch.empty_like(self.z) if stage.writes_twice else self.z
-        self.mask: Tensor | None = None
+        self.mask = self.z
         self.slopes = torch.empty_like(self.z)
         self.slopes_t = self.slopes.mT
         # A product with ones is the faster sum, of a matrix.
@@ -337,11 +335,11 @@ class FlatStep:
                 value.copy_(parameter.detach())
                 parameter.data = value
             parameter.grad = slope
-        if self.moments is None or not self.moments.hold(self.optimizer, self.parameters):
+        if self.moments is None or not (self.moments.hold() and is_plain_adam(self.optimizer)):
             self.moments = moments_of(self.optimizer, self.parameters)
 
     def prepared(self, rows: Rows, batch_size: int, weighted: bool) -> Rows:
-        """All rows as :meth:`gradients` takes them, w_i over the batch size in the place of w_i; unweighted, 1 over it."""
+        """All rows as :meth:`gradients` takes them, with w_i or 1 over the batch size in the place of w_i."""
         weight = rows.weight if weighted else torch.ones_like(rows.weight)
         share = (weight.to(self.values.dtype) / batch_size).unsqueeze(1)
         return Rows(rows.X, *self.rule.prepare(rows.y, share))
