@@ -1,7 +1,6 @@
 """The step that is written out against autograd, on the same masks, and what it leaves alone."""
 
 import copy
-import pickle
 from functools import partial
 
 import numpy as np
@@ -35,7 +34,7 @@ LOSSES = {
     **REGRESSION_LOSSES,
     "cross_entropy, smoothed": partial(CLASSIFICATION_LOSSES["cross_entropy"], label_smoothing=0.1),
     "binary_cross_entropy, smoothed": partial(CLASSIFICATION_LOSSES["binary_cross_entropy"], label_smoothing=0.1),
-    "own": lambda z, y: z.clamp_(-1.0, 1.0).square().sum(dim=1) * (1 + y),
+    "own": lambda z, y: z.clamp_(-9.0, 1.0).square().sum(dim=1) * (1 + y),
 }
 # Rounding of a sum of a few dozen products of order 1, in another order.
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5}
@@ -272,7 +271,6 @@ class TestWhatIsTaken:
         "make",
         [
             lambda linear: linear(),
-            lambda linear: nn.Sequential(),
             lambda linear: nn.Sequential(nn.ReLU(), linear()),
             lambda linear: nn.Sequential(linear(), nn.ReLU()),
             lambda linear: nn.Sequential(linear(), Dropout(0.5, None)),
@@ -364,7 +362,6 @@ class TestWhatStays:
         states = online._training_state["run"]["optimizer"]["state"].values()
         for tensor in (value for state in states for value in state.values()):
             assert tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
-        assert len(pickle.dumps(model)) < 2 * len(pickle.dumps(MLPClassifier(**FIT))) + 3e4
 
     def test_hooks_of_a_callback_are_called_and_the_numbers_stay(self):
         """From the third epoch to the fourth: autograd takes over, and hands back."""
@@ -417,17 +414,12 @@ class TestWhatStays:
         for a, b in zip(expected.module_.parameters(), found.module_.parameters(), strict=True):
             assert torch.equal(a, b)
 
-        def maximize(run):
+        def uphill(run):
             run.optimizer.param_groups[0]["maximize"] = True
 
-        assert (
-            exchange(maximize).history_["train_loss"]
-            == fitted(early_stopping=False, dropout=0.0, max_epochs=3).history_["train_loss"]
-        )
-        assert not np.array_equal(
-            exchange(maximize).predict_proba(DATA),
-            fitted(early_stopping=False, dropout=0.0, max_epochs=3).predict_proba(DATA),
-        )
+        plain = fitted(early_stopping=False, dropout=0.0, max_epochs=3)
+        assert exchange(uphill).history_["train_loss"][2] > exchange(lambda run: None).history_["train_loss"][2]
+        assert exchange(lambda run: None).history_ == plain.history_
 
     def test_a_module_of_the_users_in_double_precision(self, monkeypatch):
         with torch.random.fork_rng(devices=[]):
