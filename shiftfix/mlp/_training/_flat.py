@@ -26,7 +26,7 @@ from torch import Tensor, nn, optim
 from shiftfix.mlp._network import Dropout, Linear
 from shiftfix.mlp._training._batches import Rows
 from shiftfix.mlp._training._diagnostics import LayerNorms
-from shiftfix.mlp._training._slopes import ACTIVATION_RULES, loss_rule
+from shiftfix.mlp._training._slopes import ACTIVATION_RULES, activation_rule, loss_rule
 
 PRECISIONS_WRITTEN_OUT = (torch.float32, torch.float64)
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -99,17 +99,21 @@ def parameters_of(stages: Sequence[Stage]) -> list[nn.Parameter]:
     return [parameter for stage in stages for parameter in stage.parameters]
 
 
+def fit_together(stages: Sequence[Stage], n_features: int, n_models: int) -> bool:
+    """Whether rows of so many features go through the weights, one stage after the other."""
+    leading = () if n_models == 1 else (n_models,)
+    shapes = [tuple(stage.linear.weight.shape) for stage in stages]
+    widths = [n_features, *(shape[-2] for shape in shapes)]
+    return shapes == [(*leading, n_out, n_in) for n_in, n_out in pairwise(widths)]
+
+
 def takes_rows(stages: Sequence[Stage], rows: Any, n_models: int) -> bool:
     """Whether rows (n, n_features) on the CPU go through the stages, all of whose parameters are trained."""
-    if not isinstance(rows, Tensor) or rows.ndim != 2 or rows.device.type != "cpu":
+    if not isinstance(rows, Tensor) or rows.ndim != 2 or not fit_together(stages, rows.shape[1], n_models):
         return False
     parameters = parameters_of(stages)
-    distinct = len({id(parameter) for parameter in parameters}) == 2 * len(stages)
-    leading = () if n_models == 1 else (n_models,)
-    widths = [rows.shape[1], *(stage.linear.weight.shape[-2] for stage in stages)]
-    shapes = [(*leading, n_out, n_in) for n_in, n_out in pairwise(widths)]
-    fit = [tuple(stage.linear.weight.shape) for stage in stages] == shapes
-    return distinct and fit and rows.dtype in PRECISIONS_WRITTEN_OUT and all(_is_trained(p, rows) for p in parameters)
+    is_known = rows.device.type == "cpu" and rows.dtype in PRECISIONS_WRITTEN_OUT
+    return is_known and len(set(parameters)) == len(parameters) and all(_is_trained(p, rows) for p in parameters)
 
 
 def views_of(vector: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
@@ -230,13 +234,10 @@ class WrittenStage:
         self.bias = bias.unsqueeze(1) if bias.ndim == 2 else bias
         self.weight_slopes, self.bias_slopes = slopes
         self.products = torch.addmm if bias.ndim == 1 else torch.baddbmm
-        self.rule = None if stage.activation is None else ACTIVATION_RULES[type(stage.activation)](stage.activation)
+        self.rule = activation_rule(stage.activation)
         self.dropout = active(stage.dropout)
-        is_switch = self.rule is not None and self.rule.is_switch
-        self.clamps = is_switch and self.dropout is not None
-        self.writes_twice = self.rule is not None and not (
-            is_switch or (self.rule.keeps_value and self.dropout is None)
-        )
+        self.clamps = self.rule.is_switch and self.dropout is not None
+        self.writes_twice = not self.rule.is_switch and not (self.rule.keeps_value and self.dropout is None)
         self.scale = scale
         self.scale_on = self.dropout.masks.scale if self.clamps and self.dropout is not None else 1.0
         self.zero, self.most = self.weight.new_zeros(()), torch.finfo(self.weight.dtype).max
@@ -249,19 +250,15 @@ class WrittenStage:
             if watch is not None:
                 watch(z.relu())
             return z.clamp_(self.zero, self.dropout.masks.take(z, self.dropout.generator, self.most))
-        return self._activate(z, place, watch)
-
-    def _activate(self, z: Tensor, place: Place, watch: Callable[[Tensor], Any] | None) -> Tensor:
-        """Activation and dropout, one after the other."""
-        value = z
-        if self.rule is not None:
-            value = z if self.rule.keeps_value else place.h
-            self.rule.value(z, value)
+        value = z if self.rule.keeps_value else place.h
+        self.rule.value(z, value)
         if watch is not None:
             watch(value)
-        if self.dropout is None:
-            return value
-        place.mask = self.dropout.masks.take(z, self.dropout.generator)
+        return value if self.dropout is None else self._drop(value, place, self.dropout)
+
+    def _drop(self, value: Tensor, place: Place, dropout: Dropout) -> Tensor:
+        """Values times a mask that the backward pass finds again."""
+        place.mask = dropout.masks.take(value, dropout.generator)
         return torch.mul(value, place.mask, out=place.h)
 
     def backward(self, place: Place, x: Tensor) -> None:
@@ -276,13 +273,9 @@ class WrittenStage:
         """Slopes of z, from those of the next stage's and its weights."""
         own = place.slopes
         self.products(own, slopes, weight, beta=0, alpha=self.scale_on, out=own)
-        if self.rule is not None and self.rule.is_switch:
-            self.rule.multiply(own, place.h)
-            return
-        if self.dropout is not None:
+        if self.dropout is not None and not self.clamps:
             own.mul_(place.mask)
-        if self.rule is not None:
-            self.rule.multiply(own, place.z)
+        self.rule.multiply(own, place.z)
 
 
 class FlatStep:

@@ -61,6 +61,10 @@ def _switch(slopes: Tensor, kept: Tensor) -> Any:
     slopes.mul_(kept.sign_())
 
 
+def _identity(_: nn.Identity | None) -> ActivationRule:
+    return ActivationRule(lambda z, _: z, lambda slopes, _: slopes)
+
+
 def _relu(_: nn.ReLU) -> ActivationRule:
     return ActivationRule(lambda z, _: z.relu_(), _switch, is_switch=True)
 
@@ -116,8 +120,8 @@ def _softplus(layer: nn.Softplus) -> ActivationRule:
 
 
 # By class, and by no class made of it, which may compute something else.
-ACTIVATION_RULES: dict[type[nn.Module], Callable[[Any], ActivationRule | None]] = {
-    nn.Identity: lambda _: None,
+ACTIVATION_RULES: dict[type[nn.Module], Callable[[Any], ActivationRule]] = {
+    nn.Identity: _identity,
     nn.ReLU: _relu,
     nn.LeakyReLU: _leaky_relu,
     nn.GELU: _gelu,
@@ -128,6 +132,11 @@ ACTIVATION_RULES: dict[type[nn.Module], Callable[[Any], ActivationRule | None]] 
     nn.Mish: _mish,
     nn.Softplus: _softplus,
 }
+
+
+def activation_rule(layer: nn.Module | None) -> ActivationRule:
+    """The rule of a layer whose class is in the table; that of the identity for None."""
+    return _identity(None) if layer is None else ACTIVATION_RULES[type(layer)](layer)
 
 
 @dataclass(frozen=True)
