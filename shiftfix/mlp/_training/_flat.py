@@ -17,6 +17,7 @@ that looks at them goes on as it is. Masks come from the layers of the module, i
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -26,13 +27,11 @@ from torch import Tensor, nn, optim
 from shiftfix.mlp._network import Dropout, Linear
 from shiftfix.mlp._training._batches import Rows
 from shiftfix.mlp._training._diagnostics import LayerNorms
+from shiftfix.mlp._training._flat_adam import Moments, is_plain_adam, joined, moments_of, views_of
 from shiftfix.mlp._training._slopes import ACTIVATION_RULES, activation_rule, loss_rule
 
 PRECISIONS_WRITTEN_OUT = (torch.float32, torch.float64)
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-# What a group of Adam must say: the kernel for one vector has no place for more.
-PLAIN_ADAM = {"fused": True, "amsgrad": False, "maximize": False, "capturable": False, "differentiable": False}
-STATE = ("exp_avg", "exp_avg_sq", "step")
 
 
 @dataclass
@@ -116,85 +115,6 @@ def takes_rows(stages: Sequence[Stage], rows: Any, n_models: int) -> bool:
     return is_known and len(set(parameters)) == len(parameters) and all(_is_trained(p, rows) for p in parameters)
 
 
-def views_of(vector: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
-    """Parts of a vector with the shapes of parameters, one behind the other."""
-    parts = vector.split([parameter.numel() for parameter in parameters])
-    return [part.view(parameter.shape) for part, parameter in zip(parts, parameters, strict=True)]
-
-
-def joined(tensors: Sequence[Tensor]) -> Tensor:
-    """All numbers of tensors in one vector."""
-    return torch.cat([tensor.detach().flatten() for tensor in tensors])
-
-
-class Moments:
-    """Adam's moments of all parameters in two vectors, which the optimiser's own state is made to look into.
-
-    Parameters
-    ----------
-    optimizer : torch.optim.Adam
-    parameters : sequence of Parameter
-        With a state each, at one number of steps.
-    """
-
-    def __init__(self, optimizer: optim.Optimizer, parameters: Sequence[nn.Parameter]) -> None:
-        self.optimizer = optimizer
-        self.parameters = parameters
-        self.states: list[dict[str, Tensor]] = [optimizer.state[parameter] for parameter in parameters]
-        first, second = (joined([state[name] for state in self.states]) for name in STATE[:2])
-        # One number of steps for each parameter, as the optimiser's own step adds to each.
-        self.steps = torch.stack([state["step"] for state in self.states])
-        self.arguments: tuple[list[Tensor], ...] = ([first], [second], [], [self.steps[0]])
-        parts = (views_of(first, parameters), views_of(second, parameters), self.steps.unbind())
-        self.views = list(zip(*parts, strict=True))
-        for state, views in zip(self.states, self.views, strict=True):
-            state.update(zip(STATE, views, strict=True))
-
-    def hold(self) -> bool:
-        """Whether the optimiser's state still looks into these vectors; it does not when another one was loaded."""
-        return all(
-            self.optimizer.state.get(parameter) is state and all(map(operator.is_, map(state.get, STATE), views))
-            for parameter, state, views in zip(self.parameters, self.states, self.views, strict=True)
-        )
-
-    def move(self, values: Tensor, slopes: Tensor) -> None:
-        """One step of Adam, or of AdamW, on a vector of parameters and its gradient."""
-        group = self.optimizer.param_groups[0]
-        beta1, beta2 = group["betas"]
-        self.steps.add_(1)
-        decoupled = isinstance(self.optimizer, optim.AdamW) or group.get("decoupled_weight_decay")
-        kernel: Any = torch._fused_adamw_ if decoupled else torch._fused_adam_
-        kernel(
-            [values],
-            [slopes],
-            *self.arguments,
-            lr=group["lr"],
-            beta1=beta1,
-            beta2=beta2,
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            amsgrad=False,
-            maximize=False,
-        )
-
-
-def is_plain_adam(optimizer: optim.Optimizer) -> bool:
-    """Whether it is torch's fused Adam or AdamW for all parameters alike, and nothing hooks into its steps."""
-    groups = optimizer.param_groups
-    if type(optimizer) not in (optim.Adam, optim.AdamW) or len(groups) != 1 or isinstance(groups[0]["lr"], Tensor):
-        return False
-    hooked = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-    return not hooked and all(groups[0].get(name, False) == value for name, value in PLAIN_ADAM.items())
-
-
-def moments_of(optimizer: optim.Optimizer, parameters: Sequence[nn.Parameter]) -> Moments | None:
-    """The moments of a plain Adam in vectors; None for another optimiser, before its first step, and out of step."""
-    if not is_plain_adam(optimizer):
-        return None
-    steps = {float(optimizer.state.get(parameter, {}).get("step", -1)) for parameter in parameters}
-    return Moments(optimizer, parameters) if len(steps) == 1 and min(steps) >= 0 else None
-
-
 def active(dropout: Dropout | None) -> Dropout | None:
     """A dropout that can drop something, else None."""
     return dropout if dropout is not None and dropout.masks.active else None
@@ -234,6 +154,7 @@ class WrittenStage:
         self.bias = bias.unsqueeze(1) if bias.ndim == 2 else bias
         self.weight_slopes, self.bias_slopes = slopes
         self.products = torch.addmm if bias.ndim == 1 else torch.baddbmm
+        self.layer = stage.linear if stage.activation is None else stage.activation
         self.rule = activation_rule(stage.activation)
         self.dropout = active(stage.dropout)
         self.clamps = self.rule.is_switch and self.dropout is not None
@@ -345,18 +266,15 @@ class FlatStep:
         batch : Rows
             Of those prepared: X of shape (n_rows, n_features) or (n_models, n_rows, n_features).
         norms : LayerNorms or None
-            Takes the root mean square of each stage's values.
+            Sees the values of each stage, if given.
         """
         X, y, share = batch.X, batch.y, batch.weight
         assert isinstance(X, Tensor)
         places = self._places(X.shape[:-1])
-        seen: list[Tensor] = []
-        watch = None if norms is None else lambda value: seen.append(value.float().square().mean().sqrt())
         inputs = [X if self.before is None else X * self.before.masks.take(X, self.before.generator)]
-        for stage, place in zip(self.stages, places, strict=True):
+        for k, (stage, place) in enumerate(zip(self.stages, places, strict=True)):
+            watch = None if norms is None else partial(norms.see, norms.names[k], stage.layer)
             inputs.append(stage.forward(inputs[-1], place, watch))
-        if norms is not None:
-            norms.activations.update(zip(norms.names, seen, strict=True))
         outputs, last = inputs.pop(), places[-1]
         if self.is_single:
             losses, last.slopes = self.rule.slope(outputs, y, share)

@@ -6,6 +6,7 @@ With z what a layer puts out, l_i the loss of row i, y_i its target and u_i its 
 ``relu``           max(z, 0)                           1 where z > 0, else 0
 ``tanh``           a = tanh(z)                         1 - a^2
 ``sigmoid``        a = 1 / (1 + e^-z)                  a (1 - a)
+``softsign``       z / (1 + abs(z))                    1 / (1 + abs(z))^2
 other activations  by torch's kernels                  by torch's kernels
 cross entropy      l = -log softmax(z)_y               dl/dz = softmax(z) - e_y
 its binary form    l = log(1 + e^z) - y z              dl/dz = 1 / (1 + e^-z) - y
@@ -31,6 +32,8 @@ from shiftfix.mlp._training._losses import (
 )
 
 ATEN: Any = torch.ops.aten
+# alpha and lambda of Klambauer et al. (2017), NIPS, equation 14.
+SELU = (1.6732632423543772, 1.0507009873554805)
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,19 @@ def _elu(layer: nn.ELU) -> ActivationRule:
     )
 
 
+def _selu(_: nn.SELU) -> ActivationRule:
+    forward, backward = ATEN.elu.out, ATEN.elu_backward.grad_input
+    return ActivationRule(
+        lambda z, out: forward(z, *SELU, out=out), lambda s, z: backward(s, *SELU, 1, False, z, grad_input=s), False
+    )
+
+
+def _softsign(_: nn.Softsign) -> ActivationRule:
+    return ActivationRule(
+        lambda z, out: torch.div(z, z.abs().add_(1), out=out), lambda s, z: s.div_(z.abs().add_(1).square_()), False
+    )
+
+
 def _silu(_: nn.SiLU) -> ActivationRule:
     forward, backward = ATEN.silu.out, ATEN.silu_backward.grad_input
     return ActivationRule(lambda z, out: forward(z, out=out), lambda s, z: backward(s, z, grad_input=s), False)
@@ -128,6 +144,8 @@ ACTIVATION_RULES: dict[type[nn.Module], Callable[[Any], ActivationRule]] = {
     nn.Tanh: _tanh,
     nn.Sigmoid: _sigmoid,
     nn.ELU: _elu,
+    nn.SELU: _selu,
+    nn.Softsign: _softsign,
     nn.SiLU: _silu,
     nn.Mish: _mish,
     nn.Softplus: _softplus,
