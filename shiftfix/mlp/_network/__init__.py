@@ -12,7 +12,7 @@
 
 from shiftfix.mlp._network._dropout import Dropout
 from shiftfix.mlp._network._initializers import warn_of_symmetry
-from shiftfix.mlp._network._layers import BatchNorm, GaussianNoise
+from shiftfix.mlp._network._layers import BatchNorm, GaussianNoise, Linear
 from shiftfix.mlp._network._module import build_network, forget_masks, remove_generators
 from shiftfix.mlp._network._monte_carlo import is_random, monte_carlo_outputs
 from shiftfix.mlp._network._summary import describe
@@ -21,6 +21,7 @@ __all__ = [
     "BatchNorm",
     "Dropout",
     "GaussianNoise",
+    "Linear",
     "build_network",
     "describe",
     "forget_masks",

@@ -10,6 +10,10 @@ from torch import nn
 
 # Entries drawn at once. Small layers spend more on the calls than on the numbers, so many steps share one draw.
 DRAWN_AT_ONCE = 2**16
+# Masks cut from a draw at once, for the same reason.
+CUT_AT_ONCE = 32
+
+Form = tuple[torch.Size, torch.dtype, torch.device, float | None]
 
 
 def keep_mask(
@@ -19,8 +23,9 @@ def keep_mask(
     generator: torch.Generator | None,
     device: torch.device | str,
     dtype: torch.dtype = torch.float32,
+    out: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """``size`` independent Bernoulli(keep_count / 2**bits) draws, 0 or 1, of shape (size,).
+    """``size`` independent Bernoulli(keep_count / 2**bits) draws, 0 or 1, of shape (size,); into ``out``, if given.
 
     One 64-bit draw gives eight 8-bit or four 16-bit masks, which costs a fraction of one draw each.
     """
@@ -29,7 +34,8 @@ def keep_mask(
     draws = words.view(torch.uint8 if bits == 8 else torch.int16)[:size]
     lowest = 0 if bits == 8 else -(2**15)
     # Written as numbers at once: by way of a bool tensor it takes four times as long.
-    return torch.lt(draws, keep_count + lowest, out=torch.empty(size, dtype=dtype, device=device))
+    out = torch.empty(size, dtype=dtype, device=device) if out is None else out
+    return torch.lt(draws, keep_count + lowest, out=out)
 
 
 class Masks:
@@ -53,22 +59,46 @@ class Masks:
         """Whether any entry can be dropped."""
         return self.keep_count < 2**self.bits
 
+    @property
+    def scale(self) -> float:
+        """What an entry that is kept is multiplied by."""
+        return 2**self.bits / self.keep_count
+
     def reset(self) -> None:
         """Forget what is drawn ahead: from here on the generator's state alone decides."""
         self._drawn: torch.Tensor | None = None
         self._used = 0
+        self._form: Form | None = None
+        self._ahead: list[torch.Tensor] = []
 
-    def take(self, like: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-        """The next mask, with the shape, type and device of the tensor ``like``."""
-        size = like.numel()
-        drawn = self._drawn
-        if drawn is None or self._used + size > len(drawn) or (drawn.dtype, drawn.device) != (like.dtype, like.device):
-            drawn = keep_mask(max(DRAWN_AT_ONCE, size), self.keep_count, self.bits, generator, like.device, like.dtype)
-            self._drawn = drawn.mul_(2**self.bits / self.keep_count)
+    def take(self, like: torch.Tensor, generator: torch.Generator | None, kept: float | None = None) -> torch.Tensor:
+        """The next mask, with the shape, type and device of the tensor ``like``.
+
+        With ``kept`` it holds that number in the place of 1 / (1 - rate), and is written over when others are drawn: be
+        done with it before the next is taken.
+        """
+        form = (like.shape, like.dtype, like.device, kept)
+        if not self._ahead or form != self._form:
+            self._cut(form, generator)
+        return self._ahead.pop()
+
+    def _cut(self, form: Form, generator: torch.Generator | None) -> None:
+        """Cut what is left of a draw, or a new one, into masks of one form."""
+        shape, dtype, device, kept = form
+        size, drawn = shape.numel(), self._drawn
+        if self._form is not None:
+            self._used -= len(self._ahead) * self._form[0].numel()
+        alike = drawn is not None and self._form is not None and form[1:] == self._form[1:]
+        if drawn is None or not alike or self._used + size > len(drawn):
+            most = max(DRAWN_AT_ONCE, size)
+            out = drawn if alike and kept is not None and drawn is not None and len(drawn) == most else None
+            drawn = keep_mask(most, self.keep_count, self.bits, generator, device, dtype, out)
+            self._drawn = drawn.mul_(self.scale if kept is None else kept)
             self._used = 0
-        start = self._used
-        self._used += size
-        return drawn[start : start + size].view(like.shape)
+        count = min(CUT_AT_ONCE, (len(drawn) - self._used) // max(1, size))
+        end = self._used + count * size
+        self._ahead = [*drawn[self._used : end].view(count, *shape).unbind()][::-1]
+        self._used, self._form = end, form
 
 
 class Dropout(nn.Module):

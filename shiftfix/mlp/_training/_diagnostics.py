@@ -109,8 +109,8 @@ class LayerNorms:
             def hook(_: nn.Module, __: Any, output: Any) -> None:
                 nonlocal current
                 current = name if name in self._weights else current
-                if current is not None and isinstance(output, torch.Tensor) and not isinstance(layer, NOISE):
-                    self.activations[current] = output.detach().float().square().mean().sqrt()
+                if current is not None and isinstance(output, torch.Tensor):
+                    self.see(current, layer, output.detach())
 
             return hook
 
@@ -120,6 +120,20 @@ class LayerNorms:
         finally:
             for handle in handles:
                 handle.remove()
+
+    def see(self, name: str, layer: nn.Module, outputs: torch.Tensor) -> None:
+        """Note the outputs of a layer with weights, or of one behind it, the last of which counts.
+
+        Parameters
+        ----------
+        name : str
+            Of the layer with weights.
+        layer : torch.nn.Module
+            That the outputs are of.
+        outputs : Tensor
+        """
+        if not isinstance(layer, NOISE):
+            self.activations[name] = outputs.float().square().mean().sqrt()
 
     def gradients(self) -> dict[str, float | torch.Tensor]:
         """Norm of each weight's gradient as it stands, NaN where there is none."""

@@ -21,6 +21,7 @@ from shiftfix.mlp._training._batches import Rows, batches, epoch_order, part_siz
 from shiftfix.mlp._training._callbacks import notify
 from shiftfix.mlp._training._diagnostics import interpolated_share, loss_summary
 from shiftfix.mlp._training._explained import explained, shapes_text
+from shiftfix.mlp._training._flat import flat_step
 from shiftfix.mlp._training._losses import check_row_losses
 from shiftfix.mlp._training._run import Run
 from shiftfix.mlp._training._several import RowsOfX, call_module
@@ -66,8 +67,8 @@ def make_dense(parameters: Iterable[nn.Parameter]) -> None:
             parameter.grad = parameter.grad.to_dense()
 
 
-def train_step(run: Run, batch: Rows, gradients: Callable[[], Any] | None = None) -> torch.Tensor:
-    """One gradient step; returns the losses met. ``gradients`` is called between the backward pass and the step."""
+def backward_pass(run: Run, batch: Rows) -> torch.Tensor:
+    """Leave the gradients of a batch with the parameters, by autograd; returns the losses met."""
     weight = batch.weight if run.weighting == "loss" else torch.ones_like(batch.weight)
     for layer in run.batch_norms:
         layer.row_weight = weight
@@ -76,19 +77,37 @@ def train_step(run: Run, batch: Rows, gradients: Callable[[], Any] | None = None
     (torch.dot(losses.flatten(), weight.flatten().to(losses.dtype)) / run.batch_size).backward()
     if run.densify:
         make_dense(run.parameters)
+    return losses.detach()
+
+
+def train_step(run: Run, batch: Rows, gradients: Callable[[], Any] | None = None) -> torch.Tensor:
+    """One gradient step; returns the losses met. ``gradients`` is called between the backward pass and the step.
+
+    A step that is written out takes the rows, and gives the losses, in its own form.
+    """
+    if run.flat is None:
+        losses = backward_pass(run, batch)
+    else:
+        losses = run.flat.gradients(batch, None if gradients is None else run.norms)
     if gradients is not None:
         gradients()
     run.warm_up.before_step(run.step)
-    rate = run.optimizer.param_groups[0]["lr"]
-    share = batch.weight.shape[-1] / run.batch_size
-    if run.regularizers.active:
-        run.regularizers.before_step(run.matrices, run.parameters, run.n_models, rate, share)
-    run.optimizer.step()
-    if run.regularizers.active:
-        run.regularizers.after_step(run.matrices, rate, share)
+    _move(run, batch.weight.numel() / (run.n_models * run.batch_size))
     run.warm_up.after_step()
     run.step += 1
-    return losses.detach()
+    return losses
+
+
+def _move(run: Run, share: float) -> None:
+    """Penalise, clip and move the parameters; ``share`` is that of the rows of a full batch."""
+    step = run.optimizer.step if run.flat is None else run.flat.step
+    if not run.regularizers.active:
+        step()
+        return
+    rate = run.optimizer.param_groups[0]["lr"]
+    run.regularizers.before_step(run.matrices, run.parameters, run.n_models, rate, share)
+    step()
+    run.regularizers.after_step(run.matrices, rate, share)
 
 
 def run_epoch(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
@@ -98,20 +117,22 @@ def run_epoch(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
     """
     run.module.train()
     forget_masks(run.module)  # they are not in the state of a run: each epoch starts from the generators
+    run.flat = flat_step(run.module, run.loss, run.optimizer, rows.X[:1], run.n_models, run.autocast, run.flat)
     drawn = run.weighting == "resample"
     order = resampled_order(rows.weight, run.orders) if drawn else epoch_order(len(rows), run.orders)
-    losses, weights, gradients = [], [], {}
+    source = rows if run.flat is None else run.flat.prepared(rows, run.batch_size, not drawn)
+    losses, gradients = [], {}
     watched = len(rows) // run.batch_size
-    for step, batch in enumerate(batches(rows, order, run.batch_size, run.least_batch), 1):
+    for step, batch in enumerate(batches(source, order, run.batch_size, run.least_batch), 1):
         if step != watched:
             losses.append(train_step(run, batch))
         else:
             with run.norms.watch():
                 losses.append(train_step(run, batch, lambda: gradients.update(run.norms.gradients())))
-        weights.append(batch.weight)
     record(run, "gradient_norm", [float(gradients[name]) for name in run.norms.names])
     record(run, "activation_norm", [float(run.norms.activations[name]) for name in run.norms.names])
-    return torch.cat(losses, dim=-1), torch.cat(weights, dim=-1)
+    joint = torch.cat(losses, dim=-1) if run.flat is None else run.flat.losses(losses)
+    return joint, rows.weight[order.to(rows.weight.device)]
 
 
 def chunk_size(X: RowsOfX) -> int:
@@ -252,6 +273,9 @@ def fit_loop(
     if run.best_state is not None:
         run.module.load_state_dict(run.best_state)
     notify(callbacks, "on_fit_end", run)
+    if run.flat is not None:
+        run.flat.release()
+        run.flat = None
 
 
 def measure_pull(run: Run, training: Rows) -> None:

@@ -13,6 +13,7 @@ from shiftfix.mlp._network import BatchNorm
 from shiftfix.mlp._settings import Precision, Training, part_of
 from shiftfix.mlp._training._batches import part_sizes
 from shiftfix.mlp._training._diagnostics import LayerNorms
+from shiftfix.mlp._training._flat import FlatStep
 from shiftfix.mlp._training._optimizers import make_optimizer
 from shiftfix.mlp._training._regularizers import Regularizers, weights_of
 from shiftfix.mlp._training._schedules import Schedule, WarmUp, make_schedule
@@ -63,6 +64,8 @@ class Run:
     best_epoch : Tensor of int64 of shape (n_models,)
     finite : dict or None
         "state" of the module at the end of the "epoch" with the least training "loss" so far, to go back to.
+    flat : FlatStep or None
+        The step written out, where autograd is not needed. No part of the state, which it looks into.
     stop : bool
         Set by a callback to end the training. No part of the state: a run that is resumed goes on.
     """
@@ -87,6 +90,7 @@ class Run:
     step: int = 0
     history: dict[str, list[Any]] = field(default_factory=dict)
     stop: bool = False
+    flat: FlatStep | None = None
 
     def __post_init__(self) -> None:
         self.best_loss = torch.full((self.n_models,), float("inf"), dtype=torch.float64)
