@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._learner import unchanged_on_error
 from shiftfix._naming import cells_named
@@ -16,6 +17,7 @@ from shiftfix._numerics import log_proba
 from shiftfix._validation import check_labels
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._mlp import BaseMLP
+from shiftfix.mlp._one_hot import check_columns, read_one_hot
 from shiftfix.mlp._prediction import n_networks
 from shiftfix.mlp._settings import Classes, ClassLoss, RandomState, check_classes, concern, part_of
 from shiftfix.mlp._training import (
@@ -63,6 +65,10 @@ class ClassTargets:
             )
         return index.astype(np.int64)
 
+    def check_columns(self, columns: NDArray[Any] | None, name: str) -> None:
+        """Raise ShiftDataError for one-hot columns that are not the classes."""
+        check_columns(columns, self.classes, name)
+
     def factors(
         self, codes: NDArray[Any], weight: NDArray[np.float64]
     ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
@@ -85,8 +91,8 @@ class ClassTargets:
         return float(((found == rows.y).double() * rows.weight).mean() / rows.weight.double().mean())
 
 
-def learn_classes(y: Any, loss: Any, class_weight: Any) -> ClassTargets:
-    """The classes of labels; raise for numbers, and for fewer than two of them."""
+def learn_classes(y: Any, loss: Any, class_weight: Any, columns: NDArray[Any] | None = None) -> ClassTargets:
+    """The classes of labels, or of one-hot columns; raise for numbers, and for labels of fewer than two."""
     labels = check_labels(y, "y")
     check_classification_targets(labels)
     classes = np.unique(labels)
@@ -95,6 +101,7 @@ def learn_classes(y: Any, loss: Any, class_weight: Any) -> ClassTargets:
             f"y holds one class only ({classes.tolist()[0]!r}, counting rows of positive weight): at least "
             "two classes are needed."
         )
+    classes = classes if columns is None else np.unique(columns)
     is_binary = isinstance(loss, str) and loss == "binary_cross_entropy"
     return ClassTargets(classes, 1 if is_binary else len(classes), class_weight)
 
@@ -336,8 +343,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         super()._check_settings()
         check_classes(part_of(self, Classes))
 
-    def _learn_targets(self, y: Any) -> ClassTargets:
-        return learn_classes(y, self.loss, self.class_weight)
+    def _labels(self, y: Any, name: str) -> tuple[Any, NDArray[Any] | None]:
+        return read_one_hot(y, name)
+
+    def _learn_targets(self, y: Any, columns: NDArray[Any] | None = None) -> ClassTargets:
+        return learn_classes(y, self.loss, self.class_weight, columns)
 
     def _fitted_targets(self) -> ClassTargets:
         return ClassTargets(self.classes_, self._n_outputs, self.class_weight)
@@ -402,3 +412,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         """Most probable class of each row, shape (n_rows,)."""
         found = self.predict_proba(X).argmax(axis=1)
         return self.classes_[found]
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Accuracy, weighted if weights are given; y are labels or one-hot columns, as in :meth:`fit`."""
+        check_is_fitted(self, "module_")
+        labels, columns = self._labels(y, "y")
+        check_columns(columns, self.classes_, "y")
+        return float(super().score(X, labels, sample_weight))

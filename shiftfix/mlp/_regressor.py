@@ -53,6 +53,9 @@ class NumberTargets:
             raise ShiftDataError(f"{name} needs {self.n_outputs} finite numbers per row.")
         return columns
 
+    def check_columns(self, columns: NDArray[Any] | None, name: str) -> None:
+        """Nothing: columns of numbers are counted by ``codes``."""
+
     def factors(
         self, codes: NDArray[Any], weight: NDArray[np.float64]
     ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
@@ -269,7 +272,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             targets = learn_columns(np.atleast_1d(read_y(y, "y"))) if first else self._fitted_targets()
             return self._partial_fit(X, y, sample_weight, targets, first)
 
-    def _learn_targets(self, y: Any) -> NumberTargets:
+    def _learn_targets(self, y: Any, columns: NDArray[Any] | None = None) -> NumberTargets:
         return learn_columns(y)
 
     def _fitted_targets(self) -> NumberTargets:

@@ -19,12 +19,13 @@ from shiftfix.mlp._base import (
     progress_bar,
     weights_may_rest,
 )
+from shiftfix.mlp._held_out import TRAINING, HeldOut, held_out_rows
 from shiftfix.mlp._inputs import rows_on
 from shiftfix.mlp._module_files import filled_module, pack_module, trainer_settings, unpack_fitted
 from shiftfix.mlp._module_inputs import ModuleInput
 from shiftfix.mlp._module_outputs import check_module, copy_of_module, module_dtype
 from shiftfix.mlp._module_predictions import ModulePredictor
-from shiftfix.mlp._module_rows import ModuleRows, learn_module_classes, parts_of_held_out, read_module_rows
+from shiftfix.mlp._module_rows import ModuleRows, learn_module_classes, read_held_out, read_module_rows
 from shiftfix.mlp._module_targets import loss_kind, outputs_as_columns
 from shiftfix.mlp._saving import read, write_atomically
 from shiftfix.mlp._settings import (
@@ -54,6 +55,7 @@ from shiftfix.mlp._training import (
     warn_of_few_rows,
     warn_of_gradients,
     warn_of_inactive_weights,
+    warn_of_units,
 )
 
 
@@ -205,6 +207,10 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         eval_set: tuple[Any, ...] | Dataset[Any] | DataLoader[Any] | None = None,
+        *,
+        X_val: ModuleInput | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> Self:
         """Train a copy of the module.
 
@@ -226,6 +232,9 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         eval_set : tuple (X, y) or (X, y, sample_weight), Dataset or DataLoader, default=None
             Rows for early stopping instead of a split of the training rows. (X, y) counts them alike, which is right
             for labelled target rows; source rows that are held out need their weights.
+        X_val, y_val, sample_weight_val : as X, y and sample_weight, default=None
+            The same rows one by one, as scikit-learn's estimators take them, for its metadata routing. Not beside
+            eval_set.
 
         Returns
         -------
@@ -242,39 +251,40 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
 
         Warns
         -----
-        InactiveWeightsWarning, LowEffectiveSizeWarning, NonFiniteLossWarning, GradientWarning
+        InactiveWeightsWarning, LowEffectiveSizeWarning, NonFiniteLossWarning, GradientWarning, IdleUnitsWarning
             As their docstrings say.
         """
         with unchanged_on_error(self):
             check_training(part_of(self, Training))
+            held_out = held_out_rows(eval_set, X_val, y_val, sample_weight_val, self.early_stopping)
             # All of it: what torch does on several threads ahead of the loop would leave them to a forked child, too.
             with limited_threads(self.n_threads):
-                run, device, sizes, given, classes = self._fit(X, y, sample_weight, eval_set)
+                run, device, sizes, given, classes = self._fit(X, y, sample_weight, held_out)
             self._keep_run(run, device, sizes)
             self._keep_learned(given, classes)
             return self
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> tuple[Any, ...]:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, held_out: HeldOut | None) -> tuple[Any, ...]:
         """The run of a module that was trained on these rows, its device and sizes, the rows and their classes."""
         training = part_of(self, Training)
         check_module(self.module)
         loss = check_loss(self.loss, CLASSIFICATION_LOSSES | REGRESSION_LOSSES)
         callbacks, device = callbacks_and_device(training)
         dtype = module_dtype(self.module)
-        given = read_module_rows(X, y, sample_weight, "", self.loss, dtype)
-        held_out = None
-        if eval_set is not None:
-            parts = parts_of_held_out(eval_set)
-            held_out = read_module_rows(*parts, "the eval_set's ", self.loss, dtype, given.form)
+        given = read_module_rows(X, y, sample_weight, TRAINING, self.loss, dtype)
+        sets, to_stop_by = {"X": given}, None
+        if held_out is not None:
+            to_stop_by = read_held_out(held_out, self.loss, dtype, given.form)
+            sets[held_out.names.of("X")] = to_stop_by
         seeds, saved = self._start(training, 1)
         module = copy_of_module(self.module).to(device)
         with borrowed_generators(device, seeds["dropout"]) as generators:
-            classes = learn_module_classes(module, self.loss, device, given, held_out)
+            classes = learn_module_classes(module, self.loss, device, sets)
             columns, y, weight = given.columns(classes, "y")
             (columns, y, full), validation = hold_out(
                 (columns, y, training_weights(weight, 1.0, training.clip)),
                 given.weighted,
-                None if held_out is None else held_out.columns(classes, "the eval_set's y"),
+                None if held_out is None or to_stop_by is None else to_stop_by.columns(classes, held_out.names.of("y")),
                 training,
                 seeds["split"],
                 classes is not None,
@@ -298,6 +308,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
                 checkpoint=write,
                 progress=progress_bar(training),
             )
+            warn_of_units(run, rows)
         warn_of_gradients(run.norms.names, run.history.get("gradient_norm"))
         if weights_may_rest(run):
             warn_of_inactive_weights(run.history["weight_effect"], can_interpolate(run, rows), None)

@@ -22,6 +22,7 @@ from torch import nn
 from shiftfix._verdict import tell
 from shiftfix.exceptions import GradientWarning, InactiveWeightsWarning
 from shiftfix.mlp._network import Dropout, GaussianNoise
+from shiftfix.mlp._training._units import idle_units
 
 # Below this share of the pull at the start, weights no longer act.
 INACTIVE = 0.05
@@ -75,7 +76,7 @@ def interpolated_share(
 
 
 class LayerNorms:
-    """Norms of each layer with a weight matrix: root mean square of its activations, norm of its weight's gradient.
+    """Of each layer with a weight matrix: root mean square of its activations, norm of its weight's gradient, idle units.
 
     Parameters
     ----------
@@ -85,6 +86,10 @@ class LayerNorms:
     ----------
     names : list of str
         Of the layers, in the module's order; "module" when the module itself is the layer.
+    activations : dict of str to Tensor
+        By name, of the last forward pass watched; NaN for a layer that was not called.
+    idle : dict of str to tuple
+        Shares of dead and of saturated units in the same pass.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -101,8 +106,9 @@ class LayerNorms:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Inside, a forward pass leaves its activations' norms in ``activations``: behind a layer's activation."""
+        """Inside, a forward pass leaves what a layer does, behind its activation: norms and ``idle`` units."""
         self.activations: dict[str, Any] = dict.fromkeys(self.names, float("nan"))
+        self.idle: dict[str, tuple[Any, Any]] = dict.fromkeys(self.names, (0.0, 0.0))
         current = None
 
         def note(name: str, layer: nn.Module) -> Callable[..., Any]:
@@ -111,6 +117,8 @@ class LayerNorms:
                 current = name if name in self._weights else current
                 if current is not None and isinstance(output, torch.Tensor) and not isinstance(layer, NOISE):
                     self.activations[current] = output.detach().float().square().mean().sqrt()
+                    stacked = getattr(self._weights[current], "stacked", False)
+                    self.idle[current] = idle_units(layer, output.detach(), stacked) or self.idle[current]
 
             return hook
 

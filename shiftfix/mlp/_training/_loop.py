@@ -24,11 +24,13 @@ from shiftfix.mlp._training._explained import explained, shapes_text
 from shiftfix.mlp._training._losses import check_row_losses
 from shiftfix.mlp._training._run import Run
 from shiftfix.mlp._training._several import RowsOfX, call_module
+from shiftfix.mlp._training._units import IDLE, warn_of_idle_units
 
 # Rows per forward pass outside training: enough to keep the cores busy, 8 MB at 256 units. Rows of many numbers,
 # such as images, go through in smaller parts, for the activations of a convolution are many times its input.
 CHUNK = 8192
 CHUNK_NUMBERS = 2**23
+IDLE_KINDS = ("dead_units", "saturated_units")
 
 
 def outputs_in_training(module: nn.Module, X: RowsOfX) -> Any:
@@ -111,6 +113,8 @@ def run_epoch(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
         weights.append(batch.weight)
     record(run, "gradient_norm", [float(gradients[name]) for name in run.norms.names])
     record(run, "activation_norm", [float(run.norms.activations[name]) for name in run.norms.names])
+    for place, kind in enumerate(IDLE_KINDS):
+        record(run, kind, [float(run.norms.idle[name][place]) for name in run.norms.names])
     return torch.cat(losses, dim=-1), torch.cat(weights, dim=-1)
 
 
@@ -274,6 +278,20 @@ def record_losses(run: Run, losses: torch.Tensor, weight: torch.Tensor) -> torch
         record(run, "weight_effect", pull / start)
         record(run, "train_interpolation", interpolated_share(losses, weight, run.floor, drawn, start))
     return weighted
+
+
+def warn_of_units(run: Run, rows: Rows) -> None:
+    """Warn of a layer of which most units are dead or saturated in the parameters kept, judged on many rows at once.
+
+    Those of a batch only tell whether to look: a unit that is 0 for its few rows may not be so for all.
+    """
+    seen = [share for kind in IDLE_KINDS for share in run.history.get(kind, [[]])[-1]]
+    if max(seen, default=0.0) < IDLE:
+        return
+    with run.norms.watch():
+        mean_losses(run, strided(rows, chunk_size(rows.X)))
+    found = [run.norms.idle[name] for name in run.norms.names]
+    warn_of_idle_units(run.norms.names, *([float(pair[place]) for pair in found] for place in range(len(IDLE_KINDS))))
 
 
 def keep_last(run: Run, losses: torch.Tensor, before: dict[str, torch.Tensor]) -> bool:
