@@ -22,13 +22,13 @@ from shiftfix.mlp._base import (
     progress_bar,
     weights_may_rest,
 )
+from shiftfix.mlp._going_on import check_same_shapes, continued_settings
 from shiftfix.mlp._held_out import HeldOut, held_out_rows
 from shiftfix.mlp._inputs import feature_scaler, present, read_rows, read_y, rows_on
 from shiftfix.mlp._layer_settings import check_network
 from shiftfix.mlp._network import build_network, is_random, remove_generators, warn_of_symmetry
 from shiftfix.mlp._prediction import network_outputs, sampled_outputs
 from shiftfix.mlp._saved import SavedNetwork
-from shiftfix.mlp._saving import setting_text
 from shiftfix.mlp._settings import (
     Fitting,
     LossSettings,
@@ -62,31 +62,8 @@ from shiftfix.mlp._training import (
     weights_in_unit,
 )
 
-# What the state of an optimiser or a schedule belongs to: these may not change between calls of partial_fit.
-CONTINUED = ("optimizer", "learning_rate", "momentum", "rms_decay", "eps", "schedule")
 # X, codes and weight of some rows.
 Held = tuple[Any, NDArray[Any], NDArray[np.float64]]
-
-
-def continued_settings(steps: Steps, before: list[str] | None) -> list[str]:
-    """Text of the settings that calls of ``partial_fit`` share; raise ShiftDataError when those before had others."""
-    now = [setting_text(getattr(steps, name)) for name in CONTINUED]
-    if before is not None and now != before:
-        raise ShiftDataError(
-            f"{', '.join(CONTINUED)} were {', '.join(before)} in the calls of partial_fit so far, and "
-            f"are {', '.join(now)} now: put them back, or fit anew."
-        )
-    return now
-
-
-def check_same_shapes(new: torch.nn.Module, fitted: torch.nn.Module) -> None:
-    """Raise unless the network to go on from has the shapes of the new one."""
-    shapes = [{name: value.shape for name, value in part.state_dict().items()} for part in (new, fitted)]
-    if shapes[0] != shapes[1]:
-        raise ShiftDataError(
-            "The fitted network has other layers than the settings ask for: keep hidden_layer_sizes, n_models, "
-            "batch_norm, and which of the dropout and noise settings are 0, to go on from it, or fit a new one."
-        )
 
 
 # Of several concerns the last comes first in the constructor.

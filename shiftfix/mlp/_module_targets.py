@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from shiftfix._validation import check_labels, column_names
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._module_numbers import numbers_of, numpy_of, refuse_non_finite
-from shiftfix.mlp._one_hot import read_one_hot
 from shiftfix.mlp._training import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, explained, shapes_text
 
 Kind = Literal["classes", "numbers"]
@@ -77,7 +76,6 @@ def read_labels(y: Any, name: str, n_rows: int) -> NDArray[Any]:
         For what are no labels, one per row: missing ones, several columns, fractions.
     """
     y = numpy_of(numbers_of(y, name)) if isinstance(y, torch.Tensor) else y
-    y, _ = read_one_hot(y, name)
     with explained(f"{name} cannot be read as class labels", "pass one per row."):
         labels = check_labels(y, name, n_rows, whole=False)
     if labels.dtype.kind == "O":

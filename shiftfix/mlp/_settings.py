@@ -217,8 +217,7 @@ class Steps(Concern):
 
     optimizer: Annotated[OptimizerName | Callable[..., Any], check_optimizer] = "adam"
     learning_rate: Annotated[float, number(above=0)] = 1e-3
-    momentum: Annotated[float | None, unless_none(rate)] = None
-    rms_decay: Annotated[float | None, unless_none(rate)] = None
+    running_decay: Annotated[float | None, unless_none(rate)] = None
     # Of a gradient of 0 the step is 0 / eps, and float32 holds nothing below 1e-38.
     eps: Annotated[float | None, unless_none(number(least=1e-30, below=np.inf))] = None
     schedule: ScheduleName | Callable[..., Any] | None = None
@@ -310,8 +309,7 @@ def check_batches(network: Network, training: Training) -> None:
 
 # The optimizers by name that take a setting of the steps, beside the learning rate.
 TAKEN_BY: dict[str, tuple[OptimizerName, ...]] = {
-    "momentum": ("momentum", "averaged_momentum", "nesterov", "lars"),
-    "rms_decay": ("rmsprop",),
+    "running_decay": ("momentum", "averaged_momentum", "nesterov", "lars", "rmsprop"),
     "eps": ("adagrad", "rmsprop", "adam", "adamw"),
 }
 

@@ -79,14 +79,24 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         :meth:`predict` returns the outputs, and there is no ``predict_proba`` and no ``score``.
     optimizer : str or class, default="adam"
         "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" (from ``torch.optim``, with its defaults
-        but the learning rate and a momentum of 0.9), "lars" (a rate per layer, so it needs a much larger
-        ``learning_rate``), or an optimiser class that is called with the parameters and ``lr``.
+        but the learning rate and a momentum of 0.9), "averaged_momentum" (v = 0.9 v + 0.1 g where "momentum" has
+        v = 0.9 v + g, so that the same path takes ten times the rate), "lars" (a rate per layer, so it needs a much
+        larger ``learning_rate``), or an optimiser class that is called with the parameters and ``lr``. Adam corrects
+        the bias of its averages: texts that leave that out take a first step of 3.2 rates where this takes one.
     learning_rate : float, default=1e-3
+    running_decay : float in [0, 1) or None, default=None
+        What is kept at each step of the running sum or average: of the gradients for "momentum", "averaged_momentum",
+        "nesterov" and "lars" (None is 0.9), of their squares for "rmsprop" (None is 0.99, many texts have 0.9).
+    eps : float or None, default=None
+        What "adagrad", "rmsprop", "adam" and "adamw" add to the root they divide by, so that it is never 0; None is
+        1e-10 for adagrad and 1e-8 for the others.
     schedule : str, class or None, default=None
         Learning rate after each epoch: "step" (a tenth after each third of ``max_epochs``), "multistep" (a tenth at a
         half and at three quarters), "exponential" (to a hundredth at the end), "cosine" (to 0), "plateau" (half when
         the WEIGHTED validation loss stands still), or a scheduler from ``torch.optim.lr_scheduler`` that is called
-        with the optimiser, such as ``functools.partial(StepLR, step_size=30)``. None keeps it.
+        with the optimiser, such as ``functools.partial(StepLR, step_size=30)``. None keeps it. "step_decay" and
+        "StepLR" are "step", "multistep_decay" and "MultiStepLR" "multistep", "exponential_decay" and "ExponentialLR"
+        "exponential".
     warmup : int, default=0
         Epochs over which the rate rises linearly, step by step.
     batch_size : int or None, default=256
@@ -94,7 +104,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
     max_epochs : int, default=100
     early_stopping : {"auto", True, False}, default="auto"
         Stop when the WEIGHTED loss of held-out rows stops falling, and restore the best epoch. "auto"
-        does so when weights or an eval_set are given (and at least 10 rows would be held out): a
+        does so when weights or rows to stop by are given (and at least 10 rows would be held out): a
         network that interpolates its rows has forgotten their weights.
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows held out; drawn in the proportions of the classes, and never the last row of one.
@@ -160,13 +170,19 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         "weight_effect", the pull the weights still have as a share of that at the start of the training (near 0:
         they no longer act; for losses whose least value is 0), and "train_interpolation", the share of the training
         weight on rows whose loss is below 5% of that pull; "learning_rate", without the warm-up;
-        "gradient_norm" and "activation_norm", lists over ``layer_names_``, of the last full batch of the epoch.
+        "gradient_norm", "activation_norm", "dead_units" (the share of ReLUs that are 0 for every row) and
+        "saturated_units" (the share with less than 5% of their greatest slope for 95% of the rows; tanh, sigmoid,
+        softsign, elu, selu, softplus), lists over ``layer_names_``, of the last full batch of the epoch.
     layer_names_ : list of str
         Layers with a weight matrix, as in ``module_``.
     best_epoch_ : int
         Epoch whose parameters were kept, counted from 1.
     n_epochs_ : int
         Epochs run.
+    n_steps_ : int
+        Gradient steps taken, over all epochs.
+    n_batches_ : int
+        Batches of an epoch, each of them a step.
     n_parameters_ : int
         Weights and biases.
     effective_sample_size_ : float

@@ -76,7 +76,7 @@ def interpolated_share(
 
 
 class LayerNorms:
-    """Of each layer with a weight matrix: root mean square of its activations, norm of its weight's gradient, idle units.
+    """Of each layer with a weight matrix: root mean square of its activations, norm of its gradient, idle units.
 
     Parameters
     ----------
@@ -115,10 +115,8 @@ class LayerNorms:
             def hook(_: nn.Module, __: Any, output: Any) -> None:
                 nonlocal current
                 current = name if name in self._weights else current
-                if current is not None and isinstance(output, torch.Tensor) and not isinstance(layer, NOISE):
-                    self.activations[current] = output.detach().float().square().mean().sqrt()
-                    stacked = getattr(self._weights[current], "stacked", False)
-                    self.idle[current] = idle_units(layer, output.detach(), stacked) or self.idle[current]
+                if current is not None and isinstance(output, torch.Tensor):
+                    self.see(current, layer, output.detach())
 
             return hook
 
@@ -128,6 +126,23 @@ class LayerNorms:
         finally:
             for handle in handles:
                 handle.remove()
+
+    def see(self, name: str, layer: nn.Module, outputs: torch.Tensor) -> None:
+        """Note the outputs of a layer with weights, or of one behind it, the last of which counts.
+
+        Parameters
+        ----------
+        name : str
+            Of the layer with weights.
+        layer : torch.nn.Module
+            That the outputs are of.
+        outputs : Tensor
+        """
+        if isinstance(layer, NOISE):
+            return
+        self.activations[name] = outputs.float().square().mean().sqrt()
+        stacked = getattr(self._weights[name], "stacked", False)
+        self.idle[name] = idle_units(layer, outputs, stacked) or self.idle[name]
 
     def gradients(self) -> dict[str, float | torch.Tensor]:
         """Norm of each weight's gradient as it stands, NaN where there is none."""

@@ -12,8 +12,8 @@
 ``lars``               a rate per layer                             You, Gitman & Ginsburg (2017), algorithm 1
 =====================  ===========================================  ==========================================
 
-The 0.9 is the setting ``momentum``, the 0.99 of rmsprop ``rms_decay``, and ``eps`` is 1e-10 for adagrad and 1e-8 for
-the others. It stands beside the root, not below it: texts that divide by sqrt(s + eps) mean the square of ours.
+The 0.9 up to lars, and the 0.99 of rmsprop, are the setting ``running_decay``; ``eps`` is 1e-10 for adagrad and 1e-8
+for the others. It stands beside the root, not below it: texts that divide by sqrt(s + eps) mean the square of ours.
 
 Adam's averages start at 0, and the division by 1 - beta^t takes that out. A text that leaves it out takes a first step
 of (1 - 0.9) / sqrt(1 - 0.999) = 3.2 times the rate where this one takes 1, and no setting brings that back.
@@ -38,7 +38,7 @@ import torch
 from torch import optim
 
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._settings import TAKEN_BY, OptimizerName, Steps
+from shiftfix.mlp._settings import OptimizerName, Steps
 
 
 def lengths(values: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
@@ -153,8 +153,6 @@ OPTIMIZERS: dict[OptimizerName, Callable[..., Any]] = {
 }
 COMPILER_FOLDER = "TORCHINDUCTOR_CACHE_DIR"
 LOADING = threading.Lock()
-# What torch calls our settings, where it calls them otherwise.
-TORCH_NAMES = {"rms_decay": "alpha"}
 FUSED = ("sgd", "momentum", "nesterov", "adagrad", "adam", "adamw")
 
 
@@ -199,8 +197,10 @@ def load_compiler() -> None:
 
 def options_of(steps: Steps) -> dict[str, float]:
     """What an optimizer by name is made with beside its rate, by torch's names: the settings that are not None."""
-    given = {name: getattr(steps, name) for name in TAKEN_BY}
-    return {TORCH_NAMES.get(name, name): float(value) for name, value in given.items() if value is not None}
+    given = {"momentum": steps.running_decay, "eps": steps.eps}
+    if steps.optimizer == "rmsprop":
+        given["alpha"] = given.pop("momentum")
+    return {name: float(value) for name, value in given.items() if value is not None}
 
 
 def make_optimizer(
