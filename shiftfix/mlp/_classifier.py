@@ -14,6 +14,7 @@ from shiftfix._numerics import log_proba
 from shiftfix._validation import check_labels
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._class_targets import ClassTargets, learn_classes, smoothed_loss
+from shiftfix.mlp._held_out import held_out_rows
 from shiftfix.mlp._mlp import BaseMLP
 from shiftfix.mlp._one_hot import check_columns, read_one_hot
 from shiftfix.mlp._settings import Classes, ClassLoss, RandomState, check_classes, concern, part_of
@@ -212,6 +213,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         y: ArrayLike,
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> Self:
         """One epoch over these rows; scaling is learned from the first call's, and so is the unit of the weights.
 
@@ -222,12 +227,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_rows, n_features)
-        y : array-like of shape (n_rows,)
+        y : array-like of shape (n_rows,), or one-hot of shape (n_rows, n_classes)
         classes : array-like of shape (n_classes,), default=None
-            All classes there will be; needed in the first call.
+            All classes there will be; needed in the first call, unless y is one-hot.
         sample_weight : array-like of shape (n_rows,), default=None
             On one scale over all calls: they are divided by the mean weight of the first one's rows (with
             weighting="resample" they only compare the rows of one call). Rows of weight 0 are left out altogether.
+        X_val, y_val, sample_weight_val : array-like, default=None
+            Rows whose WEIGHTED loss goes into ``history_``, NaN for calls without them, and lowers the rate by
+            schedule="plateau". They stop nothing and choose no parameters: that is for who calls.
 
         Returns
         -------
@@ -244,6 +252,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         first = not hasattr(self, "module_")
         if isinstance(self.class_weight, str) and self.class_weight == "balanced":
             raise ShiftDataError('class_weight="balanced" needs all rows at once: pass a dict to use partial_fit.')
+        y, columns = self._labels(y, "y")
+        classes = columns if classes is None else classes
         if first and classes is None:
             raise ShiftDataError("classes is needed in the first call of partial_fit: pass all labels there are.")
         labels = None if classes is None else check_labels(classes, "classes")
@@ -253,7 +263,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
             )
         with cells_named(X, "X"), unchanged_on_error(self):
             targets = self._learn_targets(labels) if first else self._fitted_targets()
-            return self._partial_fit(X, y, sample_weight, targets, first)
+            targets.check_columns(columns, "y")
+            held_out = held_out_rows(None, X_val, y_val, sample_weight_val)
+            return self._partial_fit(X, y, sample_weight, targets, first, held_out)
 
     def _check_settings(self) -> None:
         super()._check_settings()

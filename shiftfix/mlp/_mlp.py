@@ -201,17 +201,21 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
             warn_of_inactive_weights(run.history["weight_effect"], can_interpolate(run, rows), accuracy)
         return run, device, sizes, scales, None
 
-    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool) -> Self:
+    def _partial_fit(
+        self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool, held_out: HeldOut | None
+    ) -> Self:
         """One epoch over the rows, going on from where the last call left off."""
         self._check_settings()
         if self.early_stopping is True:
-            raise ShiftDataError('partial_fit sees no held-out rows: set early_stopping="auto" or False.')
-        check_schedule(self.schedule, has_validation=False)
+            raise ShiftDataError('partial_fit does not stop by held-out rows: set early_stopping="auto" or False.')
+        check_schedule(self.schedule, has_validation=held_out is not None)
         with limited_threads(self.n_threads):
-            trained = self._trained_further(X, y, sample_weight, targets, first)
+            trained = self._trained_further(X, y, sample_weight, targets, first, held_out)
         return self._keep(*trained)
 
-    def _trained_further(self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool) -> tuple[Any, ...]:
+    def _trained_further(
+        self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool, held_out: HeldOut | None
+    ) -> tuple[Any, ...]:
         """What ``_keep`` takes, after one epoch."""
         training = part_of(self, Training)
         callbacks, device = callbacks_and_device(training)
@@ -222,7 +226,8 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
 
         codes = targets.codes(y, "y")
         weight, unit = weights_in_unit(weight, training, None if state is None else state["unit"])
-        weight = weight * targets.factors(codes, weight)(codes)
+        factors = targets.factors(codes, weight)
+        weight = weight * factors(codes)
         scales = self._learn_scales(targets, X, codes, weight) if first else Scales(self.scaler_, targets)
         trained_mean = unit.setdefault("trained mean", weight.mean())
         rows = rows_on(device, *scales.tensors(X, codes), weight, unit=trained_mean)
@@ -234,7 +239,11 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         if state is not None:
             run.load_state_dict(state["run"] | {"module": run.module.state_dict()})
         run.max_epochs = run.epoch + 1
-        fit_loop(run, rows, callbacks=callbacks)
+        watched = None
+        if held_out is not None:
+            X_val, codes_val, _, weight_val = self._held_out(held_out, targets, factors)
+            watched = rows_on(device, *scales.tensors(X_val, codes_val), weight_val)
+        fit_loop(run, rows, watched=watched, callbacks=callbacks)
         kept = {
             "unit": {name: float(value) for name, value in unit.items()},
             "continued": continued,

@@ -13,6 +13,7 @@ from sklearn.utils import Tags
 from shiftfix._learner import unchanged_on_error
 from shiftfix._naming import cells_named, columns_named
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._held_out import held_out_rows
 from shiftfix.mlp._inputs import feature_scaler, read_y
 from shiftfix.mlp._mlp import BaseMLP
 from shiftfix.mlp._settings import RandomState, concern
@@ -265,7 +266,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     _stratify = False
     _saved_private = ("_single_output", "_n_outputs", "_training_state")
 
-    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
         """One epoch over these rows; scaling is learned from the first call's, and so is the unit of the weights.
 
         Calls on the same rows do what as many epochs of ``fit`` with ``early_stopping=False`` do, to the bit. After
@@ -279,6 +289,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         sample_weight : array-like of shape (n_rows,), default=None
             On one scale over all calls: they are divided by the mean weight of the first one's rows (with
             weighting="resample" they only compare the rows of one call). Rows of weight 0 are left out altogether.
+        X_val, y_val, sample_weight_val : array-like, default=None
+            Rows whose WEIGHTED loss goes into ``history_``, NaN for calls without them, and lowers the rate by
+            schedule="plateau". They stop nothing and choose no parameters: that is for who calls.
 
         Returns
         -------
@@ -296,7 +309,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             first = not hasattr(self, "module_")
             # Its shape is learned before it is checked: what has none is refused later.
             targets = learn_columns(np.atleast_1d(read_y(y, "y"))) if first else self._fitted_targets()
-            return self._partial_fit(X, y, sample_weight, targets, first)
+            held_out = held_out_rows(None, X_val, y_val, sample_weight_val)
+            return self._partial_fit(X, y, sample_weight, targets, first, held_out)
 
     def _learn_targets(self, y: Any, columns: NDArray[Any] | None = None) -> NumberTargets:
         return learn_columns(y)
