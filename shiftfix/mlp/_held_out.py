@@ -1,5 +1,7 @@
 """The rows to stop by, as they are given to ``fit``: an eval_set, or X_val, y_val and sample_weight_val."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,18 @@ class Names:
     def of(self, argument: str) -> str:
         """Of one of them."""
         return f"{self.ahead}{argument}{self.behind}"
+
+
+@contextmanager
+def rows_named(name: str) -> Iterator[None]:
+    """Say which rows they were when the block refuses some as "X", as it calls all of them."""
+    try:
+        yield
+    except ValueError as error:
+        said = str(error)
+        if name in said:
+            raise
+        raise ShiftDataError(f"{name} cannot be used: {said}") from error
 
 
 TRAINING, EVAL_SET, VALIDATION = Names(), Names("the eval_set's "), Names(behind="_val")

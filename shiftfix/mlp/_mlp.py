@@ -23,7 +23,7 @@ from shiftfix.mlp._base import (
     weights_may_rest,
 )
 from shiftfix.mlp._going_on import check_same_shapes, continued_settings
-from shiftfix.mlp._held_out import HeldOut, held_out_rows
+from shiftfix.mlp._held_out import HeldOut, held_out_rows, rows_named
 from shiftfix.mlp._inputs import feature_scaler, present, read_rows, read_y, rows_on
 from shiftfix.mlp._layer_settings import check_network
 from shiftfix.mlp._network import build_network, is_random, remove_generators, warn_of_symmetry
@@ -284,7 +284,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
     ) -> tuple[Any, NDArray[Any], None, NDArray[np.float64]]:
         """The rows to stop by as (X, codes, None, full weight)."""
         X, names = held_out.X, held_out.names
-        with cells_named(X, names.of("X")):
+        with rows_named(names.of("X")), cells_named(X, names.of("X")):
             X = read_rows(self, X)
         weight = check_row_weights(held_out.sample_weight, X.shape[0], names.of("sample_weight"))
         y, columns = self._labels(held_out.y, names.of("y"))
