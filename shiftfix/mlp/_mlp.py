@@ -196,7 +196,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         )
         accuracy = targets.accuracy(run.module, rows) if weights_may_rest(run) else None
         warn_of_units(run, rows)
-        warn_of_gradients(run.norms.names, run.history.get("gradient_norm"))
+        warn_of_gradients(run.norms.names, run.history.get("gradient_norm"), run.history.get("dead_units"))
         if weights_may_rest(run):
             warn_of_inactive_weights(run.history["weight_effect"], can_interpolate(run, rows), accuracy)
         return run, device, sizes, scales, None

@@ -325,7 +325,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
                 progress=progress_bar(training),
             )
             warn_of_units(run, rows)
-        warn_of_gradients(run.norms.names, run.history.get("gradient_norm"))
+        warn_of_gradients(run.norms.names, run.history.get("gradient_norm"), run.history.get("dead_units"))
         if weights_may_rest(run):
             warn_of_inactive_weights(run.history["weight_effect"], can_interpolate(run, rows), None)
         return run, device, sizes, given, classes

@@ -152,7 +152,9 @@ class LayerNorms:
         }
 
 
-def warn_of_gradients(names: list[str], norms: Sequence[Sequence[float]] | None) -> None:
+def warn_of_gradients(
+    names: list[str], norms: Sequence[Sequence[float]] | None, dead: Sequence[Sequence[float]] | None = None
+) -> None:
     """Warn when a layer's gradient vanished or exploded.
 
     Parameters
@@ -160,6 +162,8 @@ def warn_of_gradients(names: list[str], norms: Sequence[Sequence[float]] | None)
     names : list of str
     norms : list of list of float
         Per epoch, one number per layer; NaN for a layer without a gradient, such as a frozen one.
+    dead : list of list of float, default=None
+        Per epoch, the share of each layer's units that are dead.
     """
     if not norms or not names:
         return
@@ -178,7 +182,8 @@ def warn_of_gradients(names: list[str], norms: Sequence[Sequence[float]] | None)
     if largest[0] == 0:
         tell(
             GradientWarning(
-                "No gradient reached any weight in the first epoch, so that the network hardly learns: take another "
+                f"No gradient reached any weight in the first epoch{_first_dead(names, dead)}, so that the network "
+                "hardly learns: take another "
                 'initializer, such as "kaiming_normal", activation="leaky_relu", or fewer layers.'
             )
         )
@@ -196,6 +201,12 @@ def warn_of_gradients(names: list[str], norms: Sequence[Sequence[float]] | None)
                 'learns: take activation="relu", the initializer "kaiming_normal", batch_norm=True or fewer layers.'
             )
         )
+
+
+def _first_dead(names: list[str], dead: Sequence[Sequence[float]] | None) -> str:
+    """The first layer all of whose units were dead in the first epoch, as part of a sentence."""
+    found = [name for name, share in zip(names, dead[0], strict=True) if share == 1] if dead else []
+    return f" (all units of layer {found[0]!r} are dead)" if found else ""
 
 
 def warn_of_inactive_weights(

@@ -24,7 +24,7 @@ from shiftfix.mlp._training._explained import explained, shapes_text
 from shiftfix.mlp._training._losses import check_row_losses
 from shiftfix.mlp._training._run import Run
 from shiftfix.mlp._training._several import RowsOfX, call_module
-from shiftfix.mlp._training._units import MOST_DEAD, warn_of_idle_units
+from shiftfix.mlp._training._units import MOST_IDLE, warn_of_idle_units
 
 # Rows per forward pass outside training: enough to keep the cores busy, 8 MB at 256 units. Rows of many numbers,
 # such as images, go through in smaller parts, for the activations of a convolution are many times its input.
@@ -310,7 +310,7 @@ def warn_of_units(run: Run, rows: Rows) -> None:
     """
     seen = [share for kind in IDLE_KINDS for share in run.history.get(kind, [[]])[-1]]
     # Where no gradient came from the start, that is said.
-    if max(seen, default=0.0) < MOST_DEAD or not any(run.history["gradient_norm"][0]):
+    if max(seen, default=0.0) < MOST_IDLE or not any(run.history["gradient_norm"][0]):
         return
     with run.norms.watch():
         mean_losses(run, strided(rows, chunk_size(rows.X)))
