@@ -30,8 +30,8 @@ FLAT = 0.05
 # Share of the rows for which a unit has to be there.
 MOST_ROWS = 0.95
 # Share of a layer's units from which on there is a warning. Of 192 ordinary fits (1 and 3 layers of 16 and 256 units,
-# 40 and 400 rows, rates of 1e-3 and 3e-3, 60 epochs) the largest share of dead units was .24, and of saturated ones .09,
-# but for softplus .53.
+# 40 and 400 rows, rates of 1e-3 and 3e-3, 60 epochs) the largest share of dead units was .24, and of saturated ones
+# .09, but for softplus .53.
 MOST_IDLE = 0.75
 
 
