@@ -16,6 +16,15 @@ from shiftfix.mlp._prediction import n_networks
 from shiftfix.mlp._settings import Classes
 from shiftfix.mlp._training import CLASSIFICATION_LOSSES, Rows, check_loss, class_weights, forward, loss_floor
 
+# Labels that a message names.
+MOST_NAMED = 10
+
+
+def listed(labels: NDArray[Any]) -> str:
+    """Labels as a list, cut short after the first ten."""
+    names = repr(labels[:MOST_NAMED].tolist())
+    return names if len(labels) <= MOST_NAMED else f"{names[:-1]}, ...]"
+
 
 @dataclass(frozen=True)
 class ClassTargets:
@@ -47,7 +56,7 @@ class ClassTargets:
         unknown = self.classes[index] != y
         if np.any(unknown):
             raise ShiftDataError(
-                f"{name} holds {np.unique(y[unknown]).tolist()}, and the training classes are {self.classes.tolist()}."
+                f"{name} holds {listed(np.unique(y[unknown]))}, and the training classes are {listed(self.classes)}."
             )
         return index.astype(np.int64)
 

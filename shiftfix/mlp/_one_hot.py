@@ -6,6 +6,7 @@ so that it is read as classes.
 """
 
 from collections import Counter
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -80,10 +81,20 @@ def _places_of_ones(table: Any, name: str) -> NDArray[np.intp]:
         _refuse_others(table.data, table.data == 1, table.shape, name)
         _refuse_multilabel(np.diff(table.indptr), table.shape, name)
         return table.indices.astype(np.intp)
-    is_one = np.asarray(table == 1, dtype=bool)
-    _refuse_others(table, is_one | np.asarray(table == 0, dtype=bool), table.shape, name)
+    is_one = _equal(table, 1)
+    _refuse_others(table, is_one | _equal(table, 0), table.shape, name)
     _refuse_multilabel(is_one.sum(axis=1), table.shape, name)
     return is_one.argmax(axis=1)
+
+
+def _equal(table: NDArray[Any], number: int) -> NDArray[np.bool_]:
+    """Where a table holds a number; text and things that cannot be compared do not."""
+    if table.dtype.kind not in "biufcO":
+        return np.zeros(table.shape, dtype=bool)
+    if table.dtype.kind != "O":
+        return np.asarray(table == number, dtype=bool)
+    cells = [isinstance(cell, Number | np.bool_) and bool(cell == number) for cell in table.flat]
+    return np.array(cells, dtype=bool).reshape(table.shape)
 
 
 def _refuse_others(values: NDArray[Any], known: NDArray[np.bool_], shape: tuple[int, ...], name: str) -> None:

@@ -69,8 +69,21 @@ class NumberTargets:
             return replace(self, scaler=feature_scaler(codes, weight))
 
     def encode(self, codes: NDArray[Any]) -> NDArray[np.float32]:
-        """The array that the loss takes."""
-        return (codes if self.scaler is None else self.scaler.transform(codes)).astype(np.float32)
+        """The array that the loss takes.
+
+        Raises
+        ------
+        ShiftDataError
+            For numbers that float32 does not hold on this scale.
+        """
+        with np.errstate(over="ignore"):
+            found = (codes if self.scaler is None else self.scaler.transform(codes)).astype(np.float32)
+        if not np.isfinite(found).all():
+            raise ShiftDataError(
+                "y, or that of the rows to stop by, holds numbers that are too large for the float32 network on the "
+                "scale of the training rows: rescale y, and give all rows the same units."
+            )
+        return found
 
     def decode(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Outputs of shape (n, n_rows, n_outputs) in the units of y, without the last axis for 1D y."""

@@ -216,7 +216,8 @@ class Steps(Concern):
     """How far and how often the parameters move."""
 
     optimizer: Annotated[OptimizerName | Callable[..., Any], check_optimizer] = "adam"
-    learning_rate: Annotated[float, number(above=0)] = 1e-3
+    # A float32 network takes no larger step.
+    learning_rate: Annotated[float, number(above=0, most=1e30)] = 1e-3
     running_decay: Annotated[float | None, unless_none(rate)] = None
     # Of a gradient of 0 the step is 0 / eps, and float32 holds nothing below 1e-38.
     eps: Annotated[float | None, unless_none(number(least=1e-30, below=np.inf))] = None

@@ -243,6 +243,10 @@ def test_a_plateau_follows_them(make, data):
     with pytest.raises(ShiftDataError, match="no validation rows"):
         model.partial_fit(rows[0], rows[1])
     assert model.n_epochs_ == 4
+    falling = make(schedule="plateau", optimizer="sgd", learning_rate=0.05, patience=2)
+    for call in range(5):
+        falling.partial_fit(rows[0], rows[1], **(first_call(falling) if call == 0 else {}), **named(rows))
+    assert falling.history_["learning_rate"] == [0.05] * 5
 
 
 @estimators

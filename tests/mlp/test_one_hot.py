@@ -104,6 +104,7 @@ def test_what_is_no_table_is_left_alone(y):
         ([["a", "b"], ["b", "a"]], "holds 'a'"),
         ([["1", "0"], ["0", "1"]], "holds '1'"),
         ([[None, 1], [1, 0]], "holds None"),
+        (np.array([["a", 1], [object(), 0]], dtype=object), "holds 'a'"),
         (np.array([["2020-01-01", "2020-01-02"]], dtype="M8[D]"), "holds"),
         (np.array([[1 + 0j, 2j]]), "holds 2j"),
         (np.ma.array([[1, 0], [0, 1]], mask=[[True, False], [False, False]]), "masked"),
@@ -238,3 +239,25 @@ def test_a_failed_fit_changes_nothing(data):
 def test_columns_are_numbers_to_the_regressor(data):
     X, y, _ = data
     assert MLPRegressor(**SETTINGS).fit(X, hot(y)).predict(X).shape == (60, 3)
+
+
+def test_a_missing_value_is_no_number(data):
+    pd = pytest.importorskip("pandas")
+    for missing in (pd.NA, None, np.nan, pd.NaT):
+        with pytest.raises(ShiftDataError, match=r"y has shape \(2, 2\) and holds"):
+            read_one_hot(np.array([[missing, 1], [1, 0]], dtype=object), "y")
+
+
+def test_labels_that_are_unknown_are_named_in_part(data):
+    X, y, _ = data
+    with pytest.raises(
+        ShiftDataError, match=r"y_val holds \[100, .*, 109, \.\.\.\], and the training classes are \[0, 1, 2\]"
+    ):
+        MLPClassifier(**SETTINGS).fit(X, y, X_val=X, y_val=np.arange(60) + 100)
+
+
+def test_numbers_beyond_float32_are_an_error(data):
+    X, y, _ = data
+    for rows, held in ((y * 1e-155, y + 1.0), (y + 1.0, y * 1e200)):
+        with pytest.raises(ShiftDataError, match="too large for the float32 network"):
+            MLPRegressor(**SETTINGS).fit(X, rows, X_val=X, y_val=held)

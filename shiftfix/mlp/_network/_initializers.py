@@ -99,7 +99,7 @@ def warn_of_symmetry(network: Network) -> None:
         tell(
             SymmetricUnitsWarning(
                 f"initializer={network.initializer!r} starts all units of a hidden layer alike, and they {stay}: take "
-                'a random one, such as "auto".'
+                'a random one, such as "kaiming_normal".'
             )
         )
 
