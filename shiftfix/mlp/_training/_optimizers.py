@@ -134,7 +134,7 @@ class AveragedMomentum(optim.Optimizer):
             for w in group["params"]:
                 if w.grad is not None:
                     state = self.state[w]
-                    average = state["average"] if state else torch.zeros_like(w)
+                    average = state["average"] if "average" in state else torch.zeros_like(w)
                     state["average"] = average.lerp_(w.grad, 1 - group["momentum"])
                     w.sub_(average, alpha=group["lr"])
         return loss
