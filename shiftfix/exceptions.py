@@ -74,3 +74,7 @@ class NonFiniteLossWarning(UserWarning):
 
 class GradientWarning(UserWarning):
     """The gradient of a layer vanished or exploded."""
+
+
+class IdleUnitsWarning(UserWarning):
+    """Most units of a layer are dead or saturated, so that they neither act nor learn."""

@@ -378,6 +378,20 @@ CALLS: dict[str, Call] = {
     # mlp
     "MLPClassifier": learner(mlp.MLPClassifier, WEIGHTED, **TINY_NET),
     "MLPRegressor": learner(mlp.MLPRegressor, WEIGHTED | {"y": NUMBERS}, **TINY_NET),
+    "MLPClassifier, one-hot": learner(
+        mlp.MLPClassifier,
+        {"X": X_SOURCE, "y": np.eye(N_CLASSES)[Y], "X_val": X_SOURCE, "y_val": Y, "sample_weight_val": COUNTS},
+        **TINY_NET,
+    ),
+    "MLPRegressor, every layer": learner(
+        mlp.MLPRegressor,
+        {"X": X_SOURCE, "y": NUMBERS, "X_val": X_SOURCE, "y_val": NUMBERS, "sample_weight_val": COUNTS},
+        **TINY_NET | {"hidden_layer_sizes": (3, 2), "activation": ["prelu", "selu"], "hidden_noise": [0.1, 0.2]},
+        initializer=["auto", "lecun_uniform", 0.1],
+        optimizer="rmsprop",
+        running_decay=0.9,
+        eps=1e-6,
+    ),
     "WeightedTrainer": learner(
         mlp.WeightedTrainer, WEIGHTED, module=torch.nn.Linear(2, 3), max_epochs=1, batch_size=16, random_state=0
     ),

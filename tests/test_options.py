@@ -114,8 +114,23 @@ MORE = {
     "all optimisers": lambda: np.stack(
         [
             rows_told(small(MLPRegressor, optimizer=name, max_epochs=1))()
-            for name in ("sgd", "nesterov", "adagrad", "rmsprop", "adamw", "lars")
+            for name in ("sgd", "averaged_momentum", "nesterov", "adagrad", "rmsprop", "adamw", "lars")
         ]
+    ),
+    "all activations": lambda: rows_told(
+        MLPClassifier(
+            (5,) * 7,
+            activation=["prelu", "elu", "selu", "silu", "mish", "softplus", "softsign"],
+            hidden_noise=0.1,
+            dropout=0.2,
+            max_epochs=1,
+            random_state=0,
+        )
+    )(),
+    "one-hot rows and rows to stop by": lambda: (
+        small(MLPClassifier)
+        .fit(X_SOURCE, np.eye(2)[Y], X_val=X_SOURCE[::2], y_val=np.eye(2)[Y[::2]], sample_weight_val=np.arange(120) % 3)
+        .predict_proba(X_TARGET)
     ),
     "tail": lambda: rows_told(small(MLPClassifier, loss="polynomial_tail", label_smoothing=0.1, l1=0.01))(),
     "drawn": lambda: rows_told(small(MLPClassifier, weighting="resample", schedule="plateau", early_stopping=True))(),

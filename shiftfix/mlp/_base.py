@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._atomic import check_writable
 from shiftfix._door import PublicCalls
-from shiftfix._setting_checks import import_optional
+from shiftfix._setting_checks import check_count, import_optional
 from shiftfix.mlp._network import describe
 from shiftfix.mlp._saving import checkpoint_writer, fingerprint, go_on, saved_run
 from shiftfix.mlp._settings import Running, Training, concern
@@ -103,10 +103,31 @@ class BaseTrainer(PublicCalls, Running, BaseEstimator, metaclass=ABCMeta):
         self.layer_names_ = run.norms.names
         self.best_epoch_ = int(run.best_epoch[0]) if run.n_models == 1 else run.best_epoch.numpy()
         self.n_epochs_ = run.epoch
+        self.n_steps_, self.n_batches_ = run.step, run.n_batches
         self.n_parameters_ = sum(parameter.numel() for parameter in run.module.parameters())
         self.effective_sample_size_, self.validation_effective_sample_size_ = sizes
 
-    def summary(self) -> str:
-        """Table of the layers as text: name, kind, shape of the output for n rows, parameters."""
+    def summary(self, batch_size: int | None = None) -> str:
+        """Table of the layers as text, and what the network takes.
+
+        Parameters
+        ----------
+        batch_size : int or None, default=None
+            Rows of a batch, to be told in the shapes and in the memory. None writes n, and takes the memory of a row.
+
+        Returns
+        -------
+        str
+            Name, kind, shape of the output and parameters of each layer; how many parameters are trained and how many
+            frozen; MB (10^6 bytes) of them, and of the outputs of all layers, which the backward pass needs; and the
+            steps, epochs and batches of the training.
+        """
         check_is_fitted(self, "module_")
-        return describe(self.module_, self._row_shape)
+        n_rows = None if batch_size is None else check_count(batch_size, "batch_size")
+        return f"{describe(self.module_, self._row_shape, n_rows, sizes=True)}{self._told_training()}"
+
+    def _told_training(self) -> str:
+        """Steps, epochs and batches as a line; nothing for a network from a file that does not have them."""
+        if not hasattr(self, "n_steps_"):
+            return ""
+        return f"\n{self.n_steps_:,} steps in {self.n_epochs_:,} epochs, {self.n_batches_:,} batches per epoch"

@@ -1,126 +1,24 @@
 """A multilayer perceptron for classes."""
 
-import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._learner import unchanged_on_error
 from shiftfix._naming import cells_named
 from shiftfix._numerics import log_proba
 from shiftfix._validation import check_labels
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._class_targets import ClassTargets, learn_classes, smoothed_loss
+from shiftfix.mlp._held_out import held_out_rows
 from shiftfix.mlp._mlp import BaseMLP
-from shiftfix.mlp._prediction import n_networks
+from shiftfix.mlp._one_hot import check_columns, read_one_hot
 from shiftfix.mlp._settings import Classes, ClassLoss, RandomState, check_classes, concern, part_of
-from shiftfix.mlp._training import (
-    CLASSIFICATION_LOSSES,
-    Rows,
-    check_loss,
-    class_probabilities,
-    class_weights,
-    forward,
-    loss_floor,
-)
-
-
-@dataclass(frozen=True)
-class ClassTargets:
-    """Classes as their positions among ``classes``; see ``Targets``.
-
-    Parameters
-    ----------
-    classes : ndarray of shape (n_classes,)
-        Sorted.
-    n_outputs : int
-        1 for one logit of two classes.
-    class_weight : None, "balanced" or dict
-    """
-
-    classes: NDArray[Any]
-    n_outputs: int
-    class_weight: Any
-
-    def codes(self, y: Any, name: str) -> NDArray[np.int64]:
-        """Position of each label in ``classes``.
-
-        Raises
-        ------
-        ShiftDataError
-            For labels that are no classes.
-        """
-        y = check_labels(y, name)
-        index = np.minimum(np.searchsorted(self.classes, y), len(self.classes) - 1)
-        unknown = self.classes[index] != y
-        if np.any(unknown):
-            raise ShiftDataError(
-                f"{name} holds {np.unique(y[unknown]).tolist()}, and the training classes are {self.classes.tolist()}."
-            )
-        return index.astype(np.int64)
-
-    def factors(
-        self, codes: NDArray[Any], weight: NDArray[np.float64]
-    ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
-        """Weight of each row's class as a function of codes, learned from the training rows."""
-        of_class = class_weights(self.class_weight, codes, weight, self.classes)
-        return lambda codes: of_class[codes]
-
-    def scaled(self, codes: NDArray[Any], weight: NDArray[np.float64]) -> Self:
-        """The same: classes have no scale."""
-        return self
-
-    def encode(self, codes: NDArray[Any]) -> NDArray[np.int64]:
-        """The codes themselves."""
-        return codes
-
-    def accuracy(self, module: Any, rows: Rows) -> float:
-        """Share of the training weight predicted right; over all models of several."""
-        outputs = forward(module, rows.X, int(n_networks(module) > 1))
-        found = (outputs[..., 0] > 0).long() if self.n_outputs == 1 else outputs.argmax(dim=-1)
-        return float(((found == rows.y).double() * rows.weight).mean() / rows.weight.double().mean())
-
-
-def learn_classes(y: Any, loss: Any, class_weight: Any) -> ClassTargets:
-    """The classes of labels; raise for numbers, and for fewer than two of them."""
-    labels = check_labels(y, "y")
-    check_classification_targets(labels)
-    classes = np.unique(labels)
-    if len(classes) < 2:
-        raise ShiftDataError(
-            f"y holds one class only ({classes.tolist()[0]!r}, counting rows of positive weight): at least "
-            "two classes are needed."
-        )
-    is_binary = isinstance(loss, str) and loss == "binary_cross_entropy"
-    return ClassTargets(classes, 1 if is_binary else len(classes), class_weight)
-
-
-def smoothed_loss(settings: Classes, n_outputs: int, n_classes: int) -> tuple[Callable[..., Any], float]:
-    """Loss per row with its label smoothing, and the least value it can have.
-
-    Raises
-    ------
-    ShiftDataError
-        For an unknown loss, and one that the classes or the outputs are too many for.
-    """
-    loss = check_loss(settings.loss, CLASSIFICATION_LOSSES)
-    if settings.loss == "binary_cross_entropy" and n_classes > 2:
-        raise ShiftDataError(
-            f'loss="binary_cross_entropy" is for two classes, and y has {n_classes}: use "cross_entropy".'
-        )
-    if (n_outputs == 1) != (settings.loss == "binary_cross_entropy"):
-        raise ShiftDataError(
-            f"The fitted network has {n_outputs} outputs, which loss={settings.loss!r} cannot use: keep the loss "
-            "to go on from it, or fit a new estimator."
-        )
-    if not settings.label_smoothing:
-        return loss, 0.0
-    loss = functools.partial(loss, label_smoothing=settings.label_smoothing)
-    return loss, loss_floor(loss, n_outputs)
+from shiftfix.mlp._training import class_probabilities
 
 
 # ``Classes`` stands last, and so behind the loss and ahead of the steps in the constructor.
@@ -132,19 +30,29 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     ----------
     hidden_layer_sizes : int or sequence of int, default=(256, 256)
         Units of each hidden layer; ``()`` gives a linear model.
-    activation : {"relu", "leaky_relu", "gelu", "tanh", "sigmoid", "identity"}, default="relu"
-    initializer : str, float or callable, default="kaiming_normal"
-        Starting weights: "kaiming_normal", "kaiming_uniform" (keep the signal's mean square through the activation),
-        "xavier_normal", "xavier_uniform", "uniform" (within +-1 / sqrt(inputs)), "normal" (deviation 0.01), "zeros",
-        "ones", a number for all weights, or a function that fills a weight matrix from a ``torch.Generator``.
+    activation : str or sequence of str, default="relu"
+        "relu", "leaky_relu", "prelu" (a slope learned for each unit), "elu", "selu", "gelu", "silu" (swish), "mish",
+        "softplus", "tanh", "sigmoid", "softsign" or "identity"; or one of them per hidden layer. Behind "selu" the
+        ``dropout`` is alpha dropout, since setting units to 0 would undo its normalisation; give such layers the
+        initializer "auto" or "lecun_normal", ``standardize=True`` and no batch norm.
+    initializer : str, float, callable or sequence of them, default="auto"
+        Starting weights: "kaiming_normal", "kaiming_uniform" (He; keep the signal's mean square through the
+        activation), "xavier_normal", "xavier_uniform" (Glorot), "lecun_normal", "lecun_uniform", "uniform" (within
+        +-1 / sqrt(inputs)), "normal" (deviation 0.01), "zeros", "ones", a number for all weights, or a function that
+        fills a weight matrix from a ``torch.Generator``. "auto" is what goes with the activation: "kaiming_normal" for
+        relu and its kin, "xavier_normal" for tanh, sigmoid and softsign, "lecun_normal" for selu. Or one per hidden
+        layer, of which the last is the output layer's too unless there is one more.
     dropout : float in [0, 1) or sequence of them, default=0.5
-        Rate of inverted dropout after every hidden layer, or one rate per hidden layer.
+        Rate of inverted dropout after every hidden layer, or one rate per hidden layer: the share of units that is
+        DROPPED. A text that gives the probability p of keeping a unit means 1 - p.
     input_dropout : float in [0, 1), default=0
         Rate on the features.
     dropconnect : float in [0, 1), default=0
         Rate at which weights are dropped, one mask per step.
     input_noise : float, default=0
         Standard deviation of Gaussian noise on the (standardised) features while training.
+    hidden_noise : float or sequence of float, default=0
+        The same on the outputs of each hidden layer, behind its activation, or one deviation per hidden layer.
     batch_norm : bool, default=False
         Batch normalisation ahead of each activation, with WEIGHTED means and variances.
     loss : str or callable, default="cross_entropy"
@@ -159,14 +67,24 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         dict needs a weight for every label in y; labels that no row has are ignored.
     optimizer : str or class, default="adam"
         "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" (from ``torch.optim``, with its defaults
-        but the learning rate and a momentum of 0.9), "lars" (a rate per layer, so it needs a much larger
-        ``learning_rate``), or an optimiser class that is called with the parameters and ``lr``.
+        but the learning rate and a momentum of 0.9), "averaged_momentum" (v = 0.9 v + 0.1 g where "momentum" has
+        v = 0.9 v + g, so that the same path takes ten times the rate), "lars" (a rate per layer, so it needs a much
+        larger ``learning_rate``), or an optimiser class that is called with the parameters and ``lr``. Adam corrects
+        the bias of its averages: texts that leave that out take a first step of 3.2 rates where this takes one.
     learning_rate : float, default=1e-3
+    running_decay : float in [0, 1) or None, default=None
+        What is kept at each step of the running sum or average: of the gradients for "momentum", "averaged_momentum",
+        "nesterov" and "lars" (None is 0.9), of their squares for "rmsprop" (None is 0.99, many texts have 0.9).
+    eps : float or None, default=None
+        What "adagrad", "rmsprop", "adam" and "adamw" add to the root they divide by, so that it is never 0; None is
+        1e-10 for adagrad and 1e-8 for the others.
     schedule : str, class or None, default=None
         Learning rate after each epoch: "step" (a tenth after each third of ``max_epochs``), "multistep" (a tenth at a
         half and at three quarters), "exponential" (to a hundredth at the end), "cosine" (to 0), "plateau" (half when
         the WEIGHTED validation loss stands still), or a scheduler from ``torch.optim.lr_scheduler`` that is called
-        with the optimiser, such as ``functools.partial(StepLR, step_size=30)``. None keeps it.
+        with the optimiser, such as ``functools.partial(StepLR, step_size=30)``. None keeps it. "step_decay" and
+        "StepLR" are "step", "multistep_decay" and "MultiStepLR" "multistep", "exponential_decay" and "ExponentialLR"
+        "exponential".
     warmup : int, default=0
         Epochs over which the rate rises linearly, step by step.
     batch_size : int or None, default=256
@@ -174,7 +92,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     max_epochs : int, default=100
     early_stopping : {"auto", True, False}, default="auto"
         Stop when the WEIGHTED loss of held-out rows stops falling, and restore the best epoch. "auto"
-        does so when weights or an eval_set are given (and at least 10 rows would be held out): a
+        does so when weights or rows to stop by are given (and at least 10 rows would be held out): a
         network that interpolates its rows has forgotten their weights.
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows held out; drawn in the proportions of the classes, and never the last row of one.
@@ -249,13 +167,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         "weight_effect", the pull the weights still have as a share of that at the start of the training (near 0:
         they no longer act; for losses whose least value is 0), and "train_interpolation", the share of the training
         weight on rows whose loss is below 5% of that pull; "learning_rate", without the warm-up;
-        "gradient_norm" and "activation_norm", lists over ``layer_names_``, of the last full batch of the epoch.
+        "gradient_norm", "activation_norm", "dead_units" (the share of ReLUs that are 0 for every row) and
+        "saturated_units" (the share with less than 5% of their greatest slope for 95% of the rows; tanh, sigmoid,
+        softsign, elu, selu, softplus), lists over ``layer_names_``, of the last full batch of the epoch.
     layer_names_ : list of str
         Layers with a weight matrix, as in ``module_``.
     best_epoch_ : int, or ndarray of shape (n_models,)
         Epoch whose parameters were kept, counted from 1.
     n_epochs_ : int
         Epochs run.
+    n_steps_ : int
+        Gradient steps taken, over all epochs.
+    n_batches_ : int
+        Batches of an epoch, each of them a step.
     n_parameters_ : int
         Weights and biases.
     effective_sample_size_ : float
@@ -289,6 +213,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         y: ArrayLike,
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> Self:
         """One epoch over these rows; scaling is learned from the first call's, and so is the unit of the weights.
 
@@ -299,12 +227,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_rows, n_features)
-        y : array-like of shape (n_rows,)
+        y : array-like of shape (n_rows,), or one-hot of shape (n_rows, n_classes)
         classes : array-like of shape (n_classes,), default=None
-            All classes there will be; needed in the first call.
+            All classes there will be; needed in the first call, unless y is one-hot.
         sample_weight : array-like of shape (n_rows,), default=None
             On one scale over all calls: they are divided by the mean weight of the first one's rows (with
             weighting="resample" they only compare the rows of one call). Rows of weight 0 are left out altogether.
+        X_val, y_val, sample_weight_val : array-like, default=None
+            Rows whose WEIGHTED loss goes into ``history_``, NaN for calls without them, and lowers the rate by
+            schedule="plateau". They stop nothing and choose no parameters: that is for who calls.
 
         Returns
         -------
@@ -321,6 +252,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         first = not hasattr(self, "module_")
         if isinstance(self.class_weight, str) and self.class_weight == "balanced":
             raise ShiftDataError('class_weight="balanced" needs all rows at once: pass a dict to use partial_fit.')
+        y, columns = self._labels(y, "y")
+        classes = columns if classes is None else classes
         if first and classes is None:
             raise ShiftDataError("classes is needed in the first call of partial_fit: pass all labels there are.")
         labels = None if classes is None else check_labels(classes, "classes")
@@ -330,14 +263,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
             )
         with cells_named(X, "X"), unchanged_on_error(self):
             targets = self._learn_targets(labels) if first else self._fitted_targets()
-            return self._partial_fit(X, y, sample_weight, targets, first)
+            targets.check_columns(columns, "y")
+            held_out = held_out_rows(None, X_val, y_val, sample_weight_val)
+            return self._partial_fit(X, y, sample_weight, targets, first, held_out)
 
     def _check_settings(self) -> None:
         super()._check_settings()
         check_classes(part_of(self, Classes))
 
-    def _learn_targets(self, y: Any) -> ClassTargets:
-        return learn_classes(y, self.loss, self.class_weight)
+    def _labels(self, y: Any, name: str) -> tuple[Any, NDArray[Any] | None]:
+        return read_one_hot(y, name)
+
+    def _learn_targets(self, y: Any, columns: NDArray[Any] | None = None) -> ClassTargets:
+        return learn_classes(y, self.loss, self.class_weight, columns)
 
     def _fitted_targets(self) -> ClassTargets:
         return ClassTargets(self.classes_, self._n_outputs, self.class_weight)
@@ -376,7 +314,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     ) -> NDArray[np.float32]:
         """Class probabilities with dropout on: samples whose spread shows what the network does not know.
 
-        Batch norm and input noise stay as in :meth:`predict_proba`.
+        Batch norm and noise stay as in :meth:`predict_proba`.
 
         Parameters
         ----------
@@ -402,3 +340,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         """Most probable class of each row, shape (n_rows,)."""
         found = self.predict_proba(X).argmax(axis=1)
         return self.classes_[found]
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Accuracy, weighted if weights are given; y are labels or one-hot columns, as in :meth:`fit`."""
+        check_is_fitted(self, "module_")
+        labels, columns = self._labels(y, "y")
+        check_columns(columns, self.classes_, "y")
+        return float(super().score(X, labels, sample_weight))

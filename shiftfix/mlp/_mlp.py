@@ -22,11 +22,13 @@ from shiftfix.mlp._base import (
     progress_bar,
     weights_may_rest,
 )
-from shiftfix.mlp._inputs import feature_scaler, parts_of_eval_set, present, read_rows, read_y, rows_on
+from shiftfix.mlp._going_on import check_same_shapes, continued_settings
+from shiftfix.mlp._held_out import HeldOut, held_out_rows, rows_named
+from shiftfix.mlp._inputs import feature_scaler, present, read_rows, read_y, rows_on
+from shiftfix.mlp._layer_settings import check_network
 from shiftfix.mlp._network import build_network, is_random, remove_generators, warn_of_symmetry
 from shiftfix.mlp._prediction import network_outputs, sampled_outputs
 from shiftfix.mlp._saved import SavedNetwork
-from shiftfix.mlp._saving import setting_text
 from shiftfix.mlp._settings import (
     Fitting,
     LossSettings,
@@ -38,7 +40,6 @@ from shiftfix.mlp._settings import (
     Weighting,
     check_batches,
     check_fields,
-    check_network,
     check_training,
     concern,
     part_of,
@@ -57,34 +58,12 @@ from shiftfix.mlp._training import (
     warn_of_few_rows,
     warn_of_gradients,
     warn_of_inactive_weights,
+    warn_of_units,
     weights_in_unit,
 )
 
-# What the state of an optimiser or a schedule belongs to: these may not change between calls of partial_fit.
-CONTINUED = ("optimizer", "learning_rate", "schedule")
 # X, codes and weight of some rows.
 Held = tuple[Any, NDArray[Any], NDArray[np.float64]]
-
-
-def continued_settings(steps: Steps, before: list[str] | None) -> list[str]:
-    """Text of the settings that calls of ``partial_fit`` share; raise ShiftDataError when those before had others."""
-    now = [setting_text(getattr(steps, name)) for name in CONTINUED]
-    if before is not None and now != before:
-        raise ShiftDataError(
-            f"{', '.join(CONTINUED)} were {', '.join(before)} in the calls of partial_fit so far, and "
-            f"are {', '.join(now)} now: put them back, or fit anew."
-        )
-    return now
-
-
-def check_same_shapes(new: torch.nn.Module, fitted: torch.nn.Module) -> None:
-    """Raise unless the network to go on from has the shapes of the new one."""
-    shapes = [{name: value.shape for name, value in part.state_dict().items()} for part in (new, fitted)]
-    if shapes[0] != shapes[1]:
-        raise ShiftDataError(
-            "The fitted network has other layers than the settings ask for: keep hidden_layer_sizes, n_models, "
-            "batch_norm, and which of the dropout and noise settings are 0, to go on from it, or fit a new one."
-        )
 
 
 # Of several concerns the last comes first in the constructor.
@@ -97,8 +76,8 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
     _stratify: ClassVar[bool]
 
     @abstractmethod
-    def _learn_targets(self, y: Any) -> Targets:
-        """The classes, or the number of columns, of y, from the rows that count."""
+    def _learn_targets(self, y: Any, columns: NDArray[Any] | None = None) -> Targets:
+        """The classes, those of one-hot columns or of y, or the number of columns of y, from the rows that count."""
 
     @abstractmethod
     def _fitted_targets(self) -> Targets:
@@ -125,6 +104,10 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         eval_set: tuple[Any, ...] | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> Self:
         """Train the network.
 
@@ -132,14 +115,21 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         ----------
         X : array-like or sparse matrix of shape (n_rows, n_features)
             Sparse rows are made dense a batch at a time, here and when predicting.
-        y : array-like of shape (n_rows,)
-            Class labels, or numbers (the regressor also takes (n_rows, n_outputs)).
+        y : array-like of shape (n_rows,), or of (n_rows, n_classes) or (n_rows, n_outputs)
+            Class labels, or their one-hot columns: a 1 in each row and 0 elsewhere. The classes are then the names of a
+            frame's columns, or 0 to n_classes - 1, and one that no row has keeps its column in ``predict_proba``;
+            ``predict`` returns labels. A row with several 1s or none, as multilabel targets have, is an error. Numbers
+            for the regressor.
         sample_weight : array-like of shape (n_rows,), default=None
             Non-negative; only ratios matter. Rows of weight 0 are left out altogether.
         eval_set : tuple (X, y) or (X, y, sample_weight), default=None
             Rows for early stopping instead of a split of the training rows. (X, y) counts them alike, which is right
             for labelled target rows; source rows that are held out need their weights. A Pipeline hands it on as it
-            is: transform its X first.
+            is: transform its X first, or pass X_val.
+        X_val, y_val, sample_weight_val : array-like, default=None
+            The same rows one by one, as scikit-learn's estimators take them: with its metadata routing
+            (``set_fit_request``) a Pipeline hands them on, and transforms X_val where its ``transform_input`` says so.
+            Not beside eval_set.
 
         Returns
         -------
@@ -159,29 +149,31 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         -----
         InactiveWeightsWarning
             When weights were given and the network ended up interpolating its training rows.
-        LowEffectiveSizeWarning, NonFiniteLossWarning, GradientWarning, SymmetricUnitsWarning
+        LowEffectiveSizeWarning, NonFiniteLossWarning, GradientWarning, IdleUnitsWarning, SymmetricUnitsWarning
             As their docstrings say.
         """
         with unchanged_on_error(self):
             self._check_settings()
+            held_out = held_out_rows(eval_set, X_val, y_val, sample_weight_val, self.early_stopping)
             # All of it: what torch does on several threads ahead of the loop would leave them to a forked child, too.
             with cells_named(X, "X"), limited_threads(self.n_threads):
-                trained = self._fit(X, y, sample_weight, eval_set)
+                trained = self._fit(X, y, sample_weight, held_out)
             return self._keep(*trained)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> tuple[Any, ...]:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, held_out: HeldOut | None) -> tuple[Any, ...]:
         """What ``_keep`` takes, of a network that was trained on these rows."""
         training = part_of(self, Training)
         callbacks, device = callbacks_and_device(training)
         goes_on = self.warm_start and hasattr(self, "module_")
+        y, columns = self._labels(y, "y")
         X, y = self._validate(X, y, reset=not goes_on)
         weight, X, y = present(check_row_weights(sample_weight, len(y)), X, y)
-        targets = self._fitted_targets() if goes_on else self._learn_targets(y)
+        targets = self._targets_of(y, columns, not goes_on)
         objective = self._loss_function(targets)
         seeds, saved = self._start(training, self.n_models)
 
         (X, codes, weight), validation = self._split(
-            X, y, weight, sample_weight is not None, eval_set, targets, seeds["split"]
+            X, y, weight, sample_weight is not None, held_out, targets, seeds["split"]
         )
         check_schedule(training.schedule, validation is not None)
         scales = Scales(self.scaler_, targets) if goes_on else self._learn_scales(targets, X, codes, weight)
@@ -203,22 +195,27 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
             progress=progress_bar(training),
         )
         accuracy = targets.accuracy(run.module, rows) if weights_may_rest(run) else None
-        warn_of_gradients(run.norms.names, run.history.get("gradient_norm"))
+        warn_of_units(run, rows)
+        warn_of_gradients(run.norms.names, run.history.get("gradient_norm"), run.history.get("dead_units"))
         if weights_may_rest(run):
             warn_of_inactive_weights(run.history["weight_effect"], can_interpolate(run, rows), accuracy)
         return run, device, sizes, scales, None
 
-    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool) -> Self:
+    def _partial_fit(
+        self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool, held_out: HeldOut | None
+    ) -> Self:
         """One epoch over the rows, going on from where the last call left off."""
         self._check_settings()
         if self.early_stopping is True:
-            raise ShiftDataError('partial_fit sees no held-out rows: set early_stopping="auto" or False.')
-        check_schedule(self.schedule, has_validation=False)
+            raise ShiftDataError('partial_fit does not stop by held-out rows: set early_stopping="auto" or False.')
+        check_schedule(self.schedule, has_validation=held_out is not None)
         with limited_threads(self.n_threads):
-            trained = self._trained_further(X, y, sample_weight, targets, first)
+            trained = self._trained_further(X, y, sample_weight, targets, first, held_out)
         return self._keep(*trained)
 
-    def _trained_further(self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool) -> tuple[Any, ...]:
+    def _trained_further(
+        self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool, held_out: HeldOut | None
+    ) -> tuple[Any, ...]:
         """What ``_keep`` takes, after one epoch."""
         training = part_of(self, Training)
         callbacks, device = callbacks_and_device(training)
@@ -229,7 +226,8 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
 
         codes = targets.codes(y, "y")
         weight, unit = weights_in_unit(weight, training, None if state is None else state["unit"])
-        weight = weight * targets.factors(codes, weight)(codes)
+        factors = targets.factors(codes, weight)
+        weight = weight * factors(codes)
         scales = self._learn_scales(targets, X, codes, weight) if first else Scales(self.scaler_, targets)
         trained_mean = unit.setdefault("trained mean", weight.mean())
         rows = rows_on(device, *scales.tensors(X, codes), weight, unit=trained_mean)
@@ -241,7 +239,11 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         if state is not None:
             run.load_state_dict(state["run"] | {"module": run.module.state_dict()})
         run.max_epochs = run.epoch + 1
-        fit_loop(run, rows, callbacks=callbacks)
+        watched = None
+        if held_out is not None:
+            X_val, codes_val, _, weight_val = self._held_out(held_out, targets, factors)
+            watched = rows_on(device, *scales.tensors(X_val, codes_val), weight_val)
+        fit_loop(run, rows, watched=watched, callbacks=callbacks)
         kept = {
             "unit": {name: float(value) for name, value in unit.items()},
             "continued": continued,
@@ -259,7 +261,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         y: NDArray[Any],
         weight: NDArray[np.float64],
         weighted: bool,
-        eval_set: Any,
+        held_out: HeldOut | None,
         targets: Targets,
         seed: int,
     ) -> tuple[Held, Held | None]:
@@ -272,29 +274,42 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         tempered = training_weights(weight, weighting.exponent, weighting.clip)
         factors = targets.factors(codes, full)  # "balanced" is about the weights as they are used
         full, tempered = full * factors(codes), tempered * targets.factors(codes, tempered)(codes)
-        held_out = None if eval_set is None else self._eval_rows(eval_set, targets, factors)
+        to_stop_by = None if held_out is None else self._held_out(held_out, targets, factors)
         stopping = part_of(self, Stopping)
-        rows, validation = hold_out((X, codes, tempered, full), weighted, held_out, stopping, seed, self._stratify)
+        rows, validation = hold_out((X, codes, tempered, full), weighted, to_stop_by, stopping, seed, self._stratify)
         return rows[:3], None if validation is None else (validation[0], validation[1], validation[3])
 
-    def _eval_rows(
-        self, eval_set: Any, targets: Targets, factors: Callable[[NDArray[Any]], NDArray[np.float64]]
+    def _held_out(
+        self, held_out: HeldOut, targets: Targets, factors: Callable[[NDArray[Any]], NDArray[np.float64]]
     ) -> tuple[Any, NDArray[Any], None, NDArray[np.float64]]:
-        """The rows of an eval_set as (X, codes, None, full weight)."""
-        X, y, weight = parts_of_eval_set(eval_set)
-        with cells_named(X, "the eval_set's X"):
+        """The rows to stop by as (X, codes, None, full weight)."""
+        X, names = held_out.X, held_out.names
+        with rows_named(names.of("X")), cells_named(X, names.of("X")):
             X = read_rows(self, X)
-        weight = check_row_weights(weight, X.shape[0], "the eval_set's sample_weight")
-        y = np.empty(()) if y is None else read_y(y, "the eval_set's y")
+        weight = check_row_weights(held_out.sample_weight, X.shape[0], names.of("sample_weight"))
+        y, columns = self._labels(held_out.y, names.of("y"))
+        targets.check_columns(columns, names.of("y"))
+        y = np.empty(()) if y is None else read_y(y, names.of("y"))
         if y.ndim == 0 or len(y) != X.shape[0]:
             raise ShiftDataError(
-                f"eval_set has {X.shape[0]} rows of X and {len(y) if y.ndim else 'none'} of y: pass one y per row."
+                f"{held_out.whole} has {X.shape[0]} rows of X and {len(y) if y.ndim else 'none'} of y: pass one y per "
+                "row."
             )
         if not self._multi_output and y.shape[1:] == (1,):
             y = column_or_1d(y, warn=True)  # as for the training rows
         weight, X, y = present(weight, X, y)
-        codes = targets.codes(y, "the eval_set's y")
+        codes = targets.codes(y, names.of("y"))
         return X, codes, None, weight * factors(codes)
+
+    def _labels(self, y: Any, name: str) -> tuple[Any, NDArray[Any] | None]:
+        """Y, and the classes of its columns where they are one-hot; then y are the labels."""
+        return y, None
+
+    def _targets_of(self, y: Any, columns: NDArray[Any] | None, learn: bool) -> Targets:
+        """The targets learned from y, or those of the fitted estimator, which the columns must be then."""
+        targets = self._learn_targets(y, columns) if learn else self._fitted_targets()
+        targets.check_columns(columns, "y")
+        return targets
 
     def _learn_scales(self, targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[np.float64]) -> Scales:
         """Scaling of the features, and of targets that are numbers, from the training rows alone."""

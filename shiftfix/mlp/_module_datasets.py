@@ -94,13 +94,13 @@ def rows_of_dataset(X: Any, name: str) -> list[Any]:
     return [tuple(x) if isinstance(x, list) else x, *rest]  # torch stacks a tuple to a list
 
 
-def unpacked(X: Any, y: Any, sample_weight: Any, name: str = "") -> tuple[Any, Any, Any]:
-    """X, y and weights, out of a Dataset or DataLoader where X is one; ``name`` stands ahead of "X" in messages."""
+def unpacked(X: Any, y: Any, sample_weight: Any, named: Callable[[str], str] = str) -> tuple[Any, Any, Any]:
+    """X, y and weights, out of a Dataset or DataLoader where X is one; ``named`` is what messages call them."""
     if not is_dataset(X):
         return X, y, sample_weight
-    x, *rest = [*rows_of_dataset(X, f"{name}X"), None, None][:3]
+    x, *rest = [*rows_of_dataset(X, named("X")), None, None][:3]
     y, sample_weight = (
-        _the_one_given(pair, f"{name}{what}", f"{name}X")
+        _the_one_given(pair, named(what), named("X"))
         for what, *pair in (("y", rest[0], y), ("sample_weight", rest[1], sample_weight))
     )
     return x, y, sample_weight

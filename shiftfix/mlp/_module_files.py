@@ -14,7 +14,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._module_inputs import InputForm, InputsForm
 from shiftfix.mlp._module_outputs import copy_of_module
 from shiftfix.mlp._saving._encoding import NotStorableError, decode, encode, encode_learned
-from shiftfix.mlp._saving._learned import CLASSES, COMMON, Holds
+from shiftfix.mlp._saving._learned import ADDED, CLASSES, COMMON, Holds
 from shiftfix.mlp._training import explained
 
 # Of one training; the next one is not to write where the file says, nor to run what it names.
@@ -24,6 +24,8 @@ OF_NETWORKS = (
     "layer_names_",
     "best_epoch_",
     "n_epochs_",
+    "n_steps_",
+    "n_batches_",
     "n_parameters_",
     "effective_sample_size_",
     "validation_effective_sample_size_",
@@ -34,7 +36,7 @@ LEARNED: dict[str, Holds] = {name: COMMON[name][1] for name in OF_NETWORKS} | {
     "classes_": CLASSES["classes_"][1],
     "_flat_targets": lambda value, _: type(value) is bool,
 }
-OPTIONAL = {"classes_"}
+OPTIONAL = {"classes_", *ADDED}
 # Beside them: the form of the rows, and the settings that the file lacks.
 BESIDE = ("_form", "_needed")
 CONTENT = {"class", "settings", "fitted", "module"}

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from shiftfix._door import PublicCalls
 from shiftfix._numerics import log_proba
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._held_out import TRAINING
 from shiftfix.mlp._module_datasets import inputs_of
 from shiftfix.mlp._module_inputs import InputsForm, ModuleInput, read_inputs
 from shiftfix.mlp._module_numbers import numpy_of
@@ -107,7 +108,9 @@ class ModulePredictor(PublicCalls, BaseEstimator):
         """
         check_is_fitted(self, "module_")
         with limited_threads(self.n_threads):
-            rows = read_module_rows(X, y, sample_weight, "", self._loss_of_fit, module_dtype(self.module_), self._form)
+            rows = read_module_rows(
+                X, y, sample_weight, TRAINING, self._loss_of_fit, module_dtype(self.module_), self._form
+            )
             outputs = outputs_of(self.module_, rows.X, self._form)
         if self._kind == "classes":
             return float(np.average(self._labels(outputs) == rows.y, weights=rows.weight))

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shiftfix.mlp._inputs import parts_of_eval_set, present
-from shiftfix.mlp._module_datasets import is_dataset, unpacked
+from shiftfix.mlp._held_out import HeldOut, Names
+from shiftfix.mlp._inputs import present
+from shiftfix.mlp._module_datasets import unpacked
 from shiftfix.mlp._module_inputs import InputsForm, read_inputs
 from shiftfix.mlp._module_numbers import numbers_of, numpy_of
 from shiftfix.mlp._module_outputs import shape_of_outputs
@@ -56,7 +57,7 @@ def read_module_rows(
     X: Any,
     y: Any,
     sample_weight: Any,
-    name: str,
+    names: Names,
     loss: Any,
     dtype: torch.dtype,
     form: InputsForm | None = None,
@@ -67,8 +68,8 @@ def read_module_rows(
     ----------
     X : array-like, Tensor, frame, dict, tuple, Dataset or DataLoader
     y, sample_weight : array-like, Tensor or None
-    name : str
-        What messages put ahead of "X" and "y".
+    names : Names
+        What messages call them.
     loss : str or callable
     dtype : torch.dtype
         Of the module.
@@ -80,24 +81,25 @@ def read_module_rows(
     ShiftDataError
         For what the module, the loss or the weighting could not use.
     """
-    X, y, sample_weight = unpacked(X, y, sample_weight, name)
-    X, form = read_inputs(X, f"{name}X", dtype, form)
-    y = read_targets(y, f"{name}y", len(X), loss, dtype)
+    X, y, sample_weight = unpacked(X, y, sample_weight, names.of)
+    X, form = read_inputs(X, names.of("X"), dtype, form)
+    y = read_targets(y, names.of("y"), len(X), loss, dtype)
     single = loss_kind(loss) == "numbers" and y.ndim == 1
     y = y[:, None] if single else y
-    weight, X, y = present(read_weight(sample_weight, len(X), f"{name}sample_weight"), X, y)
+    weight, X, y = present(read_weight(sample_weight, len(X), names.of("sample_weight")), X, y)
     return ModuleRows(X, y, weight, sample_weight is not None, single, form)
 
 
-def parts_of_held_out(eval_set: Any) -> tuple[Any, Any, Any]:
-    """X, y and weights of an eval_set, which may be a Dataset or DataLoader."""
-    return (eval_set, None, None) if is_dataset(eval_set) else parts_of_eval_set(eval_set)
+def read_held_out(held_out: HeldOut, loss: Any, dtype: torch.dtype, form: InputsForm) -> ModuleRows:
+    """The rows to stop by, checked, in the form of the training rows."""
+    given = held_out.X, held_out.y, held_out.sample_weight
+    return read_module_rows(*given, held_out.names, loss, dtype, form)
 
 
 def learn_module_classes(
-    module: torch.nn.Module, loss: Any, device: torch.device, *sets: ModuleRows | None
+    module: torch.nn.Module, loss: Any, device: torch.device, sets: dict[str, ModuleRows]
 ) -> NDArray[Any] | None:
-    """Class of each column of the outputs, or None for a loss of something else.
+    """Class of each column of the outputs, or None for a loss of something else; ``sets`` by the names of their X.
 
     Raises
     ------
@@ -105,8 +107,7 @@ def learn_module_classes(
         When the module fails on two rows of one of the sets, the training rows first, or its outputs do not fit the
         loss or the classes of the training rows.
     """
-    named = [(name, rows) for name, rows in zip(("X", "the eval_set's X"), sets, strict=False) if rows is not None]
-    shapes = [shape_of_outputs(module, rows.X[:2].to(device), name) for name, rows in named]
+    shapes = [shape_of_outputs(module, rows.X[:2].to(device), name) for name, rows in sets.items()]
     if loss_kind(loss) != "classes":
         return None
-    return learn_label_classes(named[0][1].y, n_classes_of(shapes[0], loss), "y")
+    return learn_label_classes(next(iter(sets.values())).y, n_classes_of(shapes[0], loss), "y")

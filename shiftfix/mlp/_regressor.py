@@ -13,6 +13,7 @@ from sklearn.utils import Tags
 from shiftfix._learner import unchanged_on_error
 from shiftfix._naming import cells_named, columns_named
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._held_out import held_out_rows
 from shiftfix.mlp._inputs import feature_scaler, read_y
 from shiftfix.mlp._mlp import BaseMLP
 from shiftfix.mlp._settings import RandomState, concern
@@ -53,6 +54,9 @@ class NumberTargets:
             raise ShiftDataError(f"{name} needs {self.n_outputs} finite numbers per row.")
         return columns
 
+    def check_columns(self, columns: NDArray[Any] | None, name: str) -> None:
+        """Nothing: columns of numbers are counted by ``codes``."""
+
     def factors(
         self, codes: NDArray[Any], weight: NDArray[np.float64]
     ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
@@ -65,8 +69,21 @@ class NumberTargets:
             return replace(self, scaler=feature_scaler(codes, weight))
 
     def encode(self, codes: NDArray[Any]) -> NDArray[np.float32]:
-        """The array that the loss takes."""
-        return (codes if self.scaler is None else self.scaler.transform(codes)).astype(np.float32)
+        """The array that the loss takes.
+
+        Raises
+        ------
+        ShiftDataError
+            For numbers that float32 does not hold on this scale.
+        """
+        with np.errstate(over="ignore"):
+            found = (codes if self.scaler is None else self.scaler.transform(codes)).astype(np.float32)
+        if not np.isfinite(found).all():
+            raise ShiftDataError(
+                "y, or that of the rows to stop by, holds numbers that are too large for the float32 network on the "
+                "scale of the training rows: rescale y, and give all rows the same units."
+            )
+        return found
 
     def decode(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Outputs of shape (n, n_rows, n_outputs) in the units of y, without the last axis for 1D y."""
@@ -93,19 +110,29 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ----------
     hidden_layer_sizes : int or sequence of int, default=(256, 256)
         Units of each hidden layer; ``()`` gives a linear model.
-    activation : {"relu", "leaky_relu", "gelu", "tanh", "sigmoid", "identity"}, default="relu"
-    initializer : str, float or callable, default="kaiming_normal"
-        Starting weights: "kaiming_normal", "kaiming_uniform" (keep the signal's mean square through the activation),
-        "xavier_normal", "xavier_uniform", "uniform" (within +-1 / sqrt(inputs)), "normal" (deviation 0.01), "zeros",
-        "ones", a number for all weights, or a function that fills a weight matrix from a ``torch.Generator``.
+    activation : str or sequence of str, default="relu"
+        "relu", "leaky_relu", "prelu" (a slope learned for each unit), "elu", "selu", "gelu", "silu" (swish), "mish",
+        "softplus", "tanh", "sigmoid", "softsign" or "identity"; or one of them per hidden layer. Behind "selu" the
+        ``dropout`` is alpha dropout, since setting units to 0 would undo its normalisation; give such layers the
+        initializer "auto" or "lecun_normal", ``standardize=True`` and no batch norm.
+    initializer : str, float, callable or sequence of them, default="auto"
+        Starting weights: "kaiming_normal", "kaiming_uniform" (He; keep the signal's mean square through the
+        activation), "xavier_normal", "xavier_uniform" (Glorot), "lecun_normal", "lecun_uniform", "uniform" (within
+        +-1 / sqrt(inputs)), "normal" (deviation 0.01), "zeros", "ones", a number for all weights, or a function that
+        fills a weight matrix from a ``torch.Generator``. "auto" is what goes with the activation: "kaiming_normal" for
+        relu and its kin, "xavier_normal" for tanh, sigmoid and softsign, "lecun_normal" for selu. Or one per hidden
+        layer, of which the last is the output layer's too unless there is one more.
     dropout : float in [0, 1) or sequence of them, default=0.0
-        Rate of inverted dropout after every hidden layer, or one rate per hidden layer.
+        Rate of inverted dropout after every hidden layer, or one rate per hidden layer: the share of units that is
+        DROPPED. A text that gives the probability p of keeping a unit means 1 - p.
     input_dropout : float in [0, 1), default=0
         Rate on the features.
     dropconnect : float in [0, 1), default=0
         Rate at which weights are dropped, one mask per step.
     input_noise : float, default=0
         Standard deviation of Gaussian noise on the (standardised) features while training.
+    hidden_noise : float or sequence of float, default=0
+        The same on the outputs of each hidden layer, behind its activation, or one deviation per hidden layer.
     batch_norm : bool, default=False
         Batch normalisation ahead of each activation, with WEIGHTED means and variances.
     loss : str or callable, default="squared_error"
@@ -114,14 +141,24 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         returns one loss per row.
     optimizer : str or class, default="adam"
         "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" (from ``torch.optim``, with its defaults
-        but the learning rate and a momentum of 0.9), "lars" (a rate per layer, so it needs a much larger
-        ``learning_rate``), or an optimiser class that is called with the parameters and ``lr``.
+        but the learning rate and a momentum of 0.9), "averaged_momentum" (v = 0.9 v + 0.1 g where "momentum" has
+        v = 0.9 v + g, so that the same path takes ten times the rate), "lars" (a rate per layer, so it needs a much
+        larger ``learning_rate``), or an optimiser class that is called with the parameters and ``lr``. Adam corrects
+        the bias of its averages: texts that leave that out take a first step of 3.2 rates where this takes one.
     learning_rate : float, default=1e-3
+    running_decay : float in [0, 1) or None, default=None
+        What is kept at each step of the running sum or average: of the gradients for "momentum", "averaged_momentum",
+        "nesterov" and "lars" (None is 0.9), of their squares for "rmsprop" (None is 0.99, many texts have 0.9).
+    eps : float or None, default=None
+        What "adagrad", "rmsprop", "adam" and "adamw" add to the root they divide by, so that it is never 0; None is
+        1e-10 for adagrad and 1e-8 for the others.
     schedule : str, class or None, default=None
         Learning rate after each epoch: "step" (a tenth after each third of ``max_epochs``), "multistep" (a tenth at a
         half and at three quarters), "exponential" (to a hundredth at the end), "cosine" (to 0), "plateau" (half when
         the WEIGHTED validation loss stands still), or a scheduler from ``torch.optim.lr_scheduler`` that is called
-        with the optimiser, such as ``functools.partial(StepLR, step_size=30)``. None keeps it.
+        with the optimiser, such as ``functools.partial(StepLR, step_size=30)``. None keeps it. "step_decay" and
+        "StepLR" are "step", "multistep_decay" and "MultiStepLR" "multistep", "exponential_decay" and "ExponentialLR"
+        "exponential".
     warmup : int, default=0
         Epochs over which the rate rises linearly, step by step.
     batch_size : int or None, default=256
@@ -129,7 +166,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     max_epochs : int, default=100
     early_stopping : {"auto", True, False}, default="auto"
         Stop when the WEIGHTED loss of held-out rows stops falling, and restore the best epoch. "auto"
-        does so when weights or an eval_set are given (and at least 10 rows would be held out): a
+        does so when weights or rows to stop by are given (and at least 10 rows would be held out): a
         network that interpolates its rows has forgotten their weights.
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows held out; drawn in the proportions of the classes, and never the last row of one.
@@ -205,13 +242,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         "weight_effect", the pull the weights still have as a share of that at the start of the training (near 0:
         they no longer act; for losses whose least value is 0), and "train_interpolation", the share of the training
         weight on rows whose loss is below 5% of that pull; "learning_rate", without the warm-up;
-        "gradient_norm" and "activation_norm", lists over ``layer_names_``, of the last full batch of the epoch.
+        "gradient_norm", "activation_norm", "dead_units" (the share of ReLUs that are 0 for every row) and
+        "saturated_units" (the share with less than 5% of their greatest slope for 95% of the rows; tanh, sigmoid,
+        softsign, elu, selu, softplus), lists over ``layer_names_``, of the last full batch of the epoch.
     layer_names_ : list of str
         Layers with a weight matrix, as in ``module_``.
     best_epoch_ : int, or ndarray of shape (n_models,)
         Epoch whose parameters were kept, counted from 1.
     n_epochs_ : int
         Epochs run.
+    n_steps_ : int
+        Gradient steps taken, over all epochs.
+    n_batches_ : int
+        Batches of an epoch, each of them a step.
     n_parameters_ : int
         Weights and biases.
     effective_sample_size_ : float
@@ -236,7 +279,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     _stratify = False
     _saved_private = ("_single_output", "_n_outputs", "_training_state")
 
-    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
         """One epoch over these rows; scaling is learned from the first call's, and so is the unit of the weights.
 
         Calls on the same rows do what as many epochs of ``fit`` with ``early_stopping=False`` do, to the bit. After
@@ -250,6 +302,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         sample_weight : array-like of shape (n_rows,), default=None
             On one scale over all calls: they are divided by the mean weight of the first one's rows (with
             weighting="resample" they only compare the rows of one call). Rows of weight 0 are left out altogether.
+        X_val, y_val, sample_weight_val : array-like, default=None
+            Rows whose WEIGHTED loss goes into ``history_``, NaN for calls without them, and lowers the rate by
+            schedule="plateau". They stop nothing and choose no parameters: that is for who calls.
 
         Returns
         -------
@@ -267,9 +322,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             first = not hasattr(self, "module_")
             # Its shape is learned before it is checked: what has none is refused later.
             targets = learn_columns(np.atleast_1d(read_y(y, "y"))) if first else self._fitted_targets()
-            return self._partial_fit(X, y, sample_weight, targets, first)
+            held_out = held_out_rows(None, X_val, y_val, sample_weight_val)
+            return self._partial_fit(X, y, sample_weight, targets, first, held_out)
 
-    def _learn_targets(self, y: Any) -> NumberTargets:
+    def _learn_targets(self, y: Any, columns: NDArray[Any] | None = None) -> NumberTargets:
         return learn_columns(y)
 
     def _fitted_targets(self) -> NumberTargets:
@@ -298,7 +354,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def predict_mc(self, X: ArrayLike, n_samples: int = 50, random_state: RandomState = None) -> NDArray[np.float32]:
         """Predictions with dropout on: samples whose spread shows what the network does not know.
 
-        Batch norm and input noise stay as in :meth:`predict`. The spread is the network's alone; the noise of y is
+        Batch norm and noise stay as in :meth:`predict`. The spread is the network's alone; the noise of y is
         not in it.
 
         Parameters

@@ -15,7 +15,18 @@ import numbers
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeAlias,
+    TypeGuard,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 import torch
@@ -25,11 +36,19 @@ from shiftfix._setting_checks import check_count, check_number, check_option
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.weights import check_clip
 
-Activation = Literal["relu", "leaky_relu", "gelu", "tanh", "sigmoid", "identity"]
-RandomStart = Literal["normal", "uniform", "xavier_normal", "xavier_uniform", "kaiming_normal", "kaiming_uniform"]
+OneSided = Literal["relu", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", "softplus"]
+Bounded = Literal["tanh", "sigmoid", "softsign"]
+Activation = Literal[OneSided, Bounded, "identity"]
+ScaledStart = Literal["lecun_normal", "lecun_uniform", "xavier_normal", "xavier_uniform"]
+RandomStart = Literal["normal", "uniform", ScaledStart, "kaiming_normal", "kaiming_uniform"]
 ConstantStart = Literal["zeros", "ones"]
-OptimizerName = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lars"]
-ScheduleName = Literal["step", "multistep", "exponential", "cosine", "plateau"]
+MatchedStart = Literal["auto"]
+Descent = Literal["sgd", "momentum", "averaged_momentum", "nesterov"]
+OptimizerName = Literal[Descent, "adagrad", "rmsprop", "adam", "adamw", "lars"]
+UsualScheduleName = Literal[
+    "step_decay", "StepLR", "multistep_decay", "MultiStepLR", "exponential_decay", "ExponentialLR"
+]
+ScheduleName = Literal["step", "multistep", "exponential", "cosine", "plateau", UsualScheduleName]
 ClassLoss = Literal["cross_entropy", "binary_cross_entropy", "polynomial_tail"]
 NumberLoss = Literal["squared_error", "absolute_error", "huber", "smooth_l1"]
 RandomState = int | np.random.Generator | np.random.RandomState | None
@@ -99,13 +118,35 @@ def check_optimizer(optimizer: object, name: str = "optimizer") -> None:
         )
 
 
+Start: TypeAlias = MatchedStart | RandomStart | ConstantStart | float | Callable[..., Any]
 LARGEST_START = 1e30  # what float32 still multiplies
 LARGEST_BOUND = 9e18  # what a Python integer may be for torch
 
 
+def is_several(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether a setting has a value for each layer: a tuple, a list or an array with an axis."""
+    return isinstance(value, tuple | list) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
+def each(check: Callable[..., Any]) -> Callable[..., Any]:
+    """The check of one value, for one or for each of several."""
+
+    def check_each(value: Any, name: str) -> None:
+        for one in value if is_several(value) else [value]:
+            check(one, name)
+
+    return check_each
+
+
+def check_activation(activation: object, name: str) -> None:
+    """Check of the name of an activation."""
+    check_option(activation, name, get_args(Activation))
+
+
 def check_initializer(initializer: Any, name: str = "initializer") -> None:
     """Raise unless it is a name, a number or a callable."""
-    names = (*get_args(RandomStart), *get_args(ConstantStart))
+    initializer = plain(initializer)
+    names = (*get_args(MatchedStart), *get_args(RandomStart), *get_args(ConstantStart))
     is_number = isinstance(initializer, numbers.Real) and not isinstance(initializer, bool)
     is_known = callable(initializer) or _is_one_of(initializer, names)
     if not (is_known or (is_number and abs(initializer) <= LARGEST_START)):
@@ -126,6 +167,7 @@ def check_path(path: object, name: str) -> None:
 
 
 rate = number(least=0, below=1)
+deviation = number(least=0, below=np.inf)
 bound = unless_none(number(above=0, most=LARGEST_BOUND))
 
 
@@ -134,16 +176,15 @@ class Network(Concern):
     """Layers, their start, and the noise in them."""
 
     hidden_layer_sizes: int | Sequence[int] = field(default=(256, 256), kw_only=False)
-    activation: Activation = "relu"
-    initializer: Annotated[RandomStart | ConstantStart | float | Callable[..., Any], check_initializer] = (
-        "kaiming_normal"
-    )
+    activation: Annotated[Activation | Sequence[Activation], each(check_activation)] = "relu"
+    initializer: Annotated[Start | Sequence[Start], each(check_initializer)] = "auto"
     # Off by default for numbers: its noise ahead of a linear output inflates the variance that a regression is judged
     # by, while a classifier's arg max hardly sees it.
     dropout: float | Sequence[float] = 0.0
     input_dropout: Annotated[float, rate] = 0.0
     dropconnect: Annotated[float, rate] = 0.0
-    input_noise: Annotated[float, number(least=0, below=np.inf)] = 0.0
+    input_noise: Annotated[float, deviation] = 0.0
+    hidden_noise: float | Sequence[float] = 0.0
     batch_norm: Annotated[bool, yes_or_no] = False
 
 
@@ -175,7 +216,11 @@ class Steps(Concern):
     """How far and how often the parameters move."""
 
     optimizer: Annotated[OptimizerName | Callable[..., Any], check_optimizer] = "adam"
-    learning_rate: Annotated[float, number(above=0)] = 1e-3
+    # A float32 network takes no larger step.
+    learning_rate: Annotated[float, number(above=0, most=1e30)] = 1e-3
+    running_decay: Annotated[float | None, unless_none(rate)] = None
+    # Of a gradient of 0 the step is 0 / eps, and float32 holds nothing below 1e-38.
+    eps: Annotated[float | None, unless_none(number(least=1e-30, below=np.inf))] = None
     schedule: ScheduleName | Callable[..., Any] | None = None
     warmup: Annotated[int, count(least=0)] = 0
     batch_size: Annotated[int | None, unless_none(count())] = 256
@@ -257,36 +302,35 @@ def layer_sizes(network: Network) -> Sequence[Any]:
     return [plain(size) for size in sizes]
 
 
-def check_dropout(rates: Any, n_layers: int) -> None:
-    """Raise ShiftDataError unless it is a rate, or one for each of the hidden layers."""
-    if isinstance(rates, numbers.Real):
-        return rate(rates, "dropout")
-    if not isinstance(rates, tuple | list | np.ndarray) or len(rates) != n_layers:
-        raise ShiftDataError(
-            f"dropout={rates!r}: a rate, or one rate for each of the {n_layers} hidden layers, is needed."
-        )
-    for one in rates:
-        rate(one, "dropout")
-
-
-def check_network(network: Network) -> None:
-    """Raise ShiftDataError for layers, or a dropout rate for each of them, that cannot be."""
-    sizes = layer_sizes(network)
-    for size in sizes:
-        check_count(size, "hidden_layer_sizes")
-    check_fields(network)
-    check_dropout(network.dropout, len(sizes))
-
-
 def check_batches(network: Network, training: Training) -> None:
     """Raise ShiftDataError for checked settings of a network and its training that are at odds."""
     if network.batch_norm and training.batch_size == 1:
         raise ShiftDataError("batch_norm=True needs batches of several rows: raise batch_size above 1.")
 
 
+# The optimizers by name that take a setting of the steps, beside the learning rate.
+TAKEN_BY: dict[str, tuple[OptimizerName, ...]] = {
+    "running_decay": ("momentum", "averaged_momentum", "nesterov", "lars", "rmsprop"),
+    "eps": ("adagrad", "rmsprop", "adam", "adamw"),
+}
+
+
+def check_steps(steps: Steps) -> None:
+    """Raise ShiftDataError for a setting that the optimizer would not use."""
+    for name, takers in TAKEN_BY.items():
+        value = getattr(steps, name)
+        if value is not None and steps.optimizer not in takers:
+            raise ShiftDataError(
+                f"{name}={value!r} is for optimizer={' or '.join(map(repr, takers))}, and optimizer="
+                f"{steps.optimizer!r} has no such setting: leave it out, or bind what a class of your own takes with "
+                "functools.partial."
+            )
+
+
 def check_training(training: Training) -> None:
     """Raise ShiftDataError for a setting of the training out of range, or at odds with another."""
     check_fields(training)
+    check_steps(training)
     if training.warmup > training.max_epochs:
         raise ShiftDataError(
             f"warmup={training.warmup} epochs and max_epochs={training.max_epochs}: the learning rate would never be "

@@ -23,6 +23,9 @@ class Targets(Protocol):
     def codes(self, y: Any, name: str) -> NDArray[Any]:
         """Checked numbers: class indices, or float64 of shape (n_rows, n_outputs)."""
 
+    def check_columns(self, columns: NDArray[Any] | None, name: str) -> None:
+        """Raise ShiftDataError for one-hot columns that are not the classes."""
+
     def factors(
         self, codes: NDArray[Any], weight: NDArray[np.float64]
     ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:

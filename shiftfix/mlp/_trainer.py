@@ -19,12 +19,13 @@ from shiftfix.mlp._base import (
     progress_bar,
     weights_may_rest,
 )
+from shiftfix.mlp._held_out import TRAINING, HeldOut, held_out_rows
 from shiftfix.mlp._inputs import rows_on
 from shiftfix.mlp._module_files import filled_module, pack_module, trainer_settings, unpack_fitted
 from shiftfix.mlp._module_inputs import ModuleInput
 from shiftfix.mlp._module_outputs import check_module, copy_of_module, module_dtype
 from shiftfix.mlp._module_predictions import ModulePredictor
-from shiftfix.mlp._module_rows import ModuleRows, learn_module_classes, parts_of_held_out, read_module_rows
+from shiftfix.mlp._module_rows import ModuleRows, learn_module_classes, read_held_out, read_module_rows
 from shiftfix.mlp._module_targets import loss_kind, outputs_as_columns
 from shiftfix.mlp._saving import read, write_atomically
 from shiftfix.mlp._settings import (
@@ -54,6 +55,7 @@ from shiftfix.mlp._training import (
     warn_of_few_rows,
     warn_of_gradients,
     warn_of_inactive_weights,
+    warn_of_units,
 )
 
 
@@ -77,14 +79,24 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         :meth:`predict` returns the outputs, and there is no ``predict_proba`` and no ``score``.
     optimizer : str or class, default="adam"
         "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" (from ``torch.optim``, with its defaults
-        but the learning rate and a momentum of 0.9), "lars" (a rate per layer, so it needs a much larger
-        ``learning_rate``), or an optimiser class that is called with the parameters and ``lr``.
+        but the learning rate and a momentum of 0.9), "averaged_momentum" (v = 0.9 v + 0.1 g where "momentum" has
+        v = 0.9 v + g, so that the same path takes ten times the rate), "lars" (a rate per layer, so it needs a much
+        larger ``learning_rate``), or an optimiser class that is called with the parameters and ``lr``. Adam corrects
+        the bias of its averages: texts that leave that out take a first step of 3.2 rates where this takes one.
     learning_rate : float, default=1e-3
+    running_decay : float in [0, 1) or None, default=None
+        What is kept at each step of the running sum or average: of the gradients for "momentum", "averaged_momentum",
+        "nesterov" and "lars" (None is 0.9), of their squares for "rmsprop" (None is 0.99, many texts have 0.9).
+    eps : float or None, default=None
+        What "adagrad", "rmsprop", "adam" and "adamw" add to the root they divide by, so that it is never 0; None is
+        1e-10 for adagrad and 1e-8 for the others.
     schedule : str, class or None, default=None
         Learning rate after each epoch: "step" (a tenth after each third of ``max_epochs``), "multistep" (a tenth at a
         half and at three quarters), "exponential" (to a hundredth at the end), "cosine" (to 0), "plateau" (half when
         the WEIGHTED validation loss stands still), or a scheduler from ``torch.optim.lr_scheduler`` that is called
-        with the optimiser, such as ``functools.partial(StepLR, step_size=30)``. None keeps it.
+        with the optimiser, such as ``functools.partial(StepLR, step_size=30)``. None keeps it. "step_decay" and
+        "StepLR" are "step", "multistep_decay" and "MultiStepLR" "multistep", "exponential_decay" and "ExponentialLR"
+        "exponential".
     warmup : int, default=0
         Epochs over which the rate rises linearly, step by step.
     batch_size : int or None, default=256
@@ -92,7 +104,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
     max_epochs : int, default=100
     early_stopping : {"auto", True, False}, default="auto"
         Stop when the WEIGHTED loss of held-out rows stops falling, and restore the best epoch. "auto"
-        does so when weights or an eval_set are given (and at least 10 rows would be held out): a
+        does so when weights or rows to stop by are given (and at least 10 rows would be held out): a
         network that interpolates its rows has forgotten their weights.
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows held out; drawn in the proportions of the classes, and never the last row of one.
@@ -158,13 +170,19 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         "weight_effect", the pull the weights still have as a share of that at the start of the training (near 0:
         they no longer act; for losses whose least value is 0), and "train_interpolation", the share of the training
         weight on rows whose loss is below 5% of that pull; "learning_rate", without the warm-up;
-        "gradient_norm" and "activation_norm", lists over ``layer_names_``, of the last full batch of the epoch.
+        "gradient_norm", "activation_norm", "dead_units" (the share of ReLUs that are 0 for every row) and
+        "saturated_units" (the share with less than 5% of their greatest slope for 95% of the rows; tanh, sigmoid,
+        softsign, elu, selu, softplus), lists over ``layer_names_``, of the last full batch of the epoch.
     layer_names_ : list of str
         Layers with a weight matrix, as in ``module_``.
     best_epoch_ : int
         Epoch whose parameters were kept, counted from 1.
     n_epochs_ : int
         Epochs run.
+    n_steps_ : int
+        Gradient steps taken, over all epochs.
+    n_batches_ : int
+        Batches of an epoch, each of them a step.
     n_parameters_ : int
         Weights and biases.
     effective_sample_size_ : float
@@ -205,6 +223,10 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         eval_set: tuple[Any, ...] | Dataset[Any] | DataLoader[Any] | None = None,
+        *,
+        X_val: ModuleInput | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> Self:
         """Train a copy of the module.
 
@@ -226,6 +248,9 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         eval_set : tuple (X, y) or (X, y, sample_weight), Dataset or DataLoader, default=None
             Rows for early stopping instead of a split of the training rows. (X, y) counts them alike, which is right
             for labelled target rows; source rows that are held out need their weights.
+        X_val, y_val, sample_weight_val : as X, y and sample_weight, default=None
+            The same rows one by one, as scikit-learn's estimators take them, for its metadata routing. Not beside
+            eval_set.
 
         Returns
         -------
@@ -242,39 +267,40 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
 
         Warns
         -----
-        InactiveWeightsWarning, LowEffectiveSizeWarning, NonFiniteLossWarning, GradientWarning
+        InactiveWeightsWarning, LowEffectiveSizeWarning, NonFiniteLossWarning, GradientWarning, IdleUnitsWarning
             As their docstrings say.
         """
         with unchanged_on_error(self):
             check_training(part_of(self, Training))
+            held_out = held_out_rows(eval_set, X_val, y_val, sample_weight_val, self.early_stopping)
             # All of it: what torch does on several threads ahead of the loop would leave them to a forked child, too.
             with limited_threads(self.n_threads):
-                run, device, sizes, given, classes = self._fit(X, y, sample_weight, eval_set)
+                run, device, sizes, given, classes = self._fit(X, y, sample_weight, held_out)
             self._keep_run(run, device, sizes)
             self._keep_learned(given, classes)
             return self
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> tuple[Any, ...]:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, held_out: HeldOut | None) -> tuple[Any, ...]:
         """The run of a module that was trained on these rows, its device and sizes, the rows and their classes."""
         training = part_of(self, Training)
         check_module(self.module)
         loss = check_loss(self.loss, CLASSIFICATION_LOSSES | REGRESSION_LOSSES)
         callbacks, device = callbacks_and_device(training)
         dtype = module_dtype(self.module)
-        given = read_module_rows(X, y, sample_weight, "", self.loss, dtype)
-        held_out = None
-        if eval_set is not None:
-            parts = parts_of_held_out(eval_set)
-            held_out = read_module_rows(*parts, "the eval_set's ", self.loss, dtype, given.form)
+        given = read_module_rows(X, y, sample_weight, TRAINING, self.loss, dtype)
+        sets, to_stop_by = {"X": given}, None
+        if held_out is not None:
+            to_stop_by = read_held_out(held_out, self.loss, dtype, given.form)
+            sets[held_out.names.of("X")] = to_stop_by
         seeds, saved = self._start(training, 1)
         module = copy_of_module(self.module).to(device)
         with borrowed_generators(device, seeds["dropout"]) as generators:
-            classes = learn_module_classes(module, self.loss, device, given, held_out)
+            classes = learn_module_classes(module, self.loss, device, sets)
             columns, y, weight = given.columns(classes, "y")
             (columns, y, full), validation = hold_out(
                 (columns, y, training_weights(weight, 1.0, training.clip)),
                 given.weighted,
-                None if held_out is None else held_out.columns(classes, "the eval_set's y"),
+                None if held_out is None or to_stop_by is None else to_stop_by.columns(classes, held_out.names.of("y")),
                 training,
                 seeds["split"],
                 classes is not None,
@@ -298,7 +324,8 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
                 checkpoint=write,
                 progress=progress_bar(training),
             )
-        warn_of_gradients(run.norms.names, run.history.get("gradient_norm"))
+            warn_of_units(run, rows)
+        warn_of_gradients(run.norms.names, run.history.get("gradient_norm"), run.history.get("dead_units"))
         if weights_may_rest(run):
             warn_of_inactive_weights(run.history["weight_effect"], can_interpolate(run, rows), None)
         return run, device, sizes, given, classes

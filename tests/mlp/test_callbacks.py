@@ -133,7 +133,9 @@ def test_the_history_has_an_entry_for_every_epoch(kind, early_stopping, data):
         "learning_rate",
         "gradient_norm",
     }
-    names |= {"activation_norm"} | ({"validation_loss", "validation_loss_unweighted"} if early_stopping else set())
+    names |= {"activation_norm", "dead_units", "saturated_units"} | (
+        {"validation_loss", "validation_loss_unweighted"} if early_stopping else set()
+    )
     assert set(model.history_) == names
     for name in ("train_loss", "weight_effect", "train_interpolation"):
         assert np.shape(model.history_[name]) == ((5, 2) if kind == "ensemble" else (5,))

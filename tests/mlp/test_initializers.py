@@ -15,6 +15,8 @@ N_IN, N_OUT, GAIN = 300, 500, 1.7
 DEVIATIONS = {
     "normal": 0.01,
     "uniform": 1 / (3 * N_IN) ** 0.5,
+    "lecun_normal": 1 / N_IN**0.5,
+    "lecun_uniform": 1 / N_IN**0.5,
     "xavier_normal": (2 / (N_IN + N_OUT)) ** 0.5,
     "xavier_uniform": (2 / (N_IN + N_OUT)) ** 0.5,
     "kaiming_normal": GAIN / N_IN**0.5,

@@ -112,6 +112,17 @@ regressor = partial(MLPRegressor, hidden_layer_sizes=(8, 6), batch_size=64, max_
 trainer = partial(WeightedTrainer, batch_size=64, max_epochs=N_EPOCHS, random_state=3)
 NOISY = {"dropout": 0.4, "input_dropout": 0.1, "dropconnect": 0.2, "input_noise": 0.1, "batch_norm": True}
 RUNS = {
+    "averaged momentum, selu and prelu, noise at every layer": partial(
+        classifier,
+        optimizer="averaged_momentum",
+        running_decay=0.8,
+        learning_rate=0.1,
+        schedule="StepLR",
+        activation=["selu", "prelu"],
+        hidden_noise=(0.1, 0.2),
+        n_models=2,
+        **NOISY,
+    ),
     "defaults": classifier,
     "adam, cosine, warm-up, all noise": partial(classifier, schedule="cosine", warmup=3, **NOISY),
     "momentum, plateau, three models": partial(

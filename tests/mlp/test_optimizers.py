@@ -24,6 +24,9 @@ def rules(name, w, n_steps):
         elif name == "momentum":
             v = 0.9 * v + g
             w = w - LR * v
+        elif name == "averaged_momentum":
+            v = 0.9 * v + 0.1 * g
+            w = w - LR * v
         elif name == "nesterov":
             v = 0.9 * v + g
             w = w - LR * (g + 0.9 * v)

@@ -10,7 +10,7 @@
 =======================  ==================================================================================
 """
 
-from shiftfix.mlp._network._dropout import Dropout
+from shiftfix.mlp._network._dropout import SELU_FLOOR, Dropout
 from shiftfix.mlp._network._initializers import warn_of_symmetry
 from shiftfix.mlp._network._layers import BatchNorm, GaussianNoise, Linear
 from shiftfix.mlp._network._module import build_network, forget_masks, remove_generators
@@ -18,6 +18,7 @@ from shiftfix.mlp._network._monte_carlo import is_random, monte_carlo_outputs
 from shiftfix.mlp._network._summary import describe
 
 __all__ = [
+    "SELU_FLOOR",
     "BatchNorm",
     "Dropout",
     "GaussianNoise",

@@ -12,6 +12,8 @@ from torch import nn
 DRAWN_AT_ONCE = 2**16
 # Masks cut from a draw at once, for the same reason.
 CUT_AT_ONCE = 32
+# -lambda alpha of the SELU.
+SELU_FLOOR = -1.7580993408473766
 
 Form = tuple[torch.Size, torch.dtype, torch.device, float | None]
 
@@ -131,3 +133,34 @@ class Dropout(nn.Module):
     def extra_repr(self) -> str:
         """Text inside the module's repr."""
         return f"rate={self.rate}"
+
+
+class AlphaDropout(Dropout):
+    """Dropout for units behind SELU: dropped ones go to its floor, and all are scaled so that unit normals stay so.
+
+    With q the rate of keeping and f = -1.7581, which SELU tends to far below 0,
+
+        a (d x + (1 - d) f) + b,  d ~ Bernoulli(q),  a = (q + f^2 q (1 - q))^(-1/2),  b = -a (1 - q) f
+
+    leaves a mean of 0 and a variance of 1 as they are. Zeroing units and dividing by q would leave the mean and raise
+    the variance to 1 / q, from which such a network does not come back.
+
+    References
+    ----------
+    Klambauer, Unterthiner, Mayr & Hochreiter (2017), "Self-normalizing neural networks", NIPS, section 2.
+    """
+
+    def __init__(self, rate: float, generator: torch.Generator | None) -> None:
+        super().__init__(rate, generator)
+        kept = self.masks.keep_count / 2**self.masks.bits
+        self.scale = (kept + SELU_FLOOR**2 * kept * (1 - kept)) ** -0.5
+        self.shift = self.scale * SELU_FLOOR * kept
+        self.kept = kept
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Drop, scale and shift while training, pass through otherwise."""
+        if not self.training or not self.masks.active:
+            return x
+        # Masks are 0 or 1 / q, and a (d x + (1 - d) f) + b = a d (x - f) + a q f.
+        mask = self.masks.take(x, self.generator)
+        return (x - SELU_FLOOR) * mask * (self.scale * self.kept) + self.shift

@@ -6,9 +6,14 @@ stays what it is), the standard deviations of the weights are
 ===================  ==================================  =================================================
 ``normal``           0.01
 ``uniform``          1 / sqrt(3 n_in)                    uniform within +-1 / sqrt(n_in)
+``lecun_*``          1 / sqrt(n_in)                      LeCun, Bottou, Orr & Muller (1998), equation 16
 ``xavier_*``         sqrt(2 / (n_in + n_out))            Glorot & Bengio (2010), AISTATS, equation 16
 ``kaiming_*``        g / sqrt(n_in)                      He, Zhang, Ren & Sun (2015), ICCV, equation 10
 ===================  ==================================  =================================================
+
+``auto`` takes the one that goes with the activation: ``kaiming_normal`` with relu and its kin, ``lecun_normal`` with
+selu (Klambauer et al. 2017, NIPS, section 2) and where none follows, ``xavier_normal`` with the bounded ones (tanh,
+sigmoid, softsign): a gain above 1 at 0 would keep their outputs' mean square and make the gradients grow with depth.
 
 Biases start at 0. ``zeros``, ``ones`` and any other constant make the units of a layer alike, and alike they stay:
 equal units get equal gradients, so that a layer of many is worth one, unless dropout tells them apart.
@@ -17,7 +22,8 @@ equal units get equal gradients, so that a layer of many is worth one, unless dr
 import math
 import numbers
 from collections.abc import Callable
-from typing import Any
+from itertools import pairwise
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -25,22 +31,41 @@ from torch import nn
 
 from shiftfix._verdict import tell
 from shiftfix.exceptions import SymmetricUnitsWarning
-from shiftfix.mlp._settings import Network, layer_sizes
+from shiftfix.mlp._layer_settings import layer_starts, per_layer
+from shiftfix.mlp._settings import Activation, Bounded, Network, OneSided, RandomStart, layer_sizes
 
-# Of a unit normal input: 1 / sqrt(E f(z)^2). That of tanh is the customary 5/3.
-GAINS = {
+# Of a unit normal input: 1 / sqrt(E f(z)^2). That of tanh is the customary 5/3, and no gain keeps a sigmoid's signal.
+GAINS: dict[Activation, float] = {
     "relu": math.sqrt(2),
     "leaky_relu": math.sqrt(2 / (1 + 0.01**2)),
+    "prelu": math.sqrt(2 / (1 + 0.25**2)),
+    "elu": 1.245198,
+    "selu": 1.0,
     "gelu": 1.533531,
+    "silu": 1.676532,
+    "mish": 1.486847,
+    "softplus": 1.041867,
     "tanh": 5 / 3,
     "sigmoid": 1.0,
+    "softsign": 2.337533,
     "identity": 1.0,
+}
+# Those that are not 0 at 0: behind weights of 0 they still send something on.
+NOT_ZERO_AT_ZERO = ("sigmoid", "softplus")
+# What "auto" stands for.
+MATCHED: dict[Activation, RandomStart] = {
+    **dict.fromkeys(get_args(OneSided), "kaiming_normal"),
+    **dict.fromkeys(get_args(Bounded), "xavier_normal"),
+    "selu": "lecun_normal",
+    "identity": "lecun_normal",
 }
 CONSTANTS: dict[str, float] = {"zeros": 0.0, "ones": 1.0}
 # Standard deviations of the weights, from n_in, n_out and the gain.
 RANDOM: dict[str, Callable[[int, int, float], float]] = {
     "normal": lambda n_in, n_out, gain: 0.01,
     "uniform": lambda n_in, n_out, gain: 1 / math.sqrt(3 * n_in),
+    "lecun_normal": lambda n_in, n_out, gain: 1 / math.sqrt(n_in),
+    "lecun_uniform": lambda n_in, n_out, gain: 1 / math.sqrt(n_in),
     "xavier_normal": lambda n_in, n_out, gain: math.sqrt(2 / (n_in + n_out)),
     "xavier_uniform": lambda n_in, n_out, gain: math.sqrt(2 / (n_in + n_out)),
     "kaiming_normal": lambda n_in, n_out, gain: gain / math.sqrt(n_in),
@@ -53,13 +78,23 @@ def is_constant(initializer: object) -> bool:
     return isinstance(initializer, numbers.Real) or (isinstance(initializer, str) and initializer in CONSTANTS)
 
 
+def starts_alike(network: Network) -> bool:
+    """Whether the units of a hidden layer start with equal weights in and equal weights out."""
+    return any(is_constant(one) and is_constant(following) for one, following in pairwise(layer_starts(network)))
+
+
+def starts_dead(network: Network) -> bool:
+    """Whether no gradient reaches any weight: all are 0, and so is what the last hidden layer sends on."""
+    last = per_layer(network.activation, len(layer_sizes(network)))[-1]
+    return all(start in ("zeros", 0) for start in layer_starts(network)) and last not in NOT_ZERO_AT_ZERO
+
+
 def warn_of_symmetry(network: Network) -> None:
     """Warn when the units of a hidden layer start alike and nothing will tell them apart."""
-    if not (is_constant(network.initializer) and len(layer_sizes(network))):
+    if not starts_alike(network):
         return
-    # With weights of 0 and f(0) = 0 no gradient reaches any weight, dropout or not.
-    dead = network.initializer in ("zeros", 0) and network.activation != "sigmoid"
-    if dead or not (np.any(network.dropout) or network.dropconnect):
+    dead = starts_dead(network)
+    if dead or not (np.any(network.dropout) or np.any(network.hidden_noise) or network.dropconnect):
         stay = "get no gradient" if dead else "stay equal for ever, so that a layer of many is worth one"
         tell(
             SymmetricUnitsWarning(
@@ -69,6 +104,11 @@ def warn_of_symmetry(network: Network) -> None:
         )
 
 
+def matched_start(initializer: Any, activation: Activation) -> Any:
+    """The initializer, or for "auto" the one that goes with the activation that follows."""
+    return MATCHED[activation] if isinstance(initializer, str) and initializer == "auto" else initializer
+
+
 def initialize(weight: torch.Tensor, initializer: Any, gain: float, generator: torch.Generator) -> None:
     """Fill a weight matrix in place.
 
@@ -76,7 +116,8 @@ def initialize(weight: torch.Tensor, initializer: Any, gain: float, generator: t
     ----------
     weight : torch.Tensor of shape (n_out, n_in)
     initializer : str, float or callable
-        A name of the table above, a value for all weights, or ``initializer(weight, generator)``, which fills it.
+        A name of the table above but "auto", a value for all weights, or ``initializer(weight, generator)``, which
+        fills it.
     gain : float
         Of the activation that follows; 1 for none. Of use to ``kaiming_*`` only.
     generator : torch.Generator

@@ -1,4 +1,4 @@
-"""The network: noise and dropout on the input, then linear, batch norm, activation and dropout per hidden layer."""
+"""The network: noise and dropout on the input, then linear, batch norm, activation, noise, dropout per hidden layer."""
 
 import contextlib
 import math
@@ -13,19 +13,13 @@ import torch
 from torch import nn
 
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._network._dropout import Dropout
-from shiftfix.mlp._network._initializers import GAINS, initialize, linear_layer
+from shiftfix.mlp._layer_settings import layer_starts, per_layer
+from shiftfix.mlp._network._activations import ACTIVATIONS, PReLU
+from shiftfix.mlp._network._dropout import AlphaDropout, Dropout
+from shiftfix.mlp._network._initializers import GAINS, initialize, linear_layer, matched_start
 from shiftfix.mlp._network._layers import BatchNorm, GaussianNoise, Linear
 from shiftfix.mlp._settings import Activation, Network, layer_sizes
 
-ACTIVATIONS: dict[Activation, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "gelu": nn.GELU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-    "identity": nn.Identity,
-}
 # The layers that draw. Others are left alone: a module of a user's may call what it likes ``masks`` or ``generator``.
 DRAWING = (Dropout, GaussianNoise, Linear)
 
@@ -56,6 +50,7 @@ def build_network(
         input_dropout=network.input_dropout,
         dropconnect=network.dropconnect,
         input_noise=network.input_noise,
+        hidden_noise=network.hidden_noise,
         batch_norm=network.batch_norm,
     )
 
@@ -84,15 +79,16 @@ def build_mlp(
     n_features: int,
     hidden_layer_sizes: Sequence[int],
     n_outputs: int,
-    activation: Activation,
+    activation: Activation | Sequence[Activation],
     dropout: float | Sequence[float],
     init_generators: torch.Generator | list[torch.Generator],
     dropout_generator: torch.Generator | None,
-    initializer: Any = "kaiming_normal",
+    initializer: Any = "auto",
     *,
     input_dropout: float = 0.0,
     dropconnect: float = 0.0,
     input_noise: float = 0.0,
+    hidden_noise: float | Sequence[float] = 0.0,
     batch_norm: bool = False,
 ) -> nn.Sequential:
     """Multilayer perceptron as an ``nn.Sequential``, of one model or of several trained at once.
@@ -102,22 +98,25 @@ def build_mlp(
     n_features, n_outputs : int
     hidden_layer_sizes : sequence of int
         May be empty: then the model is linear.
-    activation : str
+    activation : str, or one per hidden layer
         A key of ``ACTIVATIONS``.
     dropout : float in [0, 1), or one per hidden layer
-        Rate after every hidden layer; 0 leaves the dropout layer out.
+        Rate after every hidden layer; 0 leaves the dropout layer out. Behind "selu" it is :class:`AlphaDropout`.
     init_generators : torch.Generator or list of torch.Generator
         On the CPU. A list of K > 1 makes K models with a leading axis in all parameters and outputs; model k starts
         where a single model with the k-th generator would.
     dropout_generator : torch.Generator or None
         On the device the module will live on, for dropout, DropConnect and noise.
-    initializer : str, float or callable, default="kaiming_normal"
-        Of all weights; see ``shiftfix.mlp._network._initializers``. The output layer has gain 1.
+    initializer : str, float or callable, or one per hidden layer, default="auto"
+        Of all weights; a list may have one more, for the output layer, which takes the last one otherwise. See
+        ``shiftfix.mlp._network._initializers``. The output layer has gain 1.
     input_dropout : float in [0, 1), default=0
     dropconnect : float in [0, 1), default=0
         Rate at which the weights of all layers are dropped.
     input_noise : float, default=0
         Standard deviation of Gaussian noise on the inputs, in their units.
+    hidden_noise : float, or one per hidden layer, default=0
+        The same on the outputs of the hidden layers, behind the activation and ahead of the dropout.
     batch_norm : bool, default=False
         Batch normalisation between each hidden linear layer and its activation; biases ahead of it stay at 0.
 
@@ -128,31 +127,54 @@ def build_mlp(
         conditional means.
     """
     generators = init_generators if isinstance(init_generators, list) else [init_generators]
-
-    def linear(n_in: int, n_out: int, gain: float) -> nn.Module:
-        if len(generators) == 1 and dropconnect == 0:
-            return linear_layer(n_in, n_out, gain, generators[0], initializer)
-        weights = torch.empty(len(generators), n_out, n_in, dtype=torch.float32)
-        for weight, generator in zip(weights, generators, strict=True):
-            initialize(weight, initializer, gain, generator)
-        return Linear(weights if len(generators) > 1 else weights[0], dropconnect, dropout_generator)
-
+    n_models, n_layers = len(generators), len(hidden_layer_sizes)
+    settings = Network(hidden_layer_sizes=hidden_layer_sizes, activation=activation, initializer=initializer)
+    starts, followers = layer_starts(settings), [*per_layer(activation, n_layers), "identity"]
+    widths = [n_features, *hidden_layer_sizes, n_outputs]
+    linear = [
+        make_linear(n_in, n_out, GAINS[name], matched_start(start, name), generators, dropconnect, dropout_generator)
+        for (n_in, n_out), start, name in zip(pairwise(widths), starts, followers, strict=True)
+    ]
     layers: list[nn.Module] = []
     if input_noise > 0:
         layers.append(GaussianNoise(input_noise, dropout_generator))
     if input_dropout > 0:
         layers.append(Dropout(input_dropout, dropout_generator))
-    width = n_features
-    for size, rate in zip(hidden_layer_sizes, rates_of(dropout, len(hidden_layer_sizes)), strict=True):
-        layers.append(linear(width, size, GAINS[activation]))
+    rates, deviations = rates_of(dropout, n_layers), rates_of(hidden_noise, n_layers)
+    parts = zip(linear[:-1], hidden_layer_sizes, followers[:-1], rates, deviations, strict=True)
+    for layer, width, name, rate, deviation in parts:
+        layers.append(layer)
         if batch_norm:
-            layers.append(normalize_after(layers[-1], size, len(generators)))
-        layers.append(ACTIVATIONS[activation]())
+            layers.append(normalize_after(layer, width, n_models))
+        layers.append(make_activation(name, width, n_models))
+        if deviation > 0:
+            layers.append(GaussianNoise(deviation, dropout_generator))
         if rate > 0:
-            layers.append(Dropout(rate, dropout_generator))
-        width = size
-    layers.append(linear(width, n_outputs, 1.0))
-    return nn.Sequential(*layers)
+            layers.append((AlphaDropout if name == "selu" else Dropout)(rate, dropout_generator))
+    return nn.Sequential(*layers, linear[-1])
+
+
+def make_linear(
+    n_in: int,
+    n_out: int,
+    gain: float,
+    initializer: Any,
+    generators: list[torch.Generator],
+    dropconnect: float,
+    dropout_generator: torch.Generator | None,
+) -> nn.Module:
+    """A linear layer of as many models as there are generators of their starts."""
+    if len(generators) == 1 and dropconnect == 0:
+        return linear_layer(n_in, n_out, gain, generators[0], initializer)
+    weights = torch.empty(len(generators), n_out, n_in, dtype=torch.float32)
+    for weight, generator in zip(weights, generators, strict=True):
+        initialize(weight, initializer, gain, generator)
+    return Linear(weights if len(generators) > 1 else weights[0], dropconnect, dropout_generator)
+
+
+def make_activation(name: Activation, width: int, n_models: int) -> nn.Module:
+    """The layer of an activation for so many units of so many models."""
+    return PReLU(width, n_models) if name == "prelu" else ACTIVATIONS[name]()
 
 
 def rates_of(dropout: Any, n_layers: int) -> list[float]:

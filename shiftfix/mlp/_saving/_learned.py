@@ -141,11 +141,15 @@ COMMON: dict[str, tuple[str, Holds]] = {
     "layer_names_": ("a list of text", is_list_of_text),
     "best_epoch_": ("a whole number for each network", is_best_epoch),
     "n_epochs_": ("a whole number", is_number_of),
+    "n_steps_": ("a whole number", is_number_of),
+    "n_batches_": ("a whole number", is_number_of),
     "n_parameters_": ("a whole number", is_number_of),
     "effective_sample_size_": ("a number of rows", is_number_of_rows),
     "validation_effective_sample_size_": ("a number of rows or None", is_number_of_rows_if_any),
     "device_": ("text", is_text),
 }
+# Files of earlier versions do not have them.
+ADDED = ("n_steps_", "n_batches_")
 CLASSES: dict[str, tuple[str, Holds]] = {
     "classes_": ("a sorted array of at least two classes", has_classes),
     "_trained_loss": ("the name of a loss", is_text),
@@ -163,6 +167,8 @@ def check_learned(estimator: Any) -> None:
     estimator._check_settings()
     check_generator(estimator.random_state)
     for name, (needed, holds) in (COMMON | (CLASSES if is_classifier(estimator) else NUMBERS)).items():
+        if name in ADDED and name not in vars(estimator):
+            continue
         expect(name in vars(estimator), f"{name} is missing")
         value = vars(estimator)[name]
         expect(holds(value, estimator), f"{name} is {reprlib.repr(value)}, and {needed} is needed")

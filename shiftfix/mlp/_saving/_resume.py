@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
+from shiftfix._door import plain
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._saving._encoding import PLAIN, digest
 from shiftfix.mlp._saving._files import read, write_atomically
@@ -35,6 +36,9 @@ def setting_text(value: Any) -> str:
 
     The layers of a torch module are told apart by those too; its parameters are not part of the text.
     """
+    value = plain(value)
+    if isinstance(value, tuple | list):
+        return f"{type(value).__name__} of {', '.join(map(setting_text, value))}"
     if isinstance(value, functools.partial):
         return f"partial({setting_text(value.func)}, {value.args!r}, {sorted(value.keywords.items())!r})"
     if not callable(value):

@@ -20,7 +20,7 @@ from shiftfix.mlp._training._devices import borrowed_generators, limited_threads
 from shiftfix.mlp._training._diagnostics import warn_of_gradients, warn_of_inactive_weights
 from shiftfix.mlp._training._explained import explained, shapes_text
 from shiftfix.mlp._training._holdout import hold_out
-from shiftfix.mlp._training._loop import CHUNK, fit_loop, forward, rows_at_once
+from shiftfix.mlp._training._loop import CHUNK, fit_loop, forward, rows_at_once, warn_of_units
 from shiftfix.mlp._training._losses import (
     CLASSIFICATION_LOSSES,
     REGRESSION_LOSSES,
@@ -86,6 +86,7 @@ __all__ = [
     "warn_of_few_rows",
     "warn_of_gradients",
     "warn_of_inactive_weights",
+    "warn_of_units",
     "weighted_loss",
     "weights_in_unit",
 ]

@@ -22,6 +22,7 @@ from torch import nn
 from shiftfix._verdict import tell
 from shiftfix.exceptions import GradientWarning, InactiveWeightsWarning
 from shiftfix.mlp._network import Dropout, GaussianNoise
+from shiftfix.mlp._training._units import idle_units
 
 # Below this share of the pull at the start, weights no longer act.
 INACTIVE = 0.05
@@ -75,7 +76,7 @@ def interpolated_share(
 
 
 class LayerNorms:
-    """Norms of each layer with a weight matrix: root mean square of its activations, norm of its weight's gradient.
+    """Of each layer with a weight matrix: root mean square of its activations, norm of its gradient, idle units.
 
     Parameters
     ----------
@@ -85,6 +86,10 @@ class LayerNorms:
     ----------
     names : list of str
         Of the layers, in the module's order; "module" when the module itself is the layer.
+    activations : dict of str to Tensor
+        By name, of the last forward pass watched; NaN for a layer that was not called.
+    idle : dict of str to tuple
+        Shares of dead and of saturated units in the same pass.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -101,8 +106,9 @@ class LayerNorms:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Inside, a forward pass leaves its activations' norms in ``activations``: behind a layer's activation."""
+        """Inside, a forward pass leaves what a layer does, behind its activation: norms and ``idle`` units."""
         self.activations: dict[str, Any] = dict.fromkeys(self.names, float("nan"))
+        self.idle: dict[str, tuple[Any, Any]] = dict.fromkeys(self.names, (0.0, 0.0))
         current = None
 
         def note(name: str, layer: nn.Module) -> Callable[..., Any]:
@@ -132,8 +138,11 @@ class LayerNorms:
             That the outputs are of.
         outputs : Tensor
         """
-        if not isinstance(layer, NOISE):
-            self.activations[name] = outputs.float().square().mean().sqrt()
+        if isinstance(layer, NOISE):
+            return
+        self.activations[name] = outputs.float().square().mean().sqrt()
+        stacked = getattr(self._weights[name], "stacked", False)
+        self.idle[name] = idle_units(layer, outputs, stacked) or self.idle[name]
 
     def gradients(self) -> dict[str, float | torch.Tensor]:
         """Norm of each weight's gradient as it stands, NaN where there is none."""
@@ -143,7 +152,9 @@ class LayerNorms:
         }
 
 
-def warn_of_gradients(names: list[str], norms: Sequence[Sequence[float]] | None) -> None:
+def warn_of_gradients(
+    names: list[str], norms: Sequence[Sequence[float]] | None, dead: Sequence[Sequence[float]] | None = None
+) -> None:
     """Warn when a layer's gradient vanished or exploded.
 
     Parameters
@@ -151,6 +162,8 @@ def warn_of_gradients(names: list[str], norms: Sequence[Sequence[float]] | None)
     names : list of str
     norms : list of list of float
         Per epoch, one number per layer; NaN for a layer without a gradient, such as a frozen one.
+    dead : list of list of float, default=None
+        Per epoch, the share of each layer's units that are dead.
     """
     if not norms or not names:
         return
@@ -169,7 +182,8 @@ def warn_of_gradients(names: list[str], norms: Sequence[Sequence[float]] | None)
     if largest[0] == 0:
         tell(
             GradientWarning(
-                "No gradient reached any weight in the first epoch, so that the network hardly learns: take another "
+                f"No gradient reached any weight in the first epoch{_first_dead(names, dead)}, so that the network "
+                "hardly learns: take another "
                 'initializer, such as "kaiming_normal", activation="leaky_relu", or fewer layers.'
             )
         )
@@ -187,6 +201,12 @@ def warn_of_gradients(names: list[str], norms: Sequence[Sequence[float]] | None)
                 'learns: take activation="relu", the initializer "kaiming_normal", batch_norm=True or fewer layers.'
             )
         )
+
+
+def _first_dead(names: list[str], dead: Sequence[Sequence[float]] | None) -> str:
+    """The first layer all of whose units were dead in the first epoch, as part of a sentence."""
+    found = [name for name, share in zip(names, dead[0], strict=True) if share == 1] if dead else []
+    return f" (all units of layer {found[0]!r} are dead)" if found else ""
 
 
 def warn_of_inactive_weights(

@@ -25,11 +25,14 @@ from shiftfix.mlp._training._flat import flat_step
 from shiftfix.mlp._training._losses import check_row_losses
 from shiftfix.mlp._training._run import Run
 from shiftfix.mlp._training._several import RowsOfX, call_module
+from shiftfix.mlp._training._units import MOST_IDLE, warn_of_idle_units
 
 # Rows per forward pass outside training: enough to keep the cores busy, 8 MB at 256 units. Rows of many numbers,
 # such as images, go through in smaller parts, for the activations of a convolution are many times its input.
 CHUNK = 8192
 CHUNK_NUMBERS = 2**23
+VALIDATION_LOSSES = ("validation_loss", "validation_loss_unweighted")
+IDLE_KINDS = ("dead_units", "saturated_units")
 
 
 def outputs_in_training(module: nn.Module, X: RowsOfX) -> Any:
@@ -131,6 +134,8 @@ def run_epoch(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
                 losses.append(train_step(run, batch, lambda: gradients.update(run.norms.gradients())))
     record(run, "gradient_norm", [float(gradients[name]) for name in run.norms.names])
     record(run, "activation_norm", [float(run.norms.activations[name]) for name in run.norms.names])
+    for place, kind in enumerate(IDLE_KINDS):
+        record(run, kind, [float(run.norms.idle[name][place]) for name in run.norms.names])
     joint = torch.cat(losses, dim=-1) if run.flat is None else run.flat.losses(losses)
     return joint, rows.weight[order.to(rows.weight.device)]
 
@@ -216,9 +221,27 @@ def _begin(run: Run, training: Rows, callbacks: Sequence[Any]) -> None:
         run.finite = {"loss": float("inf"), "epoch": run.epoch, "state": _copy_of(run.module)}
 
 
-def _judge_epoch(run: Run, weighted: torch.Tensor, validation: Rows | None, before: dict[str, Any]) -> bool:
+def _judge_epoch(
+    run: Run, weighted: torch.Tensor, validation: Rows | None, before: dict[str, Any], shown: float | None
+) -> bool:
     """Keep what is best so far; whether all was finite."""
-    return keep_last(run, weighted, before) if validation is None else validate(run, weighted, validation)
+    return keep_last(run, weighted, before, shown) if validation is None else validate(run, weighted, validation)
+
+
+def watch_loss(run: Run, watched: Rows | None) -> float | None:
+    """Enter the losses of rows that only watch, NaN for epochs without them; the weighted one, the mean of the models'.
+
+    A run that never had such rows has no entries.
+    """
+    if watched is None and VALIDATION_LOSSES[0] not in run.history:
+        return None
+    nothing = float("nan") if run.n_models == 1 else [float("nan")] * run.n_models
+    found: Any = (None, None) if watched is None else mean_losses(run, watched)[:2]
+    for name, losses in zip(VALIDATION_LOSSES, found, strict=True):
+        told = run.history.setdefault(name, [])
+        told += [nothing] * (run.epoch - 1 - len(told))
+        record(run, name, nothing if losses is None else losses)
+    return None if watched is None else float(found[0].mean())
 
 
 def fit_loop(
@@ -227,6 +250,7 @@ def fit_loop(
     validation: Rows | None = None,
     *,
     callbacks: Sequence[Any] = (),
+    watched: Rows | None = None,
     checkpoint: Callable[[Run], None] | None = None,
     progress: Callable[[range], Iterable[int]] | None = None,
 ) -> None:
@@ -239,6 +263,8 @@ def fit_loop(
         several models each has its own best epoch, and all train until the last has run out of patience.
     training, validation : Rows
         ``validation`` may be None.
+    watched : Rows, default=None
+        Whose loss is told, and followed by a plateau, where there is no ``validation``; it chooses nothing.
     callbacks : sequence
         See ``_callbacks``.
     checkpoint : callable, default=None
@@ -262,7 +288,8 @@ def fit_loop(
         before = _copy_of(run.module) if validation is None else {}
         record(run, "learning_rate", run.optimizer.param_groups[0]["lr"])
         weighted = record_losses(run, *run_epoch(run, training))
-        if not _judge_epoch(run, weighted, validation, before):
+        shown = None if validation is not None else watch_loss(run, watched)
+        if not _judge_epoch(run, weighted, validation, before, shown):
             _back_to_finite(run)
             break
         notify(callbacks, "on_epoch_end", run)
@@ -300,7 +327,22 @@ def record_losses(run: Run, losses: torch.Tensor, weight: torch.Tensor) -> torch
     return weighted
 
 
-def keep_last(run: Run, losses: torch.Tensor, before: dict[str, torch.Tensor]) -> bool:
+def warn_of_units(run: Run, rows: Rows) -> None:
+    """Warn of a layer of which most units are dead or saturated in the parameters kept, judged on many rows at once.
+
+    Those of a batch only tell whether to look: a unit that is 0 for its few rows may not be so for all.
+    """
+    seen = [share for kind in IDLE_KINDS for share in run.history.get(kind, [[]])[-1]]
+    # Where no gradient came from the start, that is said.
+    if max(seen, default=0.0) < MOST_IDLE or not any(run.history["gradient_norm"][0]):
+        return
+    with run.norms.watch():
+        mean_losses(run, strided(rows, chunk_size(rows.X)))
+    found = [run.norms.idle[name] for name in run.norms.names]
+    warn_of_idle_units(run.norms.names, *([float(pair[place]) for pair in found] for place in range(len(IDLE_KINDS))))
+
+
+def keep_last(run: Run, losses: torch.Tensor, before: dict[str, torch.Tensor], shown: float | None = None) -> bool:
     """End an epoch without validation; whether all numbers are finite, else nothing is kept.
 
     Parameters
@@ -310,13 +352,15 @@ def keep_last(run: Run, losses: torch.Tensor, before: dict[str, torch.Tensor]) -
         Weighted, as met in the epoch: those of the parameters it began with.
     before : dict of str to Tensor
         These parameters.
+    shown : float, default=None
+        The loss of rows that only watch.
     """
     if not (losses.isfinite().all() and all_finite(run)):
         return False
     run.best_epoch[:] = run.epoch
     if run.finite is not None and float(losses.mean()) <= run.finite["loss"]:
         run.finite = {"loss": float(losses.mean()), "epoch": run.epoch - 1, "state": before}
-    run.schedule.step()
+    run.schedule.step(shown)
     return True
 
 

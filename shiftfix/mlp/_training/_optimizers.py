@@ -1,15 +1,22 @@
 """Optimisers by name: those of ``torch.optim``, and LARS.
 
-================  ====================================================================================
-``sgd``           w <- w - lr g
-``momentum``      v <- 0.9 v + g, w <- w - lr v                   Polyak (1964)
-``nesterov``      the same, w <- w - lr (g + 0.9 v)               Sutskever et al. (2013), ICML
-``adagrad``       lr / sqrt(sum g^2)                              Duchi, Hazan & Singer (2011), JMLR 12:2121
-``rmsprop``       lr / sqrt(running mean of g^2)                  Tieleman & Hinton (2012)
-``adam``          momentum and running mean, corrected at the start   Kingma & Ba (2015), ICLR, algorithm 1
-``adamw``         the same with decoupled weight decay 0.01       Loshchilov & Hutter (2019), ICLR, algorithm 2
-``lars``          a rate per layer                                You, Gitman & Ginsburg (2017), algorithm 1
-================  ====================================================================================
+=====================  ===========================================  ==========================================
+``sgd``                w <- w - lr g
+``momentum``           v <- 0.9 v + g, w <- w - lr v                Polyak (1964)
+``averaged_momentum``  v <- 0.9 v + 0.1 g, w <- w - lr v            Polyak's, of a tenth of the rate
+``nesterov``           that of momentum, w <- w - lr (g + 0.9 v)    Sutskever et al. (2013), ICML
+``adagrad``            lr / (sqrt(sum g^2) + 1e-10)                 Duchi, Hazan & Singer (2011), JMLR 12:2121
+``rmsprop``            s <- 0.99 s + 0.01 g^2, lr / (sqrt(s) + eps)  Tieleman & Hinton (2012)
+``adam``               both averages, corrected at the start        Kingma & Ba (2015), ICLR, algorithm 1
+``adamw``              the same with decoupled weight decay 0.01    Loshchilov & Hutter (2019), ICLR, algorithm 2
+``lars``               a rate per layer                             You, Gitman & Ginsburg (2017), algorithm 1
+=====================  ===========================================  ==========================================
+
+The 0.9 up to lars, and the 0.99 of rmsprop, are the setting ``running_decay``; ``eps`` is 1e-10 for adagrad and 1e-8
+for the others. It stands beside the root, not below it: texts that divide by sqrt(s + eps) mean the square of ours.
+
+Adam's averages start at 0, and the division by 1 - beta^t takes that out. A text that leaves it out takes a first step
+of (1 - 0.9) / sqrt(1 - 0.999) = 3.2 times the rate where this one takes 1, and no setting brings that back.
 
 Where torch has a fused kernel for the device and the precision, it is used: the same rule in one pass over each
 parameter, in a third of the time for small layers. It reads gradients in the order of memory, so a gradient set by hand
@@ -23,7 +30,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -31,7 +38,7 @@ import torch
 from torch import optim
 
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._settings import OptimizerName
+from shiftfix.mlp._settings import OptimizerName, Steps
 
 
 def lengths(values: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
@@ -100,9 +107,43 @@ class LARS(optim.Optimizer):
         w.sub_(velocity)
 
 
+class AveragedMomentum(optim.Optimizer):
+    """Steps along the running average of the gradients: v <- momentum v + (1 - momentum) g, w <- w - lr v, v = 0 first.
+
+    With a constant rate this is ``momentum`` with the rate times 1 - momentum: a sum of gradients is 1 / (1 - momentum)
+    times their average. torch's ``dampening`` leaves the first gradient whole, which this does not.
+
+    Parameters
+    ----------
+    params : iterable of torch.Tensor
+    lr : float
+    momentum : float in [0, 1), default=0.9
+    """
+
+    def __init__(self, params: Iterable[torch.Tensor], lr: float, momentum: float = 0.9) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """One update of all parameters that have a gradient; returns what ``closure`` returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for w in group["params"]:
+                if w.grad is not None:
+                    state = self.state[w]
+                    average = state["average"] if "average" in state else torch.zeros_like(w)
+                    state["average"] = average.lerp_(w.grad, 1 - group["momentum"])
+                    w.sub_(average, alpha=group["lr"])
+        return loss
+
+
 OPTIMIZERS: dict[OptimizerName, Callable[..., Any]] = {
     "sgd": optim.SGD,
     "momentum": partial(optim.SGD, momentum=0.9),
+    "averaged_momentum": AveragedMomentum,
     "nesterov": partial(optim.SGD, momentum=0.9, nesterov=True),
     "adagrad": optim.Adagrad,
     "rmsprop": optim.RMSprop,
@@ -154,10 +195,21 @@ def load_compiler() -> None:
             os.rmdir(made)
 
 
+def options_of(steps: Steps) -> dict[str, float]:
+    """What an optimizer by name is made with beside its rate, by torch's names: the settings that are not None."""
+    given = {"momentum": steps.running_decay, "eps": steps.eps}
+    if steps.optimizer == "rmsprop":
+        given["alpha"] = given.pop("momentum")
+    return {name: float(value) for name, value in given.items() if value is not None}
+
+
 def make_optimizer(
-    optimizer: OptimizerName | Callable[..., Any], parameters: Iterable[torch.Tensor], learning_rate: float
+    optimizer: OptimizerName | Callable[..., Any],
+    parameters: Iterable[torch.Tensor],
+    learning_rate: float,
+    options: Mapping[str, float] | None = None,
 ) -> optim.Optimizer:
-    """Optimiser of an iterable of parameters, from a name or a class that takes ``lr``.
+    """Optimiser of an iterable of parameters, from a name or a class that takes ``lr``; ``options`` are of the named.
 
     Raises
     ------
@@ -165,13 +217,11 @@ def make_optimizer(
         When the class makes no torch optimiser.
     """
     load_compiler()
+    found: Callable[..., Any] = optimizer if callable(optimizer) else partial(OPTIMIZERS[optimizer], **(options or {}))
     if isinstance(optimizer, str):
         parameters = list(parameters)
-        found = OPTIMIZERS[optimizer]
         if optimizer in FUSED and has_fused(found, parameters):
             found = partial(found, fused=True)
-    else:
-        found = optimizer
     made = found(parameters, lr=learning_rate)
     if not isinstance(made, optim.Optimizer):
         raise ShiftDataError(

@@ -14,7 +14,7 @@ from shiftfix.mlp._settings import Precision, Training, part_of
 from shiftfix.mlp._training._batches import part_sizes
 from shiftfix.mlp._training._diagnostics import LayerNorms
 from shiftfix.mlp._training._flat import FlatStep
-from shiftfix.mlp._training._optimizers import make_optimizer
+from shiftfix.mlp._training._optimizers import make_optimizer, options_of
 from shiftfix.mlp._training._regularizers import Regularizers, weights_of
 from shiftfix.mlp._training._schedules import Schedule, WarmUp, make_schedule
 
@@ -50,6 +50,8 @@ class Run:
         Rows that a batch has at least.
     densify : bool
         Whether sparse gradients are made dense ahead of the step.
+    n_batches : int
+        Of an epoch.
     floor : float
         The least value a row's loss can have.
     autocast : torch.dtype or None
@@ -58,9 +60,9 @@ class Run:
     history : dict of str to list
         One entry per epoch: "train_loss" and "train_loss_unweighted" as met while training, with dropout;
         "weight_effect" and "train_interpolation" when weights vary; "validation_loss" and
-        "validation_loss_unweighted" with a validation set; "learning_rate"; "gradient_norm" and "activation_norm",
-        lists over the layers, of the last full batch. The losses, the weight effect and the interpolation are lists
-        over the models for more than one.
+        "validation_loss_unweighted" with a validation set; "learning_rate"; "gradient_norm", "activation_norm",
+        "dead_units" and "saturated_units", lists over the layers, of the last full batch. The losses, the weight effect
+        and the interpolation are lists over the models for more than one.
     best_epoch : Tensor of int64 of shape (n_models,)
     finite : dict or None
         "state" of the module at the end of the "epoch" with the least training "loss" so far, to go back to.
@@ -84,6 +86,7 @@ class Run:
     warmup: int = 0
     least_batch: int = 1
     densify: bool = False
+    n_batches: int = 0
     floor: float = 0.0
     autocast: torch.dtype | None = None
     epoch: int = 0
@@ -210,7 +213,7 @@ def make_run(
     Run
     """
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    optimizer = make_optimizer(training.optimizer, trained, training.learning_rate)
+    optimizer = make_optimizer(training.optimizer, trained, training.learning_rate, options_of(training))
     batch_size = n_rows if training.batch_size is None else min(training.batch_size, n_rows)
     n_steps = len(part_sizes(n_rows, batch_size, least_batch))
     orders = {f"order {k}": torch.Generator().manual_seed(seed) for k, seed in enumerate(order_seeds)}
@@ -229,6 +232,7 @@ def make_run(
         warmup=training.warmup * n_steps,
         least_batch=least_batch,
         densify=isinstance(training.optimizer, str),
+        n_batches=n_steps,
         floor=floor,
         autocast=PRECISIONS[training.precision],
     )

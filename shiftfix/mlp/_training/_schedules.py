@@ -11,19 +11,31 @@ With T = ``max_epochs`` and the epochs counted from t = 0, the rate is lr times
 ``plateau``      halved when more than max(1, ``patience`` // 2) epochs in a row fail to lower the validation loss
                  by 0.01 %
 ===============  ==============================================================================================
+
+The first three go by their usual names too: ``step_decay`` or ``StepLR``, ``multistep_decay`` or ``MultiStepLR``,
+``exponential_decay`` or ``ExponentialLR``. Under any of them the steps are laid out over the run; to choose them, pass
+torch's class with its settings bound.
 """
 
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from torch import optim
 from torch.optim import lr_scheduler
 
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._settings import ScheduleName
+from shiftfix.mlp._settings import ScheduleName, UsualScheduleName
 
+USUAL_NAMES: dict[UsualScheduleName, ScheduleName] = {
+    "step_decay": "step",
+    "StepLR": "step",
+    "multistep_decay": "multistep",
+    "MultiStepLR": "multistep",
+    "exponential_decay": "exponential",
+    "ExponentialLR": "exponential",
+}
 SCHEDULES: tuple[ScheduleName, ...] = get_args(ScheduleName)
 NEEDS_VALIDATION = (
     "lowers the learning rate by the validation loss, and there are no validation rows: set early_stopping=True or "
@@ -122,6 +134,7 @@ def make_schedule(
     if not isinstance(schedule, str):
         return Schedule(_from_class(schedule, optimizer))
     made: lr_scheduler.LRScheduler
+    schedule = usual_schedule(schedule)
     if schedule == "step":
         made = lr_scheduler.StepLR(optimizer, step_size=math.ceil(max_epochs / 3), gamma=0.1)
     elif schedule == "multistep":
@@ -134,6 +147,11 @@ def make_schedule(
     else:
         made = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=max(1, patience // 2))
     return Schedule(made)
+
+
+def usual_schedule(name: ScheduleName) -> ScheduleName:
+    """The schedule that a name, or another usual one of it, stands for."""
+    return USUAL_NAMES.get(cast(UsualScheduleName, name), name)
 
 
 def _from_class(schedule: Callable[..., Any], optimizer: optim.Optimizer) -> lr_scheduler.LRScheduler:

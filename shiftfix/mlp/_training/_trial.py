@@ -14,7 +14,7 @@ from shiftfix.mlp._training._devices import generators_put_back
 from shiftfix.mlp._training._explained import explained
 from shiftfix.mlp._training._loop import outputs_in_training, train_step
 from shiftfix.mlp._training._losses import check_row_losses
-from shiftfix.mlp._training._optimizers import make_optimizer
+from shiftfix.mlp._training._optimizers import make_optimizer, options_of
 from shiftfix.mlp._training._regularizers import Regularizers
 from shiftfix.mlp._training._run import PRECISIONS, Run
 
@@ -24,7 +24,7 @@ def _try_step(module: nn.Module, loss: Callable[..., Any], rows: Rows, training:
     trial = copy.deepcopy(module).train()
     trained = [parameter for parameter in trial.parameters() if parameter.requires_grad]
     with explained("The optimizer cannot be made", "it is called with the parameters of the module and lr."):
-        optimizer = make_optimizer(training.optimizer, trained, training.learning_rate)
+        optimizer = make_optimizer(training.optimizer, trained, training.learning_rate, options_of(training))
     run = Run(
         trial,
         loss,
