@@ -364,6 +364,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
             part_of(self, Training),
             n_models=self.n_models,
             floor=floor,
+            writes_out=True,
             generators={"dropout": generator},
         )
 

@@ -27,7 +27,7 @@ from torch import Tensor, nn, optim
 from shiftfix.mlp._network import Dropout, Linear
 from shiftfix.mlp._training._batches import Rows
 from shiftfix.mlp._training._diagnostics import LayerNorms
-from shiftfix.mlp._training._flat_adam import Moments, is_plain_adam, joined, moments_of, views_of
+from shiftfix.mlp._training._flat_adam import AdamVectors, is_plain_adam, joined, moments_of, views_of
 from shiftfix.mlp._training._slopes import ACTIVATION_RULES, activation_rule, loss_rule
 
 PRECISIONS_WRITTEN_OUT = (torch.float32, torch.float64)
@@ -233,7 +233,7 @@ class FlatStep:
             self.stages.append(WrittenStage(stage, self.value_views[i : i + 2], self.slope_views[i : i + 2], scale))
         self.is_single = self.parameters[0].ndim == 2
         self.places: dict[torch.Size, list[Place]] = {}
-        self.moments: Moments | None = None
+        self.moments: AdamVectors | None = None
 
     def serves(
         self, before: Dropout | None, stages: list[Stage], loss: Callable[..., Any], optimizer: optim.Optimizer

@@ -28,7 +28,7 @@ def joined(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([tensor.detach().flatten() for tensor in tensors])
 
 
-class Moments:
+class AdamVectors:
     """Adam's moments of all parameters in two vectors, which the optimiser's own state is made to look into.
 
     Parameters
@@ -88,9 +88,9 @@ def is_plain_adam(optimizer: optim.Optimizer) -> bool:
     return not hooked and all(groups[0].get(name, False) == value for name, value in PLAIN_ADAM.items())
 
 
-def moments_of(optimizer: optim.Optimizer, parameters: Sequence[nn.Parameter]) -> Moments | None:
+def moments_of(optimizer: optim.Optimizer, parameters: Sequence[nn.Parameter]) -> AdamVectors | None:
     """The moments of a plain Adam in vectors; None for another optimiser, before its first step, and out of step."""
     if not is_plain_adam(optimizer):
         return None
     steps = {float(optimizer.state.get(parameter, {}).get("step", -1)) for parameter in parameters}
-    return Moments(optimizer, parameters) if len(steps) == 1 and min(steps) >= 0 else None
+    return AdamVectors(optimizer, parameters) if len(steps) == 1 and min(steps) >= 0 else None

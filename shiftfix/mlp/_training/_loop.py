@@ -95,13 +95,13 @@ def train_step(run: Run, batch: Rows, gradients: Callable[[], Any] | None = None
     if gradients is not None:
         gradients()
     run.warm_up.before_step(run.step)
-    _move(run, batch.weight.numel() / (run.n_models * run.batch_size))
+    _move_parameters(run, batch.weight.numel() / (run.n_models * run.batch_size))
     run.warm_up.after_step()
     run.step += 1
     return losses
 
 
-def _move(run: Run, share: float) -> None:
+def _move_parameters(run: Run, share: float) -> None:
     """Penalise, clip and move the parameters; ``share`` is that of the rows of a full batch."""
     step = run.optimizer.step if run.flat is None else run.flat.step
     if not run.regularizers.active:
@@ -120,7 +120,8 @@ def run_epoch(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
     """
     run.module.train()
     forget_masks(run.module)  # they are not in the state of a run: each epoch starts from the generators
-    run.flat = flat_step(run.module, run.loss, run.optimizer, rows.X[:1], run.n_models, run.autocast, run.flat)
+    if run.writes_out:
+        run.flat = flat_step(run.module, run.loss, run.optimizer, rows.X[:1], run.n_models, run.autocast, run.flat)
     drawn = run.weighting == "resample"
     order = resampled_order(rows.weight, run.orders) if drawn else epoch_order(len(rows), run.orders)
     source = rows if run.flat is None else run.flat.prepared(rows, run.batch_size, not drawn)

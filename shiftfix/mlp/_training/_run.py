@@ -66,6 +66,9 @@ class Run:
     best_epoch : Tensor of int64 of shape (n_models,)
     finite : dict or None
         "state" of the module at the end of the "epoch" with the least training "loss" so far, to go back to.
+    writes_out : bool
+        Whether the step may be written out: for networks of ours, while a module of the user's gets autograd's numbers,
+        to the bit, whatever it is wrapped in.
     flat : FlatStep or None
         The step written out, where autograd is not needed. No part of the state, which it looks into.
     stop : bool
@@ -93,6 +96,7 @@ class Run:
     step: int = 0
     history: dict[str, list[Any]] = field(default_factory=dict)
     stop: bool = False
+    writes_out: bool = False
     flat: FlatStep | None = None
 
     def __post_init__(self) -> None:
@@ -187,6 +191,7 @@ def make_run(
     n_models: int = 1,
     floor: float = 0.0,
     least_batch: int = 1,
+    writes_out: bool = False,
     generators: dict[str, torch.Generator],
 ) -> Run:
     """The run of a module that is on its device, before its first epoch.
@@ -205,6 +210,8 @@ def make_run(
         The least value a row's loss can have.
     least_batch : int, default=1
         Rows that a batch has at least: a shorter last one joins the batch before it.
+    writes_out : bool, default=False
+        Whether the step may be written out, where it can be.
     generators : dict of str to torch.Generator
         That the module draws from.
 
@@ -235,4 +242,5 @@ def make_run(
         n_batches=n_steps,
         floor=floor,
         autocast=PRECISIONS[training.precision],
+        writes_out=writes_out,
     )
