@@ -222,7 +222,7 @@ def make_optimizer(
         parameters = list(parameters)
         if optimizer in FUSED and has_fused(found, parameters):
             found = partial(found, fused=True)
-    made = found(parameters, lr=learning_rate)
+    made = found(parameters, lr=float(learning_rate))  # torch takes no whole number beyond 64 bits
     if not isinstance(made, optim.Optimizer):
         raise ShiftDataError(
             f"optimizer={optimizer!r} makes a {type(made).__name__}: pass a class from torch.optim, or a function "
