@@ -113,7 +113,7 @@ def test_what_is_no_table_is_left_alone(y):
         ([[1, 0], [1, 0, 0]], "makes no array"),
         (np.random.default_rng(0).normal(size=(4, 2)), "numbers in several columns are for MLPRegressor"),
     ],
-    ids=str,
+    ids=lambda part: part if isinstance(part, str) else type(part).__name__,
 )
 def test_other_tables_are_refused(Y, said, data):
     with pytest.raises(ShiftDataError, match=said) as caught:
