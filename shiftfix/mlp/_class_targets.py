@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from shiftfix._validation import check_labels
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._one_hot import check_class_columns
+from shiftfix.mlp._one_hot import check_one_hot_columns
 from shiftfix.mlp._prediction import n_networks
 from shiftfix.mlp._settings import Classes
 from shiftfix.mlp._training import CLASSIFICATION_LOSSES, Rows, check_loss, class_weights, forward, loss_floor
@@ -20,7 +20,7 @@ from shiftfix.mlp._training import CLASSIFICATION_LOSSES, Rows, check_loss, clas
 MOST_NAMED = 10
 
 
-def labels_listed(labels: NDArray[Any]) -> str:
+def named_labels(labels: NDArray[Any]) -> str:
     """Labels as a list, cut short after the first ten."""
     names = repr(labels[:MOST_NAMED].tolist())
     return names if len(labels) <= MOST_NAMED else f"{names[:-1]}, ...]"
@@ -55,13 +55,15 @@ class ClassTargets:
         index = np.minimum(np.searchsorted(self.classes, y), len(self.classes) - 1)
         unknown = self.classes[index] != y
         if np.any(unknown):
-            found, known = labels_listed(np.unique(y[unknown])), labels_listed(self.classes)
-            raise ShiftDataError(f"{name} holds {found}, and the training classes are {known}.")
+            raise ShiftDataError(
+                f"{name} holds {named_labels(np.unique(y[unknown]))}, and the training classes are "
+                f"{named_labels(self.classes)}."
+            )
         return index.astype(np.int64)
 
     def check_columns(self, columns: NDArray[Any] | None, name: str) -> None:
         """Raise ShiftDataError for one-hot columns that are not the classes."""
-        check_class_columns(columns, self.classes, name)
+        check_one_hot_columns(columns, self.classes, name)
 
     def factors(
         self, codes: NDArray[Any], weight: NDArray[np.float64]

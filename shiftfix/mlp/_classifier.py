@@ -16,7 +16,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._class_targets import ClassTargets, learn_classes, smoothed_loss
 from shiftfix.mlp._held_out import held_out_rows
 from shiftfix.mlp._mlp import BaseMLP
-from shiftfix.mlp._one_hot import check_class_columns, read_one_hot
+from shiftfix.mlp._one_hot import check_one_hot_columns, read_one_hot
 from shiftfix.mlp._settings import Classes, ClassLoss, RandomState, check_classes, concern, part_of
 from shiftfix.mlp._training import class_probabilities
 
@@ -345,5 +345,5 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         """Accuracy, weighted if weights are given; y are labels or one-hot columns, as in :meth:`fit`."""
         check_is_fitted(self, "module_")
         labels, columns = self._labels(y, "y")
-        check_class_columns(columns, self.classes_, "y")
+        check_one_hot_columns(columns, self.classes_, "y")
         return float(super().score(X, labels, sample_weight))

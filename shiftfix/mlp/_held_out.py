@@ -38,7 +38,7 @@ TRAINING, EVAL_SET, VALIDATION = Names(), Names("the eval_set's "), Names(behind
 
 
 @dataclass(frozen=True)
-class ValidationRows:
+class RowsToStopBy:
     """Rows as they were given, unchecked, and what messages call them."""
 
     X: Any
@@ -54,7 +54,7 @@ class ValidationRows:
 
 def held_out_rows(
     eval_set: Any, X_val: Any, y_val: Any, sample_weight_val: Any, early_stopping: Any = "auto"
-) -> ValidationRows | None:
+) -> RowsToStopBy | None:
     """The rows to stop by, where any are given.
 
     Parameters
@@ -79,7 +79,7 @@ def held_out_rows(
         raise ShiftDataError("X_val is given without y_val: pass one y per row of X_val.")
     if early_stopping is False:
         raise ShiftDataError("X_val is given with early_stopping=False: drop one of them.")
-    return ValidationRows(X_val, y_val, sample_weight_val, VALIDATION)
+    return RowsToStopBy(X_val, y_val, sample_weight_val, VALIDATION)
 
 
 def _refuse_lone(**given: Any) -> None:
@@ -89,6 +89,6 @@ def _refuse_lone(**given: Any) -> None:
             raise ShiftDataError(f"{name} is given without X_val: pass the rows that it belongs to.")
 
 
-def _of_eval_set(eval_set: Any) -> ValidationRows:
+def _of_eval_set(eval_set: Any) -> RowsToStopBy:
     X, y, sample_weight = (eval_set, None, None) if is_dataset(eval_set) else parts_of_eval_set(eval_set)
-    return ValidationRows(X, y, sample_weight, EVAL_SET)
+    return RowsToStopBy(X, y, sample_weight, EVAL_SET)

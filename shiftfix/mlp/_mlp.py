@@ -23,7 +23,7 @@ from shiftfix.mlp._base import (
     weights_may_rest,
 )
 from shiftfix.mlp._going_on import check_same_shapes, continued_settings
-from shiftfix.mlp._held_out import ValidationRows, held_out_rows, rows_named
+from shiftfix.mlp._held_out import RowsToStopBy, held_out_rows, rows_named
 from shiftfix.mlp._inputs import feature_scaler, present, read_rows, read_y, rows_on
 from shiftfix.mlp._layer_settings import check_network
 from shiftfix.mlp._network import build_network, is_random, remove_generators, warn_of_symmetry
@@ -160,7 +160,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
                 trained = self._fit(X, y, sample_weight, held_out)
             return self._keep(*trained)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, held_out: ValidationRows | None) -> tuple[Any, ...]:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, held_out: RowsToStopBy | None) -> tuple[Any, ...]:
         """What ``_keep`` takes, of a network that was trained on these rows."""
         training = part_of(self, Training)
         callbacks, device = callbacks_and_device(training)
@@ -202,7 +202,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         return run, device, sizes, scales, None
 
     def _partial_fit(
-        self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool, held_out: ValidationRows | None
+        self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool, held_out: RowsToStopBy | None
     ) -> Self:
         """One epoch over the rows, going on from where the last call left off."""
         self._check_settings()
@@ -214,7 +214,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         return self._keep(*trained)
 
     def _trained_further(
-        self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool, held_out: ValidationRows | None
+        self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool, held_out: RowsToStopBy | None
     ) -> tuple[Any, ...]:
         """What ``_keep`` takes, after one epoch."""
         training = part_of(self, Training)
@@ -261,7 +261,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         y: NDArray[Any],
         weight: NDArray[np.float64],
         weighted: bool,
-        held_out: ValidationRows | None,
+        held_out: RowsToStopBy | None,
         targets: Targets,
         seed: int,
     ) -> tuple[Held, Held | None]:
@@ -280,7 +280,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         return rows[:3], None if validation is None else (validation[0], validation[1], validation[3])
 
     def _held_out(
-        self, held_out: ValidationRows, targets: Targets, factors: Callable[[NDArray[Any]], NDArray[np.float64]]
+        self, held_out: RowsToStopBy, targets: Targets, factors: Callable[[NDArray[Any]], NDArray[np.float64]]
     ) -> tuple[Any, NDArray[Any], None, NDArray[np.float64]]:
         """The rows to stop by as (X, codes, None, full weight)."""
         X, names = held_out.X, held_out.names

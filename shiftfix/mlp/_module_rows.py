@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shiftfix.mlp._held_out import Names, ValidationRows
+from shiftfix.mlp._held_out import Names, RowsToStopBy
 from shiftfix.mlp._inputs import present
 from shiftfix.mlp._module_datasets import unpacked
 from shiftfix.mlp._module_inputs import InputsForm, read_inputs
@@ -90,7 +90,7 @@ def read_module_rows(
     return ModuleRows(X, y, weight, sample_weight is not None, single, form)
 
 
-def read_held_out(held_out: ValidationRows, loss: Any, dtype: torch.dtype, form: InputsForm) -> ModuleRows:
+def read_held_out(held_out: RowsToStopBy, loss: Any, dtype: torch.dtype, form: InputsForm) -> ModuleRows:
     """The rows to stop by, checked, in the form of the training rows."""
     given = held_out.X, held_out.y, held_out.sample_weight
     return read_module_rows(*given, held_out.names, loss, dtype, form)

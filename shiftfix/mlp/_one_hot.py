@@ -45,7 +45,7 @@ def read_one_hot(y: Any, name: str) -> tuple[Any, NDArray[Any] | None]:
     return columns[_places_of_ones(table, name)], columns
 
 
-def check_class_columns(columns: NDArray[Any] | None, classes: NDArray[Any], name: str) -> None:
+def check_one_hot_columns(columns: NDArray[Any] | None, classes: NDArray[Any], name: str) -> None:
     """Raise ShiftDataError unless the columns of one-hot targets are the classes that are known; None passes."""
     if columns is not None and not np.array_equal(np.unique(columns), classes):
         raise ShiftDataError(

@@ -19,7 +19,7 @@ from shiftfix.mlp._base import (
     progress_bar,
     weights_may_rest,
 )
-from shiftfix.mlp._held_out import TRAINING, ValidationRows, held_out_rows
+from shiftfix.mlp._held_out import TRAINING, RowsToStopBy, held_out_rows
 from shiftfix.mlp._inputs import rows_on
 from shiftfix.mlp._module_files import filled_module, pack_module, trainer_settings, unpack_fitted
 from shiftfix.mlp._module_inputs import ModuleInput
@@ -280,7 +280,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
             self._keep_learned(given, classes)
             return self
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, held_out: ValidationRows | None) -> tuple[Any, ...]:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, held_out: RowsToStopBy | None) -> tuple[Any, ...]:
         """The run of a module that was trained on these rows, its device and sizes, the rows and their classes."""
         training = part_of(self, Training)
         check_module(self.module)

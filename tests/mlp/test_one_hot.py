@@ -9,7 +9,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp import MLPClassifier, MLPRegressor
-from shiftfix.mlp._one_hot import check_class_columns, read_one_hot
+from shiftfix.mlp._one_hot import check_one_hot_columns, read_one_hot
 
 SETTINGS = {"hidden_layer_sizes": (6,), "max_epochs": 3, "batch_size": 16, "random_state": 0}
 
@@ -205,8 +205,8 @@ def test_columns_that_are_not_the_classes_are_refused(data):
     model = MLPClassifier(**SETTINGS, warm_start=True).fit(X, hot(y))
     with pytest.raises(ShiftDataError, match=r"columns of y stand for \[0, 1\]"):
         model.fit(X, hot(y > 0, 2))
-    check_class_columns(None, np.arange(3), "y")
-    check_class_columns(np.array(["b", "a"]), np.array(["a", "b"]), "y")
+    check_one_hot_columns(None, np.arange(3), "y")
+    check_one_hot_columns(np.array(["b", "a"]), np.array(["a", "b"]), "y")
 
 
 def test_partial_fit_takes_the_classes_from_the_columns(data):

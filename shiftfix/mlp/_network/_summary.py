@@ -48,10 +48,10 @@ def describe(
     called = [_line(name, layers[name], _output_text(shape, n_rows)) for name, shape in shapes.items()]
     others = [_line(name, layer, "not called") for name, layer in layers.items() if name not in two and _n_own(layer)]
     table = _layer_table([HEAD, *called, *others], f"{sum(p.numel() for p in module.parameters()):,} parameters")
-    return "\n".join([table, *_module_sizes(module, list(shapes.values()), n_rows)]) if sizes else table
+    return "\n".join([table, *_size_lines(module, list(shapes.values()), n_rows)]) if sizes else table
 
 
-def _module_sizes(module: nn.Module, shapes: list[Axes], n_rows: int | None) -> list[str]:
+def _size_lines(module: nn.Module, shapes: list[Axes], n_rows: int | None) -> list[str]:
     """Lines of trained and frozen parameters, and of the memory of all of them and of the outputs."""
     counts = [sum(p.numel() for p in module.parameters() if p.requires_grad is trained) for trained in (True, False)]
     held = sum(p.nbytes for p in (*module.parameters(), *module.buffers()))
