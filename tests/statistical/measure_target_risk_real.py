@@ -71,7 +71,7 @@ def covered(model, source, target, n_draws, seed):
         held.append([bool(f.low[0] <= truth <= f.high[0]) for f in found])
         widths.append([float(f.high[0] - f.low[0]) for f in found])
     share, width = np.mean(held, axis=0), np.mean(widths, axis=0)
-    return {"labels": share[0], "ppi": share[1], "width_ratio": width[1] / width[0]}
+    return {"labels": share[0], "ppi": share[1], "width_ratio": width[1] / width[0], "draws": n_draws}
 
 
 def measured(split, learner, n_draws, seed):
