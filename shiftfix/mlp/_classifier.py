@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._mlp import BaseMLP
 from shiftfix.mlp._prediction import n_networks
 from shiftfix.mlp._settings import Classes, ClassLoss, RandomState, check_classes, concern, part_of
+from shiftfix.mlp._temperature import fit_temperature, scaled_proba
 from shiftfix.mlp._training import (
     CLASSIFICATION_LOSSES,
     Rows,
@@ -40,11 +41,14 @@ class ClassTargets:
     n_outputs : int
         1 for one logit of two classes.
     class_weight : None, "balanced" or dict
+    temperature : float, default=1
+        What the probabilities are scaled by.
     """
 
     classes: NDArray[Any]
     n_outputs: int
     class_weight: Any
+    temperature: float = 1.0
 
     def codes(self, y: Any, name: str) -> NDArray[np.int64]:
         """Position of each label in ``classes``.
@@ -83,6 +87,14 @@ class ClassTargets:
         outputs = forward(module, rows.X, int(n_networks(module) > 1))
         found = (outputs[..., 0] > 0).long() if self.n_outputs == 1 else outputs.argmax(dim=-1)
         return float(((found == rows.y).double() * rows.weight).mean() / rows.weight.double().mean())
+
+    def calibrated(self, module: Any, rows: Rows, loss: Any) -> Self:
+        """The same with the temperature of rows that were held out."""
+        outputs = forward(module, rows.X, int(n_networks(module) > 1)).double().cpu().numpy()
+        proba = class_probabilities(loss, outputs.reshape(-1, self.n_outputs))
+        proba = proba.reshape(-1, len(rows), len(self.classes)).mean(axis=0)
+        codes, weight = rows.y.cpu().numpy(), rows.weight.double().cpu().numpy()
+        return replace(self, temperature=fit_temperature(proba, codes, weight))
 
 
 def learn_classes(y: Any, loss: Any, class_weight: Any) -> ClassTargets:
@@ -157,6 +169,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     class_weight : None, "balanced" or dict, default=None
         Multiplies the row weights, the validation's too. "balanced" gives all classes the same total weight. A
         dict needs a weight for every label in y; labels that no row has are ignored.
+    temperature : "auto" or None, default="auto"
+        "auto" scales the probabilities by a temperature that the rows held out for early stopping choose by their
+        WEIGHTED likelihood; the classes predicted stay the same. It is 1 without such rows, where these are few or of
+        one class, and after ``partial_fit``. With label smoothing it undoes some of the smoothing. None leaves the
+        probabilities as the network has them.
     optimizer : str or class, default="adam"
         "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" (from ``torch.optim``, with its defaults
         but the learning rate and a momentum of 0.9), "lars" (a rate per layer, so it needs a much larger
@@ -240,6 +257,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+    temperature_ : float
+        ``predict_proba`` is in proportion to p ** (1 / temperature_), p the mean over the networks: above 1 where these
+        were surer than the held-out rows bear out.
     module_ : torch.nn.Sequential
         The trained network, on the CPU and in evaluation mode; several carry a leading axis in all parameters.
     scaler_ : StandardScaler or None
@@ -345,8 +365,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     def _loss_function(self, targets: ClassTargets) -> tuple[Callable[..., Any], float]:
         return smoothed_loss(part_of(self, Classes), targets.n_outputs, len(targets.classes))
 
+    def _calibrated(self, targets: ClassTargets, module: Any, rows: Rows | None) -> ClassTargets:
+        return targets if rows is None or self.temperature is None else targets.calibrated(module, rows, self.loss)
+
     def _keep_targets(self, targets: ClassTargets) -> None:
         self.classes_ = targets.classes
+        self.temperature_ = targets.temperature
         self._n_outputs = targets.n_outputs
         self._trained_loss = self.loss  # predict_proba may not follow a loss that was set afterwards
 
@@ -359,16 +383,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         """Class probabilities, float64 of shape (n_rows, n_classes), columns as ``classes_``.
 
         Of the loss the network was trained with: those that make the expected loss least. The mean over the models of
-        an ensemble.
+        an ensemble, scaled by ``temperature_``.
         """
-        return self.predict_proba_members(X).mean(axis=0)
+        return scaled_proba(self.predict_proba_members(X).mean(axis=0), self.temperature_)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Logarithm of :meth:`predict_proba`, shape (n_rows, n_classes)."""
         return log_proba(self.predict_proba(X))
 
     def predict_proba_members(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Probabilities of each of the ``n_models`` networks, float64 of shape (n_models, n_rows, n_classes)."""
+        """Probabilities of each of the ``n_models`` networks, float64 of shape (n_models, n_rows, n_classes).
+
+        As the networks have them: ``temperature_`` is that of their mean, and scales :meth:`predict_proba` alone.
+        """
         return self._probabilities(self._outputs(X))
 
     def predict_proba_mc(
@@ -376,7 +403,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     ) -> NDArray[np.float32]:
         """Class probabilities with dropout on: samples whose spread shows what the network does not know.
 
-        Batch norm and input noise stay as in :meth:`predict_proba`.
+        Batch norm and input noise stay as in :meth:`predict_proba`. The samples are not scaled by ``temperature_``,
+        which is that of the predictions without dropout.
 
         Parameters
         ----------
@@ -400,5 +428,5 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Most probable class of each row, shape (n_rows,)."""
-        found = self.predict_proba(X).argmax(axis=1)
+        found = self.predict_proba_members(X).mean(axis=0).argmax(axis=1)
         return self.classes_[found]

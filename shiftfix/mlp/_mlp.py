@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -45,6 +46,7 @@ from shiftfix.mlp._settings import (
 )
 from shiftfix.mlp._targets import Scales, Targets
 from shiftfix.mlp._training import (
+    Rows,
     Run,
     check_row_weights,
     check_schedule,
@@ -107,6 +109,10 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
     @abstractmethod
     def _keep_targets(self, targets: Any) -> None:
         """Store them."""
+
+    def _calibrated(self, targets: Any, module: Any, rows: Rows | None) -> Any:
+        """The targets with what the held-out rows, if any, say of a trained network."""
+        return targets
 
     @abstractmethod
     def _loss_function(self, targets: Any) -> tuple[Callable[..., Any], float]:
@@ -206,7 +212,8 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         warn_of_gradients(run.norms.names, run.history.get("gradient_norm"))
         if weights_may_rest(run):
             warn_of_inactive_weights(run.history["weight_effect"], can_interpolate(run, rows), accuracy)
-        return run, device, sizes, scales, None
+        calibrated = self._calibrated(scales.targets, run.module, validation_rows)
+        return run, device, sizes, replace(scales, targets=calibrated), None
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool) -> Self:
         """One epoch over the rows, going on from where the last call left off."""

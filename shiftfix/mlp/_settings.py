@@ -160,6 +160,7 @@ class Classes(LossSettings):
 
     label_smoothing: Annotated[float, rate] = 0.0
     class_weight: Literal["balanced"] | dict[Any, float] | None = None
+    temperature: Literal["auto", None] = "auto"
 
 
 @concern

@@ -121,6 +121,10 @@ def is_number_of_rows_if_any(value: Any, _: Any) -> bool:
     return is_size(0 if value is None else value)
 
 
+def is_positive(value: Any, _: Any) -> bool:
+    return is_size(value) and 1e-6 < float(value) < 1e6
+
+
 def is_text(value: Any, _: Any) -> bool:
     return type(value) is str
 
@@ -150,6 +154,7 @@ CLASSES: dict[str, tuple[str, Holds]] = {
     "classes_": ("a sorted array of at least two classes", has_classes),
     "_trained_loss": ("the name of a loss", is_text),
     "_n_outputs": ("an output for each class", fits_classes),
+    "temperature_": ("a positive number", is_positive),
 }
 NUMBERS: dict[str, tuple[str, Holds]] = {
     "_n_outputs": ("a number of outputs", is_column_count),
