@@ -1,7 +1,7 @@
 """A multilayer perceptron for classes."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from shiftfix._validation import check_labels
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._mlp import BaseMLP
 from shiftfix.mlp._prediction import n_networks
+from shiftfix.mlp._presets import CLASS_PRESETS, preset_values
 from shiftfix.mlp._settings import Classes, ClassLoss, RandomState, check_classes, concern, part_of
 from shiftfix.mlp._temperature import fit_temperature, scaled_proba
 from shiftfix.mlp._training import (
@@ -144,7 +145,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     ----------
     hidden_layer_sizes : int or sequence of int, default=(256, 256)
         Units of each hidden layer; ``()`` gives a linear model.
-    activation : {"relu", "leaky_relu", "gelu", "tanh", "sigmoid", "identity"}, default="relu"
+    activation : {"relu", "leaky_relu", "gelu", "tanh", "sigmoid", "identity", "selu"}, default="relu"
     initializer : str, float or callable, default="kaiming_normal"
         Starting weights: "kaiming_normal", "kaiming_uniform" (keep the signal's mean square through the activation),
         "xavier_normal", "xavier_uniform", "uniform" (within +-1 / sqrt(inputs)), "normal" (deviation 0.01), "zeros",
@@ -159,6 +160,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         Standard deviation of Gaussian noise on the (standardised) features while training.
     batch_norm : bool, default=False
         Batch normalisation ahead of each activation, with WEIGHTED means and variances.
+    preset : "tabular" or None, default=None
+        "tabular" is for tables of numbers and categories: a frame may have columns of text or categories, which enter
+        as indicators of the 100 levels of most weight (none for a level that is missing or new); numbers are scaled by
+        their WEIGHTED quartiles, kept within 3 and embedded by learned waves; each input has a learned factor, and each
+        group of parameters a rate of its own; rows are held out with early_stopping="auto" without weights too. Of the
+        settings below and above, those left at their defaults have others: VALUES.
     loss : str or callable, default="cross_entropy"
         "cross_entropy", "binary_cross_entropy" (two classes, one logit), "polynomial_tail" (keeps weights acting on
         rows that are right already; Wang, Chatterji, Haque & Hashimoto 2022, ICLR), or a function of logits
@@ -182,7 +189,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     schedule : str, class or None, default=None
         Learning rate after each epoch: "step" (a tenth after each third of ``max_epochs``), "multistep" (a tenth at a
         half and at three quarters), "exponential" (to a hundredth at the end), "cosine" (to 0), "plateau" (half when
-        the WEIGHTED validation loss stands still), or a scheduler from ``torch.optim.lr_scheduler`` that is called
+        the WEIGHTED validation loss stands still), "cosine_log" (four cosine cycles, each twice as long as the one
+        before), or a scheduler from ``torch.optim.lr_scheduler`` that is called
         with the optimiser, such as ``functools.partial(StepLR, step_size=30)``. None keeps it.
     warmup : int, default=0
         Epochs over which the rate rises linearly, step by step.
@@ -262,7 +270,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         were surer than the held-out rows bear out.
     module_ : torch.nn.Sequential
         The trained network, on the CPU and in evaluation mode; several carry a leading axis in all parameters.
-    scaler_ : StandardScaler or None
+    scaler_ : StandardScaler, TableScaler or None
+        The second with a preset.
+    categories_ : dict of int to ndarray of str
+        With a preset: the levels of each column of text or categories, by its position.
     history_ : dict of list
         Per epoch: "train_loss" (weighted) and "train_loss_unweighted", both as met while training, dropout and all;
         with early stopping "validation_loss" and "validation_loss_unweighted"; with weights that vary
@@ -348,9 +359,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
             raise ShiftDataError(
                 f"classes differs from the classes of the first call, {self.classes_.tolist()}: leave it out."
             )
+        X, categories = self._coded(X, first)
         with cells_named(X, "X"), unchanged_on_error(self):
             targets = self._learn_targets(labels) if first else self._fitted_targets()
-            return self._partial_fit(X, y, sample_weight, targets, first)
+            return self._partial_fit(X, y, sample_weight, targets, categories, first)
+
+    def _preset_values(self) -> Mapping[str, Any]:
+        return preset_values(CLASS_PRESETS, self.preset)
 
     def _check_settings(self) -> None:
         super()._check_settings()

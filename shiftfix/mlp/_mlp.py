@@ -23,7 +23,8 @@ from shiftfix.mlp._base import (
     progress_bar,
     weights_may_rest,
 )
-from shiftfix.mlp._inputs import feature_scaler, parts_of_eval_set, present, read_rows, read_y, rows_on
+from shiftfix.mlp._categories import Categories, coded, learn_categories
+from shiftfix.mlp._inputs import feature_scaler, inputs_of, parts_of_eval_set, present, read_rows, read_y, rows_on
 from shiftfix.mlp._network import build_network, is_random, remove_generators, warn_of_symmetry
 from shiftfix.mlp._prediction import network_outputs, sampled_outputs
 from shiftfix.mlp._saved import SavedNetwork
@@ -33,6 +34,7 @@ from shiftfix.mlp._settings import (
     LossSettings,
     Network,
     Penalties,
+    Preset,
     Steps,
     Stopping,
     Training,
@@ -44,6 +46,7 @@ from shiftfix.mlp._settings import (
     concern,
     part_of,
 )
+from shiftfix.mlp._table_scaler import table_scaler
 from shiftfix.mlp._targets import Scales, Targets
 from shiftfix.mlp._training import (
     Rows,
@@ -91,7 +94,7 @@ def check_same_shapes(new: torch.nn.Module, fitted: torch.nn.Module) -> None:
 
 # Of several concerns the last comes first in the constructor.
 @concern
-class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossSettings, Network):
+class BaseMLP(SavedNetwork, BaseTrainer, Preset, Fitting, Penalties, Weighting, Stopping, Steps, LossSettings, Network):
     """Shared fit and forward pass of the two estimators."""
 
     _multi_output: ClassVar[bool]
@@ -170,33 +173,36 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         """
         with unchanged_on_error(self):
             self._check_settings()
+            goes_on = self.warm_start and hasattr(self, "module_")
+            X, categories = self._coded(X, not goes_on)
             # All of it: what torch does on several threads ahead of the loop would leave them to a forked child, too.
             with cells_named(X, "X"), limited_threads(self.n_threads):
-                trained = self._fit(X, y, sample_weight, eval_set)
+                trained = self._fit(X, y, sample_weight, eval_set, categories, goes_on)
             return self._keep(*trained)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> tuple[Any, ...]:
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, categories: Categories, goes_on: bool
+    ) -> tuple[Any, ...]:
         """What ``_keep`` takes, of a network that was trained on these rows."""
         training = part_of(self, Training)
         callbacks, device = callbacks_and_device(training)
-        goes_on = self.warm_start and hasattr(self, "module_")
         X, y = self._validate(X, y, reset=not goes_on)
         weight, X, y = present(check_row_weights(sample_weight, len(y)), X, y)
         targets = self._fitted_targets() if goes_on else self._learn_targets(y)
         objective = self._loss_function(targets)
-        seeds, saved = self._start(training, self.n_models)
+        seeds, saved = self._start(training, part_of(self, Fitting).n_models)
 
         (X, codes, weight), validation = self._split(
-            X, y, weight, sample_weight is not None, eval_set, targets, seeds["split"]
+            X, y, weight, sample_weight is not None, eval_set, targets, seeds["split"], categories
         )
         check_schedule(training.schedule, validation is not None)
-        scales = Scales(self.scaler_, targets) if goes_on else self._learn_scales(targets, X, codes, weight)
+        scales = self._fitted_scales(targets) if goes_on else self._learn_scales(targets, X, codes, weight, categories)
         sizes = warn_of_few_rows(weight, None if validation is None else validation[2])
         rows, validation_rows = rows_on(device, *scales.tensors(X, codes), weight), None
         if validation is not None:
             X, codes, weight = validation
             validation_rows = rows_on(device, *scales.tensors(X, codes), weight)
-        run = self._run(len(rows), objective, targets.n_outputs, seeds, device, goes_on)
+        run = self._run(len(rows), objective, scales, seeds, device, goes_on)
         if not goes_on:
             warn_of_symmetry(part_of(self, Network))
         write = self._checkpoint(run, (rows, validation_rows), self.loss, seeds, saved)
@@ -215,17 +221,21 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         calibrated = self._calibrated(scales.targets, run.module, validation_rows)
         return run, device, sizes, replace(scales, targets=calibrated), None
 
-    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool) -> Self:
+    def _partial_fit(
+        self, X: Any, y: Any, sample_weight: Any, targets: Targets, categories: Categories, first: bool
+    ) -> Self:
         """One epoch over the rows, going on from where the last call left off."""
         self._check_settings()
         if self.early_stopping is True:
             raise ShiftDataError('partial_fit sees no held-out rows: set early_stopping="auto" or False.')
-        check_schedule(self.schedule, has_validation=False)
+        check_schedule(part_of(self, Steps).schedule, has_validation=False)
         with limited_threads(self.n_threads):
-            trained = self._trained_further(X, y, sample_weight, targets, first)
+            trained = self._trained_further(X, y, sample_weight, targets, categories, first)
         return self._keep(*trained)
 
-    def _trained_further(self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool) -> tuple[Any, ...]:
+    def _trained_further(
+        self, X: Any, y: Any, sample_weight: Any, targets: Targets, categories: Categories, first: bool
+    ) -> tuple[Any, ...]:
         """What ``_keep`` takes, after one epoch."""
         training = part_of(self, Training)
         callbacks, device = callbacks_and_device(training)
@@ -237,12 +247,12 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         codes = targets.codes(y, "y")
         weight, unit = weights_in_unit(weight, training, None if state is None else state["unit"])
         weight = weight * targets.factors(codes, weight)(codes)
-        scales = self._learn_scales(targets, X, codes, weight) if first else Scales(self.scaler_, targets)
+        scales = self._learn_scales(targets, X, codes, weight, categories) if first else self._fitted_scales(targets)
         trained_mean = unit.setdefault("trained mean", weight.mean())
         rows = rows_on(device, *scales.tensors(X, codes), weight, unit=trained_mean)
         continued = continued_settings(training, None if state is None else state["continued"])
-        seeds = self._seeds(self.n_models) if state is None else state["seeds"]
-        run = self._run(len(rows), objective, targets.n_outputs, seeds, device, not first)
+        seeds = self._seeds(part_of(self, Fitting).n_models) if state is None else state["seeds"]
+        run = self._run(len(rows), objective, scales, seeds, device, not first)
         if first:
             warn_of_symmetry(part_of(self, Network))
         if state is not None:
@@ -257,6 +267,11 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         }
         return run, device, (effective_size(weight), None), scales, kept
 
+    def _coded(self, X: Any, first: bool) -> tuple[Any, Categories]:
+        """The rows with codes in the place of categories, which a preset takes, and their levels, learned at first."""
+        categories = (learn_categories(X) if self.preset is not None else {}) if first else self.categories_
+        return coded(X, categories), categories
+
     def _validate(self, X: Any, y: Any, reset: bool) -> tuple[Any, NDArray[Any]]:
         return read_rows(self, X, y, reset=reset, multi_output=self._multi_output, y_numeric=self._y_numeric)
 
@@ -269,6 +284,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         eval_set: Any,
         targets: Targets,
         seed: int,
+        categories: Categories,
     ) -> tuple[Held, Held | None]:
         """Training and validation rows, the latter None without early stopping, as (X, codes, weight).
 
@@ -279,16 +295,21 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         tempered = training_weights(weight, weighting.exponent, weighting.clip)
         factors = targets.factors(codes, full)  # "balanced" is about the weights as they are used
         full, tempered = full * factors(codes), tempered * targets.factors(codes, tempered)(codes)
-        held_out = None if eval_set is None else self._eval_rows(eval_set, targets, factors)
-        stopping = part_of(self, Stopping)
-        rows, validation = hold_out((X, codes, tempered, full), weighted, held_out, stopping, seed, self._stratify)
+        held_out = None if eval_set is None else self._eval_rows(eval_set, targets, factors, categories)
+        stopping, judged = part_of(self, Stopping), weighted or self.preset is not None
+        rows, validation = hold_out((X, codes, tempered, full), judged, held_out, stopping, seed, self._stratify)
         return rows[:3], None if validation is None else (validation[0], validation[1], validation[3])
 
     def _eval_rows(
-        self, eval_set: Any, targets: Targets, factors: Callable[[NDArray[Any]], NDArray[np.float64]]
+        self,
+        eval_set: Any,
+        targets: Targets,
+        factors: Callable[[NDArray[Any]], NDArray[np.float64]],
+        categories: Categories,
     ) -> tuple[Any, NDArray[Any], None, NDArray[np.float64]]:
         """The rows of an eval_set as (X, codes, None, full weight)."""
         X, y, weight = parts_of_eval_set(eval_set)
+        X = coded(X, categories)
         with cells_named(X, "the eval_set's X"):
             X = read_rows(self, X)
         weight = check_row_weights(weight, X.shape[0], "the eval_set's sample_weight")
@@ -303,23 +324,29 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         codes = targets.codes(y, "the eval_set's y")
         return X, codes, None, weight * factors(codes)
 
-    def _learn_scales(self, targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[np.float64]) -> Scales:
+    def _learn_scales(
+        self, targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[np.float64], categories: Categories
+    ) -> Scales:
         """Scaling of the features, and of targets that are numbers, from the training rows alone."""
-        if not self.standardize:
-            return Scales(None, targets)
-        return Scales(feature_scaler(X, weight), targets.scaled(codes, weight))
+        scaled = targets.scaled(codes, weight) if self.standardize else targets
+        if self.preset is not None:
+            return Scales(table_scaler(X, weight, list(categories), self.standardize), scaled, categories)
+        return Scales(feature_scaler(X, weight) if self.standardize else None, scaled)
+
+    def _fitted_scales(self, targets: Targets) -> Scales:
+        return Scales(self.scaler_, targets, self.categories_)
 
     def _build_module(self) -> torch.nn.Sequential:
         """An untrained network of the shapes of the fitted one."""
-        return build_network(
-            part_of(self, Network), self.n_features_in_, self._fitted_targets().n_outputs, [0] * self.n_models
-        )
+        targets, start = self._fitted_targets(), [0] * part_of(self, Fitting).n_models
+        width, n_numbers = inputs_of(self.scaler_, self.n_features_in_)
+        return build_network(part_of(self, Network), width, targets.n_outputs, start, n_numbers=n_numbers)
 
     def _run(
         self,
         n_rows: int,
         objective: tuple[Callable[..., Any], float],
-        n_outputs: int,
+        scales: Scales,
         seeds: dict[str, Any],
         device: torch.device,
         goes_on: bool,
@@ -331,7 +358,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         n_rows : int
             Of the training.
         objective : tuple (loss, floor)
-        n_outputs : int
+        scales : Scales
         seeds : dict
         device : torch.device
         goes_on : bool
@@ -343,7 +370,9 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
             When the fitted network has other layers.
         """
         generator = torch.Generator(device).manual_seed(seeds["dropout"])
-        module = build_network(part_of(self, Network), self.n_features_in_, n_outputs, seeds["start"], generator)
+        width, n_numbers = inputs_of(scales.features, self.n_features_in_)
+        n_outputs, network = scales.targets.n_outputs, part_of(self, Network)
+        module = build_network(network, width, n_outputs, seeds["start"], generator, n_numbers)
         if goes_on:
             check_same_shapes(module, self.module_)
             module.load_state_dict(self.module_.state_dict())
@@ -354,7 +383,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
             n_rows,
             seeds["order"],
             part_of(self, Training),
-            n_models=self.n_models,
+            n_models=part_of(self, Fitting).n_models,
             floor=floor,
             generators={"dropout": generator},
         )
@@ -371,17 +400,18 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         remove_generators(run.module)
         self._keep_run(run, device, sizes)
         self._keep_targets(scales.targets)
-        self.scaler_ = scales.features
+        self.scaler_, self.categories_ = scales.features, scales.categories
         self._training_state = state
         return self
 
     @property
     def _row_shape(self) -> tuple[int, ...]:
-        return (self.n_features_in_,)
+        return (inputs_of(self.scaler_, self.n_features_in_)[0],)
 
     def _outputs(self, X: ArrayLike) -> NDArray[np.float64]:
         """Network outputs, shape (n_models, n_rows, n_outputs)."""
         check_is_fitted(self, "module_")
+        X = coded(X, self.categories_)
         with cells_named(X, "X"):
             return network_outputs(self.module_, read_rows(self, X), self.scaler_, self.n_threads)
 
@@ -390,6 +420,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
     ) -> NDArray[np.float32]:
         """``transform`` of Monte-Carlo outputs, shape (n_samples * n_models, n_rows, ...)."""
         check_is_fitted(self, "module_")
+        X = coded(X, self.categories_)
         with cells_named(X, "X"):
             rows = read_rows(self, X)
         check_count(n_samples, "n_samples")

@@ -1,6 +1,6 @@
 """A multilayer perceptron for numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from shiftfix._naming import cells_named, columns_named
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._inputs import feature_scaler, read_y
 from shiftfix.mlp._mlp import BaseMLP
+from shiftfix.mlp._presets import NUMBER_PRESETS, preset_values
 from shiftfix.mlp._settings import RandomState, concern
 from shiftfix.mlp._training import REGRESSION_LOSSES, Rows, check_loss
 
@@ -93,7 +94,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ----------
     hidden_layer_sizes : int or sequence of int, default=(256, 256)
         Units of each hidden layer; ``()`` gives a linear model.
-    activation : {"relu", "leaky_relu", "gelu", "tanh", "sigmoid", "identity"}, default="relu"
+    activation : {"relu", "leaky_relu", "gelu", "tanh", "sigmoid", "identity", "selu"}, default="relu"
     initializer : str, float or callable, default="kaiming_normal"
         Starting weights: "kaiming_normal", "kaiming_uniform" (keep the signal's mean square through the activation),
         "xavier_normal", "xavier_uniform", "uniform" (within +-1 / sqrt(inputs)), "normal" (deviation 0.01), "zeros",
@@ -108,6 +109,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Standard deviation of Gaussian noise on the (standardised) features while training.
     batch_norm : bool, default=False
         Batch normalisation ahead of each activation, with WEIGHTED means and variances.
+    preset : "tabular" or None, default=None
+        "tabular" is for tables of numbers and categories: a frame may have columns of text or categories, which enter
+        as indicators of the 100 levels of most weight (none for a level that is missing or new); numbers are scaled by
+        their WEIGHTED quartiles, kept within 3 and embedded by learned waves; each input has a learned factor, and each
+        group of parameters a rate of its own; rows are held out with early_stopping="auto" without weights too. Of the
+        settings below and above, those left at their defaults have others: VALUES.
     loss : str or callable, default="squared_error"
         "squared_error" (means), "absolute_error" (medians), "huber" and "smooth_l1" (between the two, the switch at 1
         in the units of the standardised y), or a function of outputs and targets, both (n_rows, n_outputs), that
@@ -120,7 +127,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     schedule : str, class or None, default=None
         Learning rate after each epoch: "step" (a tenth after each third of ``max_epochs``), "multistep" (a tenth at a
         half and at three quarters), "exponential" (to a hundredth at the end), "cosine" (to 0), "plateau" (half when
-        the WEIGHTED validation loss stands still), or a scheduler from ``torch.optim.lr_scheduler`` that is called
+        the WEIGHTED validation loss stands still), "cosine_log" (four cosine cycles, each twice as long as the one
+        before), or a scheduler from ``torch.optim.lr_scheduler`` that is called
         with the optimiser, such as ``functools.partial(StepLR, step_size=30)``. None keeps it.
     warmup : int, default=0
         Epochs over which the rate rises linearly, step by step.
@@ -198,7 +206,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Scaling of y.
     module_ : torch.nn.Sequential
         The trained network, on the CPU and in evaluation mode; several carry a leading axis in all parameters.
-    scaler_ : StandardScaler or None
+    scaler_ : StandardScaler, TableScaler or None
+        The second with a preset.
+    categories_ : dict of int to ndarray of str
+        With a preset: the levels of each column of text or categories, by its position.
     history_ : dict of list
         Per epoch: "train_loss" (weighted) and "train_loss_unweighted", both as met while training, dropout and all;
         with early stopping "validation_loss" and "validation_loss_unweighted"; with weights that vary
@@ -263,11 +274,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         FloatingPointError
             When the loss becomes infinite or NaN.
         """
+        first = not hasattr(self, "module_")
+        X, categories = self._coded(X, first)
         with cells_named(X, "X"), unchanged_on_error(self):
-            first = not hasattr(self, "module_")
             # Its shape is learned before it is checked: what has none is refused later.
             targets = learn_columns(np.atleast_1d(read_y(y, "y"))) if first else self._fitted_targets()
-            return self._partial_fit(X, y, sample_weight, targets, first)
+            return self._partial_fit(X, y, sample_weight, targets, categories, first)
+
+    def _preset_values(self) -> Mapping[str, Any]:
+        return preset_values(NUMBER_PRESETS, self.preset)
 
     def _learn_targets(self, y: Any) -> NumberTargets:
         return learn_columns(y)

@@ -13,7 +13,7 @@ Fields stand in the order of the constructor. Of several concerns the LAST base 
 
 import numbers
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
 
@@ -25,11 +25,11 @@ from shiftfix._setting_checks import check_count, check_number, check_option
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.weights import check_clip
 
-Activation = Literal["relu", "leaky_relu", "gelu", "tanh", "sigmoid", "identity"]
+Activation = Literal["relu", "leaky_relu", "gelu", "tanh", "sigmoid", "identity", "selu"]
 RandomStart = Literal["normal", "uniform", "xavier_normal", "xavier_uniform", "kaiming_normal", "kaiming_uniform"]
 ConstantStart = Literal["zeros", "ones"]
 OptimizerName = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lars"]
-ScheduleName = Literal["step", "multistep", "exponential", "cosine", "plateau"]
+ScheduleName = Literal["step", "multistep", "exponential", "cosine", "cosine_log", "plateau"]
 ClassLoss = Literal["cross_entropy", "binary_cross_entropy", "polynomial_tail"]
 NumberLoss = Literal["squared_error", "absolute_error", "huber", "smooth_l1"]
 RandomState = int | np.random.Generator | np.random.RandomState | None
@@ -56,8 +56,26 @@ class Concern:
 
 
 def part_of(settings: Concern, kind: type[Part]) -> Part:
-    """The settings of one concern, from an estimator that has them among others."""
-    return kind(**{item.name: getattr(settings, item.name) for item in fields(kind)})
+    """The settings of one concern, from an estimator that has them among others, and as its preset has them."""
+    preset = settings._preset_values() if isinstance(settings, Preset) else {}
+    return kind(**{item.name: resolved(settings, item.name, preset) for item in fields(kind)})
+
+
+def resolved(settings: Concern, name: str, preset: Mapping[str, Any]) -> Any:
+    """The value of a setting: that of the preset where there is one and the user left the default."""
+    value = getattr(settings, name)
+    if name not in preset:
+        return value
+    default = next(item.default for item in fields(settings) if item.name == name)
+    return preset[name] if type(value) is type(default) and value == default else value
+
+
+class Preset:
+    """Settings some of whose defaults a preset replaces."""
+
+    def _preset_values(self) -> Mapping[str, Any]:
+        """Values by name; empty without a preset."""
+        return {}
 
 
 def check_fields(settings: Concern) -> None:
@@ -145,6 +163,7 @@ class Network(Concern):
     dropconnect: Annotated[float, rate] = 0.0
     input_noise: Annotated[float, number(least=0, below=np.inf)] = 0.0
     batch_norm: Annotated[bool, yes_or_no] = False
+    preset: Literal["tabular", None] = None
 
 
 @concern

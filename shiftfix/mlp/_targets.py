@@ -1,15 +1,15 @@
 """What y is to a network: checked numbers, their scale, and what the loss takes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.preprocessing import StandardScaler
 
-from shiftfix.mlp._inputs import network_rows
+from shiftfix.mlp._categories import Categories
+from shiftfix.mlp._inputs import FeatureScaler, network_rows
 from shiftfix.mlp._training import Rows, SparseRows
 
 
@@ -44,12 +44,15 @@ class Scales:
 
     Parameters
     ----------
-    features : StandardScaler or None
+    features : StandardScaler, TableScaler or None
     targets : Targets
+    categories : dict of int to ndarray
+        Levels of the columns that are coded.
     """
 
-    features: StandardScaler | None
+    features: FeatureScaler | None
     targets: Targets
+    categories: Categories = field(default_factory=dict)
 
     def tensors(self, X: Any, codes: NDArray[Any]) -> tuple[torch.Tensor | SparseRows, torch.Tensor]:
         """What the network takes, and what the loss takes."""

@@ -55,6 +55,7 @@ def test_forward_is_the_textbook_formula(activation, rng):
         "tanh": np.tanh,
         "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
         "identity": lambda z: z,
+        "selu": lambda z: 1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * np.expm1(np.minimum(z, 0))),
     }[activation]
     expected = formula(hidden) @ last.weight.detach().numpy().T + last.bias.detach().numpy()
     np.testing.assert_allclose(module(torch.as_tensor(x)).detach().numpy(), expected, atol=1e-12)

@@ -24,7 +24,7 @@ def two_levels(n_right, n_wrong, sure=0.99):
 
 @pytest.mark.parametrize(("n_right", "n_wrong"), [(80, 20), (190, 10), (60, 40)])
 def test_closed_form_of_one_level_of_confidence(n_right, n_wrong):
-    """All rows say .99: at the maximum the scaled probability is the share that is right, a = logit(share) / logit(.99)."""
+    """All rows say .99, and at the maximum the scaled probability is the share that is right."""
     proba, codes = two_levels(n_right, n_wrong)
     found = fit_temperature(proba, codes, np.ones(len(codes)), NO_PRIOR)
     assert found == pytest.approx(np.log(99) / np.log(n_right / n_wrong), rel=1e-9)

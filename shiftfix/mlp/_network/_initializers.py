@@ -35,6 +35,7 @@ GAINS = {
     "tanh": 5 / 3,
     "sigmoid": 1.0,
     "identity": 1.0,
+    "selu": 1.0,
 }
 CONSTANTS: dict[str, float] = {"zeros": 0.0, "ones": 1.0}
 # Standard deviations of the weights, from n_in, n_out and the gain.

@@ -16,6 +16,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._network._dropout import Dropout
 from shiftfix.mlp._network._initializers import GAINS, initialize, linear_layer
 from shiftfix.mlp._network._layers import BatchNorm, GaussianNoise, Linear
+from shiftfix.mlp._network._tabular import PLACES, embedded_inputs, prepare_linear_layers
 from shiftfix.mlp._settings import Activation, Network, layer_sizes
 
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {
@@ -25,6 +26,7 @@ ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
     "identity": nn.Identity,
+    "selu": nn.SELU,
 }
 # The layers that draw. Others are left alone: a module of a user's may call what it likes ``masks`` or ``generator``.
 DRAWING = (Dropout, GaussianNoise, Linear)
@@ -36,11 +38,12 @@ def build_network(
     n_outputs: int,
     start_seeds: Sequence[int],
     generator: torch.Generator | None = None,
+    n_numbers: int = 0,
 ) -> nn.Sequential:
     """The untrained network of the settings, on the CPU: one model per seed of its start.
 
     ``generator`` is that of dropout, DropConnect and noise, on the device the network will live on; None is for a
-    network that is not trained.
+    network that is not trained. ``n_numbers`` of the features, the first ones, are numbers that a preset embeds.
     """
     sizes = layer_sizes(network)
     check_memory([n_features, *sizes, n_outputs], len(start_seeds))
@@ -57,6 +60,7 @@ def build_network(
         dropconnect=network.dropconnect,
         input_noise=network.input_noise,
         batch_norm=network.batch_norm,
+        n_numbers=None if network.preset is None else n_numbers,
     )
 
 
@@ -94,6 +98,7 @@ def build_mlp(
     dropconnect: float = 0.0,
     input_noise: float = 0.0,
     batch_norm: bool = False,
+    n_numbers: int | None = None,
 ) -> nn.Sequential:
     """Multilayer perceptron as an ``nn.Sequential``, of one model or of several trained at once.
 
@@ -120,6 +125,9 @@ def build_mlp(
         Standard deviation of Gaussian noise on the inputs, in their units.
     batch_norm : bool, default=False
         Batch normalisation between each hidden linear layer and its activation; biases ahead of it stay at 0.
+    n_numbers : int or None, default=None
+        With a number the first so many features are embedded, all inputs scaled, and the layers started and moved as
+        ``shiftfix.mlp._network._tabular`` says.
 
     Returns
     -------
@@ -143,6 +151,9 @@ def build_mlp(
     if input_dropout > 0:
         layers.append(Dropout(input_dropout, dropout_generator))
     width = n_features
+    if n_numbers is not None:
+        layers += embedded_inputs(n_features, n_numbers, generators)
+        width += n_numbers * PLACES
     for size, rate in zip(hidden_layer_sizes, rates_of(dropout, len(hidden_layer_sizes)), strict=True):
         layers.append(linear(width, size, GAINS[activation]))
         if batch_norm:
@@ -152,6 +163,8 @@ def build_mlp(
             layers.append(Dropout(rate, dropout_generator))
         width = size
     layers.append(linear(width, n_outputs, 1.0))
+    if n_numbers is not None:
+        prepare_linear_layers(layers, generators)
     return nn.Sequential(*layers)
 
 

@@ -22,6 +22,7 @@ from shiftfix.mlp._training._callbacks import notify
 from shiftfix.mlp._training._diagnostics import interpolated_share, loss_summary
 from shiftfix.mlp._training._explained import explained, shapes_text
 from shiftfix.mlp._training._losses import check_row_losses
+from shiftfix.mlp._training._optimizers import base_rate
 from shiftfix.mlp._training._run import Run
 from shiftfix.mlp._training._several import RowsOfX, call_module
 
@@ -79,7 +80,7 @@ def train_step(run: Run, batch: Rows, gradients: Callable[[], Any] | None = None
     if gradients is not None:
         gradients()
     run.warm_up.before_step(run.step)
-    rate = run.optimizer.param_groups[0]["lr"]
+    rate = base_rate(run.optimizer)
     share = batch.weight.shape[-1] / run.batch_size
     if run.regularizers.active:
         run.regularizers.before_step(run.matrices, run.parameters, run.n_models, rate, share)
@@ -239,7 +240,7 @@ def fit_loop(
     epochs = range(run.epoch + 1, (run.epoch if run.stop else run.max_epochs) + 1)
     for _ in epochs if progress is None else progress(epochs):
         before = _copy_of(run.module) if validation is None else {}
-        record(run, "learning_rate", run.optimizer.param_groups[0]["lr"])
+        record(run, "learning_rate", base_rate(run.optimizer))
         weighted = record_losses(run, *run_epoch(run, training))
         if not _judge_epoch(run, weighted, validation, before):
             _back_to_finite(run)

@@ -154,6 +154,26 @@ def load_compiler() -> None:
             os.rmdir(made)
 
 
+def by_rate(parameters: Iterable[torch.Tensor], learning_rate: float) -> Any:
+    """The parameters as they are, or in groups where some are marked with a ``rate``, a multiple of the learning rate.
+
+    A group keeps its multiple under "multiple".
+    """
+    parameters = list(parameters)
+    groups: dict[float, list[torch.Tensor]] = {}
+    for parameter in parameters:
+        groups.setdefault(getattr(parameter, "rate", 1.0), []).append(parameter)
+    if set(groups) <= {1.0}:
+        return parameters
+    return [{"params": members, "lr": learning_rate * rate, "multiple": rate} for rate, members in groups.items()]
+
+
+def base_rate(optimizer: optim.Optimizer) -> float:
+    """The learning rate as scheduled, without the multiples of the groups."""
+    group = optimizer.param_groups[0]
+    return group["lr"] / group.get("multiple", 1.0)
+
+
 def make_optimizer(
     optimizer: OptimizerName | Callable[..., Any], parameters: Iterable[torch.Tensor], learning_rate: float
 ) -> optim.Optimizer:
@@ -172,7 +192,7 @@ def make_optimizer(
             found = partial(found, fused=True)
     else:
         found = optimizer
-    made = found(parameters, lr=learning_rate)
+    made = found(by_rate(parameters, learning_rate), lr=learning_rate)
     if not isinstance(made, optim.Optimizer):
         raise ShiftDataError(
             f"optimizer={optimizer!r} makes a {type(made).__name__}: pass a class from torch.optim, or a function "
