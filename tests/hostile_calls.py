@@ -378,6 +378,7 @@ CALLS: dict[str, Call] = {
     # mlp
     "MLPClassifier": learner(mlp.MLPClassifier, WEIGHTED, **TINY_NET),
     "MLPRegressor": learner(mlp.MLPRegressor, WEIGHTED | {"y": NUMBERS}, **TINY_NET),
+    "MLPClassifier, tables": learner(mlp.MLPClassifier, WEIGHTED, **TINY_NET, preset="tabular", n_models=1),
     "WeightedTrainer": learner(
         mlp.WeightedTrainer, WEIGHTED, module=torch.nn.Linear(2, 3), max_epochs=1, batch_size=16, random_state=0
     ),

@@ -188,6 +188,7 @@ class OwnModule(Concern):
 
     module: torch.nn.Module = field(kw_only=False)
     loss: ClassLoss | NumberLoss | Callable[..., Any] = field(default="cross_entropy", kw_only=False)
+    temperature: Literal["auto", None] = "auto"
 
 
 @concern

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label import ScoreCalibrator
-from shiftfix.mlp import MLPClassifier
+from shiftfix.mlp import MLPClassifier, WeightedTrainer
 from shiftfix.mlp._saving._model import pack_estimator, unpack_estimator
 from shiftfix.mlp._temperature import INVERSE_BOUNDS, SPREAD, fit_temperature, scaled_proba
 
@@ -229,3 +230,41 @@ def test_of_every_loss(loss):
 def test_settings_that_are_none_are_refused(wrong):
     with pytest.raises(ShiftDataError, match="temperature="):
         MLPClassifier((2,), temperature=wrong, max_epochs=1).fit(np.eye(4), [0, 1] * 2)
+
+
+# ------------------------------------------------------------------------------------- a module of the user's
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+def test_of_a_module(loss, tmp_path):
+    X, y, weight = noisy()
+    X, y = X.astype(np.float32), y == "a"
+    rng = np.random.default_rng(1)
+    flipped = np.where(rng.random(len(y)) < 0.6, rng.permutation(y), y)
+    net = linear(8, 1 if loss == "binary_cross_entropy" else 2)
+    net.weight.data.normal_(0, 8, generator=torch.Generator().manual_seed(0))  # sure from the start
+    settings = {"max_epochs": 1, "learning_rate": 1e-9, "random_state": 0}
+    model = WeightedTrainer(net, loss, **settings).fit(X, y, weight, eval_set=(X, flipped))
+    plain = WeightedTrainer(net, loss, temperature=None, **settings).fit(X, y, weight, eval_set=(X, flipped))
+    expected = fit_temperature(plain.predict_proba(X), flipped.astype(int), np.ones(len(y)))
+    assert plain.temperature_ == 1 < 1.5 < expected
+    assert model.temperature_ == pytest.approx(expected, rel=1e-4)
+    assert_array_equal(model.predict(X), plain.predict(X))
+    assert_allclose(model.predict_proba(X), scaled_proba(plain.predict_proba(X), model.temperature_), rtol=1e-6)
+    model.save(tmp_path / "model")
+    assert_array_equal(WeightedTrainer.load(tmp_path / "model", net).predict_proba(X), model.predict_proba(X))
+    assert WeightedTrainer(net, loss, **settings).fit(X, y).temperature_ == 1
+
+
+def linear(n_in, n_out):
+    with torch.random.fork_rng(devices=[]):
+        return torch.nn.Linear(n_in, n_out)
+
+
+def test_numbers_have_none():
+    X = np.eye(4, dtype=np.float32)
+    model = WeightedTrainer(linear(4, 1), "squared_error", max_epochs=1).fit(X, X[:, 0])
+    assert not hasattr(model, "temperature_")
+    with pytest.raises(ShiftDataError, match="temperature="):
+        WeightedTrainer(linear(4, 2), temperature=2.0).fit(X, np.arange(4) % 2)
