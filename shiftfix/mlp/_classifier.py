@@ -18,7 +18,16 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._mlp import BaseMLP
 from shiftfix.mlp._prediction import n_networks
 from shiftfix.mlp._presets import CLASS_PRESETS, preset_values
-from shiftfix.mlp._settings import Classes, ClassLoss, RandomState, check_classes, concern, part_of
+from shiftfix.mlp._settings import (
+    Calibration,
+    Classes,
+    ClassLoss,
+    RandomState,
+    check_classes,
+    check_fields,
+    concern,
+    part_of,
+)
 from shiftfix.mlp._temperature import fit_temperature, scaled_proba
 from shiftfix.mlp._training import (
     CLASSIFICATION_LOSSES,
@@ -138,7 +147,7 @@ def smoothed_loss(settings: Classes, n_outputs: int, n_classes: int) -> tuple[Ca
 
 # ``Classes`` stands last, and so behind the loss and ahead of the steps in the constructor.
 @concern
-class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
+class MLPClassifier(ClassifierMixin, BaseMLP, Calibration, Classes):
     """Multilayer perceptron for classes, trained with row weights.
 
     Parameters
@@ -163,9 +172,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     preset : "tabular" or None, default=None
         "tabular" is for tables of numbers and categories: a frame may have columns of text or categories, which enter
         as indicators of the 100 levels of most weight (none for a level that is missing or new); numbers are scaled by
-        their WEIGHTED quartiles, kept within 3 and embedded by learned waves; each input has a learned factor, and each
-        group of parameters a rate of its own; rows are held out with early_stopping="auto" without weights too. Of the
-        settings below and above, those left at their defaults have others: VALUES.
+        their WEIGHTED quartiles and kept within 3; each input has a learned factor, and each group of parameters a rate
+        of its own; rows are held out with early_stopping="auto" without weights too. Settings that are left at their
+        defaults have others: hidden_layer_sizes=(64, 64, 64), activation="selu", dropout=0.15, learning_rate=0.04,
+        schedule="cosine_log", max_epochs=160, patience=160, n_models=8, and label_smoothing=0.1 for a named loss with
+        a temperature, which takes back what the smoothing does to the probabilities.
     loss : str or callable, default="cross_entropy"
         "cross_entropy", "binary_cross_entropy" (two classes, one logit), "polynomial_tail" (keeps weights acting on
         rows that are right already; Wang, Chatterji, Haque & Hashimoto 2022, ICLR), or a function of logits
@@ -312,6 +323,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     _multi_output = False
     _y_numeric = False
     _stratify = True
+    _embeds = False
     _saved_private = ("_n_outputs", "_trained_loss", "_training_state")
 
     def partial_fit(
@@ -365,11 +377,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
             return self._partial_fit(X, y, sample_weight, targets, categories, first)
 
     def _preset_values(self) -> Mapping[str, Any]:
-        return preset_values(CLASS_PRESETS, self.preset)
+        values = preset_values(CLASS_PRESETS, self.preset)
+        taken_back = self.temperature is not None and self.early_stopping is not False and not callable(self.loss)
+        return values if taken_back else {name: value for name, value in values.items() if name != "label_smoothing"}
 
     def _check_settings(self) -> None:
         super()._check_settings()
         check_classes(part_of(self, Classes))
+        check_fields(part_of(self, Calibration))
 
     def _learn_targets(self, y: Any) -> ClassTargets:
         return learn_classes(y, self.loss, self.class_weight)

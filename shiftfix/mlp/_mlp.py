@@ -100,6 +100,8 @@ class BaseMLP(SavedNetwork, BaseTrainer, Preset, Fitting, Penalties, Weighting, 
     _multi_output: ClassVar[bool]
     _y_numeric: ClassVar[bool]
     _stratify: ClassVar[bool]
+    # Whether a preset embeds numbers.
+    _embeds: ClassVar[bool]
 
     @abstractmethod
     def _learn_targets(self, y: Any) -> Targets:
@@ -340,7 +342,8 @@ class BaseMLP(SavedNetwork, BaseTrainer, Preset, Fitting, Penalties, Weighting, 
         """An untrained network of the shapes of the fitted one."""
         targets, start = self._fitted_targets(), [0] * part_of(self, Fitting).n_models
         width, n_numbers = inputs_of(self.scaler_, self.n_features_in_)
-        return build_network(part_of(self, Network), width, targets.n_outputs, start, n_numbers=n_numbers)
+        embedded = n_numbers if self._embeds else 0
+        return build_network(part_of(self, Network), width, targets.n_outputs, start, n_numbers=embedded)
 
     def _run(
         self,
@@ -372,7 +375,8 @@ class BaseMLP(SavedNetwork, BaseTrainer, Preset, Fitting, Penalties, Weighting, 
         generator = torch.Generator(device).manual_seed(seeds["dropout"])
         width, n_numbers = inputs_of(scales.features, self.n_features_in_)
         n_outputs, network = scales.targets.n_outputs, part_of(self, Network)
-        module = build_network(network, width, n_outputs, seeds["start"], generator, n_numbers)
+        embedded = n_numbers if self._embeds else 0
+        module = build_network(network, width, n_outputs, seeds["start"], generator, embedded)
         if goes_on:
             check_same_shapes(module, self.module_)
             module.load_state_dict(self.module_.state_dict())

@@ -113,8 +113,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         "tabular" is for tables of numbers and categories: a frame may have columns of text or categories, which enter
         as indicators of the 100 levels of most weight (none for a level that is missing or new); numbers are scaled by
         their WEIGHTED quartiles, kept within 3 and embedded by learned waves; each input has a learned factor, and each
-        group of parameters a rate of its own; rows are held out with early_stopping="auto" without weights too. Of the
-        settings below and above, those left at their defaults have others: VALUES.
+        group of parameters a rate of its own; rows are held out with early_stopping="auto" without weights too.
+        Settings that are left at their defaults have others: hidden_layer_sizes=(64, 64, 64), activation="gelu",
+        learning_rate=0.1, schedule="cosine_log", max_epochs=192, patience=192, n_models=8.
     loss : str or callable, default="squared_error"
         "squared_error" (means), "absolute_error" (medians), "huber" and "smooth_l1" (between the two, the switch at 1
         in the units of the standardised y), or a function of outputs and targets, both (n_rows, n_outputs), that
@@ -245,6 +246,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     _multi_output = True
     _y_numeric = True
     _stratify = False
+    _embeds = True
     _saved_private = ("_single_output", "_n_outputs", "_training_state")
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:

@@ -179,6 +179,12 @@ class Classes(LossSettings):
 
     label_smoothing: Annotated[float, rate] = 0.0
     class_weight: Literal["balanced"] | dict[Any, float] | None = None
+
+
+@concern
+class Calibration(Concern):
+    """What is done to the probabilities of classes after the training."""
+
     temperature: Literal["auto", None] = "auto"
 
 
@@ -188,7 +194,6 @@ class OwnModule(Concern):
 
     module: torch.nn.Module = field(kw_only=False)
     loss: ClassLoss | NumberLoss | Callable[..., Any] = field(default="cross_entropy", kw_only=False)
-    temperature: Literal["auto", None] = "auto"
 
 
 @concern

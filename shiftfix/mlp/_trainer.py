@@ -28,6 +28,7 @@ from shiftfix.mlp._module_rows import ModuleRows, learn_module_classes, parts_of
 from shiftfix.mlp._module_targets import loss_kind, outputs_as_columns
 from shiftfix.mlp._saving import read, write_atomically
 from shiftfix.mlp._settings import (
+    Calibration,
     OwnModule,
     Penalties,
     Steps,
@@ -64,7 +65,7 @@ from shiftfix.mlp._training import (
 
 # Of several concerns the last comes first in the constructor.
 @concern
-class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stopping, Steps, OwnModule):
+class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stopping, Steps, Calibration, OwnModule):
     """Train a torch module of your own with row weights, by the loop of the MLP estimators.
 
     Parameters
@@ -259,7 +260,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         """
         with unchanged_on_error(self):
             check_training(part_of(self, Training))
-            check_fields(part_of(self, OwnModule))
+            check_fields(part_of(self, Calibration))
             # All of it: what torch does on several threads ahead of the loop would leave them to a forked child, too.
             with limited_threads(self.n_threads):
                 run, device, sizes, given, learned = self._fit(X, y, sample_weight, eval_set)

@@ -10,12 +10,12 @@ from scipy import sparse
 from sklearn.base import clone
 
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp import MLPClassifier, MLPRegressor
+from shiftfix.mlp import MLPClassifier, MLPRegressor, polynomial_tail
 from shiftfix.mlp._categories import coded, learn_categories
 from shiftfix.mlp._network import build_network
 from shiftfix.mlp._network._tabular import PLACES, WAVES, PeriodicEmbedding
 from shiftfix.mlp._saving._model import pack_estimator, unpack_estimator
-from shiftfix.mlp._settings import Network, Training, part_of
+from shiftfix.mlp._settings import Classes, Network, Training, part_of
 from shiftfix.mlp._table_scaler import MOST_LEVELS, smooth_bound, table_scaler, weighted_quantiles
 from shiftfix.mlp._training._optimizers import base_rate, make_optimizer
 from shiftfix.mlp._training._schedules import make_schedule
@@ -180,6 +180,13 @@ def test_settings_left_at_their_defaults_are_replaced():
     assert part_of(MLPClassifier(), Training).schedule is None
 
 
+def test_smoothing_only_where_a_temperature_takes_it_back():
+    smoothing = lambda **settings: part_of(MLPClassifier(preset="tabular", **settings), Classes).label_smoothing  # noqa: E731
+    assert smoothing() == 0.1
+    assert smoothing(label_smoothing=0.2) == 0.2
+    assert smoothing(temperature=None) == smoothing(early_stopping=False) == smoothing(loss=polynomial_tail) == 0
+
+
 def test_cloning_and_setting():
     model = clone(MLPRegressor(preset="tabular", hidden_layer_sizes=[4], n_models=3))
     assert model.get_params()["preset"] == "tabular"
@@ -271,6 +278,7 @@ def test_a_weight_of_two_is_the_row_twice(kind):
     counts = rng.integers(1, 4, len(y))
     repeated = np.repeat(np.arange(len(y)), counts)
     settings = ONE | {"batch_size": None, "early_stopping": False, "learning_rate": 0.02, "optimizer": "momentum"}
+    settings |= {"dropout": 0.0}  # the masks of twice the rows are others
     weighted = kind(**settings).fit(frame, y, counts)
     twice = kind(**settings).fit(frame.iloc[repeated].reset_index(drop=True), y[repeated])
     assert_array_equal(weighted.scaler_.center, twice.scaler_.center)
@@ -345,8 +353,8 @@ def test_going_on_from_the_fitted_network():
 @pytest.mark.slow
 def test_samples_with_dropout_and_the_summary():
     frame, y, _ = a_frame()
-    model = MLPClassifier(**SMALL | {"dropout": 0.3}, input_noise=0.1, dropconnect=0.1).fit(frame, y)
-    assert model.predict_proba_mc(frame, 3, random_state=0).shape == (6, 60, 2)
+    model = MLPRegressor(**SMALL | {"dropout": 0.3}, input_noise=0.1, dropconnect=0.1).fit(frame, y == "yes")
+    assert model.predict_mc(frame, 3, random_state=0).shape == (6, 60)
     assert "PeriodicEmbedding" in model.summary()
     assert f"{model.n_parameters_:,} parameters" in model.summary()
 

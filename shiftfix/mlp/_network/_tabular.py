@@ -1,6 +1,6 @@
 """What the preset for tables adds to a network: embeddings of numbers, a scale per input, starts and rates by group.
 
-With c_k, b_k, W and d learned for each number x of a row, it enters the network as x itself and as
+With c_k, b_k, W and d learned for each number x of a row, it enters a network of numbers as x itself and as
 
     W cos(2 pi (c x + b)) + d,      c_k ~ N(0, DEVIATION^2), b_k ~ U(0, 1) at the start.
 
