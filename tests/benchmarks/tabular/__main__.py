@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.tabular --halves design --out /tmp/tabular.json
 
-Each table x method x seed is one fit in this process on one thread, timed in CPU seconds; what the file holds already is
-not run again. y of a regression is divided by its deviation over all rows, so that 1 is the error of the mean. With
+Each table x method x seed is one fit in this process on one thread, timed in CPU seconds; what the file holds already
+is not run again. y of a regression is divided by its deviation over all rows, so that 1 is the error of the mean. With
 ``--weights`` rows count by exponential random weights, which tell of nothing: what is lost is their price.
 """
 
