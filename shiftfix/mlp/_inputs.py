@@ -110,10 +110,10 @@ def feature_scaler(X: Any, weight: NDArray[np.float64]) -> StandardScaler:
     return scaler.set_params(with_mean=True)  # it will meet dense batches, whose means can be taken off
 
 
-def inputs_of(scaler: FeatureScaler | None, n_features: int) -> tuple[int, int]:
-    """Inputs of the network, and how many of them, the first ones, a preset takes for numbers."""
+def inputs_of(scaler: FeatureScaler | None, n_features: int, embeds: bool) -> tuple[int, int]:
+    """Inputs of the network, and how many of them, the first ones, are numbers to embed where it ``embeds`` any."""
     if isinstance(scaler, TableScaler):
-        return scaler.n_columns, len(scaler.numbers)
+        return scaler.n_columns, len(scaler.numbers) if embeds else 0
     return n_features, 0
 
 

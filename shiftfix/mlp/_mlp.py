@@ -24,7 +24,7 @@ from shiftfix.mlp._base import (
     weights_may_rest,
 )
 from shiftfix.mlp._categories import Categories, coded, learn_categories
-from shiftfix.mlp._inputs import feature_scaler, inputs_of, parts_of_eval_set, present, read_rows, read_y, rows_on
+from shiftfix.mlp._inputs import inputs_of, parts_of_eval_set, present, read_rows, read_y, rows_on
 from shiftfix.mlp._network import build_network, is_random, remove_generators, warn_of_symmetry
 from shiftfix.mlp._prediction import network_outputs, sampled_outputs
 from shiftfix.mlp._saved import SavedNetwork
@@ -46,8 +46,7 @@ from shiftfix.mlp._settings import (
     concern,
     part_of,
 )
-from shiftfix.mlp._table_scaler import table_scaler
-from shiftfix.mlp._targets import Scales, Targets
+from shiftfix.mlp._targets import Scales, Targets, learn_scales
 from shiftfix.mlp._training import (
     Rows,
     Run,
@@ -194,11 +193,13 @@ class BaseMLP(SavedNetwork, BaseTrainer, Preset, Fitting, Penalties, Weighting, 
         objective = self._loss_function(targets)
         seeds, saved = self._start(training, part_of(self, Fitting).n_models)
 
-        (X, codes, weight), validation = self._split(
+        trained, validation = self._split(
             X, y, weight, sample_weight is not None, eval_set, targets, seeds["split"], categories
         )
         check_schedule(training.schedule, validation is not None)
-        scales = self._fitted_scales(targets) if goes_on else self._learn_scales(targets, X, codes, weight, categories)
+        scales = (
+            self._fitted_scales(targets) if goes_on else learn_scales(self, targets, (X, codes, weight), categories)
+        )
         sizes = warn_of_few_rows(weight, None if validation is None else validation[2])
         rows, validation_rows = rows_on(device, *scales.tensors(X, codes), weight), None
         if validation is not None:
@@ -249,7 +250,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Preset, Fitting, Penalties, Weighting, 
         codes = targets.codes(y, "y")
         weight, unit = weights_in_unit(weight, training, None if state is None else state["unit"])
         weight = weight * targets.factors(codes, weight)(codes)
-        scales = self._learn_scales(targets, X, codes, weight, categories) if first else self._fitted_scales(targets)
+        scales = learn_scales(self, targets, (X, codes, weight), categories) if first else self._fitted_scales(targets)
         trained_mean = unit.setdefault("trained mean", weight.mean())
         rows = rows_on(device, *scales.tensors(X, codes), weight, unit=trained_mean)
         continued = continued_settings(training, None if state is None else state["continued"])
@@ -326,23 +327,13 @@ class BaseMLP(SavedNetwork, BaseTrainer, Preset, Fitting, Penalties, Weighting, 
         codes = targets.codes(y, "the eval_set's y")
         return X, codes, None, weight * factors(codes)
 
-    def _learn_scales(
-        self, targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[np.float64], categories: Categories
-    ) -> Scales:
-        """Scaling of the features, and of targets that are numbers, from the training rows alone."""
-        scaled = targets.scaled(codes, weight) if self.standardize else targets
-        if self.preset is not None:
-            return Scales(table_scaler(X, weight, list(categories), self.standardize), scaled, categories)
-        return Scales(feature_scaler(X, weight) if self.standardize else None, scaled)
-
     def _fitted_scales(self, targets: Targets) -> Scales:
         return Scales(self.scaler_, targets, self.categories_)
 
     def _build_module(self) -> torch.nn.Sequential:
         """An untrained network of the shapes of the fitted one."""
         targets, start = self._fitted_targets(), [0] * part_of(self, Fitting).n_models
-        width, n_numbers = inputs_of(self.scaler_, self.n_features_in_)
-        embedded = n_numbers if self._embeds else 0
+        width, embedded = inputs_of(self.scaler_, self.n_features_in_, self._embeds)
         return build_network(part_of(self, Network), width, targets.n_outputs, start, n_numbers=embedded)
 
     def _run(
@@ -373,9 +364,8 @@ class BaseMLP(SavedNetwork, BaseTrainer, Preset, Fitting, Penalties, Weighting, 
             When the fitted network has other layers.
         """
         generator = torch.Generator(device).manual_seed(seeds["dropout"])
-        width, n_numbers = inputs_of(scales.features, self.n_features_in_)
+        width, embedded = inputs_of(scales.features, self.n_features_in_, self._embeds)
         n_outputs, network = scales.targets.n_outputs, part_of(self, Network)
-        embedded = n_numbers if self._embeds else 0
         module = build_network(network, width, n_outputs, seeds["start"], generator, embedded)
         if goes_on:
             check_same_shapes(module, self.module_)
@@ -410,7 +400,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Preset, Fitting, Penalties, Weighting, 
 
     @property
     def _row_shape(self) -> tuple[int, ...]:
-        return (inputs_of(self.scaler_, self.n_features_in_)[0],)
+        return (inputs_of(self.scaler_, self.n_features_in_, self._embeds)[0],)
 
     def _outputs(self, X: ArrayLike) -> NDArray[np.float64]:
         """Network outputs, shape (n_models, n_rows, n_outputs)."""

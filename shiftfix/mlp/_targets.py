@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from shiftfix.mlp._categories import Categories
-from shiftfix.mlp._inputs import FeatureScaler, network_rows
+from shiftfix.mlp._inputs import FeatureScaler, feature_scaler, network_rows
+from shiftfix.mlp._table_scaler import table_scaler
 from shiftfix.mlp._training import Rows, SparseRows
 
 
@@ -57,3 +58,24 @@ class Scales:
     def tensors(self, X: Any, codes: NDArray[Any]) -> tuple[torch.Tensor | SparseRows, torch.Tensor]:
         """What the network takes, and what the loss takes."""
         return network_rows(X, self.features), torch.as_tensor(self.targets.encode(codes))
+
+
+def learn_scales(
+    settings: Any, targets: Targets, rows: tuple[Any, NDArray[Any], NDArray[np.float64]], categories: Categories
+) -> Scales:
+    """Scaling of the features, and of targets that are numbers, from the training rows alone.
+
+    Parameters
+    ----------
+    settings : Fitting and Network
+        With ``standardize`` and ``preset``.
+    targets : Targets
+    rows : tuple (X, codes, weight)
+    categories : dict of int to ndarray
+        Levels of the columns of X that are coded.
+    """
+    X, codes, weight = rows
+    scaled = targets.scaled(codes, weight) if settings.standardize else targets
+    if settings.preset is not None:
+        return Scales(table_scaler(X, weight, list(categories), settings.standardize), scaled, categories)
+    return Scales(feature_scaler(X, weight) if settings.standardize else None, scaled)

@@ -258,7 +258,7 @@ def check_room(estimator: Any, parameters: dict[str, torch.Tensor]) -> None:
     To be called before the network is built: its weights are not to be larger than what the file holds.
     """
     sizes = map(int, layer_sizes(part_of(estimator, Network)))
-    widths = [inputs_of(estimator.scaler_, estimator.n_features_in_)[0], *sizes, estimator._n_outputs]
+    widths = [inputs_of(estimator.scaler_, estimator.n_features_in_, False)[0], *sizes, estimator._n_outputs]
     needed = part_of(estimator, Fitting).n_models * sum(a * b for a, b in pairwise(widths))
     found = sum(value.numel() for value in parameters.values())
     expect(
