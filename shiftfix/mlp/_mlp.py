@@ -197,9 +197,8 @@ class BaseMLP(SavedNetwork, BaseTrainer, Preset, Fitting, Penalties, Weighting, 
             X, y, weight, sample_weight is not None, eval_set, targets, seeds["split"], categories
         )
         check_schedule(training.schedule, validation is not None)
-        scales = (
-            self._fitted_scales(targets) if goes_on else learn_scales(self, targets, (X, codes, weight), categories)
-        )
+        X, codes, weight = trained
+        scales = self._fitted_scales(targets) if goes_on else learn_scales(self, targets, trained, categories)
         sizes = warn_of_few_rows(weight, None if validation is None else validation[2])
         rows, validation_rows = rows_on(device, *scales.tensors(X, codes), weight), None
         if validation is not None:
