@@ -61,9 +61,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Calibration, Classes):
         as indicators of the 100 levels of most weight (none for a level that is missing or new); numbers are scaled by
         their WEIGHTED quartiles and kept within 3; each input has a learned factor, and each group of parameters a rate
         of its own; rows are held out with early_stopping="auto" without weights too. Settings that are left at their
-        defaults have others: hidden_layer_sizes=(64, 64, 64), activation="selu", dropout=0.15, learning_rate=0.04,
-        schedule="cosine_log", max_epochs=160, patience=160, n_models=8, and label_smoothing=0.1 for a named loss with
-        a temperature, which takes back what the smoothing does to the probabilities.
+        defaults, or equal them, have others: hidden_layer_sizes=(64, 64, 64), activation="selu", dropout=0.15,
+        learning_rate=0.04, schedule="cosine_log", max_epochs=160, patience=160, n_models=8, and label_smoothing=0.1
+        for a named loss with a temperature, which takes back what the smoothing does to the probabilities.
     loss : str or callable, default="cross_entropy"
         "cross_entropy", "binary_cross_entropy" (two classes, one logit), "polynomial_tail" (keeps weights acting on
         rows that are right already; Wang, Chatterji, Haque & Hashimoto 2022, ICLR), or a function of logits
@@ -123,9 +123,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Calibration, Classes):
         Largest norm of each unit's incoming weights, restored after each step.
     clip_norm, clip_value : float or None, default=None
         Largest norm of the whole gradient, and largest size of each of its entries.
-    n_models : int, default=1
+    n_models : int or None, default=None
         Networks trained together by batched matrix products, each with its own start, order of rows and masks, on the
         same split; predictions are their means (a deep ensemble: Lakshminarayanan, Pritzel & Blundell 2017, NIPS).
+        None is one, or what the preset says.
         "plateau" follows the mean of their validation losses, and one whose loss becomes infinite ends the training
         of all.
     standardize : bool, default=True

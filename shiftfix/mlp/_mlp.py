@@ -191,7 +191,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Preset, Fitting, Penalties, Weighting, 
         weight, X, y = present(check_row_weights(sample_weight, len(y)), X, y)
         targets = self._fitted_targets() if goes_on else self._learn_targets(y)
         objective = self._loss_function(targets)
-        seeds, saved = self._start(training, part_of(self, Fitting).n_models)
+        seeds, saved = self._start(training, part_of(self, Fitting).n_members)
 
         trained, validation = self._split(
             X, y, weight, sample_weight is not None, eval_set, targets, seeds["split"], categories
@@ -253,7 +253,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Preset, Fitting, Penalties, Weighting, 
         trained_mean = unit.setdefault("trained mean", weight.mean())
         rows = rows_on(device, *scales.tensors(X, codes), weight, unit=trained_mean)
         continued = continued_settings(training, None if state is None else state["continued"])
-        seeds = self._seeds(part_of(self, Fitting).n_models) if state is None else state["seeds"]
+        seeds = self._seeds(part_of(self, Fitting).n_members) if state is None else state["seeds"]
         run = self._run(len(rows), objective, scales, seeds, device, not first)
         if first:
             warn_of_symmetry(part_of(self, Network))
@@ -331,7 +331,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Preset, Fitting, Penalties, Weighting, 
 
     def _build_module(self) -> torch.nn.Sequential:
         """An untrained network of the shapes of the fitted one."""
-        targets, start = self._fitted_targets(), [0] * part_of(self, Fitting).n_models
+        targets, start = self._fitted_targets(), [0] * part_of(self, Fitting).n_members
         width, embedded = inputs_of(self.scaler_, self.n_features_in_, self._embeds)
         return build_network(part_of(self, Network), width, targets.n_outputs, start, n_numbers=embedded)
 
@@ -376,7 +376,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Preset, Fitting, Penalties, Weighting, 
             n_rows,
             seeds["order"],
             part_of(self, Training),
-            n_models=part_of(self, Fitting).n_models,
+            n_models=part_of(self, Fitting).n_members,
             floor=floor,
             generators={"dropout": generator},
         )

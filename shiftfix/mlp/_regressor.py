@@ -114,8 +114,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         as indicators of the 100 levels of most weight (none for a level that is missing or new); numbers are scaled by
         their WEIGHTED quartiles, kept within 3 and embedded by learned waves; each input has a learned factor, and each
         group of parameters a rate of its own; rows are held out with early_stopping="auto" without weights too.
-        Settings that are left at their defaults have others: hidden_layer_sizes=(64, 64, 64), activation="gelu",
-        learning_rate=0.1, schedule="cosine_log", max_epochs=192, patience=192, n_models=8.
+        Settings that are left at their defaults, or equal them, have others: hidden_layer_sizes=(64, 64, 64),
+        activation="gelu", learning_rate=0.1, schedule="cosine_log", max_epochs=192, patience=192, n_models=8.
     loss : str or callable, default="squared_error"
         "squared_error" (means), "absolute_error" (medians), "huber" and "smooth_l1" (between the two, the switch at 1
         in the units of the standardised y), or a function of outputs and targets, both (n_rows, n_outputs), that
@@ -164,9 +164,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Largest norm of each unit's incoming weights, restored after each step.
     clip_norm, clip_value : float or None, default=None
         Largest norm of the whole gradient, and largest size of each of its entries.
-    n_models : int, default=1
+    n_models : int or None, default=None
         Networks trained together by batched matrix products, each with its own start, order of rows and masks, on the
         same split; predictions are their means (a deep ensemble: Lakshminarayanan, Pritzel & Blundell 2017, NIPS).
+        None is one, or what the preset says.
         "plateau" follows the mean of their validation losses, and one whose loss becomes infinite ends the training
         of all.
     standardize : bool, default=True

@@ -243,9 +243,15 @@ class Penalties(Concern):
 class Fitting(Concern):
     """How many networks, from which start, on which scale."""
 
-    n_models: Annotated[int, count(most=MOST_MODELS)] = 1
+    # None and not 1, so that one network can be asked for where a preset has several.
+    n_models: Annotated[int | None, unless_none(count(most=MOST_MODELS))] = None
     standardize: Annotated[bool, yes_or_no] = True
     warm_start: Annotated[bool, yes_or_no] = False
+
+    @property
+    def n_members(self) -> int:
+        """Networks that are trained together."""
+        return 1 if self.n_models is None else self.n_models
 
 
 @concern

@@ -259,7 +259,7 @@ def check_room(estimator: Any, parameters: dict[str, torch.Tensor]) -> None:
     """
     sizes = map(int, layer_sizes(part_of(estimator, Network)))
     widths = [inputs_of(estimator.scaler_, estimator.n_features_in_, False)[0], *sizes, estimator._n_outputs]
-    needed = part_of(estimator, Fitting).n_models * sum(a * b for a, b in pairwise(widths))
+    needed = part_of(estimator, Fitting).n_members * sum(a * b for a, b in pairwise(widths))
     found = sum(value.numel() for value in parameters.values())
     expect(
         needed <= found,
