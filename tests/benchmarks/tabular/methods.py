@@ -18,19 +18,21 @@ from shiftfix.mlp import MLPClassifier, MLPRegressor
 
 
 class Indicators:
-    """A learner behind indicators of text, whose weights and random numbers are its own.
+    """A learner behind indicators of text, and behind a scaler where it has none.
 
     Parameters
     ----------
     learner : estimator
+    scales : bool, default=False
     """
 
-    def __init__(self, learner: Any) -> None:
+    def __init__(self, learner: Any, scales: bool = False) -> None:
         self.learner = learner
-        self.encoder = make_column_transformer(
+        indicators = make_column_transformer(
             (OneHotEncoder(handle_unknown="ignore", sparse_output=False), make_column_selector(dtype_exclude="number")),
             remainder="passthrough",
         )
+        self.encoder = make_pipeline(indicators, StandardScaler() if scales else "passthrough")
 
     def fit(self, X: pd.DataFrame, y: np.ndarray, **weights: Any) -> "Indicators":
         self.learner.fit(self.encoder.fit_transform(X), y, **weights)
@@ -66,8 +68,7 @@ def for_log_loss(is_classes: bool, seed: int) -> Any:
 
 def plain(is_classes: bool, seed: int) -> Any:
     """scikit-learn's, as it comes."""
-    learner = (PlainClassifier if is_classes else PlainRegressor)(random_state=seed)
-    return Indicators(make_pipeline(StandardScaler(), learner))
+    return Indicators((PlainClassifier if is_classes else PlainRegressor)(random_state=seed), scales=True)
 
 
 METHODS = {
