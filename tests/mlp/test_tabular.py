@@ -438,6 +438,22 @@ def test_forged_files_are_refused(forge):
         unpack_estimator(content, MLPClassifier)
 
 
+@pytest.mark.parametrize("multiple", [0.0, 2.0, None, "text", np.nan])
+def test_forged_rates_are_refused(multiple):
+    frame, y, _ = a_frame(20)
+    content = pack_estimator(MLPClassifier(**ONE).partial_fit(frame, y, classes=np.unique(y)))
+
+    def forge(part):
+        for item in part if isinstance(part, list) else part.values() if isinstance(part, dict) else ():
+            if isinstance(item, list) and item[:1] == ["multiple"]:
+                item[1] = multiple
+            forge(item)
+
+    forge(content["fitted"])
+    with pytest.raises(ShiftDataError, match="rates"):
+        unpack_estimator(content, MLPClassifier)
+
+
 # ------------------------------------------------------------------------------------- hostile rows
 
 

@@ -295,9 +295,16 @@ def check_training_state(estimator: Any) -> None:
     ordered = [parameter for group in run.optimizer.param_groups for parameter in group["params"]]
     for key, values in state["run"]["optimizer"]["state"].items():
         check_moments(values, ordered[key])
+    multiples = multiples_of(run)
     run.load_state_dict(state["run"] | {"module": run.module.state_dict()})
+    expect(multiples_of(run) == multiples, "the rates of its optimizer are of another network")
     expect(is_count(run.epoch) and is_count(run.step), "the state of its training is of another form")
     expect(is_history(run.history), "the state of its training is of another form")
+
+
+def multiples_of(run: Any) -> list[Any]:
+    """Multiples of the learning rate at which the groups of an optimizer move."""
+    return [group.get("multiple") for group in run.optimizer.param_groups]
 
 
 def check_moments(values: dict[str, Any], parameter: torch.Tensor) -> None:
