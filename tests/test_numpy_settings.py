@@ -128,6 +128,11 @@ CASES = {
         | {"max_epochs": 2, "hidden_layer_sizes": 8, "dropout": 0.25, "random_state": 0},
         learn,
     ),
+    "MLPClassifier, tables": (
+        MLPClassifier,
+        NETWORK | {"preset": "tabular", "temperature": "auto", "n_models": 2, "schedule": "cosine_log"},
+        learn,
+    ),
     "MLPRegressor": (MLPRegressor, NETWORK | {"loss": "huber"}, learn),
     "WeightedTrainer": (WeightedTrainer, OWN | {"module": NET, "loss": "polynomial_tail"}, learn),
     "LogisticWeighter": (
