@@ -349,7 +349,7 @@ def test_settings_and_clones(rng):
     module = plain()
     model = WeightedTrainer(module, max_epochs=2, random_state=0)
     assert model.get_params()["module"] is module
-    assert set(WeightedTrainer(module).get_params()) - {"module", "loss"} <= set(MLPRegressor().get_params())
+    assert set(WeightedTrainer(module).get_params()) - {"module", "loss"} <= set(MLPClassifier().get_params())
     copied = clone(model.fit(X, y))
     assert not hasattr(copied, "module_")
     assert copied.module is not module
