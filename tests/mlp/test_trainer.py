@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp import MLPRegressor, WeightedTrainer
+from shiftfix.mlp import MLPClassifier, WeightedTrainer
 
 
 def built(*makers, seed=0):
