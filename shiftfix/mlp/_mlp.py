@@ -337,9 +337,11 @@ class BaseMLP(
         categories: Categories,
     ) -> tuple[Any, NDArray[Any], None, NDArray[np.float64]]:
         """The rows to stop by as (X, codes, None, full weight)."""
-        X, names = coded(held_out.X, categories), held_out.names
-        with rows_named(names.of("X")), cells_named(X, names.of("X")):
-            X = read_rows(self, X)
+        names = held_out.names
+        with rows_named(names.of("X")):
+            X = coded(held_out.X, categories)
+            with cells_named(X, names.of("X")):
+                X = read_rows(self, X)
         weight = check_row_weights(held_out.sample_weight, X.shape[0], names.of("sample_weight"))
         y, columns = self._labels(held_out.y, names.of("y"))
         targets.check_columns(columns, names.of("y"))

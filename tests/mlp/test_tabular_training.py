@@ -7,6 +7,7 @@ import torch
 from numpy.testing import assert_array_equal
 from torch import nn
 
+from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp import MLPClassifier, MLPRegressor
 from shiftfix.mlp._network import build_network
 from shiftfix.mlp._network._activations import PReLU
@@ -131,6 +132,12 @@ def test_rows_to_stop_by_may_have_categories(kind):
     one_by_one = kind(**SMALL).fit(X, y, X_val=X_val, y_val=y_val, sample_weight_val=weight_val)
     assert len(as_tuple.history_["validation_loss"]) == 3
     assert_same_networks(as_tuple, one_by_one)
+
+
+def test_text_in_rows_to_stop_by_is_told_as_theirs():
+    X, y, _ = a_table()
+    with pytest.raises(ShiftDataError, match="X_val cannot be used: X holds text in column 'age'"):
+        MLPClassifier(**SMALL).fit(X, y, X_val=X.assign(age="old"), y_val=y)
 
 
 def test_the_temperature_is_that_of_the_rows_to_stop_by():
