@@ -135,7 +135,12 @@ CASES = {
         learn,
     ),
     "MLPRegressor": (MLPRegressor, NETWORK | {"loss": "huber"}, learn),
-    "WeightedTrainer": (WeightedTrainer, OWN | {"module": NET, "loss": "polynomial_tail", "temperature": "auto"}, learn),
+    "MLPRegressor, tables": (MLPRegressor, NETWORK | {"preset": "tabular", "n_models": 2}, learn),
+    "WeightedTrainer": (
+        WeightedTrainer,
+        OWN | {"module": NET, "loss": "polynomial_tail", "temperature": "auto"},
+        learn,
+    ),
     "LogisticWeighter": (
         LogisticWeighter,
         FINISHING | {"C": 0.5, "features": "squares", "max_iter": 50, "tol": 1e-6, "warm_start": True},
