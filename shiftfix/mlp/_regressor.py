@@ -114,8 +114,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     activation : str or sequence of str, default="relu"
         "relu", "leaky_relu", "prelu" (a slope learned for each unit), "elu", "selu", "gelu", "silu" (swish), "mish",
         "softplus", "tanh", "sigmoid", "softsign" or "identity"; or one of them per hidden layer. Behind "selu" the
-        ``dropout`` is alpha dropout, since setting units to 0 would undo its normalisation; give such layers the
-        initializer "auto" or "lecun_normal", ``standardize=True`` and no batch norm.
+        ``dropout`` is alpha dropout (unless there is a preset), since setting units to 0 would undo its normalisation;
+        give such layers the initializer "auto" or "lecun_normal", ``standardize=True`` and no batch norm.
     initializer : str, float, callable or sequence of them, default="auto"
         Starting weights: "kaiming_normal", "kaiming_uniform" (He; keep the signal's mean square through the
         activation), "xavier_normal", "xavier_uniform" (Glorot), "lecun_normal", "lecun_uniform", "uniform" (within

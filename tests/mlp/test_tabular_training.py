@@ -11,7 +11,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp import MLPClassifier, MLPRegressor
 from shiftfix.mlp._network import build_network
 from shiftfix.mlp._network._activations import PReLU
-from shiftfix.mlp._network._dropout import AlphaDropout
+from shiftfix.mlp._network._dropout import AlphaDropout, Dropout
 from shiftfix.mlp._network._layers import BatchNorm
 from shiftfix.mlp._network._tabular import mark_rate
 from shiftfix.mlp._settings import Network
@@ -94,11 +94,13 @@ def test_rates_and_starts_are_of_linear_layers_alone():
     assert all(bool((slope == 0.25).all()) for slope in slopes)
 
 
-def test_dropout_behind_the_selu_of_the_preset_keeps_its_mean_and_variance():
+def test_dropout_behind_selu_is_the_ordinary_one_with_the_preset():
     X, y, _ = a_table()
     module = MLPClassifier(preset="tabular", max_epochs=1, n_models=1, random_state=0).fit(X, y).module_
     assert sum(isinstance(layer, nn.SELU) for layer in module) == 3
-    assert [layer.rate for layer in module if isinstance(layer, AlphaDropout)] == [0.15] * 3
+    assert [(type(layer), layer.rate) for layer in module if hasattr(layer, "masks")] == [(Dropout, 0.15)] * 3
+    settings = Network(hidden_layer_sizes=(4,), activation="selu", dropout=0.15)
+    assert any(type(layer) is AlphaDropout for layer in build_network(settings, 2, 2, [0]))
 
 
 def test_settings_per_layer_beside_the_preset():
