@@ -146,6 +146,8 @@ def unpack_fitted(content: dict[str, Any]) -> dict[str, Any]:
     if not set(LEARNED) - OPTIONAL <= set(fitted) <= set(LEARNED):
         raise _unreadable("its fitted attributes")
     found = {name: _decoded(value, name) for name, value in fitted.items()}
+    if "classes_" in found and "temperature" not in content["settings"]:  # the file is of an earlier version
+        found.setdefault("temperature_", 1.0)
     for name, value in found.items():
         if not LEARNED[name](value, None):
             raise _unreadable(name)

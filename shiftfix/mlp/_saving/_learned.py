@@ -217,6 +217,13 @@ NUMBERS: dict[str, tuple[str, Holds]] = {
 }
 
 
+def values_of_earlier_versions(settings: dict[str, Any], classifies: bool) -> dict[str, Any]:
+    """What holds of a network whose file is of a version that had no presets and no temperature, by its settings."""
+    if "preset" in settings:
+        return {}
+    return {"categories_": {}} | ({"temperature_": 1.0} if classifies else {})
+
+
 def check_learned(estimator: Any) -> None:
     """Raise ShiftDataError unless a network's settings pass a user's checks and what it has learned fits together."""
     estimator._check_settings()
