@@ -126,7 +126,13 @@ CASES = {
     "MLPClassifier, other names": (
         MLPClassifier,
         {"loss": "binary_cross_entropy", "class_weight": "balanced", "initializer": 0.1, "early_stopping": False}
-        | {"max_epochs": 2, "hidden_layer_sizes": 8, "dropout": 0.25, "random_state": 0},
+        | {"max_epochs": 2, "hidden_layer_sizes": 8, "dropout": 0.25, "random_state": 0}
+        | {"optimizer": "averaged_momentum", "running_decay": 0.8},
+        learn,
+    ),
+    "MLPRegressor, other names": (
+        MLPRegressor,
+        {"optimizer": "rmsprop", "running_decay": 0.9, "max_epochs": 2, "hidden_layer_sizes": 8, "random_state": 0},
         learn,
     ),
     "MLPClassifier, tables": (
@@ -139,6 +145,11 @@ CASES = {
     "WeightedTrainer": (
         WeightedTrainer,
         OWN | {"module": NET, "loss": "polynomial_tail", "temperature": "auto"},
+        learn,
+    ),
+    "WeightedTrainer, other names": (
+        WeightedTrainer,
+        {"module": NET, "optimizer": "momentum", "running_decay": 0.8, "max_epochs": 2, "random_state": 0},
         learn,
     ),
     "LogisticWeighter": (

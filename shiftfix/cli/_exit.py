@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import typer
 
 from shiftfix._naming import one_line
-from shiftfix.cli._process import Stopped, make_printable, stopped_by
+from shiftfix.cli._process import Stopped, make_printable, stop_received, stopped_by
 from shiftfix.exceptions import (
     ChecksumError,
     DatasetNotFoundError,
@@ -73,13 +73,19 @@ def exit_codes(debug: bool) -> Iterator[None]:
     except typer.Exit:
         raise
     except (KeyboardInterrupt, Stopped) as error:
-        message, exit_code = stopped_by(error)
-        typer.echo(message, err=True)
-        raise typer.Exit(exit_code) from None
+        raise typer.Exit(_told_stop(error)) from None
     except Exception as error:
         if debug:
             raise
-        raise typer.Exit(show(error)) from None
+        stop = stop_received()
+        raise typer.Exit(show(error) if stop is None else _told_stop(stop)) from None
+
+
+def _told_stop(error: KeyboardInterrupt | Stopped) -> int:
+    """Print that a command was stopped; return its exit code."""
+    message, exit_code = stopped_by(error)
+    typer.echo(message, err=True)
+    return exit_code
 
 
 def show(error: Exception) -> int:

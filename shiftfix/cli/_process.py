@@ -15,6 +15,8 @@ from typing import Any
 
 STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")  # SIGHUP is none of Windows
 PUT_OFF = 0.05  # seconds
+# Signals that asked this process to stop: a library may make another error of what they raise, or none.
+_RECEIVED: list[int] = []
 HIGHEST_STANDARD_DESCRIPTOR = 2
 
 
@@ -38,9 +40,15 @@ def stopped_by(error: KeyboardInterrupt | Stopped) -> tuple[str, int]:
     return f"shiftfix: stopped by {signal.Signals(number).name}.", 128 + number
 
 
+def stop_received() -> Stopped | None:
+    """The first signal that asked to stop in :func:`clean_process`, whatever became of what it raised."""
+    return Stopped(_RECEIVED[0]) if _RECEIVED else None
+
+
 @contextmanager
 def clean_process() -> Iterator[None]:
     """Have signals raise exceptions and streams take everything in the block."""
+    _RECEIVED.clear()
     streams, handlers = (sys.stdout, sys.stderr), _end_by_exception()
     try:
         _guard_streams()
@@ -49,6 +57,7 @@ def clean_process() -> Iterator[None]:
         sys.stdout, sys.stderr = streams
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        _RECEIVED.clear()
 
 
 def _end_by_exception() -> dict[int, Any]:
@@ -72,7 +81,9 @@ def _stop(number: int, frame: FrameType | None) -> None:
         again = threading.Timer(PUT_OFF, signal.raise_signal, [number])
         again.daemon = True
         again.start()
-    elif number == signal.SIGINT:
+        return
+    _RECEIVED.append(number)
+    if number == signal.SIGINT:
         signal.default_int_handler(number, frame)
     else:
         raise Stopped(number)

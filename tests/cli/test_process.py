@@ -140,6 +140,35 @@ def test_a_signal_waits_until_torch_has_started(tmp_path, name):
     assert (found.stdout, found.stderr) == ("True\n", f"shiftfix: stopped by {name}.\n")
 
 
+SWALLOWED = """
+import os, signal, sys
+import pandas as pd
+from shiftfix.cli import main
+
+def swallow(*arguments, **options):
+    try:
+        os.kill(os.getpid(), signal.SIG)
+        for _ in range(1000):
+            pass
+    except BaseException:
+        pass
+    raise pd.errors.ParserError("Calling read(nbytes) on source failed.")
+
+pd.read_csv = swallow
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_that_a_library_takes_for_an_error_of_the_file(tmp_path, name):
+    """The parser of pandas lets no KeyboardInterrupt through, and says that the file cannot be read."""
+    command = [*INTERRUPTIBLE[:-1], SWALLOWED.replace("SIG)", f"{name})"), *QUICK, "out"]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (found.returncode, found.stderr) == (128 + getattr(signal, name), f"shiftfix: stopped by {name}.\n")
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.slow
 def test_nohup_is_respected(tmp_path):
     code, _, _ = shell([*QUICK, "out"], "& pid=$!; sleep 1; kill -HUP $pid; wait $pid", tmp_path, INTERRUPTIBLE)
