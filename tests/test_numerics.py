@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose
+from scipy.optimize import nnls
 
 from shiftfix._numerics import _pivoted_nnls, column_scale, log_mean_exp, simplex_least_squares
 from tests import oracles

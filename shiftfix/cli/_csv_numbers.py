@@ -120,9 +120,7 @@ def _are_plain(cells: Sequence[str], gaps: frozenset[str]) -> bool:
     return bool(numbers) and not any("_" in word for word in words)
 
 
-def _arrow_table(
-    layout: Layout, types: dict[str, str], gaps: frozenset[str], columns: list[str] | None = None
-) -> Any:
+def _arrow_table(layout: Layout, types: dict[str, str], gaps: frozenset[str], columns: list[str] | None = None) -> Any:
     from shiftfix._setting_checks import import_optional
 
     reader = import_optional("pyarrow.csv", "cli")

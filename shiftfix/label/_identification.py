@@ -62,7 +62,7 @@ def tells_the_prior(
 
 
 def _wald(shift: NDArray[np.float64], covariance: NDArray[np.float64]) -> float:
-    """shift' Cov^+ shift.
+    """Wald's statistic, shift' Cov^+ shift.
 
     Shares sum to 1, so that an exact covariance has the null vector 1, and shifts nothing along it. With that direction
     filled in, Cholesky's factor gives the same number in a tenth of the time, where no other direction is null.
