@@ -76,6 +76,15 @@ def mean_scatter(values: NDArray[Any], sample_weight: NDArray[np.float64]) -> Me
     return MeanScatter(n_rows, mean, weighted_gram(values, np.sqrt(sample_weight), lambda rows: mean))
 
 
+def prediction_scatter(values: NDArray[Any], sample_weight: NDArray[np.float64], kind: str) -> MeanScatter:
+    """:func:`mean_scatter` of predictions; one-hot ones ("hard") of mean m have scatter N (diag(m) - m m')."""
+    if kind != "hard":
+        return mean_scatter(values, sample_weight)
+    n_rows = float(sample_weight.sum())
+    mean = weighted_sum(values, sample_weight) / n_rows
+    return MeanScatter(n_rows, mean, n_rows * (np.diag(mean) - np.outer(mean, mean)))
+
+
 def mean_covariance(rows: MeanScatter, pseudo_rows: float = 0.0) -> NDArray[np.float64]:
     """Sampling covariance of a mean, shape (n_classes, n_classes).
 
