@@ -147,7 +147,8 @@ class _Merging:
     def _update_likest(self, j: int, k: int) -> None:
         """Search the rows anew whose likest class was one of the two, and compare the others with the new one."""
         likest = self._likest
-        stale = self.alive[np.isin(likest[self.alive], (j, k)) | (self.alive == j)]
+        nearest = likest[self.alive]
+        stale = self.alive[(nearest == j) | (nearest == k) | (self.alive == j)]
         likest[stale] = self._pairs[stale].argmin(axis=1)
         value, best = self._pairs[self.alive, j], self._pairs[self.alive, likest[self.alive]]
         nearer = (value < best) | ((value == best) & (j < likest[self.alive]))
