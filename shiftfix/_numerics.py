@@ -57,9 +57,8 @@ def simplex_least_squares(A: NDArray[np.float64], b: NDArray[np.float64]) -> NDA
         if (q >= 0).all() and abs(q.sum() - 1) <= 1e-9:
             return q / q.sum()
     M = np.vstack([A - b[:, np.newaxis], np.ones(n_classes)])
-    q = _pivoted_nnls(M) if n_classes >= PIVOTED_CLASSES else None
-    if q is None:
-        q, _ = nnls(M, np.append(np.zeros(n_equations), 1.0))
+    pivoted = _pivoted_nnls(M) if n_classes >= PIVOTED_CLASSES else None
+    q = nnls(M, np.append(np.zeros(n_equations), 1.0))[0] if pivoted is None else pivoted
     return q / q.sum()
 
 
