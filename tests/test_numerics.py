@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose
+from scipy.optimize import nnls
 
-from shiftfix._numerics import column_scale, log_mean_exp, simplex_least_squares
+from shiftfix._numerics import _pivoted_nnls, column_scale, log_mean_exp, simplex_least_squares
 from tests import oracles
 from tests.strategies import invertible_confusions, simplex_points
 
@@ -67,3 +68,16 @@ def test_constant_columns_have_scale_one():
     """A variance that rounding alone can make counts as none; the others' scale is their deviation."""
     mean, variance = np.array([0.3, 1e8, 2.0]), np.array([1e-34, 1e-3, 4.0])
     assert_allclose(column_scale(mean, variance, 1000), [1.0, np.sqrt(1e-3), 2.0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_exchanges_of_many_classes_find_what_one_at_a_time_does(seed):
+    rng = np.random.default_rng(seed)
+    n_classes = 120
+    A = np.eye(n_classes) * 0.5 + rng.dirichlet(np.full(n_classes, 0.3), n_classes).T * 0.5
+    b = rng.dirichlet(np.full(n_classes, 0.2))
+    M = np.vstack([A - b[:, np.newaxis], np.ones(n_classes)])
+    expected = nnls(M, np.append(np.zeros(n_classes), 1.0))[0]
+    assert (expected == 0).any()
+    assert_allclose(_pivoted_nnls(M), expected, rtol=0, atol=1e-12)
+    assert_allclose(simplex_least_squares(A, b), expected / expected.sum(), rtol=0, atol=1e-12)

@@ -28,6 +28,7 @@ Node = dict[str, Any]
 
 # Of this package: estimators, what they hold, and the two functions of the command line's encoder.
 OURS = (
+    "shiftfix.cli._encode.FilledNumbers",
     "shiftfix.cli._encode.NamedColumns",
     "shiftfix.conformal._band_models.PointModel",
     "shiftfix.conformal._band_models.QuantileModel",

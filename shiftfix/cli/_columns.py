@@ -106,7 +106,8 @@ def number_column(
 ) -> Column:
     """Column of numbers; those that the user named as missing become NaN."""
     named = [number for word in reading.missing if (number := _number(word)) is not None]
-    values = np.where(np.isin(values, named), np.nan, values)
+    if named:
+        values = np.where(np.isin(values, named), np.nan, values)
     return Column(name, table, kind, values) if (values == values).any() else empty_column(name, table, len(values))
 
 

@@ -6,9 +6,9 @@ csv.Sniffer is not used: it takes the comma of "1,5" for the separator of a file
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftfix.cli._cells import COMMA, Cells, Role, read_cells
-from shiftfix.cli._columns import SEPARATORS, Column, Reading
+from shiftfix.cli._cells import COMMA, USUAL_MISSING, Cells, Role, read_cells
+from shiftfix.cli._columns import SEPARATORS, Column, Reading, number_column
+from shiftfix.cli._csv_numbers import Layout, PlainNumbers, read_fast, read_words
 from shiftfix.cli._exit import InputError
 from shiftfix.cli._header import check_header
 from shiftfix.cli._words import listed, quoted
@@ -35,43 +36,55 @@ class CsvTable:
     ----------
     name : str
         What messages call it.
-    frame : pandas.DataFrame
-        Of str.
+    columns : list of str
+        Names of the columns, in order.
+    n_rows : int
+    words : callable
+        From the name of a column to a pandas.Series of its cells.
     between : str
         What separates the cells.
     reading : Reading
+    numbers : dict of str to PlainNumbers
+        Columns of which the words need not be looked at.
     """
 
     name: str
-    frame: Any
+    columns: list[str]
+    n_rows: int
+    words: Callable[[str], Any]
     between: str
     reading: Reading
-
-    @property
-    def columns(self) -> list[str]:
-        """Names of the columns, in order."""
-        return list(self.frame.columns)
+    numbers: dict[str, PlainNumbers] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.frame)
+        return self.n_rows
 
     @cached_property
     def _decimal_commas(self) -> bool:
-        return any(self.frame[name].str.strip().str.fullmatch(COMMA).any() for name in self.columns)
+        names = [name for name in self.columns if name not in self.numbers]
+        return any(self.words(name).str.strip().str.fullmatch(COMMA).any() for name in names)
 
     def column(self, name: str, role: Role = "feature") -> Column:
         """One column, understood."""
         import pandas as pd
 
-        place, words = pd.factorize(self.frame[name].str.strip())
+        if name in self.numbers and self._tells(self.numbers[name], role):
+            return number_column(name, self.name, self.numbers[name].values, self.reading)
+        place, words = pd.factorize(self.words(name).str.strip())
         words = np.array(words, dtype=object)
         return read_cells(
             Cells(name, self.name, words, place, self.reading, role, self.between, lambda: self._decimal_commas)
         )
 
+    def _tells(self, numbers: PlainNumbers, role: Role) -> bool:
+        """Whether a column is of these numbers, whatever the words were that told them."""
+        if numbers.has_gaps:
+            return role == "feature" and bool(np.isfinite(numbers.values).any())
+        return role != "text"
+
     def written(self, name: str) -> NDArray[Any]:
         """Cells of a column as the file has them."""
-        return self.frame[name].to_numpy(dtype=object)
+        return np.asarray(self.words(name).to_numpy(dtype=object))
 
 
 def read_csv_file(path: Path, name: str, reading: Reading) -> CsvTable:
@@ -94,24 +107,48 @@ def read_csv_file(path: Path, name: str, reading: Reading) -> CsvTable:
 
     try:
         with _lines(path) as stream:
-            between = reading.sep or separator([line for line in islice(stream, TELLING_LINES) if line.strip("\r\n")])
+            first = [line for line in islice(stream, TELLING_LINES) if line.strip("\r\n")]
+        between = reading.sep or separator(first)
         with _lines(path) as stream:
             reader = csv.reader(stream, delimiter=between)
             header = next((fields for fields in reader if fields), [])
             if not header:
                 raise InputError(f"the {name} file {quoted(str(path))} is empty: a header line and rows are needed.")
             check_header(header, path, name)
+            fast = _fast_table(Layout(path, header, reader.line_num, between), name, first, reading)
+            if fast is not None:
+                return fast
             _check_lines(reader, len(header), path, name, between)
         frame = pd.read_csv(
             path, sep=between, dtype=str, keep_default_na=False, na_filter=False, index_col=False, encoding="utf-8-sig"
         )
         frame.columns = header
-        return CsvTable(name, frame, between, reading)
+        return CsvTable(name, header, len(frame), frame.__getitem__, between, reading)
     except (UnicodeDecodeError, OSError, EOFError, zlib.error, csv.Error, pd.errors.ParserError) as error:
         raise InputError(
             f"the {name} file {quoted(str(path))} cannot be read as CSV ({str(error).strip()}): save it as UTF-8 text "
             "with one header line and commas, semicolons or tabs between the cells."
         ) from error
+
+
+def _fast_table(layout: Layout, name: str, first: list[str], reading: Reading) -> CsvTable | None:
+    """The table as pyarrow reads it, where that is as good as word by word."""
+    import pandas as pd
+
+    # Between semicolons "1.500" may be a whole number, and a word that means missing may be one.
+    if reading.missing or (reading.decimal is None and layout.between != ",") or reading.decimal == ",":
+        return None
+    telling = list(csv.reader(first, delimiter=layout.between))[1:]
+    found = read_fast(layout, telling, USUAL_MISSING)
+    if found is None:
+        return None
+
+    def words(column: str) -> Any:
+        cells = found.words.get(column)
+        cells = read_words(layout, column) if cells is None else cells
+        return pd.Series(cells.to_pandas(), dtype=str)
+
+    return CsvTable(name, layout.header, found.n_rows, words, layout.between, reading, found.numbers)
 
 
 @contextmanager

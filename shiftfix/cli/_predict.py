@@ -299,6 +299,9 @@ def prediction_table(model: Any, rows: Any) -> Any:
     import pandas as pd
     from sklearn.base import is_classifier
 
+    if isinstance(model, Pipeline):
+        # The steps ahead of the model once, and not for each of its answers.
+        rows, model = model[:-1].transform(rows), model[-1]
     found = model.predict(rows)
     columns = [f"prediction_{k}" for k in range(found.shape[1])] if np.ndim(found) == 2 else ["prediction"]
     predictions = pd.DataFrame(found, columns=columns)

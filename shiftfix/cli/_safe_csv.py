@@ -6,12 +6,14 @@ fetch, send or start something. Such text gets an apostrophe ahead of it. Number
 
 from typing import Any
 
+from shiftfix.cli._csv_text import csv_text
+
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def harmless_csv(frame: Any) -> str:
     """A data frame as :func:`harmless_table` has it, with the numbers of its rows, as CSV."""
-    return str(harmless_table(frame).to_csv(index_label="row", lineterminator="\n"))
+    return csv_text(harmless_table(frame))
 
 
 def harmless_table(frame: Any) -> Any:

@@ -133,8 +133,6 @@ class BasePriorEstimator(KeepsVerdicts, PublicCalls, BaseEstimator, metaclass=AB
     shrunk_: bool
     joint_confusion_: NDArray[np.float64]
     conditional_confusion_: NDArray[np.float64]
-    condition_number_: float
-    smallest_singular_value_: float
     identified_: bool
     reason_: str
     verdict_: Verdict
@@ -270,8 +268,6 @@ class BasePriorEstimator(KeepsVerdicts, PublicCalls, BaseEstimator, metaclass=AB
         self.calibration_ = source.calibration
         self.calibration_scale_, self.calibration_bias_ = source.scale, source.bias
         self.joint_confusion_, self.conditional_confusion_ = source.joint, source.conditional
-        self.smallest_singular_value_ = source.smallest_singular_value
-        self.condition_number_ = source.condition_number
         self._set_facts(learned.facts)
 
     def _set_outcome(self, outcome: JudgedEstimate, given: TargetScores) -> None:
@@ -291,6 +287,18 @@ class BasePriorEstimator(KeepsVerdicts, PublicCalls, BaseEstimator, metaclass=AB
         """Set the learned attributes of one method."""
         for name, value in facts.items():
             setattr(self, name, value)
+
+    # Asked for by few, and at a thousand classes slower than the estimate itself.
+    @property
+    def smallest_singular_value_(self) -> float:
+        """Least singular value of ``joint_confusion_``, computed when asked for."""
+        return float(np.linalg.svd(self.joint_confusion_, compute_uv=False)[-1])
+
+    @property
+    def condition_number_(self) -> float:
+        """Largest over least singular value of ``joint_confusion_``, computed when asked for."""
+        singular = np.linalg.svd(self.joint_confusion_, compute_uv=False)
+        return float(singular[0] / singular[-1])
 
     def _keeps_rows(self) -> bool:
         """Whether the rows are kept for intervals by resampling."""

@@ -19,7 +19,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.label._base import BasePriorEstimator, Estimate, Learned
 from shiftfix.label._confusion import check_predictions
 from shiftfix.label._posterior import proba_at_prior
-from shiftfix.label._solution_error import SourceError, mean_scatter, solution_covariances, source_error
+from shiftfix.label._solution_error import SourceError, prediction_scatter, solution_covariances, source_error
 from shiftfix.label._source import CalibrationOption, ScoreKind, Source, SourceScores, TargetScores
 
 
@@ -206,6 +206,6 @@ class BBSE(BasePriorEstimator):
         return Learned(source_error(*sample, source.conditional, source.kind))
 
     def _estimate(self, source: Source, learned: SourceError, target: TargetScores, raw: NDArray[Any]) -> Estimate:
-        rows = mean_scatter(target.scores, target.counts)
+        rows = prediction_scatter(target.scores, target.counts, source.kind)
         prior = simplex_least_squares(source.conditional, rows.mean)
         return Estimate(prior, *solution_covariances(learned, rows, prior), {"target_mean_": rows.mean})

@@ -117,6 +117,21 @@ def check_predictions(scores: ArrayLike, name: str, classes: NDArray[Any], kind:
     return one_hot_predictions(checked) if kind == "hard" else checked
 
 
+def _has_full_rank(square: NDArray[np.float64], rtol: float) -> bool:
+    """Whether norms alone tell that no singular value is below rtol times the largest; False where they do not.
+
+    The largest is at most the Frobenius norm of A, the least at least one over that of A^-1.
+    """
+    if square.shape[0] != square.shape[1]:
+        return False
+    try:
+        inverse = np.linalg.inv(square)
+    except np.linalg.LinAlgError:
+        return False
+    # A tenth for the rounding of an inverse that is near its limit.
+    return bool(np.linalg.norm(square) * np.linalg.norm(inverse) < 0.1 / rtol)
+
+
 def confounded_classes(conditional: NDArray[np.float64], rtol: float = 1e-8) -> list[list[int]]:
     """Groups of classes that the columns of a conditional confusion matrix cannot tell apart.
 
@@ -136,6 +151,8 @@ def confounded_classes(conditional: NDArray[np.float64], rtol: float = 1e-8) -> 
         Empty when the matrix has full column rank.
     """
     n_classes = conditional.shape[1]
+    if _has_full_rank(conditional, rtol):
+        return []
     singular = np.linalg.svd(conditional, compute_uv=False)
     rank = int((singular > rtol * singular[0]).sum())
     if rank == n_classes:

@@ -76,8 +76,13 @@ def mean_scatter(values: NDArray[Any], sample_weight: NDArray[np.float64]) -> Me
     return MeanScatter(n_rows, mean, weighted_gram(values, np.sqrt(sample_weight), lambda rows: mean))
 
 
-def _corner_scatter(n_classes: int, pseudo_rows: float) -> NDArray[np.float64]:
-    return pseudo_rows / n_classes * (np.eye(n_classes) - 1 / n_classes)
+def prediction_scatter(values: NDArray[Any], sample_weight: NDArray[np.float64], kind: str) -> MeanScatter:
+    """:func:`mean_scatter` of predictions; one-hot ones ("hard") of mean m have scatter N (diag(m) - m m')."""
+    if kind != "hard":
+        return mean_scatter(values, sample_weight)
+    n_rows = float(sample_weight.sum())
+    mean = weighted_sum(values, sample_weight) / n_rows
+    return MeanScatter(n_rows, mean, n_rows * (np.diag(mean) - np.outer(mean, mean)))
 
 
 def mean_covariance(rows: MeanScatter, pseudo_rows: float = 0.0) -> NDArray[np.float64]:
@@ -92,8 +97,8 @@ def mean_covariance(rows: MeanScatter, pseudo_rows: float = 0.0) -> NDArray[np.f
     n_rows, mean, scatter = rows
     away = mean - 1 / len(mean)
     between = n_rows * pseudo_rows / (n_rows + pseudo_rows)
-    padded = scatter + _corner_scatter(len(mean), pseudo_rows) + between * np.outer(away, away)
-    return padded / (n_rows * (n_rows + pseudo_rows))
+    corners = pseudo_rows / len(mean) * (np.eye(len(mean)) - 1 / len(mean))
+    return (scatter + corners + between * np.outer(away, away)) / (n_rows * (n_rows + pseudo_rows))
 
 
 def source_error(
@@ -149,6 +154,90 @@ def source_error(
     return SourceError(conditional, inverse, class_rows, solved=solved, pooled=pooled)
 
 
+class Solved(NamedTuple):
+    """Scatters as q sees them, the products of K x K matrices that plain and cautious covariances share.
+
+    Attributes
+    ----------
+    target, pooled, corners : ndarray of shape (n_classes, n_classes)
+        A^-1 S A^-T for the scatter S of the target, for the pooled one of the source (0 where there is none), and for
+        I - 1 1' / K, one pseudo row at each corner.
+    ones, mean : ndarray of shape (n_classes,)
+        A^-1 1, and A^-1 times the target's mean.
+    """
+
+    target: NDArray[np.float64]
+    pooled: NDArray[np.float64] | float
+    corners: NDArray[np.float64]
+    ones: NDArray[np.float64]
+    mean: NDArray[np.float64]
+
+
+def _solve(source: SourceError, target: MeanScatter) -> Solved:
+    inverse = source.inverse
+    ones = inverse.sum(axis=1)
+    return Solved(
+        inverse @ target.scatter @ inverse.T,
+        0.0 if source.pooled is None else inverse @ source.pooled @ inverse.T,
+        inverse @ inverse.T - np.outer(ones, ones) / len(ones),
+        ones,
+        inverse @ target.mean,
+    )
+
+
+def _noise(solved: Solved, share: NDArray[np.float64], between: NDArray[np.float64], pseudo: float) -> Any:
+    """What pseudo rows add to sum_j share_j A^-1 S_j A^-T.
+
+    The mean of column j lies a_j - 1 / K away from the corners' own, and A^-1 a_j is the j-th unit vector.
+    """
+    n_classes, weight = len(share), share * between
+    crossed = np.outer(solved.ones, weight) / n_classes
+    level = weight.sum() / n_classes**2
+    return (
+        share.sum() * pseudo / n_classes * solved.corners
+        + np.diag(weight)
+        - crossed
+        - crossed.T
+        + level * np.outer(solved.ones, solved.ones)
+    )
+
+
+def _target_noise(solved: Solved, n_rows: float, pseudo: float) -> NDArray[np.float64]:
+    """A^-1 Cov(mu) A^-T."""
+    n_classes = len(solved.mean)
+    away = solved.mean - solved.ones / n_classes
+    between = n_rows * pseudo / (n_rows + pseudo)
+    padded = solved.target + pseudo / n_classes * solved.corners + between * np.outer(away, away)
+    return padded / (n_rows * (n_rows + pseudo))
+
+
+def _source_scatter(source: SourceError, share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A^-1 (sum_j share_j S_j) A^-T, where S_j is known of each class."""
+    inverse = source.inverse
+    if source.scatters is not None:
+        return inverse @ np.einsum("j,jab->ab", share, source.scatters) @ inverse.T
+    counted = share * source.class_rows
+    rooted = inverse * np.sqrt(source.conditional @ counted)
+    return rooted @ rooted.T - np.diag(counted)
+
+
+def _solution_covariance(
+    source: SourceError, solved: Solved, n_target: float, prior: NDArray[np.float64], pseudo: float
+) -> NDArray[np.float64]:
+    n_rows = source.class_rows
+    between = n_rows * pseudo / (n_rows + pseudo)
+    # The covariance of column j is share_j times its scatter with the pseudo rows, and counts q_j^2 times.
+    share = prior**2 / (n_rows * (n_rows + pseudo))
+    of_target, noise = _target_noise(solved, n_target, pseudo), _noise(solved, share, between, pseudo)
+    if source.solved is None:
+        return of_target + noise + _source_scatter(source, share)
+    variances = source.solved @ share + np.diag(noise)
+    # At q = p, q_j^2 / N_j^2 is the same for every class.
+    alike = solved.pooled + _noise(solved, np.ones(len(prior)), between, pseudo)
+    deviation = np.sqrt(np.maximum(variances, 0) / np.maximum(np.diag(alike), np.finfo(float).tiny))
+    return of_target + alike * np.outer(deviation, deviation)
+
+
 def solution_covariance(
     source: SourceError, target: MeanScatter, prior: NDArray[np.float64], pseudo_rows: float = 0.0
 ) -> NDArray[np.float64]:
@@ -164,34 +253,13 @@ def solution_covariance(
     pseudo_rows : float, default=0.0
         For the target and for each source class; see the head of the file.
     """
-    inverse, n_rows, n_classes = source.inverse, source.class_rows, len(prior)
-    corners, away = _corner_scatter(n_classes, pseudo_rows), source.conditional - 1 / n_classes
-    between = n_rows * pseudo_rows / (n_rows + pseudo_rows)
-
-    def noise(scatter: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
-        """sum_j share_j (S_j and the pseudo rows'), given sum_j share_j S_j."""
-        return scatter + share.sum() * corners + (away * (share * between)) @ away.T
-
-    # The covariance of column j is share_j times its scatter with the pseudo rows, and counts q_j^2 times.
-    share = prior**2 / (n_rows * (n_rows + pseudo_rows))
-    mu_covariance = mean_covariance(target, pseudo_rows)
-    if source.solved is not None and source.pooled is not None:
-        variances = source.solved @ share + share.sum() * np.einsum("ka,ka->k", inverse @ corners, inverse)
-        variances += (inverse @ away) ** 2 @ (share * between)
-        # At q = p, q_j^2 / N_j^2 is the same for every class.
-        alike = inverse @ noise(source.pooled, np.ones(n_classes)) @ inverse.T
-        deviation = np.sqrt(variances / np.maximum(np.diag(alike), np.finfo(float).tiny))
-        return inverse @ mu_covariance @ inverse.T + alike * np.outer(deviation, deviation)
-    if source.scatters is not None:
-        scatter = np.einsum("j,jab->ab", share, source.scatters)
-    else:
-        counted = share * n_rows
-        scatter = np.diag(source.conditional @ counted) - (source.conditional * counted) @ source.conditional.T
-    return inverse @ (mu_covariance + noise(scatter, share)) @ inverse.T
+    return _solution_covariance(source, _solve(source, target), target.n_rows, prior, pseudo_rows)
 
 
 def solution_covariances(
     source: SourceError, target: MeanScatter, prior: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The plain delta-method covariance, and the cautious one with two pseudo rows; see :func:`solution_covariance`."""
-    return solution_covariance(source, target, prior), solution_covariance(source, target, prior, PSEUDO_ROWS)
+    solved = _solve(source, target)
+    plain, cautious = (_solution_covariance(source, solved, target.n_rows, prior, rows) for rows in (0.0, PSEUDO_ROWS))
+    return plain, cautious

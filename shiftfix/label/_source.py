@@ -64,8 +64,6 @@ class Source(NamedTuple):
         The prior that the calibrated scores imply.
     joint, conditional : ndarray of shape (n_classes, n_classes)
         The confusion matrices.
-    smallest_singular_value, condition_number : float
-        Of the joint matrix.
     """
 
     kind: ScoreKind
@@ -78,8 +76,6 @@ class Source(NamedTuple):
     score_prior: NDArray[np.float64]
     joint: NDArray[np.float64]
     conditional: NDArray[np.float64]
-    smallest_singular_value: float
-    condition_number: float
 
     def calibrated(self, scores: NDArray[Any]) -> NDArray[Any]:
         """Checked scores after the calibration; the array itself where there is none."""
@@ -169,7 +165,6 @@ def learn_source(
     score_prior = prior if of_labels else score_prior_from(*sample, found_from)
     joint, conditional = joint_and_conditional(*sample)
     _check_distinct(conditional, classes)
-    singular = np.linalg.svd(joint, compute_uv=False)
     source = Source(
         kind=kind,
         classes=classes,
@@ -181,8 +176,6 @@ def learn_source(
         score_prior=score_prior,
         joint=joint,
         conditional=conditional,
-        smallest_singular_value=float(singular[-1]),
-        condition_number=float(singular[0] / singular[-1]),
     )
     return source, sample
 

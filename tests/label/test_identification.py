@@ -5,7 +5,14 @@ import pytest
 
 from shiftfix.exceptions import PoorIdentificationWarning
 from shiftfix.label import BBSE, MLLS
-from shiftfix.label._identification import guess_variance, identify, prior_verdict, suggest_merge, tells_the_prior
+from shiftfix.label._identification import (
+    _wald,
+    guess_variance,
+    identify,
+    prior_verdict,
+    suggest_merge,
+    tells_the_prior,
+)
 from tests.registry import PRIORS, overlapping_scores
 
 THIRDS = np.full(3, 1 / 3)
@@ -151,3 +158,47 @@ def test_every_prior_has_the_verdict_of_its_facts(make, shrink):
             assert fitted.verdict_.reasons == (fitted.reason_,)
             assert ("no shift was detected" in fitted.reason_) == fitted.identified_
         assert bool(fitted.verdict_.action) == (not fitted.identified_)
+
+
+class TestManyClasses:
+    """Cholesky's factor in place of the pseudo-inverse, and merging in place, against the formulas written out."""
+
+    @staticmethod
+    def covariance(rng, n_classes, kind):
+        root = rng.normal(size=(n_classes, 2 * n_classes)) * rng.uniform(0.2, 2, (n_classes, 1))
+        if kind == "sums to zero":
+            root -= root.mean(axis=0)
+        if kind == "null besides":
+            root -= root.mean(axis=0)
+            root[1] = root[0]
+        return root @ root.T / (2 * n_classes) * 10.0 / n_classes
+
+    @pytest.mark.parametrize("kind", ["sums to zero", "full rank", "null besides"])
+    @pytest.mark.parametrize("n_classes", [12, 60])
+    def test_wald(self, n_classes, kind):
+        rng = np.random.default_rng(n_classes)
+        covariance = self.covariance(rng, n_classes, kind)
+        shift = rng.dirichlet(np.ones(n_classes)) - rng.dirichlet(np.ones(n_classes))
+        expected = shift @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ shift
+        assert _wald(shift, covariance) == pytest.approx(expected, rel=1e-9)
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_merging(self, seed):
+        """Deleting rows and columns and searching the whole matrix gives the same groups."""
+        rng = np.random.default_rng(seed)
+        n_classes = 60
+        v = self.covariance(rng, n_classes, "sums to zero")
+        q, p = rng.dirichlet(np.ones(n_classes)), rng.dirichlet(np.ones(n_classes))
+        found = suggest_merge(p, p, v)
+        groups = [[k] for k in range(n_classes)]
+        q = p.copy()
+        while not tells_the_prior(q, p, v) and len(groups) > 2:
+            off = v + np.diag(np.full(len(v), np.inf))
+            j, k = sorted(np.unravel_index(np.argmin(off), v.shape))
+            for values in (q, p, v, v.T):
+                values[j] += values[k]
+            q, p, v = np.delete(q, k), np.delete(p, k), np.delete(np.delete(v, k, 0), k, 1)
+            groups[j] += groups.pop(k)
+        told = tells_the_prior(q, p, v)
+        assert found == (sorted(sorted(group) for group in groups if len(group) > 1) if told else [])
+        assert found

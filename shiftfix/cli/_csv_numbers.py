@@ -1,0 +1,157 @@
+"""Columns of plain numbers of a large CSV file, by pyarrow's reader: as read word by word, in a tenth of the time.
+
+A column counts as plain here when each cell is empty, a usual word for a missing value or a number with a decimal
+point. What pyarrow does not read so, and whatever a quote, a decimal comma or a word may mean, is left to the words.
+"""
+
+import mmap
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Files below this size, in bytes, are read word by word: there is nothing to gain.
+LEAST_BYTES = 2**20
+# Columns that turn out to hold words after all, before the file is read word by word.
+MOST_SURPRISES = 8
+SURPRISE = re.compile(r"In CSV column #(\d+)")
+
+
+class PlainNumbers(NamedTuple):
+    """Columns of plain numbers.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_rows,)
+        float64, NaN where missing.
+    has_gaps : bool
+    """
+
+    values: NDArray[np.float64]
+    has_gaps: bool
+
+
+class FastTable(NamedTuple):
+    """A file as pyarrow read it.
+
+    Attributes
+    ----------
+    n_rows : int
+    numbers : dict of str to PlainNumbers
+        By column.
+    words : dict of str to pyarrow.ChunkedArray
+        The other columns, of str.
+    """
+
+    n_rows: int
+    numbers: dict[str, PlainNumbers]
+    words: dict[str, Any]
+
+
+class Layout(NamedTuple):
+    """Where the rows of a file begin, and what their cells are.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    header : list of str
+        Distinct names of the columns.
+    n_ahead : int
+        Lines up to the header, which is the last of them.
+    between : str
+        What separates the cells.
+    """
+
+    path: Path
+    header: list[str]
+    n_ahead: int
+    between: str
+
+
+def read_fast(layout: Layout, telling: Sequence[Sequence[str]], gaps: frozenset[str]) -> FastTable | None:
+    """The columns of a file, or None for one that is to be read word by word.
+
+    Parameters
+    ----------
+    layout : Layout
+    telling : sequence of sequence of str
+        The cells of some of its first lines, the header not among them.
+    gaps : frozenset of str
+        Words that mean a missing value among numbers.
+    """
+    header = layout.header
+    if len(header) < 2 or not _is_simple(layout.path):
+        return None
+    plain = {name for name, cells in zip(header, zip(*telling, strict=False), strict=False) if _are_plain(cells, gaps)}
+    for _ in range(MOST_SURPRISES):
+        found = _read(layout, plain, gaps)
+        if not isinstance(found, str):
+            return found
+        surprise = SURPRISE.search(found)
+        if surprise is None or int(surprise[1]) >= len(header):
+            return None
+        plain.discard(header[int(surprise[1])])
+    return None
+
+
+def read_words(layout: Layout, name: str) -> Any:
+    """Cells of one column of a file that :func:`read_fast` took: pyarrow.ChunkedArray of str."""
+    return _arrow_table(layout, {name: "string"}, frozenset(), [name]).column(0)
+
+
+def _is_simple(path: Path) -> bool:
+    """Whether a file is large, and each of its line ends and separators is what it seems."""
+    if path.name.lower().endswith(".gz") or path.stat().st_size < LEAST_BYTES:
+        return False
+    with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(b'"') < 0 and content.find(b"\0") < 0
+
+
+def _are_plain(cells: Sequence[str], gaps: frozenset[str]) -> bool:
+    """Whether the cells of some lines look like plain numbers, some of them at least."""
+    words = {cell.strip() for cell in cells} - {""} - gaps
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        return False
+    return bool(numbers) and not any("_" in word for word in words)
+
+
+def _arrow_table(layout: Layout, types: dict[str, str], gaps: frozenset[str], columns: list[str] | None = None) -> Any:
+    from shiftfix._setting_checks import import_optional
+
+    reader = import_optional("pyarrow.csv", "cli")
+    return reader.read_csv(
+        layout.path,
+        # One thread: blocks of several, with what is kept of each, take twice the memory.
+        reader.ReadOptions(use_threads=False, column_names=layout.header, skip_rows=layout.n_ahead, block_size=2**22),
+        reader.ParseOptions(delimiter=layout.between),
+        reader.ConvertOptions(
+            column_types=types, null_values=sorted({"", *gaps}), strings_can_be_null=False, include_columns=columns
+        ),
+    )
+
+
+def _read(layout: Layout, plain: set[str], gaps: frozenset[str]) -> FastTable | str | None:
+    """The table; what pyarrow says where it cannot read it; or None for numbers that are none."""
+    from shiftfix._setting_checks import import_optional
+
+    arrow = import_optional("pyarrow", "cli")
+    types = {name: "double" if name in plain else "string" for name in layout.header}
+    try:
+        table = _arrow_table(layout, types, gaps)
+    except (arrow.ArrowException, OSError) as error:
+        return str(error)
+    numbers = {}
+    for name in layout.header:
+        if name in plain:
+            column = table.column(name)
+            values = np.asarray(column.to_numpy())
+            if int(np.isnan(values).sum()) != column.null_count:
+                return None
+            numbers[name] = PlainNumbers(values, column.null_count > 0)
+            table = table.drop_columns([name])
+    return FastTable(table.num_rows, numbers, {name: table.column(name) for name in table.column_names})

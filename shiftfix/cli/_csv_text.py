@@ -1,0 +1,76 @@
+"""A table as CSV, column by column in pyarrow's loops: the text that pandas writes, in a tenth of its time.
+
+Numbers are written as Python does, by the shortest digits that tell them.
+"""
+
+from typing import Any
+
+import numpy as np
+
+# Between these, in size, pyarrow writes fractions as Python does; beyond them one of the two has an exponent.
+PLAIN_LOW, PLAIN_HIGH = 1e-4, 1e10
+SPECIAL = '[,"\\r\\n]'
+
+
+def _arrow(module: str) -> Any:
+    """One of pyarrow's modules; what imports them is heavy itself."""
+    from shiftfix._setting_checks import import_optional
+
+    return import_optional(module, "cli")
+
+
+def csv_text(frame: Any) -> str:
+    """A data frame as CSV with the numbers of its rows ahead, in a column "row"; lines end with a newline.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    """
+    columns = [_cells(frame.iloc[:, place]) for place in range(frame.shape[1])]
+    names = ["row", *frame.columns]
+    plain = all(isinstance(name, str) and not set(name) & set(',"\r\n') for name in names)
+    if not plain or any(column is None for column in columns) or not len(frame):
+        return str(frame.to_csv(index_label="row", lineterminator="\n"))
+    arrow, compute = _arrow("pyarrow"), _arrow("pyarrow.compute")
+    words = arrow.large_string()
+    rows = compute.cast(arrow.array(frame.index.to_numpy()), words)
+    lines = compute.binary_join_element_wise(rows, *columns, arrow.scalar(",", words))
+    ended = compute.binary_join_element_wise(lines, arrow.scalar("", words), arrow.scalar("\n", words))
+    return ",".join(names) + "\n" + ended.buffers()[2].to_pybytes().decode("utf-8", "surrogatepass")
+
+
+def _cells(column: Any) -> Any:
+    """Cells of a column as text of pyarrow, or None where only pandas knows how they are written."""
+    if column.dtype == np.float64:
+        return _numbers(column.to_numpy())
+    arrow, compute = _arrow("pyarrow"), _arrow("pyarrow.compute")
+    if column.dtype == np.int64:
+        return compute.cast(arrow.array(column.to_numpy()), arrow.large_string())
+    return _words(column.tolist())
+
+
+def _numbers(values: Any) -> Any:
+    """Numbers as text, or None where some are not finite."""
+    arrow, compute = _arrow("pyarrow"), _arrow("pyarrow.compute")
+    size = np.abs(values)
+    if not np.isfinite(size).all():
+        return None
+    cells = compute.cast(arrow.array(values), arrow.large_string())
+    # Whole numbers are written without the point that tells a float.
+    odd = (size < PLAIN_LOW) | (size >= PLAIN_HIGH) | (values == np.floor(values))
+    if not odd.any():
+        return cells
+    written = arrow.array([repr(value) for value in values[odd].tolist()], arrow.large_string())
+    return compute.replace_with_mask(cells, arrow.array(odd), written)
+
+
+def _words(cells: list[Any]) -> Any:
+    """Text, or None where there is other than text, or text that needs quotes."""
+    arrow, compute = _arrow("pyarrow"), _arrow("pyarrow.compute")
+    if not all(isinstance(cell, str) for cell in cells):
+        return None
+    try:
+        found = arrow.array(cells, arrow.large_string())
+    except (arrow.ArrowException, UnicodeError):  # half a surrogate pair
+        return None
+    return None if compute.any(compute.match_substring_regex(found, SPECIAL)).as_py() else found
