@@ -17,6 +17,7 @@ from shiftfix.mlp._base import (
     callbacks_and_device,
     can_interpolate,
     progress_bar,
+    ranks_of,
     weights_may_rest,
 )
 from shiftfix.mlp._held_out import TRAINING, RowsToStopBy, held_out_rows
@@ -27,6 +28,7 @@ from shiftfix.mlp._module_outputs import check_module, copy_of_module, module_dt
 from shiftfix.mlp._module_predictions import ModulePredictor
 from shiftfix.mlp._module_rows import ModuleRows, learn_module_classes, read_held_out, read_module_rows
 from shiftfix.mlp._module_targets import loss_kind, outputs_as_columns
+from shiftfix.mlp._parallel import check_same_call, check_shared_module
 from shiftfix.mlp._saving import read, write_atomically
 from shiftfix.mlp._settings import (
     Calibration,
@@ -299,17 +301,25 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         training = part_of(self, Training)
         check_module(self.module)
         loss = check_loss(self.loss, CLASSIFICATION_LOSSES | REGRESSION_LOSSES)
-        callbacks, device = callbacks_and_device(training)
+        ranks = ranks_of(training)
+        check_shared_module(ranks, self.module)
+        callbacks, device = callbacks_and_device(training, ranks)
+        check_same_call(
+            ranks, self.get_params(deep=False), **{"whether there are rows to stop by": held_out is not None}
+        )
         dtype = module_dtype(self.module)
-        given = read_module_rows(X, y, sample_weight, TRAINING, self.loss, dtype)
+        given = read_module_rows(X, y, sample_weight, TRAINING, self.loss, dtype, ranks=ranks)
         sets, to_stop_by = {"X": given}, None
         if held_out is not None:
-            to_stop_by = read_held_out(held_out, self.loss, dtype, given.form)
+            to_stop_by = read_held_out(held_out, self.loss, dtype, given.form, ranks)
             sets[held_out.names.of("X")] = to_stop_by
-        seeds, saved = self._start(training, 1)
+        seeds, saved = self._start(training, 1, ranks)
+        ranks.draw_noise_from(seeds["dropout"])
         module = copy_of_module(self.module).to(device)
         with borrowed_generators(device, seeds["dropout"]) as generators:
-            classes = learn_module_classes(module, self.loss, device, sets)
+            with ranks.together():
+                classes = learn_module_classes(module, self.loss, device, sets)
+            ranks.share_state(module)
             columns, y, weight = given.columns(classes, "y")
             (columns, y, full), validation = hold_out(
                 (columns, y, training_weights(weight, 1.0, training.clip)),
@@ -325,9 +335,17 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
             rows = rows_on(device, columns, y, weight, dtype=dtype)
             validation_rows = None if validation is None else rows_on(device, *validation, dtype=dtype)
             objective = outputs_as_columns(loss, loss_kind(self.loss))
-            least = try_steps(module, objective, rows, training, generators)
+            with ranks.together():
+                least = try_steps(module, objective, rows, training, generators)
             run = make_run(
-                module, objective, len(rows), seeds["order"], training, least_batch=least, generators=generators
+                module,
+                objective,
+                len(rows),
+                seeds["order"],
+                training,
+                least_batch=least,
+                ranks=ranks,
+                generators=generators,
             )
             write = self._checkpoint(run, (rows, validation_rows), self.loss, seeds, saved)
             fit_loop(
@@ -336,7 +354,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
                 validation_rows,
                 callbacks=callbacks,
                 checkpoint=write,
-                progress=progress_bar(training),
+                progress=progress_bar(training, ranks),
             )
             warn_of_units(run, rows)
             learned = (
