@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.sparsefuncs import min_max_axis
 from sklearn.utils import check_X_y
+from sklearn.utils.sparsefuncs import min_max_axis
 from sklearn.utils.validation import validate_data
 
 from shiftfix._naming import OVERFLOW, ColumnError, cell_error, odd_cell, one_line

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Tags
-from sklearn.utils.validation import column_or_1d
 
 from shiftfix._learner import unchanged_on_error
 from shiftfix._naming import cells_named
@@ -25,12 +24,17 @@ from shiftfix.mlp._base import (
 )
 from shiftfix.mlp._categories import Categories, coded, learn_categories
 from shiftfix.mlp._going_on import check_same_shapes, continued_settings
-from shiftfix.mlp._held_out import RowsToStopBy, held_out_rows, rows_named
-from shiftfix.mlp._inputs import network_inputs, present, read_rows, read_y, rows_on
+from shiftfix.mlp._held_out import RowsToStopBy, held_out_rows
+from shiftfix.mlp._inputs import network_inputs, present, read_rows, rows_on
 from shiftfix.mlp._layer_settings import check_network
 from shiftfix.mlp._network import build_network, remove_generators, warn_of_symmetry
 from shiftfix.mlp._network_outputs import NetworkPredictor
-from shiftfix.mlp._parallel import check_same_call, check_shared_network, rows_of_all
+from shiftfix.mlp._parallel import (
+    check_same_network,
+    check_shared_network,
+    rows_of_all,
+    rows_to_stop_by,
+)
 from shiftfix.mlp._saved import SavedNetwork
 from shiftfix.mlp._settings import (
     Fitting,
@@ -201,16 +205,7 @@ class BaseMLP(
         with ranks.together():
             y, columns = self._labels(y, "y")
         X, y, weight = rows_of_all(ranks, lambda: self._validate(X, y, reset=not goes_on), sample_weight)
-        names = getattr(self, "feature_names_in_", None)
-        check_same_call(
-            ranks,
-            self.get_params(deep=False),
-            **{
-                "whether there are rows to stop by": held_out is not None,
-                "the columns of y": None if columns is None else list(columns),
-                "the columns of X": None if names is None else list(names),
-            },
-        )
+        check_same_network(ranks, self, columns, held_out)
         weight, X, y = present(weight, X, y)
         targets = self._targets_of(y, columns, not goes_on)
         objective = self._loss_function(targets)
@@ -357,35 +352,8 @@ class BaseMLP(
         ranks: OneProcess = ALONE,
     ) -> tuple[Any, NDArray[Any], None, NDArray[np.float64]]:
         """The rows to stop by as (X, codes, None, full weight)."""
-
-        def read() -> tuple[Any, NDArray[Any]]:
-            return self._read_held_out(held_out, targets, categories)
-
-        X, y, weight = rows_of_all(ranks, read, held_out.sample_weight, held_out.names.of)
-        weight, X, y = present(weight, X, y)
-        codes = targets.codes(y, held_out.names.of("y"))
+        X, codes, weight = rows_to_stop_by(ranks, self, held_out, targets, categories)
         return X, codes, None, weight * factors(codes)
-
-    def _read_held_out(
-        self, held_out: RowsToStopBy, targets: Targets, categories: Categories
-    ) -> tuple[Any, NDArray[Any]]:
-        """X and y of the rows to stop by, checked."""
-        names = held_out.names
-        with rows_named(names.of("X")):
-            X = coded(held_out.X, categories)
-            with cells_named(X, names.of("X")):
-                X = read_rows(self, X)
-        y, columns = self._labels(held_out.y, names.of("y"))
-        targets.check_columns(columns, names.of("y"))
-        y = np.empty(()) if y is None else read_y(y, names.of("y"))
-        if y.ndim == 0 or len(y) != X.shape[0]:
-            raise ShiftDataError(
-                f"{held_out.whole} has {X.shape[0]} rows of X and {len(y) if y.ndim else 'none'} of y: pass one y per "
-                "row."
-            )
-        if not self._multi_output and y.shape[1:] == (1,):
-            y = column_or_1d(y, warn=True)  # as for the training rows
-        return X, y
 
     def _labels(self, y: Any, name: str) -> tuple[Any, NDArray[Any] | None]:
         """Y, and the classes of its columns where they are one-hot; then y are the labels."""

@@ -28,7 +28,7 @@ from shiftfix.mlp._module_outputs import check_module, copy_of_module, module_dt
 from shiftfix.mlp._module_predictions import ModulePredictor
 from shiftfix.mlp._module_rows import ModuleRows, learn_module_classes, read_held_out, read_module_rows
 from shiftfix.mlp._module_targets import loss_kind, outputs_as_columns
-from shiftfix.mlp._parallel import check_same_call, check_shared_module
+from shiftfix.mlp._parallel import check_shared_module
 from shiftfix.mlp._saving import read, write_atomically
 from shiftfix.mlp._settings import (
     Calibration,
@@ -151,6 +151,13 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         afterwards. More than one pays for wide layers on an idle machine only. A child process that is forked after a
         fit with several works with one: more would wait for threads that it does not have, as they do with None, which
         leaves torch's number alone. Children that are spawned may use several.
+    data_parallel : bool, default=False
+        Whether several processes train one network together: start them with torchrun, Ray Train or Slurm, call
+        ``torch.distributed.init_process_group`` in each, and then ``fit`` in each with rows of its own, as many as it
+        has and in any order. The model is that of one process with all of these rows, up to rounding, and all have it
+        in the end. X stays where it is; y, the weights and the order of an epoch are those of all rows on each
+        process, about 40 bytes per row. The first process writes ``checkpoint``; where one dies, start as many again
+        with ``resume``. Not for batch norm; dropout of the module's own draws other masks than in one process.
     progress : bool, default=False
         Show a bar over the epochs; needs tqdm.
     callbacks : callable, object or list of them, default=None
@@ -302,11 +309,8 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         check_module(self.module)
         loss = check_loss(self.loss, CLASSIFICATION_LOSSES | REGRESSION_LOSSES)
         ranks = ranks_of(training)
-        check_shared_module(ranks, self.module)
         callbacks, device = callbacks_and_device(training, ranks)
-        check_same_call(
-            ranks, self.get_params(deep=False), **{"whether there are rows to stop by": held_out is not None}
-        )
+        check_shared_module(ranks, self, held_out)
         dtype = module_dtype(self.module)
         given = read_module_rows(X, y, sample_weight, TRAINING, self.loss, dtype, ranks=ranks)
         sets, to_stop_by = {"X": given}, None

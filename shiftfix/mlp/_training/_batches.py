@@ -36,7 +36,8 @@ class Rows:
         X, y, weight = self.X.index_select(0, flat), self.y.index_select(0, flat), self.weight.index_select(0, flat)
         if isinstance(X, Inputs):
             return Rows(X, y, weight)
-        return Rows(*(part.view(*index.shape, *part.shape[1:]) for part in (X, y, weight)))
+        X, y, weight = (part.view(*index.shape, *part.shape[1:]) for part in (X, y, weight))
+        return Rows(X, y, weight)
 
     def lazily(self, index: torch.Tensor) -> "Rows":
         """The rows at an index of shape (n,), X of several processes where it is."""
@@ -162,4 +163,4 @@ def _shares(rows: Rows, X: RankedRows, order: torch.Tensor, blocks: list[list[in
         shares = [Share(torch.nonzero(one)[:, 0].to(device), len(one)) for one in mine.split(cuts)]
         sizes = [len(share.places) for share in shares]
         pieces = (tensor.split(sizes) for tensor in (found.X, found.y, found.weight))
-        yield from (Rows(*tensors, share) for *tensors, share in zip(*pieces, shares, strict=True))
+        yield from (Rows(*tensors, share=share) for *tensors, share in zip(*pieces, shares, strict=True))

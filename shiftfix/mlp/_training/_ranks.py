@@ -147,13 +147,14 @@ class Ranks(OneProcess):
                     value.copy_(moved)
 
     def share_norms(self, norms: LayerNorms, n_rows: int) -> None:
-        """Norms of the rows of all processes; of the units that are idle on each, the least share, which bounds theirs."""
+        """Norms of the rows of all; of idle units the least share of a process, which bounds that of all."""
         own = [(float(norms.activations[name]), *map(float, norms.idle[name])) for name in norms.names]
         seen = [(n, values) for n, values in self.gathered((n_rows, own)) if n]
         total = sum(n for n, _ in seen)
         for k, name in enumerate(norms.names):
             norms.activations[name] = math.sqrt(sum(n * values[k][0] ** 2 for n, values in seen) / max(total, 1))
-            norms.idle[name] = tuple(min((values[k][place] for _, values in seen), default=0.0) for place in (1, 2))
+            dead, saturated = (min((values[k][place] for _, values in seen), default=0.0) for place in (1, 2))
+            norms.idle[name] = dead, saturated
 
     def joined(self, name: str, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
         """Rows of all processes: X as it is where it is, y and weights of all.
@@ -330,6 +331,10 @@ class RankedRows:
     def index_select(self, dim: int, index: torch.Tensor) -> Any:
         """Local rows at an index of shape (n,)."""
         return self.local.index_select(0, self.places[index.cpu()].to(self.device))
+
+    def split(self, sizes: Sequence[int], dim: int = 0) -> Any:
+        """The rows that this process has, so many at a time; ``dim`` is 0."""
+        return self.own().split(sizes)
 
     def filled(self, values: torch.Tensor, order: torch.Tensor | None = None) -> torch.Tensor:
         """Values (n, ...) of the rows of all processes, from those of the local ones; in an order, if given."""

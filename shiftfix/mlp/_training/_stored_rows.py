@@ -185,7 +185,7 @@ class StoredRows:
         """A digest of the numbers, which tells these rows from others; and what zeros come out as."""
         hasher = hashlib.blake2b(repr((self.shape, self.dtype.str)).encode(), digest_size=32)
         for _, numbers in self.in_blocks():
-            hasher.update(np.ascontiguousarray(numbers))
+            hasher.update(np.ascontiguousarray(numbers).data)
         blank = np.zeros((1, *self.shape[1:]), self.dtype)
         zeros = torch.as_tensor(blank) if self.finish is None else self.finish(blank)
         return [torch.tensor(list(hasher.digest()), dtype=torch.uint8), zeros]
