@@ -12,6 +12,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._module_inputs import InputsForm, shape_text
 from shiftfix.mlp._module_numbers import numpy_of
 from shiftfix.mlp._training import (
+    RowsOfX,
     call_module,
     check_one_tensor,
     class_probabilities,
