@@ -58,6 +58,7 @@ from shiftfix.mlp._training import (
     OneProcess,
     Rows,
     Run,
+    check_row_weights,
     check_schedule,
     effective_size,
     fit_loop,
@@ -140,7 +141,7 @@ class BaseMLP(
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_rows, n_features)
-            Sparse rows are made dense a batch at a time, here and when predicting.
+            Sparse rows are made dense a batch at a time, here and when predicting. See also :class:`ParquetRows`.
         y : array-like of shape (n_rows,), or of (n_rows, n_classes) or (n_rows, n_outputs)
             Class labels, or their one-hot columns: a 1 in each row and 0 elsewhere. The classes are then the names of a
             frame's columns, or 0 to n_classes - 1, and one that no row has keeps its column in ``predict_proba``;
@@ -204,7 +205,9 @@ class BaseMLP(
         check_shared_network(ranks, self, X)
         with ranks.together():
             y, columns = self._labels(y, "y")
-        X, y, weight = rows_of_all(ranks, lambda: self._validate(X, y, reset=not goes_on), sample_weight)
+            X, y = self._validate(X, y, reset=not goes_on)
+            weight = check_row_weights(sample_weight, len(y))
+        X, y, weight = rows_of_all(ranks, (X, y, weight), sample_weight)
         check_same_network(ranks, self, columns, held_out)
         weight, X, y = present(weight, X, y)
         targets = self._targets_of(y, columns, not goes_on)

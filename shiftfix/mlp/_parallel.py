@@ -26,7 +26,7 @@ TO_STOP_BY = "whether there are rows to stop by"
 
 def rows_of_all(
     ranks: OneProcess,
-    read: Callable[[], tuple[Any, NDArray[Any]]],
+    rows: tuple[Any, NDArray[Any], NDArray[np.float64]],
     sample_weight: ArrayLike | None,
     names: Callable[[str], str] = str,
 ) -> tuple[Any, NDArray[Any], NDArray[np.float64]]:
@@ -35,24 +35,16 @@ def rows_of_all(
     Parameters
     ----------
     ranks : OneProcess
-    read : callable
-        Returns X and y of this process, checked.
+    rows : tuple (X, y, weight)
+        Of this process, checked.
     sample_weight : array-like or None
-        Of this process.
+        Its weights as they were given, whose sizes can be compared with those of others.
     names : callable
         What messages call "X" and "sample_weight".
-
-    Raises
-    ------
-    ShiftDataError
-        What one process finds, on all of them.
     """
-    with ranks.together():
-        X, y = read()
-        weight = check_row_weights(sample_weight, len(y), names("sample_weight"))
     if ranks.size == 1:
-        return X, y, weight
-    X, y, joint = ranks.joined(names("X"), X, y, sample_weight)
+        return rows
+    X, y, joint = ranks.joined(names("X"), *rows[:2], sample_weight)
     return X, y, check_row_weights(joint, len(y), names("sample_weight"))
 
 
@@ -124,13 +116,13 @@ def rows_to_stop_by(
     ranks: OneProcess, estimator: Any, held_out: RowsToStopBy, targets: Targets, categories: Categories
 ) -> tuple[Any, NDArray[Any], NDArray[np.float64]]:
     """X, codes and weights of the rows to stop by that have a weight; parameters as of :func:`read_rows_to_stop_by`."""
-
-    def read() -> tuple[Any, NDArray[Any]]:
-        return read_rows_to_stop_by(estimator, held_out, targets, categories)
-
-    X, y, weight = rows_of_all(ranks, read, held_out.sample_weight, held_out.names.of)
+    names = held_out.names.of
+    with ranks.together():
+        X, y = read_rows_to_stop_by(estimator, held_out, targets, categories)
+        weight = check_row_weights(held_out.sample_weight, len(y), names("sample_weight"))
+    X, y, weight = rows_of_all(ranks, (X, y, weight), held_out.sample_weight, names)
     weight, X, y = present(weight, X, y)
-    return X, targets.codes(y, held_out.names.of("y")), weight
+    return X, targets.codes(y, names("y")), weight
 
 
 def check_shared_network(ranks: OneProcess, settings: Any, X: Any) -> None:

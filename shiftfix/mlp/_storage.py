@@ -73,6 +73,9 @@ class ParquetRows(PublicCalls):
     weights and the order of an epoch, about 40 bytes per row, and a window of row groups: four of them at least, and as
     many as hold 2^25 numbers.
 
+    They read a memory map of more than 2^25 numbers in the same way: ``np.load(path, mmap_mode="r")``. Smaller ones are
+    taken into memory.
+
     Parameters
     ----------
     path : path, or list of paths

@@ -258,7 +258,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
             Floating point goes in as float32 (or as the float64 of a module in float64), whole numbers as int64, as
             embeddings take them: make pixels floats first. A tuple of arrays is passed as ``module(*X)``, a dict as
             ``module(**X)``. A torch Dataset (items ``(x, y)`` or ``(x, y, weight)``, or ``x`` alone) is read once into
-            memory, a DataLoader's too, in its own order: batches are cut by ``batch_size``.
+            memory, a DataLoader's too, in its own order: batches are cut by ``batch_size``. See :class:`ParquetRows`.
         y : array-like or torch.Tensor of shape (n_rows,) or (n_rows, ...), default=None
             Class labels for the named losses of classes: whole numbers from 0 to K - 1 are the K columns of the
             outputs themselves; other labels (text, bools, numbers that do not begin with 0) stand for the columns in

@@ -36,7 +36,8 @@ def shard(n_rows, rank, size, kind):
 
 def linear_step(**more):
     """One step of plain descent over all rows at a rate of 1, whose way is the gradient."""
-    net = torch.nn.Linear(3, 2)
+    with torch.random.fork_rng():
+        net = torch.nn.Linear(3, 2)
     with torch.no_grad():
         net.weight.copy_(torch.arange(6.0).view(2, 3) / 50)
         net.bias.zero_()
@@ -45,8 +46,9 @@ def linear_step(**more):
 
 
 def tanh_net(**more):
-    torch.manual_seed(0)
-    net = torch.nn.Sequential(torch.nn.Linear(3, 6), torch.nn.Tanh(), torch.nn.Linear(6, 2))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(torch.nn.Linear(3, 6), torch.nn.Tanh(), torch.nn.Linear(6, 2))
     return WeightedTrainer(net, **COMMON | more)
 
 
@@ -80,7 +82,8 @@ def in_group(rank, size, folder, job, *args):
     distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size)
     job(rank, size, Path(folder), *args)
     distributed.destroy_process_group()
-    with open(folder/"cpu","a") as f: f.write(f"{job.__name__} {rank} {__import__('time').process_time()}\n")
+    with open(folder / "cpu", "a") as f:
+        f.write(f"{job.__name__} {rank} {__import__('time').process_time()}\n")
 
 
 def launch(size, folder, job, *args):

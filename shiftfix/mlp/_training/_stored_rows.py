@@ -76,13 +76,14 @@ class BlockCache:
         return found
 
     def take(self, index: NDArray[np.int64]) -> NDArray[Any]:
-        """The rows at an index of shape (n,), each block of them in one go."""
+        """The rows at an index of shape (n,), each block of them in one go; those that are kept come first."""
         out = np.empty((len(index), *self.storage.shape[1:]), self.storage.dtype)
         starts = self.storage.starts
         blocks = np.searchsorted(starts, index, side="right") - 1
         order = np.argsort(blocks, kind="stable")
-        for part in np.split(order, np.flatnonzero(np.diff(blocks[order])) + 1) if len(order) else ():
-            place = int(blocks[part[0]])
+        parts = np.split(order, np.flatnonzero(np.diff(blocks[order])) + 1) if len(order) else []
+        found = sorted(((int(blocks[part[0]]), part) for part in parts), key=lambda pair: pair[0] not in self.kept)
+        for place, part in found:
             out[part] = self.block(place)[index[part] - starts[place]]
         return out
 
