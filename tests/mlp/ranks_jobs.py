@@ -82,8 +82,6 @@ def in_group(rank, size, folder, job, *args):
     distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size)
     job(rank, size, Path(folder), *args)
     distributed.destroy_process_group()
-    with open(folder / "cpu", "a") as f:
-        f.write(f"{job.__name__} {rank} {__import__('time').process_time()}\n")
 
 
 def launch(size, folder, job, *args):

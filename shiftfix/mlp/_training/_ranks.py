@@ -174,7 +174,7 @@ class Ranks(OneProcess):
         places[first : first + n_rows] = torch.arange(n_rows)
         starts = _joint_starts([one[4] for one in found], sizes, shape)
         weight = None if sample_weight is None else np.concatenate(self.gathered(np.asarray(sample_weight)))
-        return RankedRows(self, X, places, starts), _stacked(self.gathered(y)), weight
+        return RankedRows(self, X, places, starts), _joint_targets(self.gathered(y)), weight
 
 
 def row_shape(X: Any) -> tuple[Any, ...]:
@@ -194,7 +194,7 @@ def _kind(y: Any) -> str:
     return f"{'i' if kind == 'u' else kind} of shape {tuple(y.shape[1:])}"
 
 
-def _stacked(parts: Sequence[Any]) -> Any:
+def _joint_targets(parts: Sequence[Any]) -> Any:
     return torch.cat(list(parts)) if isinstance(parts[0], torch.Tensor) else np.concatenate(parts)
 
 
