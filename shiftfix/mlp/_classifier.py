@@ -166,7 +166,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Calibration, Classes):
         ``torch.distributed.init_process_group`` in each, and then ``fit`` in each with rows of its own, as many as it
         has and in any order. The model is that of one process with all of these rows, up to rounding, and all have it
         in the end. X stays where it is; y, the weights and the order of an epoch are those of all rows on each
-        process, about 40 bytes per row. The first process writes ``checkpoint``; where one dies, start as many again
+        process, about 100 bytes per row. The first process writes ``checkpoint``; where one dies, start as many again
         with ``resume``. Not for batch norm, presets, several networks and sparse rows.
     progress : bool, default=False
         Show a bar over the epochs; needs tqdm.

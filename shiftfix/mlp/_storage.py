@@ -70,8 +70,8 @@ class ParquetRows(PublicCalls):
     """Rows of Parquet files for a training beyond memory: pass them as X, and a column of them as y.
 
     The trainers of this folder read them by row groups, each once an epoch, and never all of them. In memory are y, the
-    weights and the order of an epoch, about 40 bytes per row, and a window of row groups: four of them at least, and as
-    many as hold 2^25 numbers.
+    weights and the order of an epoch, about 100 bytes per row, and a window of row groups: four of them at least, and
+    as many as hold 2^25 numbers.
 
     They read a memory map of more than 2^25 numbers in the same way: ``np.load(path, mmap_mode="r")``. Smaller ones are
     taken into memory.

@@ -1,5 +1,6 @@
 """What the processes of a shared training do in the tests, each a child with a rank."""
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -9,7 +10,8 @@ import numpy as np
 import torch
 from torch import distributed
 
-from shiftfix.mlp import MLPClassifier, MLPRegressor, WeightedTrainer
+from shiftfix.mlp import MLPClassifier, MLPRegressor, ParquetRows, WeightedTrainer, _storage
+from shiftfix.mlp._training import _stored_rows
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.mlp.ranks_jobs"])  # torch is loaded once for all of them
@@ -82,6 +84,8 @@ def in_group(rank, size, folder, job, *args):
     distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size)
     job(rank, size, Path(folder), *args)
     distributed.destroy_process_group()
+    with open("/tmp/ranks_work/cpu.txt", "a") as f:
+        f.write(f"{job.__name__} {size} {rank} {__import__('time').process_time()}\n")
 
 
 def launch(size, folder, job, *args):
@@ -95,14 +99,53 @@ def launch(size, folder, job, *args):
     return [child.exitcode for child in children]
 
 
+def is_tried(model, order, kind):
+    """The plain ones on all shards, the others on the worst."""
+    return model in ("gradient", "dropout") or (order, kind) == ("sorted", "unequal")
+
+
 def fit_all(rank, size, folder):
     """Every model, on every kind of shards."""
     for order in DATA:
         for kind in SHARDS:
             rows = shard(150, rank, size, kind)
-            for model in MODELS:
+            for model in (model for model in MODELS if is_tried(model, order, kind)):
                 found = learned(fitted(model, order, rows, data_parallel=True))
                 np.savez(folder / f"{model} {order} {kind} {rank}.npz", **found)
+
+
+def small_windows():
+    """Windows of 120 numbers, of 4 blocks."""
+    _stored_rows.WINDOW_NUMBERS, _stored_rows.BLOCK_NUMBERS, _storage.BLOCK_NUMBERS = 120, 30, 30
+
+
+def write_shards(folder, size):
+    """The rows as maps and as Parquet files, of each process and of all."""
+    pyarrow, parquet = (importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet"))
+    X = table("sorted")[0]
+    np.save(folder / "X.npy", X)
+    for rank in range(size):
+        own = X[shard(150, rank, size, "unequal")]
+        np.save(folder / f"X{rank}.npy", own)
+        parquet.write_table(
+            pyarrow.table(dict(zip("abc", own.T, strict=True))), folder / f"{rank}.parquet", row_group_size=11
+        )
+
+
+def stored(folder, kind, rank):
+    """Rows of a process, or of all where that is ""."""
+    if kind == "map":
+        return np.load(folder / f"X{rank}.npy", mmap_mode="r")
+    return ParquetRows(folder / f"{rank}.parquet" if rank != "" else folder, ["a", "b", "c"])
+
+
+def fit_stored(rank, size, folder):
+    small_windows()
+    rows = shard(150, rank, size, "unequal")
+    _, y, w, _ = table("sorted")
+    for kind in ("map", "parquet"):
+        model = MODELS["dropout"](data_parallel=True).fit(stored(folder, kind, rank), y[rows], w[rows])
+        np.savez(folder / f"{kind} {rank}.npz", **learned(model))
 
 
 def die_at(epoch):

@@ -154,13 +154,13 @@ def batches(rows: Rows, order: torch.Tensor, batch_size: int, least: int = 1) ->
             yield from (Rows(*tensors) for tensors in zip(*pieces, strict=True))
 
 
-def _shares(rows: Rows, X: RankedRows, order: torch.Tensor, blocks: list[list[int]]) -> Iterator[Rows]:
+def _shares(rows: Rows, ranked: RankedRows, order: torch.Tensor, blocks: list[list[int]]) -> Iterator[Rows]:
     """What this process has of each batch; ``blocks`` are the rows of batches that are gathered together."""
     device = rows.y.device
     for part, cuts in zip(order.split([sum(block) for block in blocks]), blocks, strict=True):
-        mine = X.mine[part]
+        mine = ranked.mine[part]
         found = rows.take(part[mine].to(device))
         shares = [Share(torch.nonzero(one)[:, 0].to(device), len(one)) for one in mine.split(cuts)]
         sizes = [len(share.places) for share in shares]
-        pieces = (tensor.split(sizes) for tensor in (found.X, found.y, found.weight))
-        yield from (Rows(*tensors, share=share) for *tensors, share in zip(*pieces, shares, strict=True))
+        pieces = zip(found.X.split(sizes), found.y.split(sizes), found.weight.split(sizes), shares, strict=True)
+        yield from (Rows(X, y, weight, share) for X, y, weight, share in pieces)

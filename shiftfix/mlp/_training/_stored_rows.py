@@ -65,13 +65,13 @@ class BlockCache:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.kept: dict[int, NDArray[Any]] = {}
+        self.most_rows = window_rows(storage.shape[1:])
 
     def block(self, place: int) -> NDArray[Any]:
         """Rows of a block, read unless they were lately."""
         found = self.kept.pop(place, None)
         self.kept[place] = found = self.storage.block(place) if found is None else found
-        most = window_rows(self.storage.shape[1:])
-        while len(self.kept) > FEWEST_BLOCKS and sum(map(len, self.kept.values())) > most:
+        while len(self.kept) > FEWEST_BLOCKS and sum(map(len, self.kept.values())) > self.most_rows:
             del self.kept[next(iter(self.kept))]
         return found
 
