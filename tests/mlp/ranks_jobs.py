@@ -84,8 +84,6 @@ def in_group(rank, size, folder, job, *args):
     distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size)
     job(rank, size, Path(folder), *args)
     distributed.destroy_process_group()
-    with open("/tmp/ranks_work/cpu.txt", "a") as f:
-        f.write(f"{job.__name__} {size} {rank} {__import__('time').process_time()}\n")
 
 
 def launch(size, folder, job, *args):
