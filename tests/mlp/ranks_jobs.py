@@ -14,7 +14,8 @@ from shiftfix.mlp import MLPClassifier, MLPRegressor, ParquetRows, WeightedTrain
 from shiftfix.mlp._training import _stored_rows
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.mlp.ranks_jobs"])  # torch is loaded once for all of them
+# Loaded once for all of them, as is what torch's optimizers load when the first is made.
+CONTEXT.set_forkserver_preload(["tests.mlp.ranks_jobs", "torch._dynamo"])
 COMMON = {"max_epochs": 3, "batch_size": 32, "random_state": 0}
 DATA = ["random", "sorted"]
 SHARDS = ["equal", "unequal"]
