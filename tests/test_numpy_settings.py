@@ -83,6 +83,7 @@ NETWORK = {
     "precision": "float32",
     "device": "cpu",
     "n_threads": 1,
+    "data_parallel": False,
     "progress": False,
     "resume": False,
     "random_state": 3,

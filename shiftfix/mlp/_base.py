@@ -8,14 +8,19 @@ from typing import Any
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
+from torch import distributed
 
 from shiftfix._atomic import check_writable
 from shiftfix._door import PublicCalls
 from shiftfix._setting_checks import check_count, import_optional
+from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._network import describe
 from shiftfix.mlp._saving import checkpoint_writer, fingerprint, go_on, saved_run
 from shiftfix.mlp._settings import Running, Training, concern
 from shiftfix.mlp._training import (
+    ALONE,
+    OneProcess,
+    Ranks,
     Rows,
     Run,
     check_callbacks,
@@ -26,17 +31,29 @@ from shiftfix.mlp._training import (
 )
 
 
-def callbacks_and_device(running: Running) -> tuple[tuple[Any, ...], torch.device]:
+def callbacks_and_device(running: Running, ranks: OneProcess = ALONE) -> tuple[tuple[Any, ...], torch.device]:
     """The callbacks, and the device; raise ShiftDataError for those and for a checkpoint that cannot be written."""
     callbacks = check_callbacks(running.callbacks)
-    if running.checkpoint is not None:
+    if running.checkpoint is not None and ranks.is_first:
         check_writable(running.checkpoint)
     return callbacks, resolve_device(running.device)
 
 
-def progress_bar(running: Running) -> Callable[[range], Any] | None:
+def progress_bar(running: Running, ranks: OneProcess = ALONE) -> Callable[[range], Any] | None:
     """What wraps the range of epochs, where a bar is asked for."""
-    return import_optional("tqdm", "cli").tqdm if running.progress else None
+    return import_optional("tqdm", "cli").tqdm if running.progress and ranks.is_first else None
+
+
+def ranks_of(running: Running) -> OneProcess:
+    """The processes that train together; raise ShiftDataError where they do not know of each other."""
+    if not running.data_parallel:
+        return ALONE
+    if not (distributed.is_available() and distributed.is_initialized()):
+        raise ShiftDataError(
+            "data_parallel=True is for several processes, and torch.distributed is not initialized in this one: start "
+            "them with torchrun, Ray Train or Slurm, and call torch.distributed.init_process_group() in each."
+        )
+    return Ranks() if distributed.get_world_size() > 1 else ALONE
 
 
 def weights_may_rest(run: Run) -> bool:
@@ -64,10 +81,13 @@ class BaseTrainer(PublicCalls, Running, BaseEstimator, metaclass=ABCMeta):
     def _seeds(self, n_models: int) -> dict[str, Any]:
         return draw_seeds(self.random_state, n_models)
 
-    def _start(self, training: Training, n_models: int) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    def _start(
+        self, training: Training, n_models: int, ranks: OneProcess = ALONE
+    ) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Seeds of a run, and the checkpoint that it goes on from, whose seeds they are then, or None."""
-        seeds = self._seeds(n_models)
-        saved = saved_run(training, training.max_epochs, seeds)
+        drawn = self._seeds(n_models)
+        seeds = ranks.of_first(lambda: drawn)
+        saved = ranks.of_first(lambda: saved_run(training, training.max_epochs, seeds, ranks.size))
         return (seeds, None) if saved is None else (saved["seeds"], saved)
 
     def _checkpoint(
@@ -87,13 +107,16 @@ class BaseTrainer(PublicCalls, Running, BaseEstimator, metaclass=ABCMeta):
         saved : dict or None
             Content of the checkpoint.
         """
-        if self.checkpoint is None:
+        ranks = run.ranks
+        if not ranks.any(self.checkpoint is not None):
             return None
         tensors = [tensor for part in rows if part is not None for tensor in (*tensors_of(part.X), part.y, part.weight)]
-        mark = fingerprint(self.get_params(deep=False), loss, tensors)
+        mark = "-".join(ranks.gathered(fingerprint(self.get_params(deep=False), loss, tensors)))
         if saved is not None:
-            go_on(run, saved, mark, self.checkpoint)
-        return checkpoint_writer(self.checkpoint, mark, seeds)
+            go_on(run, saved, mark, self.checkpoint or "checkpoint")
+        if self.checkpoint is None or not ranks.is_first:
+            return None
+        return checkpoint_writer(self.checkpoint, mark, seeds, ranks.size)
 
     def _keep_run(self, run: Run, device: torch.device, sizes: tuple[float, float | None]) -> None:
         """Store what a run leaves behind, and the effective sizes of its rows."""

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_X_y
 from sklearn.utils.sparsefuncs import min_max_axis
 from sklearn.utils.validation import validate_data
 
@@ -15,8 +16,9 @@ from shiftfix._naming import OVERFLOW, ColumnError, cell_error, odd_cell, one_li
 from shiftfix._validation import check_rows
 from shiftfix._values import as_array, refuse_missing_labels, refuse_no_numbers
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._storage import is_stored, named_shape, stored_rows
 from shiftfix.mlp._table_scaler import TableScaler
-from shiftfix.mlp._training import Rows, RowsOfX, SparseRows
+from shiftfix.mlp._training import RankedRows, Rows, RowsOfX, SparseRows, StoredRows
 
 FeatureScaler: TypeAlias = StandardScaler | TableScaler
 
@@ -26,13 +28,34 @@ FLOATS = [np.float64, np.float32]
 
 
 def read_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool = False, **how: Any) -> Any:
-    """X, and y where there is one, as scikit-learn's ``validate_data`` checks them; X an array or a ``csr_array``."""
+    """X, and y where there is one, as scikit-learn's ``validate_data`` checks them; X an array or a ``csr_array``.
+
+    What is stored comes as ``StoredRows``.
+    """
+    if is_stored(X, getattr(estimator, "data_parallel", False)):
+        return _read_stored(estimator, X, y, reset, how)
     X = _readable_rows(X)
     if y is not None and not isinstance(y, str):
         y = read_y(y, "y")
         refuse_missing_labels(y, "y")
     found = validate_data(estimator, X, y, reset=reset, dtype=FLOATS, accept_sparse="csr", **how)
     return (canonical(found[0]), found[1]) if isinstance(found, tuple) else canonical(found)
+
+
+def _read_stored(estimator: Any, X: Any, y: Any, reset: bool, how: dict[str, Any]) -> Any:
+    """The same for rows that are read by blocks; y is checked beside a column of zeros."""
+    if len(X.shape) != 2:
+        raise ShiftDataError(f"X has shape {tuple(X.shape)}, and a 2D array (n_rows, n_features) is needed.")
+    validate_data(estimator, named_shape(X), reset=reset, skip_check_array=True)
+    if y is not None and not isinstance(y, str):
+        y = read_y(y, "y")
+        refuse_missing_labels(y, "y")
+    elif y is None:
+        raise ShiftDataError("y is None: pass one y per row of X.")
+    rows = stored_rows(X, "X")
+    if isinstance(y, str):
+        return rows
+    return rows, check_X_y(np.broadcast_to(np.float32(0), (len(X), 1)), y, **how)[1]
 
 
 def read_y(y: Any, name: str) -> NDArray[Any]:
@@ -99,6 +122,10 @@ def feature_scaler(X: Any, weight: NDArray[np.float64]) -> StandardScaler:
     ShiftDataError
         For a column whose values overflow when squared.
     """
+    if isinstance(X, RankedRows):
+        return _joint_scaler(X, weight)
+    if isinstance(X, StoredRows):
+        return _scaler_by_blocks(X, weight)
     is_sparse = sparse.issparse(X)
     rows = X.astype(np.float64) if is_sparse else X
     # The variance of a constant column may round to less than 0; its scale is 1 in any case.
@@ -110,6 +137,38 @@ def feature_scaler(X: Any, weight: NDArray[np.float64]) -> StandardScaler:
     return scaler.set_params(with_mean=True)  # it will meet dense batches, whose means can be taken off
 
 
+def _scaler_by_blocks(X: StoredRows, weight: NDArray[np.float64]) -> StandardScaler:
+    scaler, largest = StandardScaler(), np.zeros(X.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for part, numbers in X.in_blocks():
+            scaler.partial_fit(numbers, sample_weight=weight[part])
+            largest = np.maximum(largest, np.abs(numbers.astype(np.float64)).max(axis=0))
+    return _checked_scaler(scaler, largest)
+
+
+def _checked_scaler(scaler: StandardScaler, largest: NDArray[np.float64]) -> StandardScaler:
+    """The scaler; raise ColumnError for a column that overflows, of which the largest values are given."""
+    lost = np.flatnonzero(~np.isfinite(scaler.var_))
+    if lost.size:
+        raise ColumnError(OVERFLOW.format(largest[lost[0]]), int(lost[0]))
+    return scaler
+
+
+def _joint_scaler(X: RankedRows, weight: NDArray[np.float64]) -> StandardScaler:
+    """Of the rows of all processes, each of which stands for its own by two: their mean, a deviation up and down."""
+    mine, two = X.mine.numpy(), None
+    with X.ranks.together():
+        if mine.any():
+            own = feature_scaler(X.own(), weight[mine])
+            deviation = np.sqrt(own.var_)
+            two = np.stack([own.mean_ - deviation, own.mean_ + deviation]), weight[mine].sum() / 2
+    found = [one for one in X.ranks.gathered(two) if one is not None]
+    rows, shares = np.concatenate([one[0] for one in found]), np.repeat([one[1] for one in found], 2)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaler = StandardScaler().fit(rows, sample_weight=shares)
+    return _checked_scaler(scaler, np.abs(rows).max(axis=0))
+
+
 def network_inputs(scaler: FeatureScaler | None, n_features: int, embeds: bool) -> tuple[int, int]:
     """Inputs of the network, and how many of them, the first ones, are numbers to embed where it ``embeds`` any."""
     if isinstance(scaler, TableScaler):
@@ -117,7 +176,7 @@ def network_inputs(scaler: FeatureScaler | None, n_features: int, embeds: bool) 
     return n_features, 0
 
 
-def network_rows(X: Any, scaler: FeatureScaler | None) -> torch.Tensor | SparseRows:
+def network_rows(X: Any, scaler: FeatureScaler | None) -> RowsOfX:
     """Standardised float32 rows, those of a sparse X when a batch asks for them.
 
     Raises
@@ -125,6 +184,10 @@ def network_rows(X: Any, scaler: FeatureScaler | None) -> torch.Tensor | SparseR
     ShiftDataError
         For values that float32 does not hold.
     """
+    if isinstance(X, RankedRows):
+        return X.changed(partial(network_rows, scaler=scaler))
+    if isinstance(X, StoredRows):
+        return X.finished(partial(scaled_rows, scaler=scaler))
     if not sparse.issparse(X):
         return scaled_rows(X, scaler)
     scaled_rows(np.stack(min_max_axis(X, axis=0)), scaler)  # no value of a column is outside these two

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Tags
-from sklearn.utils.validation import column_or_1d
 
 from shiftfix._learner import unchanged_on_error
 from shiftfix._naming import cells_named
@@ -20,15 +19,22 @@ from shiftfix.mlp._base import (
     callbacks_and_device,
     can_interpolate,
     progress_bar,
+    ranks_of,
     weights_may_rest,
 )
 from shiftfix.mlp._categories import Categories, coded, learn_categories
 from shiftfix.mlp._going_on import check_same_shapes, continued_settings
-from shiftfix.mlp._held_out import RowsToStopBy, held_out_rows, rows_named
-from shiftfix.mlp._inputs import network_inputs, present, read_rows, read_y, rows_on
+from shiftfix.mlp._held_out import RowsToStopBy, held_out_rows
+from shiftfix.mlp._inputs import network_inputs, present, read_rows, rows_on
 from shiftfix.mlp._layer_settings import check_network
 from shiftfix.mlp._network import build_network, remove_generators, warn_of_symmetry
 from shiftfix.mlp._network_outputs import NetworkPredictor
+from shiftfix.mlp._parallel import (
+    check_same_network,
+    check_shared_network,
+    rows_of_all,
+    rows_to_stop_by,
+)
 from shiftfix.mlp._saved import SavedNetwork
 from shiftfix.mlp._settings import (
     Fitting,
@@ -48,6 +54,8 @@ from shiftfix.mlp._settings import (
 )
 from shiftfix.mlp._targets import Scales, Targets, learn_scales
 from shiftfix.mlp._training import (
+    ALONE,
+    OneProcess,
     Rows,
     Run,
     check_row_weights,
@@ -133,7 +141,7 @@ class BaseMLP(
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_rows, n_features)
-            Sparse rows are made dense a batch at a time, here and when predicting.
+            Sparse rows are made dense a batch at a time, here and when predicting. See also :class:`ParquetRows`.
         y : array-like of shape (n_rows,), or of (n_rows, n_classes) or (n_rows, n_outputs)
             Class labels, or their one-hot columns: a 1 in each row and 0 elsewhere. The classes are then the names of a
             frame's columns, or 0 to n_classes - 1, and one that no row has keeps its column in ``predict_proba``;
@@ -192,16 +200,22 @@ class BaseMLP(
     ) -> tuple[Any, ...]:
         """What ``_keep`` takes, of a network that was trained on these rows."""
         training = part_of(self, Training)
-        callbacks, device = callbacks_and_device(training)
-        y, columns = self._labels(y, "y")
-        X, y = self._validate(X, y, reset=not goes_on)
-        weight, X, y = present(check_row_weights(sample_weight, len(y)), X, y)
+        ranks = ranks_of(training)
+        callbacks, device = callbacks_and_device(training, ranks)
+        check_shared_network(ranks, self, X)
+        with ranks.together():
+            y, columns = self._labels(y, "y")
+            X, y = self._validate(X, y, reset=not goes_on)
+            weight = check_row_weights(sample_weight, len(y))
+        X, y, weight = rows_of_all(ranks, (X, y, weight), sample_weight)
+        check_same_network(ranks, self, columns, held_out)
+        weight, X, y = present(weight, X, y)
         targets = self._targets_of(y, columns, not goes_on)
         objective = self._loss_function(targets)
-        seeds, saved = self._start(training, part_of(self, Fitting).n_members)
+        seeds, saved = self._start(training, part_of(self, Fitting).n_members, ranks)
 
         trained, validation = self._split(
-            X, y, weight, sample_weight is not None, held_out, targets, seeds["split"], categories
+            X, y, weight, sample_weight is not None, held_out, targets, seeds["split"], categories, ranks
         )
         check_schedule(training.schedule, validation is not None)
         X, codes, weight = trained
@@ -211,7 +225,7 @@ class BaseMLP(
         if validation is not None:
             X, codes, weight = validation
             validation_rows = rows_on(device, *scales.tensors(X, codes), weight)
-        run = self._run(len(rows), objective, scales, seeds, device, goes_on)
+        run = self._run(len(rows), objective, scales, seeds, device, goes_on, ranks)
         if not goes_on:
             warn_of_symmetry(part_of(self, Network))
         write = self._checkpoint(run, (rows, validation_rows), self.loss, seeds, saved)
@@ -221,7 +235,7 @@ class BaseMLP(
             validation_rows,
             callbacks=callbacks,
             checkpoint=write,
-            progress=progress_bar(training),
+            progress=progress_bar(training, ranks),
         )
         accuracy = targets.accuracy(run.module, rows) if weights_may_rest(run) else None
         warn_of_units(run, rows)
@@ -245,6 +259,8 @@ class BaseMLP(
         self._check_settings()
         if self.early_stopping is True:
             raise ShiftDataError('partial_fit does not stop by held-out rows: set early_stopping="auto" or False.')
+        if self.data_parallel:
+            raise ShiftDataError("partial_fit trains in one process: leave data_parallel out, or call fit.")
         check_schedule(part_of(self, Steps).schedule, has_validation=held_out is not None)
         with limited_threads(self.n_threads):
             trained = self._trained_further(X, y, sample_weight, targets, categories, first, held_out)
@@ -314,6 +330,7 @@ class BaseMLP(
         targets: Targets,
         seed: int,
         categories: Categories,
+        ranks: OneProcess,
     ) -> tuple[Held, Held | None]:
         """Training and validation rows, the latter None without early stopping, as (X, codes, weight).
 
@@ -324,7 +341,7 @@ class BaseMLP(
         tempered = training_weights(weight, weighting.exponent, weighting.clip)
         factors = targets.factors(codes, full)  # "balanced" is about the weights as they are used
         full, tempered = full * factors(codes), tempered * targets.factors(codes, tempered)(codes)
-        to_stop_by = None if held_out is None else self._held_out(held_out, targets, factors, categories)
+        to_stop_by = None if held_out is None else self._held_out(held_out, targets, factors, categories, ranks)
         stopping, judged = part_of(self, Stopping), weighted or self.preset is not None
         rows, validation = hold_out((X, codes, tempered, full), judged, to_stop_by, stopping, seed, self._stratify)
         return rows[:3], None if validation is None else (validation[0], validation[1], validation[3])
@@ -335,26 +352,10 @@ class BaseMLP(
         targets: Targets,
         factors: Callable[[NDArray[Any]], NDArray[np.float64]],
         categories: Categories,
+        ranks: OneProcess = ALONE,
     ) -> tuple[Any, NDArray[Any], None, NDArray[np.float64]]:
         """The rows to stop by as (X, codes, None, full weight)."""
-        names = held_out.names
-        with rows_named(names.of("X")):
-            X = coded(held_out.X, categories)
-            with cells_named(X, names.of("X")):
-                X = read_rows(self, X)
-        weight = check_row_weights(held_out.sample_weight, X.shape[0], names.of("sample_weight"))
-        y, columns = self._labels(held_out.y, names.of("y"))
-        targets.check_columns(columns, names.of("y"))
-        y = np.empty(()) if y is None else read_y(y, names.of("y"))
-        if y.ndim == 0 or len(y) != X.shape[0]:
-            raise ShiftDataError(
-                f"{held_out.whole} has {X.shape[0]} rows of X and {len(y) if y.ndim else 'none'} of y: pass one y per "
-                "row."
-            )
-        if not self._multi_output and y.shape[1:] == (1,):
-            y = column_or_1d(y, warn=True)  # as for the training rows
-        weight, X, y = present(weight, X, y)
-        codes = targets.codes(y, names.of("y"))
+        X, codes, weight = rows_to_stop_by(ranks, self, held_out, targets, categories)
         return X, codes, None, weight * factors(codes)
 
     def _labels(self, y: Any, name: str) -> tuple[Any, NDArray[Any] | None]:
@@ -384,6 +385,7 @@ class BaseMLP(
         seeds: dict[str, Any],
         device: torch.device,
         goes_on: bool,
+        ranks: OneProcess = ALONE,
     ) -> Run:
         """A run before its first epoch, of a new network or of one with the parameters of the fitted one.
 
@@ -397,6 +399,8 @@ class BaseMLP(
         device : torch.device
         goes_on : bool
             Whether to start from the fitted network.
+        ranks : OneProcess
+            That train it together.
 
         Raises
         ------
@@ -420,6 +424,7 @@ class BaseMLP(
             n_models=part_of(self, Fitting).n_members,
             floor=floor,
             writes_out=True,
+            ranks=ranks,
             generators={"dropout": generator},
         )
 

@@ -18,7 +18,7 @@ from shiftfix.mlp._saving._learned import ADDED, CLASSES, COMMON, Holds
 from shiftfix.mlp._training import explained
 
 # Of one training; the next one is not to write where the file says, nor to run what it names.
-NOT_KEPT = ("module", "callbacks", "checkpoint", "resume", "progress")
+NOT_KEPT = ("module", "data_parallel", "callbacks", "checkpoint", "resume", "progress")
 OF_NETWORKS = (
     "history_",
     "layer_names_",

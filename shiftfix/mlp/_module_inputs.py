@@ -16,11 +16,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from shiftfix._validation import check_same_columns, column_names
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._module_numbers import numbers_of, refuse_non_finite
-from shiftfix.mlp._training import Inputs
+from shiftfix.mlp._module_numbers import native, numbers_of, refuse_non_finite
+from shiftfix.mlp._storage import ParquetRows, is_stored, stored_rows
+from shiftfix.mlp._training import Inputs, RowsOfX, StoredRows
 
 # One input, or several in order or by name, or items that hold them.
-ModuleInput = ArrayLike | dict[str, ArrayLike] | tuple[ArrayLike, ...] | Dataset[Any] | DataLoader[Any]
+ModuleInput = ArrayLike | ParquetRows | dict[str, ArrayLike] | tuple[ArrayLike, ...] | Dataset[Any] | DataLoader[Any]
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class InputsForm:
         return tensors[0] if self.alone else Inputs(tensors, self.names)
 
 
-def _check_form(given: torch.Tensor, values: Any, name: str, form: InputForm) -> None:
+def _check_form(given: torch.Tensor | StoredRows, values: Any, name: str, form: InputForm) -> None:
     """Raise ShiftDataError for rows with other axes, or a frame with other columns, than those of the fit."""
     if given.ndim != 1 + len(form.shape):
         raise ShiftDataError(
@@ -97,8 +98,23 @@ def _type_of(given: torch.Tensor, dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, given.dtype) if given.is_complex() else dtype
 
 
-def _read_input(values: Any, name: str, dtype: torch.dtype, form: InputForm | None) -> tuple[torch.Tensor, InputForm]:
+def _read_stored_input(values: Any, name: str, dtype: torch.dtype, form: InputForm | None) -> tuple[Any, InputForm]:
+    """The same for one that is read by blocks."""
+    whole = values.dtype.kind in "biu" and (form is None or form.whole)
+    wanted = torch.int64 if whole else dtype
+    given = stored_rows(values, name, None if whole else np.dtype(str(dtype).removeprefix("torch.")))
+    if form is not None:
+        _check_form(given, values, name, form)
+    rows = given.finished(lambda numbers: torch.as_tensor(native(numbers, name)).to(wanted))
+    return rows, InputForm(column_names(values), tuple(given.shape[1:]), whole)
+
+
+def _read_input(
+    values: Any, name: str, dtype: torch.dtype, form: InputForm | None, shared: bool
+) -> tuple[Any, InputForm]:
     """One input as the module takes it, and its form."""
+    if is_stored(values, shared) and dtype in (torch.float32, torch.float64):
+        return _read_stored_input(values, name, dtype, form)
     given, columns = numbers_of(values, name), column_names(values)
     if 0 in given.shape[:1] or given.ndim == 0:
         raise ShiftDataError(f"{name} has shape {tuple(given.shape)}: pass at least one row.")
@@ -148,8 +164,8 @@ def _check_lengths(tensors: dict[str, torch.Tensor]) -> None:
 
 
 def read_inputs(
-    X: Any, name: str, dtype: torch.dtype, form: InputsForm | None = None
-) -> tuple[torch.Tensor | Inputs, InputsForm]:
+    X: Any, name: str, dtype: torch.dtype, form: InputsForm | None = None, *, shared: bool = False
+) -> tuple[RowsOfX, InputsForm]:
     """Rows for a module of the user's, and their form.
 
     Parameters
@@ -162,6 +178,8 @@ def read_inputs(
         That of the module.
     form : InputsForm or None
         Of the rows that the module was trained on.
+    shared : bool, default=False
+        Whether other processes have more rows.
 
     Raises
     ------
@@ -171,7 +189,9 @@ def read_inputs(
     """
     parts, keys = _parts_of(X if form is None else _arranged(X, name, form), name)
     before = repeat(None) if form is None else form.parts
-    read = {part: _read_input(parts[part], part, dtype, known) for part, known in zip(parts, before, strict=False)}
+    read = {
+        part: _read_input(parts[part], part, dtype, known, shared) for part, known in zip(parts, before, strict=False)
+    }
     tensors = {part: tensor for part, (tensor, _) in read.items()}
     _check_lengths(tensors)
     form = InputsForm([found for _, found in read.values()], keys, [*parts] == [name])

@@ -12,7 +12,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._module_inputs import InputsForm, shape_text
 from shiftfix.mlp._module_numbers import numpy_of
 from shiftfix.mlp._training import (
-    Inputs,
+    RowsOfX,
     call_module,
     check_one_tensor,
     class_probabilities,
@@ -52,7 +52,7 @@ def module_dtype(module: torch.nn.Module) -> torch.dtype:
 
 
 @torch.no_grad()
-def shape_of_outputs(module: torch.nn.Module, X: torch.Tensor | Inputs, name: str) -> torch.Size:
+def shape_of_outputs(module: torch.nn.Module, X: RowsOfX, name: str) -> torch.Size:
     """Shape of the outputs for a few rows; raise ShiftDataError unless the module takes them."""
     module.eval()
     with explained(
@@ -65,7 +65,7 @@ def shape_of_outputs(module: torch.nn.Module, X: torch.Tensor | Inputs, name: st
     return outputs.shape
 
 
-def outputs_of(module: torch.nn.Module, X: torch.Tensor | Inputs, form: InputsForm) -> NDArray[Any]:
+def outputs_of(module: torch.nn.Module, X: RowsOfX, form: InputsForm) -> NDArray[Any]:
     """Outputs of a fitted module for all rows; raise ShiftDataError where it fails on them."""
     trained = ", ".join(map(shape_text, form.parts))
     with explained(

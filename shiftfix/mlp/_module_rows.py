@@ -14,7 +14,7 @@ from shiftfix.mlp._module_inputs import InputsForm, read_inputs
 from shiftfix.mlp._module_numbers import numbers_of, numpy_of
 from shiftfix.mlp._module_outputs import shape_of_outputs
 from shiftfix.mlp._module_targets import class_columns, learn_label_classes, loss_kind, n_classes_of, read_targets
-from shiftfix.mlp._training import Inputs, check_row_weights
+from shiftfix.mlp._training import ALONE, OneProcess, RowsOfX, check_row_weights
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class ModuleRows:
 
     Parameters
     ----------
-    X : Tensor or Inputs
+    X : Tensor, Inputs, StoredRows or RankedRows
     y : Tensor, or ndarray of labels
     weight : ndarray of float64 of shape (n_rows,)
     weighted : bool
@@ -34,7 +34,7 @@ class ModuleRows:
         Of X.
     """
 
-    X: torch.Tensor | Inputs
+    X: RowsOfX
     y: Any
     weight: NDArray[np.float64]
     weighted: bool
@@ -61,6 +61,7 @@ def read_module_rows(
     loss: Any,
     dtype: torch.dtype,
     form: InputsForm | None = None,
+    ranks: OneProcess = ALONE,
 ) -> ModuleRows:
     """Rows that have a weight, checked.
 
@@ -75,25 +76,34 @@ def read_module_rows(
         Of the module.
     form : InputsForm or None
         Of the training rows.
+    ranks : OneProcess
+        Whose rows they are.
 
     Raises
     ------
     ShiftDataError
         For what the module, the loss or the weighting could not use.
     """
-    X, y, sample_weight = unpacked(X, y, sample_weight, names.of)
-    X, form = read_inputs(X, names.of("X"), dtype, form)
-    y = read_targets(y, names.of("y"), len(X), loss, dtype)
-    single = loss_kind(loss) == "numbers" and y.ndim == 1
-    y = y[:, None] if single else y
-    weight, X, y = present(read_weight(sample_weight, len(X), names.of("sample_weight")), X, y)
+    with ranks.together():
+        X, y, sample_weight = unpacked(X, y, sample_weight, names.of)
+        X, form = read_inputs(X, names.of("X"), dtype, form, shared=ranks.size > 1)
+        y = read_targets(y, names.of("y"), len(X), loss, dtype)
+        single = loss_kind(loss) == "numbers" and y.ndim == 1
+        y = y[:, None] if single else y
+        weight = read_weight(sample_weight, len(X), names.of("sample_weight"))
+    if ranks.size > 1:
+        X, y, joint = ranks.joined(names.of("X"), X, y, sample_weight)
+        weight = read_weight(joint, len(X), names.of("sample_weight"))
+    weight, X, y = present(weight, X, y)
     return ModuleRows(X, y, weight, sample_weight is not None, single, form)
 
 
-def read_held_out(held_out: RowsToStopBy, loss: Any, dtype: torch.dtype, form: InputsForm) -> ModuleRows:
+def read_held_out(
+    held_out: RowsToStopBy, loss: Any, dtype: torch.dtype, form: InputsForm, ranks: OneProcess = ALONE
+) -> ModuleRows:
     """The rows to stop by, checked, in the form of the training rows."""
     given = held_out.X, held_out.y, held_out.sample_weight
-    return read_module_rows(*given, held_out.names, loss, dtype, form)
+    return read_module_rows(*given, held_out.names, loss, dtype, form, ranks)
 
 
 def learn_module_classes(

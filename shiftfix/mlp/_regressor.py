@@ -219,6 +219,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         afterwards. More than one pays for wide layers on an idle machine only. A child process that is forked after a
         fit with several works with one: more would wait for threads that it does not have, as they do with None, which
         leaves torch's number alone. Children that are spawned may use several.
+    data_parallel : bool, default=False
+        Whether several processes train one network together: start them with torchrun, Ray Train or Slurm, call
+        ``torch.distributed.init_process_group`` in each, and then ``fit`` in each with rows of its own, as many as it
+        has and in any order. The model is that of one process with all of these rows, up to rounding, and all have it
+        in the end. X stays where it is; y, the weights and the order of an epoch are those of all rows on each
+        process, about 100 bytes per row. The first process writes ``checkpoint``; where one dies, start as many again
+        with ``resume``. Not for batch norm, presets, several networks and sparse rows.
     progress : bool, default=False
         Show a bar over the epochs; needs tqdm.
     callbacks : callable, object or list of them, default=None

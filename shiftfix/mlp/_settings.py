@@ -306,6 +306,7 @@ class Running(Concern):
     precision: Precision = "float32"
     device: str | torch.device = "cpu"
     n_threads: Annotated[int | None, unless_none(count())] = 1
+    data_parallel: Annotated[bool, yes_or_no] = False
     progress: Annotated[bool, yes_or_no] = False
     callbacks: Any = None
     checkpoint: Annotated[str | os.PathLike[str] | None, check_path] = None

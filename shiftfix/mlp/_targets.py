@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shiftfix.mlp._categories import Categories
 from shiftfix.mlp._inputs import FeatureScaler, feature_scaler, network_rows
 from shiftfix.mlp._table_scaler import table_scaler
-from shiftfix.mlp._training import Rows, SparseRows
+from shiftfix.mlp._training import Rows, RowsOfX
 
 
 class Targets(Protocol):
@@ -58,7 +58,7 @@ class Scales:
     targets: Targets
     categories: Categories = field(default_factory=dict)
 
-    def tensors(self, X: Any, codes: NDArray[Any]) -> tuple[torch.Tensor | SparseRows, torch.Tensor]:
+    def tensors(self, X: Any, codes: NDArray[Any]) -> tuple[RowsOfX, torch.Tensor]:
         """What the network takes, and what the loss takes."""
         return network_rows(X, self.features), torch.as_tensor(self.targets.encode(codes))
 

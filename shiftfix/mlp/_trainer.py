@@ -17,6 +17,7 @@ from shiftfix.mlp._base import (
     callbacks_and_device,
     can_interpolate,
     progress_bar,
+    ranks_of,
     weights_may_rest,
 )
 from shiftfix.mlp._held_out import TRAINING, RowsToStopBy, held_out_rows
@@ -27,6 +28,7 @@ from shiftfix.mlp._module_outputs import check_module, copy_of_module, module_dt
 from shiftfix.mlp._module_predictions import ModulePredictor
 from shiftfix.mlp._module_rows import ModuleRows, learn_module_classes, read_held_out, read_module_rows
 from shiftfix.mlp._module_targets import loss_kind, outputs_as_columns
+from shiftfix.mlp._parallel import check_shared_module
 from shiftfix.mlp._saving import read, write_atomically
 from shiftfix.mlp._settings import (
     Calibration,
@@ -149,6 +151,13 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         afterwards. More than one pays for wide layers on an idle machine only. A child process that is forked after a
         fit with several works with one: more would wait for threads that it does not have, as they do with None, which
         leaves torch's number alone. Children that are spawned may use several.
+    data_parallel : bool, default=False
+        Whether several processes train one network together: start them with torchrun, Ray Train or Slurm, call
+        ``torch.distributed.init_process_group`` in each, and then ``fit`` in each with rows of its own, as many as it
+        has and in any order. The model is that of one process with all of these rows, up to rounding, and all have it
+        in the end. X stays where it is; y, the weights and the order of an epoch are those of all rows on each
+        process, about 100 bytes per row. The first process writes ``checkpoint``; where one dies, start as many again
+        with ``resume``. Not for batch norm; dropout of the module's own draws other masks than in one process.
     progress : bool, default=False
         Show a bar over the epochs; needs tqdm.
     callbacks : callable, object or list of them, default=None
@@ -249,7 +258,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
             Floating point goes in as float32 (or as the float64 of a module in float64), whole numbers as int64, as
             embeddings take them: make pixels floats first. A tuple of arrays is passed as ``module(*X)``, a dict as
             ``module(**X)``. A torch Dataset (items ``(x, y)`` or ``(x, y, weight)``, or ``x`` alone) is read once into
-            memory, a DataLoader's too, in its own order: batches are cut by ``batch_size``.
+            memory, a DataLoader's too, in its own order: batches are cut by ``batch_size``. See :class:`ParquetRows`.
         y : array-like or torch.Tensor of shape (n_rows,) or (n_rows, ...), default=None
             Class labels for the named losses of classes: whole numbers from 0 to K - 1 are the K columns of the
             outputs themselves; other labels (text, bools, numbers that do not begin with 0) stand for the columns in
@@ -299,17 +308,22 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         training = part_of(self, Training)
         check_module(self.module)
         loss = check_loss(self.loss, CLASSIFICATION_LOSSES | REGRESSION_LOSSES)
-        callbacks, device = callbacks_and_device(training)
+        ranks = ranks_of(training)
+        callbacks, device = callbacks_and_device(training, ranks)
+        check_shared_module(ranks, self, held_out)
         dtype = module_dtype(self.module)
-        given = read_module_rows(X, y, sample_weight, TRAINING, self.loss, dtype)
+        given = read_module_rows(X, y, sample_weight, TRAINING, self.loss, dtype, ranks=ranks)
         sets, to_stop_by = {"X": given}, None
         if held_out is not None:
-            to_stop_by = read_held_out(held_out, self.loss, dtype, given.form)
+            to_stop_by = read_held_out(held_out, self.loss, dtype, given.form, ranks)
             sets[held_out.names.of("X")] = to_stop_by
-        seeds, saved = self._start(training, 1)
+        seeds, saved = self._start(training, 1, ranks)
+        ranks.draw_noise_from(seeds["dropout"])
         module = copy_of_module(self.module).to(device)
         with borrowed_generators(device, seeds["dropout"]) as generators:
-            classes = learn_module_classes(module, self.loss, device, sets)
+            with ranks.together():
+                classes = learn_module_classes(module, self.loss, device, sets)
+            ranks.share_state(module)
             columns, y, weight = given.columns(classes, "y")
             (columns, y, full), validation = hold_out(
                 (columns, y, training_weights(weight, 1.0, training.clip)),
@@ -325,9 +339,17 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
             rows = rows_on(device, columns, y, weight, dtype=dtype)
             validation_rows = None if validation is None else rows_on(device, *validation, dtype=dtype)
             objective = outputs_as_columns(loss, loss_kind(self.loss))
-            least = try_steps(module, objective, rows, training, generators)
+            with ranks.together():
+                least = try_steps(module, objective, rows, training, generators)
             run = make_run(
-                module, objective, len(rows), seeds["order"], training, least_batch=least, generators=generators
+                module,
+                objective,
+                len(rows),
+                seeds["order"],
+                training,
+                least_batch=least,
+                ranks=ranks,
+                generators=generators,
             )
             write = self._checkpoint(run, (rows, validation_rows), self.loss, seeds, saved)
             fit_loop(
@@ -336,7 +358,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
                 validation_rows,
                 callbacks=callbacks,
                 checkpoint=write,
-                progress=progress_bar(training),
+                progress=progress_bar(training, ranks),
             )
             warn_of_units(run, rows)
             learned = (

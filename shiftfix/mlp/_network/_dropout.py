@@ -5,6 +5,8 @@ else that draws random numbers. Source: Srivastava, Hinton, Krizhevsky, Sutskeve
 (2014), JMLR 15:1929-1958, section 10 (scaling at training time).
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -112,6 +114,11 @@ class Dropout(nn.Module):
         Rounded as :class:`Masks` says.
     generator : torch.Generator or None
         On the device of the input; None is for prediction only.
+
+    Attributes
+    ----------
+    share : Share or None
+        What the rows are of a batch that several processes share; set before each training step.
     """
 
     def __init__(self, rate: float, generator: torch.Generator | None) -> None:
@@ -119,6 +126,14 @@ class Dropout(nn.Module):
         self.rate = rate
         self.generator = generator
         self.masks = Masks(rate)
+        self.share: Any = None
+
+    def mask(self, like: torch.Tensor, kept: float | None = None) -> torch.Tensor:
+        """The next mask for a tensor (..., n_rows, width); of a ``share`` of a batch, its part of the batch's."""
+        if self.share is None:
+            return self.masks.take(like, self.generator, kept)
+        whole = like.new_empty(()).expand(self.share.n_rows, *like.shape[1:])
+        return self.masks.take(whole, self.generator, kept).index_select(0, self.share.places)
 
     def reset(self) -> None:
         """Forget the masks drawn ahead."""
@@ -128,7 +143,7 @@ class Dropout(nn.Module):
         """Drop and scale while training, pass through otherwise."""
         if not self.training or not self.masks.active:
             return x
-        return x * self.masks.take(x, self.generator)
+        return x * self.mask(x)
 
     def extra_repr(self) -> str:
         """Text inside the module's repr."""
@@ -162,5 +177,5 @@ class AlphaDropout(Dropout):
         if not self.training or not self.masks.active:
             return x
         # Masks are 0 or 1 / q, and a (d x + (1 - d) f) + b = a d (x - f) + a q f.
-        mask = self.masks.take(x, self.generator)
+        mask = self.mask(x)
         return (x - SELU_FLOOR) * mask * (self.scale * self.kept) + self.shift

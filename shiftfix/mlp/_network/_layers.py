@@ -158,19 +158,27 @@ class GaussianNoise(nn.Module):
     deviation : float
         In units of the input.
     generator : torch.Generator or None
+
+    Attributes
+    ----------
+    share : Share or None
+        As of :class:`Dropout`.
     """
 
     def __init__(self, deviation: float, generator: torch.Generator | None) -> None:
         super().__init__()
         self.deviation = deviation
         self.generator = generator
+        self.share: Any = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Same shape as ``x``."""
         if not self.training:
             return x
-        noise = torch.empty_like(x).normal_(0.0, self.deviation, generator=self.generator)
-        return x + noise
+        if self.share is None:
+            return x + torch.empty_like(x).normal_(0.0, self.deviation, generator=self.generator)
+        whole = x.new_empty((self.share.n_rows, *x.shape[1:])).normal_(0.0, self.deviation, generator=self.generator)
+        return x + whole.index_select(0, self.share.places)
 
     def extra_repr(self) -> str:
         """Text inside the module's repr."""

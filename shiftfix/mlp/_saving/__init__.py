@@ -12,9 +12,10 @@
 
 from shiftfix.mlp._saving._files import read, write_atomically
 from shiftfix.mlp._saving._model import STATE, numpy_state, pack_estimator, restore_state, unpack_estimator
-from shiftfix.mlp._saving._resume import checkpoint_writer, fingerprint, go_on, saved_run, setting_text
+from shiftfix.mlp._saving._resume import FREE_ON_RESUME, checkpoint_writer, fingerprint, go_on, saved_run, setting_text
 
 __all__ = [
+    "FREE_ON_RESUME",
     "STATE",
     "checkpoint_writer",
     "fingerprint",

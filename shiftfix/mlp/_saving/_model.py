@@ -28,7 +28,7 @@ STATE = "shiftfix_network"
 KEYS = {"class", "settings", "fitted", "module"}
 # What a fit does on its machine and beside the training is no part of the model: were a path among it, the next fit of
 # whoever reads the file would write there.
-LEFT_OUT = ("device", "progress", "callbacks", "checkpoint", "resume")
+LEFT_OUT = ("device", "data_parallel", "progress", "callbacks", "checkpoint", "resume")
 
 
 def _is_kept(estimator: BaseEstimator, name: str) -> bool:

@@ -69,7 +69,8 @@ def _numbers(value: Any) -> list[tuple[str, Any]]:
 
 def holds_run(saved: Any) -> bool:
     """Whether content is that of a checkpoint, as far as it can be told before the run is made."""
-    if type(saved) is not dict or set(saved) != {"fingerprint", "seeds", "run"} or type(saved["run"]) is not dict:
+    keys = {"fingerprint", "seeds", "run"}
+    if type(saved) is not dict or set(saved) - {"processes"} != keys or type(saved["run"]) is not dict:
         return False
     return type(saved["run"].get("epoch")) is int and are_seeds(saved["seeds"])
 
@@ -85,13 +86,14 @@ def are_seeds(seeds: Any) -> bool:
     )
 
 
-def saved_run(running: Running, max_epochs: int, seeds: dict[str, Any]) -> dict[str, Any] | None:
+def saved_run(running: Running, max_epochs: int, seeds: dict[str, Any], n_processes: int = 1) -> dict[str, Any] | None:
     """The content of the checkpoint to resume from, or None for a fresh start.
 
     Raises
     ------
     ShiftDataError
-        For a file that is there without ``resume``, holds more epochs than asked for, or was written with other seeds.
+        For a file that is there without ``resume``, holds more epochs than asked for, was written with other seeds, or
+        by another number of processes.
     """
     if running.checkpoint is None or not os.path.exists(running.checkpoint):
         return None
@@ -104,6 +106,11 @@ def saved_run(running: Running, max_epochs: int, seeds: dict[str, Any]) -> dict[
     if saved["run"]["epoch"] > max_epochs:
         raise ShiftDataError(
             f"{name!r} holds {saved['run']['epoch']} epochs, and max_epochs={max_epochs}: raise it to resume."
+        )
+    if saved.get("processes", 1) != n_processes:
+        raise ShiftDataError(
+            f"{name!r} was written by a training on {saved.get('processes', 1)} processes, and this one is on "
+            f"{n_processes}: start as many to resume, or start anew."
         )
     if isinstance(running.random_state, int | np.integer) and saved["seeds"] != seeds:
         raise ShiftDataError(
@@ -132,10 +139,14 @@ def go_on(run: Resumable, saved: dict[str, Any], mark: str, path: str | os.PathL
         raise ShiftDataError(f"{os.fspath(path)!r} {NO_RUN}") from error
 
 
-def checkpoint_writer(path: str | os.PathLike[str], mark: str, seeds: dict[str, Any]) -> Callable[[Resumable], None]:
+def checkpoint_writer(
+    path: str | os.PathLike[str], mark: str, seeds: dict[str, Any], n_processes: int = 1
+) -> Callable[[Resumable], None]:
     """Function that replaces the checkpoint by the state of a run."""
+    several = {"processes": n_processes} if n_processes > 1 else {}
 
     def write(run: Resumable) -> None:
-        write_atomically({"fingerprint": mark, "seeds": seeds, "run": run.state_dict()}, path, "checkpoint")
+        content = {"fingerprint": mark, "seeds": seeds, "run": run.state_dict()} | several
+        write_atomically(content, path, "checkpoint")
 
     return write

@@ -4,6 +4,8 @@
 ``make_run``, ``draw_seeds``  a training under way, ``Run``, and the seeds it starts from
 ``fit_loop``                  train it to the end; ``forward``: outputs of all rows, in chunks of ``rows_at_once``
 ``Rows``                      rows on their device; ``Inputs``: several inputs of one module; ``SparseRows``
+``Ranks``, ``ALONE``          the processes of one training; ``RankedRows``: rows of all of them
+``StoredRows``                rows that are read by blocks; ``BlockCache``: the blocks read last
 ``try_steps``                 whether a module of the user's can be trained, and on how few rows
 ``hold_out``                  which rows judge when to stop
 ``check_row_weights`` ...     row weights on their way into the loss
@@ -31,6 +33,7 @@ from shiftfix.mlp._training._losses import (
     polynomial_tail,
     smooth_l1,
 )
+from shiftfix.mlp._training._ranks import ALONE, OneProcess, RankedRows, Ranks
 from shiftfix.mlp._training._row_weights import (
     check_row_weights,
     class_weights,
@@ -44,17 +47,25 @@ from shiftfix.mlp._training._run import Run, draw_seeds, make_run
 from shiftfix.mlp._training._schedules import check_schedule
 from shiftfix.mlp._training._several import Inputs, RowsOfX, call_module, tensors_of
 from shiftfix.mlp._training._sparse_rows import SparseRows
+from shiftfix.mlp._training._stored_rows import BLOCK_NUMBERS, BlockCache, StoredRows, regular_starts, window_rows
 from shiftfix.mlp._training._trial import check_one_tensor, try_steps
 
 __all__ = [
+    "ALONE",
+    "BLOCK_NUMBERS",
     "CHUNK",
     "CLASSIFICATION_LOSSES",
     "REGRESSION_LOSSES",
+    "BlockCache",
     "Inputs",
+    "OneProcess",
+    "RankedRows",
+    "Ranks",
     "Rows",
     "RowsOfX",
     "Run",
     "SparseRows",
+    "StoredRows",
     "borrowed_generators",
     "call_module",
     "check_callbacks",
@@ -76,6 +87,7 @@ __all__ = [
     "make_run",
     "own_torch_options",
     "polynomial_tail",
+    "regular_starts",
     "resolve_device",
     "rows_at_once",
     "shapes_text",
@@ -89,4 +101,5 @@ __all__ = [
     "warn_of_units",
     "weighted_loss",
     "weights_in_unit",
+    "window_rows",
 ]

@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
+from shiftfix.mlp._training._ranks import RankedRows, Share, row_shape
 from shiftfix.mlp._training._several import Inputs, RowsOfX
+from shiftfix.mlp._training._stored_rows import block_order, window_rows
 
 # Numbers gathered at once: small batches spend more on the calls than on the copying, so many share one gather. The
 # block (1 MB) still fits the processor's cache.
@@ -14,11 +17,15 @@ GATHERED_AT_ONCE = 2**18
 
 @dataclass
 class Rows:
-    """Rows on their device: X (n_rows, ...) several of them or sparse, y (n_rows, ...), and weight (n_rows,)."""
+    """Rows on their device: X (n_rows, ...) several of them or sparse, y (n_rows, ...), and weight (n_rows,).
+
+    With a ``share`` they are those of a batch that this process has.
+    """
 
     X: RowsOfX
     y: torch.Tensor
     weight: torch.Tensor
+    share: Share | None = None
 
     def __len__(self) -> int:
         return len(self.X)
@@ -29,7 +36,21 @@ class Rows:
         X, y, weight = self.X.index_select(0, flat), self.y.index_select(0, flat), self.weight.index_select(0, flat)
         if isinstance(X, Inputs):
             return Rows(X, y, weight)
-        return Rows(*(part.view(*index.shape, *part.shape[1:]) for part in (X, y, weight)))
+        X, y, weight = (part.view(*index.shape, *part.shape[1:]) for part in (X, y, weight))
+        return Rows(X, y, weight)
+
+    def lazily(self, index: torch.Tensor) -> "Rows":
+        """The rows at an index of shape (n,), X of several processes where it is."""
+        if not isinstance(self.X, RankedRows):
+            return self.take(index)
+        return Rows(self.X[index], self.y.index_select(0, index), self.weight.index_select(0, index))
+
+    def own(self) -> "Rows":
+        """Those that this process has."""
+        if not isinstance(self.X, RankedRows):
+            return self
+        mine = self.X.mine.to(self.y.device)
+        return Rows(self.X.own(), self.y[mine], self.weight[mine])
 
 
 def epoch_order(n_rows: int, generators: list[torch.Generator]) -> torch.Tensor:
@@ -70,6 +91,27 @@ def resampled_order(weight: torch.Tensor, generators: list[torch.Generator]) -> 
     return orders[0] if len(orders) == 1 else torch.stack(orders)
 
 
+def order_of_epoch(rows: Rows, generators: list[torch.Generator], drawn: bool) -> torch.Tensor:
+    """Order of an epoch, of each row once or ``drawn`` by weight; of rows that are read by blocks, block by block.
+
+    Returns
+    -------
+    Tensor of int64 of shape (n_rows,), or (n_models, n_rows)
+    """
+    starts = getattr(rows.X, "starts", None)
+    if starts is None:
+        return resampled_order(rows.weight, generators) if drawn else epoch_order(len(rows), generators)
+    most = window_rows(row_shape(rows.X))
+    if not drawn:
+        return block_order(starts, len(rows), most, generators)
+    orders = []
+    for generator in generators:
+        found = resampled_order(rows.weight, [generator]).sort().values
+        among = np.searchsorted(found.numpy(), starts)
+        orders.append(found[block_order(among, len(rows), most, [generator])])
+    return orders[0] if len(orders) == 1 else torch.stack(orders)
+
+
 def part_sizes(n_rows: int, size: int, least: int) -> list[int]:
     """Rows of each part of ``size``; a last one of fewer than ``least`` rows joins the part before it, if any."""
     whole, rest = divmod(n_rows, size)
@@ -100,6 +142,9 @@ def batches(rows: Rows, order: torch.Tensor, batch_size: int, least: int = 1) ->
     sizes = part_sizes(order.shape[axis], batch_size, least)
     together = max(1, GATHERED_AT_ONCE // (row_size * batch_size))
     blocks = [sizes[i : i + together] for i in range(0, len(sizes), together)]
+    if isinstance(rows.X, RankedRows):
+        yield from _shares(rows, rows.X, order, blocks)
+        return
     for part, cuts in zip(order.split([sum(block) for block in blocks], dim=axis), blocks, strict=True):
         block = rows.take(part.to(rows.X.device))
         if len(cuts) == 1:
@@ -107,3 +152,15 @@ def batches(rows: Rows, order: torch.Tensor, batch_size: int, least: int = 1) ->
         else:
             pieces = (tensor.split(cuts, dim=axis) for tensor in (block.X, block.y, block.weight))
             yield from (Rows(*tensors) for tensors in zip(*pieces, strict=True))
+
+
+def _shares(rows: Rows, ranked: RankedRows, order: torch.Tensor, blocks: list[list[int]]) -> Iterator[Rows]:
+    """What this process has of each batch; ``blocks`` are the rows of batches that are gathered together."""
+    device = rows.y.device
+    for part, cuts in zip(order.split([sum(block) for block in blocks]), blocks, strict=True):
+        mine = ranked.mine[part]
+        found = rows.take(part[mine].to(device))
+        shares = [Share(torch.nonzero(one)[:, 0].to(device), len(one)) for one in mine.split(cuts)]
+        sizes = [len(share.places) for share in shares]
+        pieces = zip(found.X.split(sizes), found.y.split(sizes), found.weight.split(sizes), shares, strict=True)
+        yield from (Rows(X, y, weight, share) for X, y, weight, share in pieces)

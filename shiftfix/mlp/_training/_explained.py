@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._training._ranks import RankedRows
 from shiftfix.mlp._training._several import RowsOfX, tensors_of
+from shiftfix.mlp._training._stored_rows import StoredRows
 
 # Of a message of torch's: some show whole tensors.
 LONGEST_MESSAGE = 200
@@ -26,4 +29,6 @@ def explained(found: str | Callable[[], str], advice: str) -> Iterator[None]:
 
 def shapes_text(X: RowsOfX) -> str:
     """Shape and type of one input, or of several."""
-    return ", ".join(f"{tuple(tensor.shape)} and {tensor.dtype}" for tensor in tensors_of(X))
+    read_later = isinstance(X, StoredRows | RankedRows)
+    parts: tuple[Any, ...] = (X,) if read_later else tensors_of(X)
+    return ", ".join(f"{tuple(part.shape)} and {part.dtype}" for part in parts)

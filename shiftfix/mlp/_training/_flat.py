@@ -172,7 +172,7 @@ class WrittenStage:
         if self.clamps and self.dropout is not None:
             if watch is not None:
                 watch(z.relu())
-            return z.clamp_(self.zero, self.dropout.masks.take(z, self.dropout.generator, self.most))
+            return z.clamp_(self.zero, self.dropout.mask(z, self.most))
         value = z if self.rule.keeps_value else place.h
         self.rule.value(z, value)
         if watch is not None:
@@ -181,7 +181,7 @@ class WrittenStage:
 
     def _drop(self, value: Tensor, place: Place, dropout: Dropout) -> Tensor:
         """Values times a mask that the backward pass finds again."""
-        place.mask = dropout.masks.take(value, dropout.generator)
+        place.mask = dropout.mask(value)
         return torch.mul(value, place.mask, out=place.h)
 
     def backward(self, place: Place, x: Tensor) -> None:
@@ -273,7 +273,7 @@ class FlatStep:
         X, y, share = batch.X, batch.y, batch.weight
         assert isinstance(X, Tensor)
         places = self._places(X.shape[:-1])
-        inputs = [X if self.before is None else X * self.before.masks.take(X, self.before.generator)]
+        inputs = [X if self.before is None else X * self.before.mask(X)]
         for k, (stage, place) in enumerate(zip(self.stages, places, strict=True)):
             watch = None if norms is None else partial(norms.see, norms.names[k], stage.layer)
             inputs.append(stage.forward(inputs[-1], place, watch))

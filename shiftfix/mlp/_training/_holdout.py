@@ -104,4 +104,6 @@ def hold_out(
         training, validation = stratified_split(rows[1], n_validation, rng)
     else:
         training, validation = random_split(n_rows, n_validation, rng)
+    if getattr(rows[0], "starts", None) is not None:  # rows of one block are to stay together
+        training, validation = np.sort(training), np.sort(validation)
     return tuple(part[training] for part in rows), tuple(part[validation] for part in rows)

@@ -17,13 +17,14 @@ from torch import nn
 from shiftfix._verdict import tell
 from shiftfix.exceptions import NonFiniteLossWarning
 from shiftfix.mlp._network import forget_masks
-from shiftfix.mlp._training._batches import Rows, batches, epoch_order, part_sizes, resampled_order
+from shiftfix.mlp._training._batches import Rows, batches, order_of_epoch, part_sizes
 from shiftfix.mlp._training._callbacks import notify
 from shiftfix.mlp._training._diagnostics import interpolated_share, loss_summary
 from shiftfix.mlp._training._explained import explained, shapes_text
 from shiftfix.mlp._training._flat import flat_step
 from shiftfix.mlp._training._losses import check_row_losses
 from shiftfix.mlp._training._optimizers import base_rate
+from shiftfix.mlp._training._ranks import RankedRows, add_gradients
 from shiftfix.mlp._training._run import Run
 from shiftfix.mlp._training._several import RowsOfX, call_module
 from shiftfix.mlp._training._units import MOST_IDLE, warn_of_idle_units
@@ -77,9 +78,11 @@ def backward_pass(run: Run, batch: Rows) -> torch.Tensor:
     for layer in run.batch_norms:
         layer.row_weight = weight
     run.optimizer.zero_grad(set_to_none=True)
+    if len(batch.y) == 0 and not run.writes_out:  # a module of the user's need not take no rows
+        return batch.weight
     losses = losses_of_rows(run, batch.X, batch.y)
     (torch.dot(losses.flatten(), weight.flatten().to(losses.dtype)) / run.batch_size).backward()
-    if run.densify:
+    if run.densify or run.ranks.size > 1:
         make_dense(run.parameters)
     return losses.detach()
 
@@ -89,17 +92,30 @@ def train_step(run: Run, batch: Rows, gradients: Callable[[], Any] | None = None
 
     A step that is written out takes the rows, and gives the losses, in its own form.
     """
+    for layer in run.sharing:
+        layer.share = batch.share
     if run.flat is None:
         losses = backward_pass(run, batch)
     else:
         losses = run.flat.gradients(batch, None if gradients is None else run.norms)
+    if batch.share is not None:
+        add_up(run)
     if gradients is not None:
         gradients()
     run.warm_up.before_step(run.step)
-    _move_parameters(run, batch.weight.numel() / (run.n_models * run.batch_size))
+    n_rows = batch.weight.numel() / run.n_models if batch.share is None else batch.share.n_rows
+    _move_parameters(run, n_rows / run.batch_size)
     run.warm_up.after_step()
     run.step += 1
     return losses
+
+
+def add_up(run: Run) -> None:
+    """The gradient of the whole batch, in the place of that of this process's rows."""
+    if run.flat is None:
+        add_gradients(run.ranks, run.parameters)
+    else:
+        run.ranks.add(run.flat.slopes)
 
 
 def _move_parameters(run: Run, share: float) -> None:
@@ -123,22 +139,29 @@ def run_epoch(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
     forget_masks(run.module)  # they are not in the state of a run: each epoch starts from the generators
     if run.writes_out:
         run.flat = flat_step(run.module, run.loss, run.optimizer, rows.X[:1], run.n_models, run.autocast, run.flat)
+    elif run.ranks.size > 1:
+        run.ranks.seed_noise(run.generators, run.epoch)
     drawn = run.weighting == "resample"
-    order = resampled_order(rows.weight, run.orders) if drawn else epoch_order(len(rows), run.orders)
+    order = order_of_epoch(rows, run.orders, drawn)
     source = rows if run.flat is None else run.flat.prepared(rows, run.batch_size, not drawn)
-    losses, gradients = [], {}
+    losses, gradients, n_watched = [], {}, 0
     watched = len(rows) // run.batch_size
     for step, batch in enumerate(batches(source, order, run.batch_size, run.least_batch), 1):
         if step != watched:
             losses.append(train_step(run, batch))
         else:
+            n_watched = len(batch.y)
             with run.norms.watch():
                 losses.append(train_step(run, batch, lambda: gradients.update(run.norms.gradients())))
+    run.ranks.share_state(run.module)
+    run.ranks.share_norms(run.norms, n_watched)
     record(run, "gradient_norm", [float(gradients[name]) for name in run.norms.names])
     record(run, "activation_norm", [float(run.norms.activations[name]) for name in run.norms.names])
     for place, kind in enumerate(IDLE_KINDS):
         record(run, kind, [float(run.norms.idle[name][place]) for name in run.norms.names])
     joint = torch.cat(losses, dim=-1) if run.flat is None else run.flat.losses(losses)
+    if isinstance(rows.X, RankedRows):
+        joint = rows.X.filled(joint, order)
     return joint, rows.weight[order.to(rows.weight.device)]
 
 
@@ -161,6 +184,8 @@ def chunk_sizes(X: RowsOfX) -> list[int]:
 def forward(module: nn.Module, X: RowsOfX, axis: int = 0) -> torch.Tensor:
     """Outputs for all rows, without dropout, in chunks that bound the memory; ``axis`` is that of the rows."""
     module.eval()
+    if isinstance(X, RankedRows):
+        return X.filled(forward(module, X.own(), axis))
     return torch.cat([call_module(module, part) for part in X.split(chunk_sizes(X))], dim=axis)
 
 
@@ -168,9 +193,12 @@ def forward(module: nn.Module, X: RowsOfX, axis: int = 0) -> torch.Tensor:
 def mean_losses(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Weighted mean, unweighted mean and pull of the losses without dropout; tensors of shape () or (n_models,)."""
     run.module.eval()
-    sizes = chunk_sizes(rows.X)
-    parts = [losses_of_rows(run, X, y) for X, y in zip(rows.X.split(sizes), rows.y.split(sizes), strict=True)]
+    own = rows.own()
+    sizes = chunk_sizes(own.X)
+    parts = [losses_of_rows(run, X, y) for X, y in zip(own.X.split(sizes), own.y.split(sizes), strict=True)]
     losses = torch.cat(parts, dim=-1)
+    if isinstance(rows.X, RankedRows):
+        losses = rows.X.filled(losses)
     return loss_summary(losses, rows.weight, run.floor, False)
 
 
@@ -185,7 +213,8 @@ def strided(rows: Rows, n_rows: int) -> Rows:
     """About ``n_rows`` rows, evenly spread."""
     if len(rows) <= n_rows:
         return rows
-    return rows.take(torch.linspace(0, len(rows) - 1, n_rows, device=rows.X.device, dtype=torch.float32).round().long())
+    places = torch.linspace(0, len(rows) - 1, n_rows, device=rows.X.device, dtype=torch.float32).round().long()
+    return rows.lazily(places)
 
 
 def _copy_of(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -295,6 +324,7 @@ def fit_loop(
             _back_to_finite(run)
             break
         notify(callbacks, "on_epoch_end", run)
+        run.stop = run.ranks.any(run.stop)
         if checkpoint is not None:
             checkpoint(run)
         if run.stop:
@@ -338,8 +368,10 @@ def warn_of_units(run: Run, rows: Rows) -> None:
     # Where no gradient came from the start, that is said.
     if max(seen, default=0.0) < MOST_IDLE or not any(run.history["gradient_norm"][0]):
         return
+    some = strided(rows, chunk_size(rows.X))
     with run.norms.watch():
-        mean_losses(run, strided(rows, chunk_size(rows.X)))
+        mean_losses(run, some)
+    run.ranks.share_norms(run.norms, len(some.own()))
     found = [run.norms.idle[name] for name in run.norms.names]
     warn_of_idle_units(run.norms.names, *([float(pair[place]) for pair in found] for place in range(len(IDLE_KINDS))))
 

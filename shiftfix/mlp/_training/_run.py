@@ -15,6 +15,7 @@ from shiftfix.mlp._training._batches import part_sizes
 from shiftfix.mlp._training._diagnostics import LayerNorms
 from shiftfix.mlp._training._flat import FlatStep
 from shiftfix.mlp._training._optimizers import make_optimizer, options_of
+from shiftfix.mlp._training._ranks import ALONE, OneProcess
 from shiftfix.mlp._training._regularizers import Regularizers, weights_of
 from shiftfix.mlp._training._schedules import Schedule, WarmUp, make_schedule
 
@@ -71,6 +72,8 @@ class Run:
         to the bit, whatever it is wrapped in.
     flat : FlatStep or None
         The step written out, where autograd is not needed. No part of the state, which it looks into.
+    ranks : OneProcess
+        The processes that train it together.
     stop : bool
         Set by a callback to end the training. No part of the state: a run that is resumed goes on.
     """
@@ -98,6 +101,7 @@ class Run:
     stop: bool = False
     writes_out: bool = False
     flat: FlatStep | None = None
+    ranks: OneProcess = ALONE
 
     def __post_init__(self) -> None:
         self.best_loss = torch.full((self.n_models,), float("inf"), dtype=torch.float64)
@@ -111,6 +115,7 @@ class Run:
         self.matrices = weights_of(self.module)
         self.parameters = [p for p in self.module.parameters() if p.requires_grad]
         self.batch_norms = [layer for layer in self.module.modules() if isinstance(layer, BatchNorm)]
+        self.sharing: list[Any] = [layer for layer in self.module.modules() if hasattr(layer, "share")]
         self.device = self.parameters[0].device if self.parameters else torch.device("cpu")
 
     @property
@@ -192,6 +197,7 @@ def make_run(
     floor: float = 0.0,
     least_batch: int = 1,
     writes_out: bool = False,
+    ranks: OneProcess = ALONE,
     generators: dict[str, torch.Generator],
 ) -> Run:
     """The run of a module that is on its device, before its first epoch.
@@ -212,6 +218,8 @@ def make_run(
         Rows that a batch has at least: a shorter last one joins the batch before it.
     writes_out : bool, default=False
         Whether the step may be written out, where it can be.
+    ranks : OneProcess
+        The processes that train it together.
     generators : dict of str to torch.Generator
         That the module draws from.
 
@@ -243,4 +251,5 @@ def make_run(
         floor=floor,
         autocast=PRECISIONS[training.precision],
         writes_out=writes_out,
+        ranks=ranks,
     )

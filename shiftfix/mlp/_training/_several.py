@@ -6,7 +6,9 @@ from typing import Any, Self
 import torch
 from torch import nn
 
+from shiftfix.mlp._training._ranks import RankedRows
 from shiftfix.mlp._training._sparse_rows import SparseRows
+from shiftfix.mlp._training._stored_rows import StoredRows
 
 
 class Inputs:
@@ -57,7 +59,7 @@ class Inputs:
         return [type(self)(tensors, self.names) for tensors in parts]
 
 
-RowsOfX = torch.Tensor | Inputs | SparseRows
+RowsOfX = torch.Tensor | Inputs | SparseRows | StoredRows | RankedRows
 
 
 def call_module(module: nn.Module, X: Any) -> Any:
@@ -70,7 +72,11 @@ def call_module(module: nn.Module, X: Any) -> Any:
 
 
 def tensors_of(X: RowsOfX) -> tuple[torch.Tensor, ...]:
-    """The tensors of one input, of several, or of sparse rows, which tell them from any others."""
-    if isinstance(X, SparseRows):
+    """The tensors of one input, of several, or of sparse or stored rows, which tell them from any others."""
+    if isinstance(X, RankedRows):
+        return tensors_of(X.own())
+    if isinstance(X, SparseRows | StoredRows):
         return tuple(X.parts())
-    return X.tensors if isinstance(X, Inputs) else (X,)
+    if isinstance(X, Inputs):
+        return tuple(part for tensor in X.tensors for part in tensors_of(tensor))
+    return (X,)

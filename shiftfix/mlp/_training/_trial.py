@@ -15,6 +15,7 @@ from shiftfix.mlp._training._explained import explained
 from shiftfix.mlp._training._loop import outputs_in_training, train_step
 from shiftfix.mlp._training._losses import check_row_losses
 from shiftfix.mlp._training._optimizers import make_optimizer, options_of
+from shiftfix.mlp._training._ranks import RankedRows
 from shiftfix.mlp._training._regularizers import Regularizers
 from shiftfix.mlp._training._run import PRECISIONS, Run
 
@@ -93,16 +94,19 @@ def try_steps(
     ShiftDataError
         When the module, the loss or the optimiser fails, or a batch has one row and the module needs two.
     """
+    shared, rows = isinstance(rows.X, RankedRows), rows.own()
+    if len(rows.y) == 0:
+        return 1
     most = 1 if training.batch_size == 1 else min(2, len(rows))
     with generators_put_back(generators):
         if most == 2:
             _try_step(module, loss, rows.take(torch.arange(2, device=rows.y.device)), training)
-        if not _is_trained_alone(len(rows), training.batch_size):
+        if not (shared or _is_trained_alone(len(rows), training.batch_size)):
             return 1
         try:
             _try_step(module, loss, rows.take(torch.arange(1, device=rows.y.device)), training)
         except ShiftDataError as error:
-            if most == 2:
+            if most == 2 and not shared:
                 return 2
             advice = "raise batch_size above 1" if len(rows) > 1 else "pass two rows or more of positive weight"
             raise ShiftDataError(f"{error} Batches of one row do not do for batch norm: {advice}.") from error
