@@ -234,7 +234,7 @@ def feedback_loop(
     >>> from shiftfix.simulate import BiasedCoin
     >>> coin = BiasedCoin(mu=0.2, eps=0.3)
     >>> rounds = feedback_loop(coin, LinearRegression(), n_rows=20_000, random_state=0)
-    >>> abs(rounds[-1].learned.coef_[0] - coin.stable) < 0.02
+    >>> bool(abs(rounds[-1].learned.coef_[0] - coin.stable) < 0.02)
     True
     """
     if not hasattr(population, "draw"):
