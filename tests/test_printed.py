@@ -40,7 +40,7 @@ def by_rich(result):
 
 
 def words(text):
-    return {word.strip("();,") for word in text.split()} - {"", "*"}
+    return {word.strip("();,:") for word in text.split()} - {"", "*"}
 
 
 @pytest.mark.slow

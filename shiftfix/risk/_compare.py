@@ -85,8 +85,13 @@ class RiskComparison(Printed, KeepsVerdicts):
     def _printout(self) -> Printout:
         worlds, first = list(self.errors), next(iter(self.estimates.values()))
         rows = [
-            (name, f"{found.value:.4g}", f"{found.low:.4g} to {found.high:.4g}", str(found.verdict))
-            + tuple(f"{self.errors[w][name]:+.4f}" if name in self.errors[w] else "" for w in worlds)
+            (
+                name,
+                f"{found.value:.4g}",
+                f"{found.low:.4g} to {found.high:.4g}",
+                str(found.verdict),
+                *(f"{self.errors[world][name]:+.4f}" if name in self.errors[world] else "" for world in worlds),
+            )
             for name, found in self.estimates.items()
         ]
         heads = (
