@@ -73,7 +73,8 @@ def legend_above(ax: Any, finding: str = "", **options: Any) -> Any:
         loc="lower left", bbox_to_anchor=(0, 1), fontsize="small", frameon=False, alignment="left", **options
     )
     if finding:
-        height = legend.get_tightbbox().height * 72 / ax.figure.dpi
+        # In points; the distance stays when the figure is laid out.
+        height = (legend.get_tightbbox().y1 - ax.bbox.y1) * 72 / ax.figure.dpi
         lines = textwrap.wrap(finding, TITLE_WIDTH)
         ax.set_title("\n".join(lines), loc="left", fontsize="medium", pad=height + 3, parse_math=False)
     return legend

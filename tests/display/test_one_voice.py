@@ -1,4 +1,4 @@
-"""All plots speak alike: a title that says what was found, labels in lower case, a color per meaning, no legend on data."""
+"""All plots speak alike: a title that says what was found, lower case, a color per meaning, no legend on data."""
 
 import numpy as np
 import pytest
