@@ -299,6 +299,7 @@ CALLS: dict[str, Call] = {
         {"y": Y, "scores": SCORES_SOURCE, "scores_unlabelled": SCORES_TARGET},
         classes=np.arange(3),
     ),
+    "prior_table": calls(label.prior_table, {}, prior=label.BBSE().fit(SCORES_SOURCE, Y, SCORES_TARGET), level=0.9),
     "prior_of_scores": calls(label.prior_of_scores, {"scores": SCORES_SOURCE, "y": Y, "sample_weight": COUNTS}),
     # corrected
     "CovariateShiftClassifier": learner(

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from shiftfix._printed import Printed, Printout, as_html
 from shiftfix.detect import diagnose_shift
+from shiftfix.label import BBSE, prior_table
 from shiftfix.risk import compare_risks, plan_labels, target_risk
 from shiftfix.weights import balance_table, summarize_weights
 
@@ -29,6 +30,9 @@ RESULTS = {
     "risk": lambda: target_risk(MODEL, X, Y, X_TARGET, method="cbpe", n_bootstrap=20),
     "groups": lambda: target_risk(MODEL, X, Y, X_TARGET, method="cbpe", n_bootstrap=20, groups=GROUPS),
     "comparison": lambda: compare_risks(MODEL, X, Y, X_TARGET, methods=["source", "cbpe"], n_bootstrap=20, n_worlds=0),
+    "prior": lambda: prior_table(
+        BBSE("hard").fit(["<b>", "[red]"] * 20, ["<b>", "[red]"] * 20, ["<b>", "[red]", "<b>"] * 9)
+    ),
     "plan": lambda: plan_labels(losses=np.arange(20) % 2),
 }
 
@@ -60,7 +64,7 @@ def test_rich_and_notebook_show_the_words_of_the_text(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["weights", "balance", "groups"])
+@pytest.mark.parametrize("name", ["weights", "balance", "groups", "prior"])
 def test_names_are_neither_tags_nor_markup(name):
     """ "<b>" must not be bold in a notebook, nor "[red]" red in a terminal."""
     result = RESULTS[name]()
