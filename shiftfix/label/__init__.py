@@ -45,9 +45,9 @@ from shiftfix.label._posterior import unadjusted_threshold as unadjusted_thresho
 from shiftfix.label._prior_from_labels import LabelledPrior, prior_from_labels
 from shiftfix.label._prior_from_labels import wilson_ends as wilson_ends  # for ``risk``
 from shiftfix.label._prior_from_labels import wilson_interval as wilson_interval
+from shiftfix.label._prior_table import PriorTable, prior_table
 from shiftfix.label._refit import calibration_refits as calibration_refits  # for ``risk``
 from shiftfix.label._refit import prior_refits as prior_refits
-from shiftfix.label._prior_table import PriorTable, prior_table
 from shiftfix.label._rlls import RLLS
 from shiftfix.label._shift_test import mean_score_test
 from shiftfix.label._worlds import intervals_of_worlds as intervals_of_worlds

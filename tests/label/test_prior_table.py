@@ -47,7 +47,7 @@ def test_of_a_classifier_its_prior(rng):
 
 
 def test_errors():
-    with pytest.raises(ShiftDataError, match="level=1.5"):
+    with pytest.raises(ShiftDataError, match=r"level=1\.5"):
         prior_table(example(), level=1.5)
     with pytest.raises(ShiftDataError, match="LogisticRegression estimates no class shares"):
         prior_table(LogisticRegression())
