@@ -57,6 +57,17 @@ THREE_SCORES = {
 }
 
 
+def toss(mu: Any, eps: Any, theta: Any, n_rows: Any) -> Any:
+    coin = simulate.BiasedCoin(mu, eps)
+    risks = [coin.risk(theta), coin.retrained(theta), coin.stable, coin.optimum]
+    return [*coin.draw(lambda X: 0.5 + 0.25 * X[:, 0], n_rows, 0), risks]
+
+
+def apply(signal: Any, gaming: Any, staying_away: Any, n_rows: Any) -> Any:
+    people = simulate.LoanApplicants(signal, gaming=gaming, staying_away=staying_away)
+    return [*people.cells(None), *people.draw(lambda X: X[:, 1] / 2, n_rows, 0)]
+
+
 def explained(**given: Any) -> Any:
     """Numbers of a fit of label shift; those that are not known are NaN, and 0 here."""
     return np.nan_to_num(label.label_shift_fit(**given)[:6])
@@ -288,6 +299,7 @@ CALLS: dict[str, Call] = {
         {"y": Y, "scores": SCORES_SOURCE, "scores_unlabelled": SCORES_TARGET},
         classes=np.arange(3),
     ),
+    "prior_table": calls(label.prior_table, {}, prior=label.BBSE().fit(SCORES_SOURCE, Y, SCORES_TARGET), level=0.9),
     "prior_of_scores": calls(label.prior_of_scores, {"scores": SCORES_SOURCE, "y": Y, "sample_weight": COUNTS}),
     # corrected
     "CovariateShiftClassifier": learner(
@@ -456,6 +468,18 @@ CALLS: dict[str, Call] = {
     ),
     "zero_one_losses": calls(risk.zero_one_losses, {"predicted": Y[::-1].copy(), "y": Y}),
     # simulate
+    "BiasedCoin": calls(toss, {}, mu=0.2, eps=0.3, theta=0.25, n_rows=20),
+    "LoanApplicants": calls(apply, {}, signal=0.8, gaming=0.5, staying_away=0.5, n_rows=20),
+    "feedback_loop": calls(
+        simulate.feedback_loop,
+        {},
+        population=simulate.LoanApplicants(),
+        learner=LogisticRegression(),
+        n_rounds=2,
+        n_rows=30,
+        threshold=0.5,
+        explore=0.25,
+    ),
     "concept_shift": calls(simulate.concept_shift, {}, n_source=20, n_target=10, angle=0.5),
     "dirichlet_prior": calls(simulate.dirichlet_prior, {}, n_classes=3, alpha=1.0),
     "discrete_covariate_shift": calls(

@@ -326,6 +326,7 @@ NOT_CALLED = {
     "ShiftTest", "TargetSample", "WeightSummary", "list_datasets", "load", "write_clinic", "huber",
     "polynomial_tail", "smooth_l1", "weighted_loss", "AccuracyEstimate", "HarmCertificate", "LabelPlan",
     "MonitorAlarm", "WeightedScores", "RiskEstimate", "RiskComparison", "GroupRisk", "ParquetRows",
+    "Crowd", "FeedbackRound", "LoanCells", "PriorTable",
 }  # fmt: skip
 
 

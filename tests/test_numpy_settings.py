@@ -324,6 +324,23 @@ FUNCTIONS = {
     "concept": lambda as_type: (
         simulate.concept_shift(as_type(9), as_type(8), angle=as_type(0.5), random_state=as_type(0)).X_target
     ),
+    "coin": lambda as_type: simulate.BiasedCoin(as_type(0.25), as_type(0.5)).draw(None, as_type(9), as_type(0)),
+    "applicants": lambda as_type: (
+        simulate.LoanApplicants(as_type(0.75), gaming=as_type(0.5), staying_away=as_type(0.5))
+        .draw(None, as_type(9), as_type(0))
+        .y
+    ),
+    "feedback": lambda as_type: (
+        simulate.feedback_loop(
+            simulate.LoanApplicants(),
+            LogisticRegression(),
+            n_rounds=as_type(2),
+            n_rows=as_type(40),
+            threshold=as_type(0.5),
+            explore=as_type(0.25),
+            random_state=as_type(0),
+        )[1].accepted
+    ),
     "prior": lambda as_type: simulate.knock_out_prior(as_type(3), as_type(1), as_type(0.5)),
     "interval": lambda as_type: MLLS(n_bootstrap=0).fit(*SCORED).interval(level=as_type(0.9), of=as_type("weight")),
     "threshold": lambda as_type: (

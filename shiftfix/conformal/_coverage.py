@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from shiftfix._naming import one_line
+from shiftfix._printed import Printed
 from shiftfix._verdict import KeepsVerdicts, Verdict, judge
 
 # As for weights: below, quantiles of the scores are known too roughly.
@@ -16,7 +17,7 @@ ACTION = "Label some target rows, collect source rows like them, or ask for a lo
 
 
 @dataclass(frozen=True)
-class CoverageSummary(KeepsVerdicts):
+class CoverageSummary(Printed, KeepsVerdicts):
     """Cost of sets of a coverage, and what it rests on; ``print`` it.
 
     Attributes

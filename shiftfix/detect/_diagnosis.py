@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from shiftfix._naming import one_line
+from shiftfix._printed import Printed, Printout
 from shiftfix._verdict import KeepsVerdicts, Verdict
 from shiftfix.detect._features import ColumnShift, FeatureTests
 from shiftfix.detect._mechanism import MechanismTest
@@ -44,7 +45,7 @@ class ClassShare(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ShiftDiagnosis(KeepsVerdicts):
+class ShiftDiagnosis(Printed, KeepsVerdicts):
     """What moved between two samples, as far as it can be told; ``print`` it for a page of at most 25 lines.
 
     Attributes
@@ -142,10 +143,15 @@ class ShiftDiagnosis(KeepsVerdicts):
         ]
         return [(label, one_line(text)) for label, text in parts if text]
 
-    def __str__(self) -> str:
+    def _head(self) -> str:
         labels = f", {self.n_labels} of them labelled" if self.n_labels else ""
-        head = f"{self.model}: {self.n_source} source rows, {self.n_target} target rows{labels}"
-        return "\n".join([head, *(f"{label:<{WIDTH}}{text}" for label, text in self.lines)])
+        return f"{self.model}: {self.n_source} source rows, {self.n_target} target rows{labels}"
+
+    def __str__(self) -> str:
+        return "\n".join([self._head(), *(f"{label:<{WIDTH}}{text}" for label, text in self.lines)])
+
+    def _printout(self) -> Printout:
+        return Printout(tuple(self.lines), head=self._head())
 
 
 def p_in_words(p_value: float) -> str:

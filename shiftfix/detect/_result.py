@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shiftfix._naming import one_line
+from shiftfix._printed import Printed
 
 LEVEL = 0.05
 
 
 @dataclass(frozen=True)
-class ShiftTest:
+class ShiftTest(Printed):
     """Outcome of a test of shift; ``print`` it for one or two lines.
 
     Attributes

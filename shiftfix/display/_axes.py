@@ -1,5 +1,9 @@
-"""What the plots share: axes on demand and colours that colour-blind readers can tell apart."""
+"""What the plots share: axes on demand, a color per meaning, and a title that says what was found.
 
+Labels are in lower case, a legend stands above the data, and the title above the legend.
+"""
+
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,9 +12,15 @@ from numpy.typing import NDArray
 
 from shiftfix._setting_checks import import_optional
 
-# From the palette of Okabe & Ito (2008), "Color universal design": blue and vermilion differ in hue and in
-# lightness; what is drawn in them also differs in shape or line.
-BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#666666"
+# From the palette of Okabe & Ito (2008), "Color universal design", which color-blind readers can tell apart; what is
+# drawn in them also differs in shape or line. One color means one thing in all plots.
+BLUE, VERMILION, GREEN, PURPLE, GREY, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666", "#222222"
+SOURCE, TARGET = BLUE, VERMILION
+CORRECTED, UNCORRECTED = GREEN, GREY
+TRUTH, LIMIT, HELD_OUT, COST = BLACK, GREY, PURPLE, PURPLE
+ALARM = BLACK
+# Characters of a title that fit the narrowest of our figures.
+TITLE_WIDTH = 58
 LONGEST_NAME = 28
 LOG_10 = np.log(10)
 
@@ -57,8 +67,20 @@ def name_ticks(ax: Any, names: Iterable[Any]) -> None:
     ax.set_yticks(np.arange(len(labels)), labels, parse_math=False)
 
 
-def legend_above(ax: Any, **options: Any) -> Any:
-    """Legend over the axes, where it hides no data."""
-    return ax.legend(
+def legend_above(ax: Any, finding: str = "", **options: Any) -> Any:
+    """Legend over the axes, where it hides no data, and over it the finding as a title."""
+    legend = ax.legend(
         loc="lower left", bbox_to_anchor=(0, 1), fontsize="small", frameon=False, alignment="left", **options
     )
+    if finding:
+        # In points; the distance stays when the figure is laid out.
+        height = (legend.get_tightbbox().y1 - ax.bbox.y1) * 72 / ax.figure.dpi
+        lines = textwrap.wrap(finding, TITLE_WIDTH)
+        ax.set_title("\n".join(lines), loc="left", fontsize="medium", pad=height + 3, parse_math=False)
+    return legend
+
+
+def percent(share: float) -> str:
+    """A share in words that fit a title; what is not all of it is not called 100%."""
+    text = f"{share:.0%}"
+    return f"{share:.1%}" if text in ("0%", "100%") and 0 < share < 1 else text

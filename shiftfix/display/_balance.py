@@ -9,7 +9,7 @@ from sklearn.utils.validation import _num_samples
 from shiftfix._door import PublicCalls
 from shiftfix._setting_checks import check_count
 from shiftfix.covariate import are_numbers, comparable_rows
-from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, name_ticks
+from shiftfix.display._axes import CORRECTED, LIMIT, UNCORRECTED, get_axes, legend_above, name_ticks
 from shiftfix.weights import BALANCED, BalanceTable, balance_table
 
 
@@ -115,8 +115,8 @@ class BalanceDisplay(PublicCalls):
         edge = 1.08 * max(np.max(gaps[drawn] + 2 * errors[drawn], initial=0), 1.2 * BALANCED)
         rows = np.arange(n)
         for name, marker, color, offset, face, values, error in (
-            ("before", "o", VERMILION, -0.13, "white", shown.before, shown.se_before),
-            ("after", "D", BLUE, 0.13, BLUE, shown.after, shown.se_after),
+            ("before", "o", UNCORRECTED, -0.13, "white", shown.before, shown.se_before),
+            ("after", "D", CORRECTED, 0.13, CORRECTED, shown.after, shown.se_after),
         ):
             gap = np.abs(values)
             finite = np.isfinite(gap) & np.isfinite(error)
@@ -136,19 +136,20 @@ class BalanceDisplay(PublicCalls):
                 label=f"{name} weighting",
             )
             setattr(self, f"{name}_", container)
-        self.limit_line_ = ax.axvline(BALANCED, color=GREY, linestyle="--", linewidth=1, label=f"{BALANCED} SD")
-        ax.axvline(0, color=GREY, linewidth=0.8)
+        self.limit_line_ = ax.axvline(BALANCED, color=LIMIT, linestyle="--", linewidth=1, label=f"{BALANCED} SD")
+        ax.axvline(0, color=LIMIT, linewidth=0.8)
         ax.hlines(rows, 0, edge, color="0.9", linewidth=0.8, zorder=0)
         name_ticks(ax, shown.names)
         ax.set(xlim=(0, edge), ylim=(n - 0.4, -0.6), xlabel="|target - source mean| (standard deviations, ± 2 s.e.)")
-        rest = len(self.table) - n
-        if rest:
-            ax.set_title(f"the {n} worst of {len(self.table)}", fontsize="medium", loc="left")
-        ax.legend(
-            loc="lower center", bbox_to_anchor=(0.5, 1.07 if rest else 1.0), ncols=3, fontsize="small", frameon=False
-        )
+        legend_above(ax, self._finding(n), ncols=3)
         self.shown_, self.ax_, self.figure_ = shown, ax, ax.figure
         return self
+
+    def _finding(self, n_shown: int) -> str:
+        """How many entries stay out of balance, and how many are drawn."""
+        n, out = len(self.table), int(self.table.out_of_balance.sum())
+        shown = f"; the {n_shown} worst of {n}" if n_shown < n else ""
+        return (f"{out} of {n} means stay out of balance" if out else f"all {n} means are in balance") + shown
 
 
 def _rows_to_compare(X_source: Any, X_target: Any, options: dict[str, Any]) -> tuple[tuple[Any, Any], dict[str, Any]]:

@@ -11,7 +11,7 @@ from shiftfix._door import PublicCalls
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_number, import_optional
 from shiftfix._validation import check_labels, check_vector
-from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, legend_above
+from shiftfix.display._axes import COST, LIMIT, TARGET, get_axes, legend_above, percent
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label import wilson_interval
 
@@ -157,22 +157,30 @@ class CoverageDisplay(PublicCalls):
         ax = get_axes(ax, size=(5.4, 4.4))
         low, high = wilson_interval(self.coverage, np.full(len(self.levels), float(self.n_rows)), SURE)
         lowest = max(0.0, min(self.levels.min(), low.min()) - 0.05)
-        ax.plot([lowest, 1], [lowest, 1], color=GREY, linewidth=0.8, linestyle="--", label="as asked for")
-        self.intervals_ = ax.vlines(self.levels, low, high, color=BLUE, linewidth=1.4)
+        ax.plot([lowest, 1], [lowest, 1], color=LIMIT, linewidth=0.8, linestyle="--", label="as asked for")
+        self.intervals_ = ax.vlines(self.levels, low, high, color=TARGET, linewidth=1.4)
         label = f"observed on {self.n_rows} rows (95% interval)"
-        (self.points_,) = ax.plot(self.levels, self.coverage, "o", color=BLUE, label=label)
+        (self.points_,) = ax.plot(self.levels, self.coverage, "o", color=TARGET, label=label)
         ax.set(xlim=(lowest, 1), ylim=(lowest, 1.005), xlabel="coverage asked for", ylabel="coverage observed")
         self.size_ax_, self.size_line_ = None, None
         if self.sizes is not None:
             self.size_ax_, self.size_line_ = self._draw_sizes(ax)
         handles = [handle for axes in (ax, self.size_ax_) if axes is not None for handle in axes.lines]
-        legend_above(ax, handles=handles)
+        legend_above(ax, self._finding(high), handles=handles)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
+    def _finding(self, high: Floats) -> str:
+        """The level that is missed most, by more than chance; or that none is."""
+        missed = np.where(high < self.levels, self.levels - self.coverage, 0.0)
+        if not missed.any():
+            return "coverage is nowhere below what was asked for, beyond chance"
+        worst = int(np.argmax(missed))
+        return f"of {percent(self.levels[worst])} asked for, {percent(self.coverage[worst])} are kept"
+
     def _draw_sizes(self, ax: Any) -> tuple[Any, Any]:
         """Sizes on an axis of their own, from 0."""
-        size_ax, look = ax.twinx(), {"color": VERMILION, "linewidth": 1.0}
+        size_ax, look = ax.twinx(), {"color": COST, "linewidth": 1.0}
         (line,) = size_ax.plot(self.levels, self.sizes, "s:", label=self.unit or "size", ms=4, **look)
         size_ax.set_ylabel(self.unit or "size")
         size_ax.set_ylim(bottom=0)

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._door import PublicCalls
 from shiftfix._setting_checks import import_optional
-from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, legend_above
+from shiftfix.display._axes import HELD_OUT, LIMIT, SOURCE, get_axes, legend_above
 from shiftfix.exceptions import ShiftDataError
 
 # Weight effect, 1 in the untrained network, below which the weights are taken to act hardly any more.
@@ -19,8 +19,8 @@ SAME_LOSS = 1e-5
 # Markers along a line, so that they tell the lines apart and hide nothing.
 MARKERS = 12
 
-# Pairs of weighted and unweighted loss: name in the legend, key of the weighted loss, colour and marker.
-PAIRS = (("training", "train_loss", BLUE, None), ("validation", "validation_loss", VERMILION, "o"))
+# Pairs of weighted and unweighted loss: name in the legend, key of the weighted loss, color and marker.
+PAIRS = (("training", "train_loss", SOURCE, None), ("validation", "validation_loss", HELD_OUT, "o"))
 
 
 class LearningCurveDisplay(PublicCalls):
@@ -138,7 +138,7 @@ class LearningCurveDisplay(PublicCalls):
         self.best_lines_ = self._draw_best_epochs(ax)
         n_members = _as_table(self.history["train_loss"]).shape[1]
         title = f"bold: mean of {n_members} members" if n_members > 1 else None
-        legend_above(ax, ncols=3, title=title, title_fontsize="small")
+        legend_above(ax, self._finding(weight_effect), ncols=3, title=title, title_fontsize="small")
         self.limit_line_ = None if effect_ax is None else self._draw_weight_effect(effect_ax)
         if effect_ax is not None:
             ax.set_xlabel("")
@@ -148,25 +148,35 @@ class LearningCurveDisplay(PublicCalls):
         self.ax_, self.weight_effect_ax_, self.figure_ = ax, effect_ax, ax.figure
         return self
 
+    def _finding(self, weight_effect: bool) -> str:
+        """Where the fit stopped or how far the loss fell, and whether the weights still act where that is drawn."""
+        if weight_effect and _last(self.history["weight_effect"]) < INACTIVE_WEIGHT_EFFECT:
+            return "the weights hardly act any more"
+        epochs = len(self.history["train_loss"])
+        if self.best_epoch is not None and "validation_loss" in self.history:
+            return f"least loss of held-out rows in epoch {_span(self.best_epoch)} of {epochs}"
+        first, last = _last(self.history["train_loss"][::-1]), _last(self.history["train_loss"])
+        return f"the training loss went from {first:.3g} to {last:.3g} in {epochs} epochs"
+
     def _draw_losses(self, ax: Any) -> None:
         for name, key, color, marker in PAIRS:
             for drawn, words, dashed in _curves(self.history, name, key):
                 self._draw(ax, drawn, color, marker, dashed=dashed, label=words)
-        ax.set(xlabel="Epoch", ylabel="Loss per row")
+        ax.set(xlabel="epoch", ylabel="loss per row")
 
     def _draw_weight_effect(self, ax: Any) -> Any:
         """Draw the weight effect; returns the line below which the weights hardly act."""
-        self._draw(ax, "weight_effect", BLUE, None, dashed=False, label="_weight effect")
+        self._draw(ax, "weight_effect", SOURCE, None, dashed=False, label="_weight effect")
         limit = ax.axhline(
             INACTIVE_WEIGHT_EFFECT,
-            color=GREY,
+            color=LIMIT,
             linestyle="--",
             linewidth=1,
             label=f"below {INACTIVE_WEIGHT_EFFECT} the weights hardly act any more",
         )
-        ax.set(xlabel="Epoch", ylabel="Weight effect")
+        ax.set(xlabel="epoch", ylabel="weight effect")
         ax.set_yscale("log")
-        ax.legend(loc="upper right", fontsize="small", frameon=False)
+        legend_above(ax)
         return limit
 
     def _draw(self, ax: Any, key: str, color: str, marker: str | None, *, dashed: bool, label: str) -> None:
@@ -202,11 +212,23 @@ class LearningCurveDisplay(PublicCalls):
         lines = []
         if self.best_epoch is not None and "validation_loss" in self.history:
             epochs = np.unique(self.best_epoch)
-            label = f"best epoch: {epochs[0]}" if len(epochs) == 1 else f"best epochs: {epochs[0]} to {epochs[-1]}"
+            label = f"best epoch{'s' if len(epochs) > 1 else ''}: {_span(epochs)}"
             for epoch in epochs:
-                lines.append(ax.axvline(epoch, color=GREY, linestyle=":", linewidth=1.4, zorder=1, label=label))
+                lines.append(ax.axvline(epoch, color=LIMIT, linestyle=":", linewidth=1.4, zorder=1, label=label))
                 label = "_other best epochs"
         return lines
+
+
+def _span(epochs: NDArray[np.intp]) -> str:
+    """One epoch, or the first and the last."""
+    first, last = int(np.min(epochs)), int(np.max(epochs))
+    return f"{first}" if first == last else f"{first} to {last}"
+
+
+def _last(values: NDArray[np.float64]) -> float:
+    """The last number that was measured, of an ensemble the mean of its members'; NaN where none was."""
+    known = _as_table(values)[np.isfinite(_as_table(values)).any(axis=1)]
+    return float(np.nanmean(known[-1])) if len(known) else float("nan")
 
 
 def _curves(history: Mapping[str, Any], name: str, key: str) -> list[tuple[str, str, bool]]:

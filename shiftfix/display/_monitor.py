@@ -10,7 +10,7 @@ from shiftfix._door import PublicCalls
 from shiftfix._naming import one_line
 from shiftfix._setting_checks import check_number
 from shiftfix._values import as_array
-from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, legend_above
+from shiftfix.display._axes import ALARM, LIMIT, TARGET, get_axes, legend_above
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.risk import AccuracyEstimate, MonitorAlarm
 
@@ -109,17 +109,24 @@ class MonitorDisplay(PublicCalls):
         )
         level = self.estimates[-1].level
         label = f"accuracy ({100 * level:.4g}% interval at one look)"
-        self.band_ = ax.fill_between(self.x, low, high, color=BLUE, alpha=0.2, linewidth=0)
-        (self.line_,) = ax.plot(self.x, accuracy, "o-", color=BLUE, ms=3.5, label=label)
-        (self.confidence_line_,) = ax.plot(self.x, confidence, color=GREY, linestyle="--", label="mean confidence")
+        self.band_ = ax.fill_between(self.x, low, high, color=TARGET, alpha=0.2, linewidth=0)
+        (self.line_,) = ax.plot(self.x, accuracy, "o-", color=TARGET, ms=3.5, label=label)
+        (self.confidence_line_,) = ax.plot(self.x, confidence, color=LIMIT, linestyle="--", label="mean confidence")
         self.reference_line_ = None
         if self.reference is not None:
-            self.reference_line_ = ax.axhline(self.reference, color=GREY, linewidth=0.8, label="reference")
+            self.reference_line_ = ax.axhline(self.reference, color=LIMIT, linewidth=0.8, label="reference")
         self.alarm_lines_ = self._draw_alarms(ax)
         ax.set(xlabel="batch" if np.issubdtype(self.x.dtype, np.number) else "", ylabel="accuracy")
-        legend_above(ax, ncols=2)
+        legend_above(ax, self._finding(), ncols=2)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _finding(self) -> str:
+        """The first alarm, or that there is none."""
+        if not self.raised:
+            return f"no alarm in {len(self.estimates)} batches"
+        name, place = min(self.raised.items(), key=lambda alarm: alarm[1])
+        return f"alarm on {one_line(name)} after batch {place + 1} of {len(self.estimates)}"
 
     def _draw_alarms(self, ax: Any) -> dict[str, Any]:
         """A line where alarms were raised: one for those raised at once."""
@@ -127,7 +134,7 @@ class MonitorDisplay(PublicCalls):
         for place in sorted(set(self.raised.values())):
             names = sorted(name for name, first in self.raised.items() if first == place)
             label = f"alarm: {one_line(', '.join(names))}"
-            lines |= dict.fromkeys(names, ax.axvline(self.x[place], color=VERMILION, linestyle="-.", label=label))
+            lines |= dict.fromkeys(names, ax.axvline(self.x[place], color=ALARM, linestyle="-.", label=label))
         return lines
 
 

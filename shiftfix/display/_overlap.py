@@ -9,7 +9,17 @@ from sklearn.metrics import roc_auc_score
 from shiftfix._door import PublicCalls
 from shiftfix._setting_checks import check_count
 from shiftfix._validation import check_repeat_counts, check_vector
-from shiftfix.display._axes import BLUE, GREY, LOG_10, VERMILION, bin_edges, get_axes, legend_above, ratio_ticks
+from shiftfix.display._axes import (
+    LIMIT,
+    LOG_10,
+    SOURCE,
+    TARGET,
+    bin_edges,
+    get_axes,
+    legend_above,
+    percent,
+    ratio_ticks,
+)
 from shiftfix.weights import EQUAL_TO
 
 
@@ -179,22 +189,24 @@ class OverlapDisplay(PublicCalls):
         in_target, _ = np.histogram(target, edges, weights=self.counts_target / n_target)
         width = edges[1] - edges[0]
         self.source_ = ax.stairs(
-            in_source / width, edges, fill=True, color=BLUE, alpha=0.45, label=f"source ({n_source:,.0f} rows)"
+            in_source / width, edges, fill=True, color=SOURCE, alpha=0.45, label=f"source ({n_source:,.0f} rows)"
         )
         self.target_ = ax.stairs(
-            in_target / width, edges, color=VERMILION, linewidth=1.8, label=f"target ({n_target:,.0f} rows)"
+            in_target / width, edges, color=TARGET, linewidth=1.8, label=f"target ({n_target:,.0f} rows)"
         )
         clipped = np.isfinite(self.log_clip)
         reach = self.log_clip if clipped else self.log_ratio_source.max()
         where = "the clip" if clipped else "every source row"
         self.clip_line_ = ax.axvline(
             reach / LOG_10,
-            color=GREY,
+            color=LIMIT,
             linestyle="--",
             label=f"{self.target_clipped_share:.1%} of the target above {where}",
         )
         ax.set(xlabel="density ratio target / source (log scale)", ylabel="share of rows per factor of 10")
         ratio_ticks(ax)
-        legend_above(ax, title=f"domain AUC {self.domain_auc:.3f}", title_fontsize="small")
+        reached = percent(1 - self.target_clipped_share)
+        finding = f"source rows reach {reached} of the target"
+        legend_above(ax, finding, title=f"domain AUC {self.domain_auc:.3f}", title_fontsize="small")
         self.ax_, self.figure_ = ax, ax.figure
         return self

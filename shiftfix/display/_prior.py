@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._door import PublicCalls
+from shiftfix._naming import one_line
 from shiftfix._setting_checks import check_count, check_number
 from shiftfix._validation import check_class_order, check_labels, check_matrix, check_prior
-from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, legend_above, name_ticks
+from shiftfix.display._axes import LIMIT, SOURCE, TARGET, TRUTH, get_axes, legend_above, name_ticks, percent
 from shiftfix.exceptions import ShiftDataError
 
 # Characters of the small font that fit the default width.
@@ -184,6 +185,18 @@ class PriorDisplay(PublicCalls):
             top=top,
         )
 
+    def _finding(self) -> str:
+        """The largest change, or that no interval leaves the source's shares."""
+        p, q = self.source_prior, self.target_prior
+        if self.interval is not None and ((self.interval[:, 0] <= p) & (p <= self.interval[:, 1])).all():
+            return "no class share moved beyond its interval"
+        most = int(np.argmax(np.round(np.abs(q - p), 12)))
+        if p[most] == q[most]:
+            return "no class share moved"
+        name = one_line(str(self.classes[most]))
+        moves = "rises" if q[most] > p[most] else "falls"
+        return f"the share of {name[:30]} {moves} from {percent(p[most])} to {percent(q[most])}"
+
     def _rest(self, shown: NDArray[np.intp]) -> str:
         """What the classes hold that are not shown."""
         p, q = (np.delete(prior, shown).sum() for prior in (self.source_prior, self.target_prior))
@@ -207,9 +220,9 @@ class PriorDisplay(PublicCalls):
         marks = {"linestyle": "none", "clip_on": False, "zorder": 3}
         if self.true_prior is not None:
             drawn.append(self.true_prior[shown])
-            (self.truth_,) = ax.plot(drawn[-1], rows, "|", color=GREY, label="target, truth", **marks, ms=14, mew=2.5)
+            (self.truth_,) = ax.plot(drawn[-1], rows, "|", color=TRUTH, label="target, truth", **marks, ms=14, mew=2.5)
         (self.source_,) = ax.plot(
-            drawn[0], rows - 0.13, "o", color=VERMILION, markerfacecolor="white", label="source", **marks, ms=5.5
+            drawn[0], rows - 0.13, "o", color=SOURCE, markerfacecolor="white", label="source", **marks, ms=5.5
         )
         label = "target, estimated"
         if self.interval is not None:
@@ -217,14 +230,14 @@ class PriorDisplay(PublicCalls):
             drawn.append(high)
             label += f" ({100 * self.level:.4g}% interval)"
             # Apart from the point, which lies outside where the source prior stands in for the estimate.
-            self.interval_ = ax.hlines(rows + 0.13, low, high, color=BLUE, linewidth=1.4, clip_on=False, zorder=2.5)
-        (self.target_,) = ax.plot(drawn[1], rows + 0.13, "D", color=BLUE, label=label, **marks, ms=5.5)
+            self.interval_ = ax.hlines(rows + 0.13, low, high, color=TARGET, linewidth=1.4, clip_on=False, zorder=2.5)
+        (self.target_,) = ax.plot(drawn[1], rows + 0.13, "D", color=TARGET, label=label, **marks, ms=5.5)
         edge = min(1.08 * max(np.max(values) for values in drawn), 1.0)
         ax.hlines(rows, 0, edge, color="0.9", linewidth=0.8, zorder=0)
-        ax.axvline(0, color=GREY, linewidth=0.8)
+        ax.axvline(0, color=LIMIT, linewidth=0.8)
         name_ticks(ax, self.classes[shown])
         ax.set(xlim=(0, edge), ylim=(n - 0.4, -0.6), xlabel="share of the class")
-        legend_above(ax, ncols=3, title="\n".join(lines) or None, title_fontsize="small")
+        legend_above(ax, self._finding(), ncols=3, title="\n".join(lines) or None, title_fontsize="small")
         self.shown_, self.ax_, self.figure_ = shown, ax, ax.figure
         return self
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from shiftfix._door import PublicCalls
 from shiftfix._naming import one_line
 from shiftfix._setting_checks import check_number
-from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, legend_above, name_ticks
+from shiftfix.display._axes import LIMIT, TARGET, TRUTH, get_axes, legend_above, name_ticks
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.risk import RiskComparison, RiskEstimate, compare_risks
 
@@ -185,20 +185,32 @@ class RiskDisplay(PublicCalls):
         ax = get_axes(ax, size=(6.4, 1.3 + 0.3 * len(self.risks) + 0.18 * len(lines)))
         rows, supported = np.arange(len(self.risks)), np.array([risk.is_supported for risk in self.risks])
         value, low, high = np.array([risk[1:4] for risk in self.risks], dtype=np.float64).T
-        colors = np.where(supported, BLUE, "0.75")
+        colors = np.where(supported, TARGET, "0.75")
         self.intervals_ = ax.hlines(rows, low, high, color=colors, linewidth=2, zorder=2)
         label = f"estimate ({100 * self.level:.4g}% interval)"
-        self.points_ = _points(ax, value, rows, supported, label, color=BLUE)
-        hollow = {"color": GREY, "markerfacecolor": "white"}
+        self.points_ = _points(ax, value, rows, supported, label, color=TARGET)
+        hollow = {"color": LIMIT, "markerfacecolor": "white"}
         self.refused_ = _points(ax, value, rows, ~supported, "not supported by the data", **hollow)
         self.truth_ = None
         if self.true_value is not None:
-            self.truth_ = ax.axvline(self.true_value, color=VERMILION, linestyle="--", label="truth", zorder=1)
+            self.truth_ = ax.axvline(self.true_value, color=TRUTH, linestyle="--", label="truth", zorder=1)
         name_ticks(ax, [risk.name for risk in self.risks])
         ax.set(xlim=_limits(self.risks, self.true_value), ylim=(len(rows) - 0.4, -0.6), xlabel=self._x_label())
-        legend_above(ax, ncols=3, title="\n".join(lines) or None, title_fontsize="small")
+        legend_above(ax, self._finding(), ncols=3, title="\n".join(lines) or None, title_fontsize="small")
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _finding(self) -> str:
+        """How many supported intervals hold the truth; without it, between what the estimates lie."""
+        supported = [risk for risk in self.risks if risk.is_supported and np.isfinite(risk.value)]
+        if not supported:
+            return "the data support no estimate"
+        if self.true_value is not None:
+            held = sum(risk.low <= self.true_value <= risk.high for risk in supported)
+            return f"{held} of {len(supported)} supported intervals hold the truth"
+        low, high = (end(risk.value for risk in supported) for end in (min, max))
+        between = f"{low:.3g}" if f"{low:.3g}" == f"{high:.3g}" else f"between {low:.3g} and {high:.3g}"
+        return f"{self.metric} {between}, where the data support an estimate"
 
     def _x_label(self) -> str:
         return f"{self.metric} on the target"

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from shiftfix._door import PublicCalls
 from shiftfix._setting_checks import check_count
 from shiftfix._validation import check_repeat_counts, check_weights
-from shiftfix.display._axes import BLUE, LOG_10, VERMILION, bin_edges, get_axes, legend_above, ratio_ticks
+from shiftfix.display._axes import LIMIT, LOG_10, SOURCE, bin_edges, get_axes, legend_above, ratio_ticks
 from shiftfix.weights import clip_threshold, clip_weights, effective_sample_size, exceeds
 
 
@@ -142,19 +142,26 @@ class WeightDisplay(PublicCalls):
         if absent:
             label += f"\n{absent:,.0f} rows of weight 0 not shown"
         self.bars_ = ax.bar(
-            edges[:-1], heights, np.diff(edges), align="edge", color=BLUE, edgecolor="white", linewidth=0.3, label=label
+            edges[:-1],
+            heights,
+            np.diff(edges),
+            align="edge",
+            color=SOURCE,
+            edgecolor="white",
+            linewidth=0.3,
+            label=label,
         )
         self.clip_line_ = None
         if np.isfinite(self.clip):
             share = self.counts[exceeds(self.weights, self.clip)].sum() / total
             self.clip_line_ = ax.axvline(
                 np.log(self.clip) / LOG_10,
-                color=VERMILION,
+                color=LIMIT,
                 linestyle="--",
                 label=f"clip at {self.clip:.3g} ({share:.1%} of rows above)",
             )
         ax.set(xlabel="weight (target / source density, log scale)", ylabel="source rows")
         ratio_ticks(ax)
-        legend_above(ax)
+        legend_above(ax, f"the weighted rows are worth {self.effective_size:,.0f} of {total:,.0f}")
         self.ax_, self.figure_ = ax, ax.figure
         return self

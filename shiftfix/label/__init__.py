@@ -13,6 +13,7 @@
 ``confusion_matrices``   joint and conditional confusion matrices of hard or soft scores
 ``adjust_proba``         posteriors under another prior, no retraining
 ``prior_from_labels``    class shares (a ``LabelledPrior``) by a few labels of the target, with scores of its other rows
+``prior_table``          the shares of a fitted estimate with intervals, to print: a ``PriorTable``
 ``prior_of_scores``      the prior that class probabilities imply
 =======================  ========================================================================
 """
@@ -44,6 +45,7 @@ from shiftfix.label._posterior import unadjusted_threshold as unadjusted_thresho
 from shiftfix.label._prior_from_labels import LabelledPrior, prior_from_labels
 from shiftfix.label._prior_from_labels import wilson_ends as wilson_ends  # for ``risk``
 from shiftfix.label._prior_from_labels import wilson_interval as wilson_interval
+from shiftfix.label._prior_table import PriorTable, prior_table
 from shiftfix.label._refit import calibration_refits as calibration_refits  # for ``risk``
 from shiftfix.label._refit import prior_refits as prior_refits
 from shiftfix.label._rlls import RLLS
@@ -61,6 +63,7 @@ __all__ = [
     "LabelShiftTest",
     "LabelledPrior",
     "OnlinePrior",
+    "PriorTable",
     "ScoreCalibrator",
     "adjust_proba",
     "confusion_matrices",
@@ -69,4 +72,5 @@ __all__ = [
     "mean_score_test",
     "prior_from_labels",
     "prior_of_scores",
+    "prior_table",
 ]

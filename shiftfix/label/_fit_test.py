@@ -14,6 +14,7 @@ from scipy.stats import chi2
 
 from shiftfix._blocks import row_blocks
 from shiftfix._door import public
+from shiftfix._printed import Printed
 from shiftfix._row_order import order_of_rows
 from shiftfix._setting_checks import check_count, check_generator
 from shiftfix._validation import check_repeat_counts, check_scores
@@ -35,7 +36,7 @@ BOOTSTRAP_BLOCK = 64
 
 
 @dataclass(frozen=True)
-class LabelShiftTest:
+class LabelShiftTest(Printed):
     """Outcome of :func:`label_shift_test`; printing it says what it does not show.
 
     Attributes

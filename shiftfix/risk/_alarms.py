@@ -17,6 +17,7 @@ import numpy as np
 from scipy.stats import beta
 
 from shiftfix._numerics import Floats
+from shiftfix._printed import Printed
 from shiftfix.risk._evidence import TILTS, BettingEvidence, log_factors, no_evidence, with_observations
 
 ACCURACY, CALIBRATION = "accuracy", "calibration"
@@ -45,7 +46,7 @@ class Watch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MonitorAlarm:
+class MonitorAlarm(Printed):
     """State of one alarm of a monitor; ``print`` it for one line.
 
     Attributes

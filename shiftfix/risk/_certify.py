@@ -23,6 +23,7 @@ from scipy.stats import norm, t
 
 from shiftfix._door import public
 from shiftfix._numerics import Floats
+from shiftfix._printed import Printed
 from shiftfix._setting_checks import check_number, check_option
 from shiftfix._values import as_array
 from shiftfix.exceptions import ShiftDataError
@@ -69,7 +70,7 @@ class HarmBounds(NamedTuple):
 
 
 @dataclass(frozen=True)
-class HarmCertificate:
+class HarmCertificate(Printed):
     """Answer of :func:`certify_no_harm`; ``print`` it for plain words.
 
     Attributes

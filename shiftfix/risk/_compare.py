@@ -13,6 +13,7 @@ from scipy.stats import norm
 from shiftfix._door import public
 from shiftfix._naming import one_line
 from shiftfix._numerics import Floats
+from shiftfix._printed import Printed, Printout
 from shiftfix._setting_checks import check_count, check_option
 from shiftfix._verdict import KeepsVerdicts, Verdict, judge
 from shiftfix.exceptions import ShiftDataError
@@ -38,7 +39,7 @@ DISAGREE = "Label some target rows, drawn at random, and take method='ppi': unla
 
 
 @dataclass(frozen=True)
-class RiskComparison(KeepsVerdicts):
+class RiskComparison(Printed, KeepsVerdicts):
     """Estimates of the risk side by side; ``print`` it for a table.
 
     Attributes
@@ -81,16 +82,39 @@ class RiskComparison(KeepsVerdicts):
             rows.append(f"{name:<18}{found.value:>9.4g}{interval:>22}  {found.verdict!s:<9}{errors}")
         return rows
 
+    def _printout(self) -> Printout:
+        worlds, first = list(self.errors), next(iter(self.estimates.values()))
+        rows = [
+            (
+                name,
+                f"{found.value:.4g}",
+                f"{found.low:.4g} to {found.high:.4g}",
+                str(found.verdict),
+                *(f"{self.errors[world][name]:+.4f}" if name in self.errors[world] else "" for world in worlds),
+            )
+            for name, found in self.estimates.items()
+        ]
+        heads = (
+            one_line(first.metric),
+            "value",
+            f"{first.level:.0%} interval",
+            "verdict",
+            *(f"if {w}" for w in worlds),
+        )
+        return Printout(tuple(rows), heads, foot=tuple(self._foot()))
+
     def __str__(self) -> str:
-        lines = self._rows()
-        lines.append(f"verdict: {self.verdict}" + "".join(f"; {reason}" for reason in self.verdict.reasons))
+        return "\n".join([*self._rows(), *self._foot()])
+
+    def _foot(self) -> list[str]:
+        """What the methods say together, and what each rests on."""
+        lines = [f"verdict: {self.verdict}" + "".join(f"; {reason}" for reason in self.verdict.reasons)]
         if self.verdict.action:
             lines.append(self.verdict.action)
         sharing: dict[str, list[str]] = {}
         for name, found in self.estimates.items():
             sharing.setdefault(found.assumes, []).append(name)
-        lines += [f"{', '.join(names)}: {one_line(assumed)}." for assumed, names in sharing.items()]
-        return "\n".join(lines)
+        return lines + [f"{', '.join(names)}: {one_line(assumed)}." for assumed, names in sharing.items()]
 
 
 def _methods_asked(methods: Any, problem: Problem) -> list[str]:

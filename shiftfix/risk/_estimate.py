@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shiftfix._naming import one_line
+from shiftfix._printed import Printed, Printout
 from shiftfix._verdict import KeepsVerdicts, Verdict
 
 
@@ -43,7 +44,7 @@ class GroupRisk:
 
 
 @dataclass(frozen=True)
-class RiskEstimate(KeepsVerdicts):
+class RiskEstimate(Printed, KeepsVerdicts):
     """What a model is worth on the target; ``print`` it for a few lines.
 
     Attributes
@@ -95,6 +96,17 @@ class RiskEstimate(KeepsVerdicts):
         labels = f", {self.n_labels} target labels" if self.n_labels else ""
         effective = "" if self.effective_size is None else f" (effective {self.effective_size:.0f})"
         return f"{self.n_source} source rows{effective}, {self.n_target} target rows{labels}"
+
+    def _printout(self) -> Printout:
+        first, *rest = str(self).splitlines()
+        if not self.groups:
+            return Printout(head=first, foot=tuple(rest))
+        rows = tuple(
+            (one_line(str(g.group)), f"{g.value:.4g}", f"{g.low:.4g} to {g.high:.4g}", f"{g.n_source}", f"{g.n_target}")
+            for g in self.groups
+        )
+        heads = ("group", "value", "interval", "source rows", "target rows")
+        return Printout(rows, heads, head=first, foot=tuple(rest[: -len(self.groups)]))
 
     def __str__(self) -> str:
         lines = [

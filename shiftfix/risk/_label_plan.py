@@ -24,6 +24,7 @@ from scipy.stats import norm
 
 from shiftfix._door import public
 from shiftfix._numerics import Floats
+from shiftfix._printed import Printed
 from shiftfix._setting_checks import check_count, check_number
 from shiftfix._validation import check_vector
 from shiftfix.exceptions import ShiftDataError
@@ -113,7 +114,7 @@ def points(width: float) -> str:
 
 
 @dataclass(frozen=True)
-class LabelPlan:
+class LabelPlan(Printed):
     """What labels buy; ``print`` it for a table.
 
     Attributes

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from shiftfix._numerics import Floats
+from shiftfix._printed import Printed
 from shiftfix._row_order import Rows
 from shiftfix.label import wilson_interval
 from shiftfix.risk._powered_ends import powered_gain
@@ -83,7 +84,7 @@ def with_labels(window: StreamWindow, places: Rows, columns: NDArray[np.intp]) -
 
 
 @dataclass(frozen=True)
-class AccuracyEstimate:
+class AccuracyEstimate(Printed):
     """Accuracy over the newest rows of a stream, with an interval; ``print`` it for a few lines.
 
     Attributes

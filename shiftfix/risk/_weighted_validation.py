@@ -18,6 +18,7 @@ from shiftfix._crossfit import Fold, Rows, check_folds, check_groups, out_of_fol
 from shiftfix._door import public
 from shiftfix._learner import Fallback
 from shiftfix._numerics import Floats
+from shiftfix._printed import Printed
 from shiftfix._setting_checks import check_generator, check_methods, check_number, check_option
 from shiftfix._target_sample import target_rows
 from shiftfix._validation import check_labels, check_repeat_counts, check_rows, check_weights
@@ -33,7 +34,7 @@ from shiftfix.weights import effective_sample_size_of
 
 
 @dataclass(frozen=True)
-class WeightedScores:
+class WeightedScores(Printed):
     """Result of :func:`iw_cross_val_score`; ``print`` it for two lines.
 
     Attributes

@@ -1,6 +1,5 @@
 """The table of a balance check, and how it is printed."""
 
-import html
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftfix._naming import one_line
+from shiftfix._printed import Printed, Printout
 from shiftfix._setting_checks import import_optional
 
 # |SMD| that is usually called balanced (Austin 2009); shown only where sampling error does not explain it.
@@ -17,7 +17,7 @@ PRINTED_ROWS = 20
 
 
 @dataclass(frozen=True)
-class BalanceTable:
+class BalanceTable(Printed):
     """Standardised mean differences before and after weighting; ``print`` it for a short table, worst first.
 
     Each array has one entry per row of the table, features in the order given, then squares, then scores.
@@ -106,12 +106,6 @@ class BalanceTable:
         ]
         return "\n".join([*lines, self._foot()])
 
-    def _repr_html_(self) -> str:
-        body = "".join(
-            f"<tr><td>{html.escape(name)}</td><td>{before}</td><td>{after} {mark}</td></tr>"
-            for name, before, after, mark in self._cells()
-        )
-        return (
-            "<table><thead><tr><th>target - source, in SD</th><th>before (s.e.)</th><th>after (s.e.)</th></tr></thead>"
-            f"<tbody>{body}</tbody></table><p>{self._foot()}</p>"
-        )
+    def _printout(self) -> Printout:
+        rows = tuple((name, before, f"{after} {mark}") for name, before, after, mark in self._cells())
+        return Printout(rows, ("target - source, in SD", "before (s.e.)", "after (s.e.)"), foot=(self._foot(),))

@@ -1,6 +1,5 @@
 """One look at a weight vector: is it fit to repair a model with?"""
 
-import html
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from shiftfix._door import public
 from shiftfix._naming import one_line
 from shiftfix._numerics import Floats
+from shiftfix._printed import Printed, Printout
 from shiftfix._setting_checks import check_number
 from shiftfix._validation import check_repeat_counts, check_weights
 from shiftfix._verdict import KeepsVerdicts, Verdict, judge
@@ -47,7 +47,7 @@ class Imbalance(NamedTuple):
 
 
 @dataclass(frozen=True)
-class WeightSummary(KeepsVerdicts):
+class WeightSummary(Printed, KeepsVerdicts):
     """What weights are worth; ``print`` it for a short table.
 
     Attributes
@@ -158,12 +158,8 @@ class WeightSummary(KeepsVerdicts):
     def __str__(self) -> str:
         return "\n".join(f"{label:<27}{value}" for label, value in self._rows())
 
-    def _repr_html_(self) -> str:
-        body = "".join(
-            f"<tr><td>{html.escape(label.strip())}</td><td>{html.escape(value)}</td></tr>"
-            for label, value in self._rows()
-        )
-        return f"<table><tbody>{body}</tbody></table>"
+    def _printout(self) -> Printout:
+        return Printout(tuple(self._rows()))
 
 
 def _in_order(values: Floats, counts: Floats) -> tuple[Floats, Floats]:

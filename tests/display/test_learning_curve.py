@@ -159,14 +159,14 @@ def test_axes_are_used_or_made(rng):
     display = LearningCurveDisplay.from_history(history, ax=ax)
     assert display.ax_ is ax
     assert display.figure_ is ax.figure
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Epoch", "Loss per row")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "loss per row")
     assert display.plot().ax_ is not ax
     display.plot(weight_effect=True)
     assert display.figure_ is not ax.figure
     assert display.ax_.get_xlim() == display.weight_effect_ax_.get_xlim()
     assert display.ax_.get_position().y0 > display.weight_effect_ax_.get_position().y0
-    assert display.weight_effect_ax_.get_xlabel() == "Epoch"
-    assert display.weight_effect_ax_.get_ylabel() == "Weight effect"
+    assert display.weight_effect_ax_.get_xlabel() == "epoch"
+    assert display.weight_effect_ax_.get_ylabel() == "weight effect"
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (2, 1)])
