@@ -136,7 +136,7 @@ def check_shared_network(ranks: OneProcess, settings: Any, X: Any) -> None:
             f"data_parallel=True cannot be had with {name}={getattr(settings, name)!r}, which looks at all rows of the "
             "table or the batch at once: leave it out, or train in one process."
         )
-    if fitting.n_members > 1:
+    if fitting.n_models not in (None, 1):
         raise ShiftDataError(
             f"data_parallel=True trains one network, and n_models={fitting.n_models}: fit that many, each with a "
             "random_state of its own."
