@@ -42,14 +42,14 @@ def csv_text(frame: Any) -> str:
 def _cells(column: Any) -> Any:
     """Cells of a column as text of pyarrow, or None where only pandas knows how they are written."""
     if column.dtype == np.float64:
-        return _numbers(column.to_numpy())
+        return _number_texts(column.to_numpy())
     arrow, compute = _arrow("pyarrow"), _arrow("pyarrow.compute")
     if column.dtype == np.int64:
         return compute.cast(arrow.array(column.to_numpy()), arrow.large_string())
-    return _words(column.tolist())
+    return _word_texts(column.tolist())
 
 
-def _numbers(values: Any) -> Any:
+def _number_texts(values: Any) -> Any:
     """Numbers as text, or None where some are not finite."""
     arrow, compute = _arrow("pyarrow"), _arrow("pyarrow.compute")
     size = np.abs(values)
@@ -64,7 +64,7 @@ def _numbers(values: Any) -> Any:
     return compute.replace_with_mask(cells, arrow.array(odd), written)
 
 
-def _words(cells: list[Any]) -> Any:
+def _word_texts(cells: list[Any]) -> Any:
     """Text, or None where there is other than text, or text that needs quotes."""
     arrow, compute = _arrow("pyarrow"), _arrow("pyarrow.compute")
     if not all(isinstance(cell, str) for cell in cells):
