@@ -16,10 +16,11 @@ from shiftfix.exceptions import (
     ShiftDataError,
 )
 
+REPAIRED = 6
 EXIT_CODES = (
     "Exit codes: 0 done; 1 a fault in shiftfix; 2 usage or a bad option; 3 the data cannot be used, or were "
-    "not found; 4 the data do not support the correction; 5 the output cannot be written; above 128 "
-    "stopped by a signal (130 by Ctrl-C)."
+    "not found; 4 the data do not support the correction (--on-abstain error, --exit-code); 5 the output cannot be "
+    "written; 6 corrected, or can be (--exit-code); above 128 stopped by a signal (130 by Ctrl-C)."
 )
 
 

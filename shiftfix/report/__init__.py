@@ -12,5 +12,7 @@
 
 from shiftfix.report._diagnosis import diagnosis_record
 from shiftfix.report._record import fit_record, run_record, source_weights, summary_rows, summary_text
+from shiftfix.report._record import versions as versions
+from shiftfix.report._record import weight_record as weight_record
 
 __all__ = ["diagnosis_record", "fit_record", "run_record", "source_weights", "summary_rows", "summary_text"]
