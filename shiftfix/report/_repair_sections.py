@@ -1,0 +1,240 @@
+"""Sections on the correction: whether it is usable, what it brings, what to do next, and how to reproduce it."""
+
+from typing import Any
+
+from shiftfix.report._answers import correction_of, overlap_of
+from shiftfix.report._next_code import next_code
+from shiftfix.report._parts import (
+    Block,
+    Folded,
+    Grid,
+    Listing,
+    Note,
+    Picture,
+    Pictures,
+    Program,
+    Section,
+    Text,
+    clipped,
+    inside,
+    number,
+    percent,
+    sentence,
+    signed,
+)
+from shiftfix.report._svg import histogram, track
+
+USED = {
+    "none": "No correction is used: none has earned its place. What follows is about weights, had they been used.",
+    "weights": "The model is trained on weighted source rows.",
+    "prior": "The class shares are corrected; no weights are used for that, and what follows on them is for information.",
+    "labels": "Target labels decide how much of which correction is used.",
+}
+LONGEST_CODE = 4000
+NAMES = {
+    "nothing": "the model as it is",
+    "intercept": "a constant",
+    "slope": "slope and constant",
+    "linear": "linear in the columns",
+    "smooth": "smooth in the columns",
+    "target": "target labels alone",
+    "trained": "a model trained on the target labels",
+}
+
+
+def usable_section(record: Any) -> Section:
+    """Is the correction usable."""
+    blocks: list[Block] = [Text(USED[correction_of(record)])]
+    if record.get("used"):
+        blocks.append(Text(f"How far they are followed: {sentence(record['used'])}."))
+    blocks += parts_blocks(record.get("shares"))
+    summary = overlap_of(record)
+    if summary is None:
+        return Section("usable", "Is the correction usable?", [*blocks, Note("No weights were estimated.")])
+    blocks.append(Listing("What the weights are worth:", weights_in_words(summary)))
+    ratio = inside(record, "pictures", "ratio")
+    if ratio is not None:
+        blocks.append(Pictures([picture_of_overlap(ratio)]))
+    return Section("usable", "Is the correction usable?", blocks + balance_blocks(summary.get("worst_balanced")))
+
+
+def parts_blocks(shares: Any) -> list[Block]:
+    """What each correction by target labels gets of the prediction."""
+    if not shares:
+        return []
+    rows = [[NAMES.get(name, clipped(name)), percent(share)] for name, share in shares.items()]
+    return [Grid("share of the prediction", ["Part", "Share"], rows)]
+
+
+def weights_in_words(summary: Any) -> list[str]:
+    """Effective size, overlap and tail, in words."""
+    size, n_rows = summary["effective_size"], summary["n_source"]
+    points = [
+        f"Effective sample size: the {number(n_rows)} source rows, weighted, tell as much as {number(size)} unweighted "
+        f"ones ({percent(size / n_rows)})."
+    ]
+    if summary.get("target_lost_mass") is not None:
+        points.append(f"Overlap: {percent(summary['target_lost_mass'], 1)} of the target is not stood for by any row.")
+    if summary.get("target_outside_share"):
+        name = clipped(summary["target_outside_feature"])
+        share = percent(summary["target_outside_share"], 1)
+        points.append(f"{share} of the target rows lie beyond all source rows in {name}.")
+    points.append(tail_in_words(summary))
+    points.append(f"The largest weight is {number(summary['max_weight'])} times the mean.")
+    level = inside(summary, "verdict", "level")
+    reasons = [sentence(reason) for reason in inside(summary, "verdict", "reasons") or []]
+    return points + [f"Weights {'may not be used' if level == 'abstain' else 'need care'}: {r}." for r in reasons]
+
+
+def tail_in_words(summary: Any) -> str:
+    """Whether few rows decide much."""
+    k, limit = summary["pareto_k"], summary["pareto_k_threshold"]
+    if k is None or limit is None:
+        return "Pareto k: there is no tail to speak of, or too few rows to tell."
+    word = "the weights' mean can be trusted" if k < limit else "a few rows decide much"
+    return f"Pareto k is {number(k, 2)} (should be below {number(limit, 2)}): {word}."
+
+
+def picture_of_overlap(ratio: Any) -> Picture:
+    """Both samples along the density ratio."""
+    low, high = ratio["limits"][0], ratio["limits"][-1]
+    ticks = [(place, power_in_words(low + place * (high - low))) for place in (0.0, 0.5, 1.0)]
+    svg = histogram(ratio["source"], ratio["target"], ticks, "source and target rows by their density ratio")
+    return Picture(
+        "Rows by their density ratio, target / source",
+        svg,
+        "Where the line stands and nothing is filled, the target has rows that the source has not.",
+    )
+
+
+def power_in_words(power: float) -> str:
+    """A power of ten as a ratio."""
+    return number(10.0**power, 2) if abs(power) < 4 else f"1e{power:.0f}"
+
+
+def balance_blocks(worst: Any) -> list[Block]:
+    """The entries worst balanced, before and after weighting."""
+    if not worst:
+        return []
+    rows = [[balance_name(row), balance_picture(row, worst), balance_numbers(row)] for row in map(named_balance, worst)]
+    head = ["Column", "balanced … far off", "Before → after, in standard deviations"]
+    return [Grid("balance, worst after weighting", head, rows)]
+
+
+def named_balance(row: Any) -> Any:
+    """An entry by its names, whether the record holds a tuple or a dict."""
+    return row if isinstance(row, dict) else dict(zip(("name", "before", "after", "se_after"), row, strict=True))
+
+
+def balance_name(row: Any) -> str:
+    """A column, or its square."""
+    name = clipped(row["name"])
+    return f"{name.removesuffix('^2')}, squared" if name.endswith("^2") else name
+
+
+def balance_numbers(row: Any) -> str:
+    """Differences before and after."""
+    return f"{number(row['before'], 2)} → {number(row['after'], 2)} (± {number(row['se_after'], 1)})"
+
+
+def balance_picture(row: Any, worst: Any) -> Any:
+    """Both differences on one scale."""
+    ends = [abs(value or 0.0) for entry in map(named_balance, worst) for value in (entry["before"], entry["after"])]
+    points = [(abs(row[name] or 0.0), kind) for name, kind in (("before", "source"), ("after", "target"))]
+    return track((0.0, max(*ends, 0.1)), None, None, points, f"before and after: {balance_numbers(row)}", 0.1)
+
+
+def gain_section(record: Any) -> Section:
+    """Before and after."""
+    measured, score = record.get("before_after") or [], record.get("target_score")
+    blocks: list[Block] = gain_blocks(measured) if measured else []
+    if score is not None and not measured:
+        rows = [[score["metric"], number(score["uncorrected"], 4), number(score["corrected"], 4)]]
+        blocks.append(Grid("score on the target", ["Metric", "Before", "After"], rows))
+    blocks += estimated_blocks(record)
+    if not blocks:
+        blocks.append(Note(unknown_gain(record)))
+    return Section("gain", "Before and after", blocks)
+
+
+def gain_blocks(measured: list[Any]) -> list[Block]:
+    """Measured on labelled target rows."""
+    rows = [
+        [
+            f"{row['metric']} ({row['better']} is better)",
+            *[f"{number(row[side]['value'], 3)} ({ends_of(row[side])})" for side in ("before", "after")],
+            change_picture(row["change"]),
+            f"{signed(row['change']['value'])} ({ends_of(row['change'], signed)})",
+        ]
+        for row in measured
+    ]
+    n_rows = measured[0]["n_rows"]
+    return [
+        Text(f"Both models on the same {n_rows:,} labelled target rows, which nothing was learned from."),
+        Grid("before and after, with 95% intervals", ["Metric", "Before", "After", "less … more", "Change"], rows),
+    ]
+
+
+def ends_of(found: Any, written: Any = number) -> str:
+    """Ends of an interval."""
+    return f"{written(found['low'], 3)} to {written(found['high'], 3)}"
+
+
+def change_picture(change: Any) -> Any:
+    """A change and its interval beside 0."""
+    reach = max(abs(change["low"]), abs(change["high"])) or 1.0
+    label = f"change {signed(change['value'])}, {ends_of(change, signed)}"
+    return track((-reach, reach), change["low"], change["high"], [(change["value"], "target")], label, 0.0)
+
+
+def estimated_blocks(record: Any) -> list[Block]:
+    """What weights are estimated to bring, without labels."""
+    gain = inside(record, "diagnosis", "gain")
+    if gain is None:
+        return []
+    value, error = gain
+    change = {"value": -value, "low": -value - 1.96 * error, "high": -value + 1.96 * error}
+    used = "" if correction_of(record) == "weights" else " They are not used."
+    row = ["estimated loss with weights, less that without", change_picture(change), f"{signed(-value)} ({ends_of(change, signed)})"]
+    return [
+        Grid("what weights would bring, with a 95% interval", ["", "less … more", "Change"], [row]),
+        Text(f"By cross-validation on weighted source rows; it holds if p(y given x) is shared.{used}"),
+    ]
+
+
+def unknown_gain(record: Any) -> str:
+    """Why there is no before and after."""
+    if correction_of(record) == "none":
+        return "Nothing is changed, so there is no before and after."
+    return (
+        "What the correction brings is not measured: that needs labels of target rows that were not learned from. Pass "
+        "them as y_target."
+    )
+
+
+def next_section(record: Any) -> Section:
+    """What to do next."""
+    head, code = next_code(record)
+    names = "X_source, y_source, X_target and estimator are your samples and your unfitted model."
+    return Section("next", "What to do next", [Program(code, head), Text(names)] if "shiftfix correct" not in code
+                   else [Program(code, head)])  # fmt: skip
+
+
+def reproduce_section(record: Any) -> Section:
+    """How to get the same page again."""
+    rows = [[f"{name} version", clipped(value)] for name, value in (record.get("versions") or {}).items()]
+    for side in ("source", "target"):
+        for name, head in (("sha256", f"sha256 of the {side}"), ("sha256_labels", f"sha256 of the {side}'s labels")):
+            if inside(record, side, name):
+                rows.append([head, clipped(inside(record, side, name))])
+    settings = {**(record.get("options") or {}), **(record.get("settings") or {})}
+    seeds = [[f"seed ({name})", clipped(settings[name])] for name in ("seed", "random_state") if name in settings]
+    head = [["model", clipped(record["model"])]] if record.get("model") else []
+    blocks: list[Block] = [Grid("versions, seeds and fingerprints", ["What", "Value"], [*head, *seeds, *rows])]
+    if settings:
+        text = "\n".join(f"{clipped(name)} = {sentence(value)}" for name, value in settings.items())
+        blocks.append(Folded("All settings", text[:LONGEST_CODE]))
+    lines = inside(record, "diagnosis", "lines")
+    if lines:
+        blocks.append(Folded("The diagnosis as it is printed", "\n".join(f"{a:<17}{sentence(b)}" for a, b in lines)))
+    return Section("reproduce", "How to reproduce this", blocks)
