@@ -56,7 +56,7 @@ def correct_tables(
     UnsupportedError
         Where the data do not support the correction, and that was to be an error.
     """
-    from shiftfix.report import fit_record, run_record
+    from shiftfix.report import fit_record, run_pictures, run_record
 
     encoder = fit_encoder(tables.source, tables.target, tables.numeric, tables.text)
     check_hidden_weights(options["hidden"] or [], len(encoder[-1].names))
@@ -68,7 +68,8 @@ def correct_tables(
             fit = fit_record(plan.model, tables.y, sample_weight=tables.sample_weight)
         except NotIdentifiedError as error:
             raise UnsupportedError(f"{error.finding} {ABSTAINED}") from error
-        score = _target_score(plan, tables)
+        score, compared = _scores(plan, tables)
+        drawn = run_pictures(plan.model, fit.get("diagnosis"), raw_samples(tables), (plan.X_source, plan.X_target))
     check_supported(fit, options)
     # What the record says of the verdict is not said twice, and each fold of the prior repeats the learner's warning.
     said = [str(warning.message) for warning in caught if not issubclass(warning.category, VERDICT_WARNINGS)]
@@ -82,7 +83,7 @@ def correct_tables(
         options=options,
         **files,
     )
-    return plan.saved, record
+    return plan.saved, {**record, **drawn, "before_after": compared}
 
 
 class Plan(NamedTuple):
@@ -158,21 +159,31 @@ def make_model(learner: Any, task: str, options: Mapping[str, Any]) -> Any:
     )
 
 
-def _target_score(plan: Plan, tables: Tables) -> dict[str, Any] | None:
-    """Score of the corrected and of the plain learner on the target rows whose labels are known and were not used."""
+def _scores(plan: Plan, tables: Tables) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """Score of the corrected and of the plain learner on the target rows whose labels are known and were not used.
+
+    In one number, and with intervals; None and none where there are no such rows.
+    """
     fresh = rows_to_score(tables)
     if tables.y_target is None or not fresh.any():
-        return None
+        return None, []
+    from shiftfix.report import compare_models
+
+    before, rows, labels = _uncorrected(plan, tables), plan.X_target[fresh], tables.y_target[fresh]
+    return _score_of_both(before, plan.model, rows, labels), compare_models(before, plan.model, rows, labels)
+
+
+def _score_of_both(before: Any, after: Any, rows: Any, labels: Any) -> dict[str, Any]:
+    from sklearn.base import is_regressor
     from sklearn.metrics import accuracy_score, root_mean_squared_error
 
     name, score = "accuracy", accuracy_score
-    if tables.task == "regression":
+    if is_regressor(after):
         name, score = "root mean squared error", root_mean_squared_error
-    rows, labels = plan.X_target[fresh], tables.y_target[fresh]
     return {
         "metric": name,
-        "uncorrected": float(score(labels, _uncorrected(plan, tables).predict(rows))),
-        "corrected": float(score(labels, plan.model.predict(rows))),
+        "uncorrected": float(score(labels, before.predict(rows))),
+        "corrected": float(score(labels, after.predict(rows))),
     }
 
 
@@ -208,4 +219,4 @@ def write_corrected(folder: Path, model: Any, tables: Tables, record: Mapping[st
     write_text_file(folder / "predictions.csv", harmless_csv(predictions))
     write_text_file(folder / "weights.csv", harmless_csv(weight_table(weights, tables, record["columns"]["id"])))
     save_model(model, folder / "model.skops")
-    write_text_file(folder / "summary.txt", summary_text(record))
+    write_text_file(folder / "summary.txt", summary_text(dict(record)))

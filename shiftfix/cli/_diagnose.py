@@ -61,10 +61,11 @@ def _diagnosed(tables: Tables, learner: Any, options: Mapping[str, Any]) -> tupl
 def _record(
     diagnosis: Any, tables: Tables, files: Mapping[str, Any], options: Mapping[str, Any], notices: list[str]
 ) -> dict[str, Any]:
-    from shiftfix.report import diagnosis_record, run_record
+    from shiftfix.report import diagnosis_record, run_pictures, run_record
 
-    return run_record(
-        {"diagnosis": diagnosis_record(diagnosis)},
+    found, samples = diagnosis_record(diagnosis), raw_samples(tables)
+    record = run_record(
+        {"diagnosis": found},
         task=tables.task,
         target_score=None,
         notices=notices,
@@ -72,3 +73,4 @@ def _record(
         options=options,
         **files,
     )
+    return record | {"pictures": run_pictures(diagnosis, found, samples, samples)["pictures"]}

@@ -22,4 +22,6 @@ def check_makes_pages() -> None:
 
 def page_of(record: Mapping[str, Any]) -> str:
     """A record as one HTML file."""
-    return str(dict(record))
+    from shiftfix.report import report_from_record
+
+    return report_from_record(record).to_html()

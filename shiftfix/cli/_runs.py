@@ -109,7 +109,7 @@ def run_diagnose(
         check_makes_pages()
     _check_outputs(outputs, [source, target], overwrite, refusals)
     with readable(source, target) as read:
-        options, tables, learner = checked_samples(*read, options, refusals, tell)
+        options, tables, learner = checked_samples(read[0], read[1], options, refusals, tell)
         files = _files(source, target, read, tables)
         tell(f"diagnosing {_rows(tables)}")
         from shiftfix.cli._diagnose import diagnose_tables
@@ -169,7 +169,7 @@ def run_correct(
     with ExitStack() as held:
         read = held.enter_context(readable(source, target))
         folder = refusals.of(held.enter_context, new_folder(out, overwrite, read))
-        options, tables, learner = checked_samples(*read, options, refusals, tell)
+        options, tables, learner = checked_samples(read[0], read[1], options, refusals, tell)
         files = _files(source, target, read, tables)
         tell(f"fitting {options['learner']}, shift {options['shift']}, on {_rows(tables)}")
         from shiftfix.cli._correct import correct_tables, write_corrected
@@ -224,7 +224,7 @@ def run_weigh(
         if out != STANDARD:
             folder = refusals.of(held.enter_context, new_folder(out, overwrite, read))
         given = refusals.of(weigh_options, options)
-        tables = checked_unlabelled(*read, options, refusals, tell)
+        tables = checked_unlabelled(read[0], read[1], options, refusals, tell)
         files = _files(source, target, read, tables)
         tell(f"weighing {_rows(tables)}")
         from shiftfix.cli._safe_csv import harmless_csv

@@ -256,9 +256,9 @@ def _weights(
 
 def _check_roles(roles: Roles) -> None:
     """Raise for a column with two roles, or an identifier whose name the results need."""
-    counts = Counter(name for name in roles.taken)
+    counts = Counter(roles.taken)
     # One column may hold the labels of both files.
-    counts[roles.label] -= roles.label == roles.target_labels
+    counts[str(roles.label)] -= roles.label is not None and roles.label == roles.target_labels
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
         raise UsageError(
@@ -304,9 +304,10 @@ def _features(source: Table, target: Table, roles: Roles) -> list[str]:
 def _check_columns(features: list[str], target: Table, roles: Roles) -> None:
     said = lacks_and_adds(*differences(features, [column for column in target.columns if column not in roles.taken]))
     if said:
+        hint = " A label is left out with --label." if roles.label is None else ""
         raise InputError(
             f"the columns of source and target differ: the target {said}. Both need the same "
-            "features: add or rename the columns, or leave them out with --drop (in both files) or by hand."
+            f"features: add or rename the columns, or leave them out with --drop (in both files) or by hand.{hint}"
         )
 
 
