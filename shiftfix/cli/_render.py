@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from shiftfix.cli._exit import InputError
+from shiftfix.cli._output import PAGE
 from shiftfix.cli._output_file import check_output_file, write_output_file
 from shiftfix.cli._page import check_makes_pages, page_of
 from shiftfix.cli._results import SUMMARY, put_into_results, unsealed, writing
-from shiftfix.cli._runs import FORMAT, PAGE
+from shiftfix.cli._runs import FORMAT
 from shiftfix.cli._standard_input import STANDARD
 from shiftfix.cli._words import quoted
 from shiftfix.cli._workplace import hold

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from shiftfix.cli._columns import Reading
 from shiftfix.cli._exit import InputError, UsageError
 from shiftfix.cli._files import check_is_file
-from shiftfix.cli._output import new_folder
+from shiftfix.cli._output import PAGE, new_folder
 from shiftfix.cli._output_file import check_output_file, write_output_file, write_text_file
 from shiftfix.cli._page import LEFT_OUT, check_makes_pages, makes_pages, page_of
 from shiftfix.cli._progress import Tell
@@ -25,7 +25,6 @@ from shiftfix.cli._tables import Tables, check_identifier
 from shiftfix.cli._weigh_options import weigh_options
 from shiftfix.cli._words import out_of
 
-PAGE = "report.html"
 FORMAT = 1  # of records; see record.schema.json
 
 
