@@ -55,11 +55,11 @@ def run_report(place: Path, out: Path | None, overwrite: bool) -> tuple[str, Pat
 
 def _page_into(folder: Path) -> tuple[str, Path]:
     """Put the page among the results that it shows, which stay those of one run."""
-    folder = folder.resolve()
     read_record(folder / SUMMARY)  # before anything is made beside the folder
-    with hold(folder), writing(folder):
+    final = folder.resolve()
+    with hold(final), writing(final):
         page = page_of(read_record(folder / SUMMARY))
-        put_into_results(folder, PAGE, page)
+        put_into_results(final, PAGE, page)
     return page, folder / PAGE
 
 

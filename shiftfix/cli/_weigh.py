@@ -14,6 +14,9 @@ from shiftfix.cli._samples import columns_of_run
 from shiftfix.cli._tables import Tables
 from shiftfix.cli._weigh_options import LOGISTIC, RELATIVE
 from shiftfix.cli._weights_table import weight_table
+from shiftfix.exceptions import UncalibratedRatioWarning
+
+TOLD_BY_VERDICT = (*VERDICT_WARNINGS, UncalibratedRatioWarning)
 
 
 def weigh_tables(
@@ -43,7 +46,8 @@ def weigh_tables(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         weighter.fit(source, target, sample_weight_source=tables.sample_weight)
-    said = [str(found.message) for found in caught if not issubclass(found.category, VERDICT_WARNINGS)]
+    # The verdict says so too, and in no words of Python.
+    said = [str(found.message) for found in caught if not issubclass(found.category, TOLD_BY_VERDICT)]
     record = _weights_record(weighter.summary_, tables, options, files, list(dict.fromkeys([*tables.notices, *said])))
     table = weight_table(weighter.source_weights_, tables, options["id"])
     return table, record, f"{type(weighter).__name__}\n{weighter.summary_}"
@@ -59,7 +63,9 @@ def make_weighter(options: Mapping[str, Any]) -> Any:
     if method == "boosting":
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        return covariate.ClassifierWeighter(HistGradientBoostingClassifier(), random_state=options["seed"], **common)
+        return covariate.ClassifierWeighter(
+            HistGradientBoostingClassifier(), calibration="sigmoid", random_state=options["seed"], **common
+        )
     kernels = {"ulsif": covariate.ULSIF, "rulsif": covariate.RULSIF, "kliep": covariate.KLIEP, "kmm": covariate.KMM}
     own = {"alpha": options["alpha"]} if method in RELATIVE else {}
     return kernels[method](bandwidth=options["bandwidth"], random_state=options["seed"], **own, **common)
