@@ -1,0 +1,108 @@
+"""Shells complete commands, options, their values and the names of files; asked of each shell that is installed."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+SCRIPTS = {
+    "bash": "complete -o default -F _shiftfix_completion shiftfix",
+    "zsh": "#compdef shiftfix",
+    "fish": "complete --command shiftfix",
+}
+
+
+@pytest.fixture(scope="module")
+def shiftfix(tmp_path_factory):
+    """A folder with the command in it, and files to complete."""
+    folder = tmp_path_factory.mktemp("completion")
+    command = folder / "bin" / "shiftfix"
+    command.parent.mkdir()
+    command.write_text(f"#!{sys.executable}\nfrom shiftfix.cli import main\nmain()\n")
+    command.chmod(0o755)
+    (folder / "my source.csv").write_text("x,y\n")
+    return folder
+
+
+def ask(folder, arguments, shell_input=None, **variables):
+    environment = {**os.environ, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", **variables}
+    found = subprocess.run(
+        arguments, cwd=folder, env=environment, input=shell_input, capture_output=True, text=True, check=False
+    )
+    return found.stdout
+
+
+def bash_words(folder, line):
+    """What the command tells bash of a line that ends at the cursor."""
+    words = line.split(" ")
+    variables = {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
+    return ask(folder, ["shiftfix"], _SHIFTFIX_COMPLETE="complete_bash", **variables).split("\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shell", SCRIPTS)
+def test_each_shell_gets_its_script(shiftfix, shell):
+    assert SCRIPTS[shell] in ask(shiftfix, ["shiftfix", "--show-completion", shell])
+
+
+@pytest.mark.slow
+def test_commands_options_and_values_are_completed(shiftfix):
+    assert bash_words(shiftfix, "shiftfix d")[:2] == ["demo", "diagnose"]
+    assert {"--label", "--learner"} == {word for word in bash_words(shiftfix, "shiftfix correct a b --l") if word}
+    assert bash_words(shiftfix, "shiftfix correct a b --shift ")[:3] == ["auto", "covariate", "label"]
+    # Nothing of ours: the shell offers files.
+    assert bash_words(shiftfix, "shiftfix correct my") == [""]
+
+
+BASH = """
+source <(shiftfix --show-completion bash)
+complete -p shiftfix
+COMP_WORDS=(shiftfix sch); COMP_CWORD=1; _shiftfix_completion shiftfix; echo "${COMPREPLY[@]}"
+COMP_WORDS=(shiftfix predict my); COMP_CWORD=2; _shiftfix_completion shiftfix; echo "files: ${#COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_bash_completes_and_falls_back_to_files(shiftfix):
+    lines = ask(shiftfix, ["bash", "--norc"], BASH).splitlines()
+    assert lines == ["complete -o default -F _shiftfix_completion shiftfix", "schema", "files: 0"]
+
+
+FISH = """
+shiftfix --show-completion fish | source
+complete -C 'shiftfix sch'
+echo --
+complete -C 'shiftfix predict my'
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_fish_completes_and_falls_back_to_files(shiftfix, tmp_path):
+    commands, files = ask(shiftfix, ["fish", "--no-config"], FISH, HOME=str(tmp_path)).split("--\n")
+    assert commands.startswith("schema\t")
+    assert "my" in files
+    assert "source.csv" in files
+
+
+ZSH = """
+autoload -Uz compinit; compinit -u
+compdef() { echo "compdef $@" }
+_files() { echo "files" }
+_arguments() { echo "$@" }
+eval "$(shiftfix --show-completion zsh)"
+words=(shiftfix sch); CURRENT=2; _shiftfix_completion
+words=(shiftfix predict my); CURRENT=3; _shiftfix_completion
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_zsh_completes_and_falls_back_to_files(shiftfix, tmp_path):
+    lines = ask(shiftfix, ["zsh", "-f"], ZSH, HOME=str(tmp_path), ZDOTDIR=str(tmp_path)).splitlines()
+    assert lines[0] == "compdef _shiftfix_completion shiftfix"
+    assert "schema" in lines[1]
+    assert lines[-1] == "files"
