@@ -4,7 +4,6 @@ What learns and predicts is imported when nothing is left to refuse without it: 
 once.
 """
 
-import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 from shiftfix.cli._columns import Reading
 from shiftfix.cli._exit import InputError, UsageError
 from shiftfix.cli._files import check_is_file
+from shiftfix.cli._json import as_json
 from shiftfix.cli._output import PAGE, new_folder
 from shiftfix.cli._output_file import check_output_file, write_output_file, write_text_file
 from shiftfix.cli._page import LEFT_OUT, check_makes_pages, makes_pages, page_of
@@ -61,11 +61,6 @@ class Diagnosed(NamedTuple):
     diagnosis: Any
     record: dict[str, Any]
     page: str
-
-
-def as_json(record: Mapping[str, Any]) -> str:
-    """A record as text, which ends with its line."""
-    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def named(command: str, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,13 +41,15 @@ def readable(*paths: Path) -> Iterator[Sequence[Path]]:
 
 def _keep(folder: Path) -> Path:
     """Write all of standard input to a file with the ending of its kind."""
+    if sys.stdin is None:
+        raise InputError("standard input is closed: pass the path of a file.")
     path = folder / "standard-input"
     try:
         with path.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
         with path.open("rb") as file:
             start = file.read(4)
-    except (AttributeError, OSError, ValueError) as error:  # closed, or no room
+    except (OSError, ValueError) as error:  # no room, or closed meanwhile
         raise InputError(
             f"standard input cannot be read and kept in {folder.parent} ({getattr(error, 'strerror', None) or error}): "
             "pass the path of a file."

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from shiftfix.cli._app import app
+from shiftfix.cli._exit import InputError
+from shiftfix.cli._standard_input import readable
 
 COVARIATE = ["--label", "y", "--shift", "covariate", "--learner", "logistic"]
 
@@ -106,3 +109,9 @@ def test_no_room_for_standard_input(tmp_path, monkeypatch):
     assert "standard input cannot be read and kept in" in result.stderr
     assert "No space left on device" in result.stderr
     assert os.listdir(tmp_path) == ["t.csv"]
+
+
+def test_standard_input_that_is_closed(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(InputError, match="standard input is closed"), readable(Path("-")):
+        pass

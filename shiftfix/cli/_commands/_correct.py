@@ -41,7 +41,7 @@ from shiftfix.cli._choices import (
     Verbose,
     Weight,
 )
-from shiftfix.cli._commands._printing import end_with, options_of_run, print_rows, tell_notices
+from shiftfix.cli._commands._printing import end_with, options_of_run, print_record, print_rows, tell_notices
 from shiftfix.cli._exit import exit_codes
 from shiftfix.cli._outcome import outcome_code
 from shiftfix.cli._progress import stages
@@ -115,12 +115,12 @@ def correct(
     """Fit, predict and write."""
     options = options_of_run(context)
     with exit_codes(debug), stages(verbose=verbose, quiet=quiet) as tell:
-        from shiftfix.cli._runs import as_json, run_correct
+        from shiftfix.cli._runs import run_correct
 
         record = run_correct(source, target, out, options, overwrite, tell)
     with exit_codes(debug):
         if json_out:
-            typer.echo(as_json(record), nl=False)
+            print_record(record)
         elif not quiet:
             _print_summary(record, out)
     end_with(outcome_code(record), exit_code)

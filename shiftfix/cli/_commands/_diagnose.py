@@ -35,7 +35,7 @@ from shiftfix.cli._choices import (
     Verbose,
     Weight,
 )
-from shiftfix.cli._commands._printing import end_with, options_of_run, tell_notices
+from shiftfix.cli._commands._printing import end_with, options_of_run, print_page, print_record, tell_notices
 from shiftfix.cli._exit import UsageError, exit_codes
 from shiftfix.cli._outcome import outcome_code
 from shiftfix.cli._progress import stages
@@ -87,15 +87,17 @@ def diagnose(
     """Read, test, print and perhaps write."""
     options = options_of_run(context) | {"shift": Shift.auto.value}
     with exit_codes(debug), stages(verbose=verbose) as tell:
-        from shiftfix.cli._runs import as_json, run_diagnose
+        from shiftfix.cli._runs import run_diagnose
 
         json_out = json_out or out == STANDARD
         if json_out and html == STANDARD:
             raise UsageError("--html - and JSON are both to be printed: write one of them to a file.")
         found = run_diagnose(source, target, options, out=out, html=html, overwrite=overwrite, tell=tell)
     with exit_codes(debug):
-        if json_out or html == STANDARD:
-            typer.echo(as_json(found.record) if json_out else found.page, nl=False)
+        if json_out:
+            print_record(found.record)
+        elif html == STANDARD:
+            print_page(found.page)
         else:
             typer.echo(str(found.diagnosis))
             tell_notices(found.record["notices"], [out, html])

@@ -1,7 +1,7 @@
 """What the commands print alike."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from shiftfix._naming import one_line
+from shiftfix.cli._json import as_json
 
 # Parameters of commands that say where results go and what is printed, and have no part in them.
 NOT_OF_THE_RUN = ("source", "target", "out", "html", "json_out", "exit_code", "overwrite", "quiet", "verbose", "debug")
@@ -29,6 +30,20 @@ def _plain_option(name: str, value: Any) -> Any:
     if name in LISTS:
         return list(value or [])
     return value.value if isinstance(value, Enum) else value
+
+
+def print_record(record: Mapping[str, Any]) -> None:
+    """Print a record as JSON that standard output can take: with its own escapes where a letter is none of its."""
+    typer.echo(as_json(record, ascii_only=not _takes_every_letter()), nl=False)
+
+
+def print_page(page: str) -> None:
+    """Print HTML that standard output can take, as :func:`print_record`."""
+    typer.echo(page if _takes_every_letter() else page.encode("ascii", "xmlcharrefreplace").decode(), nl=False)
+
+
+def _takes_every_letter() -> bool:
+    return str(sys.stdout.encoding).lower().replace("-", "") == "utf8"
 
 
 def tell_notices(notices: Sequence[str], written: Sequence[Path | None], *, err: bool = False) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from shiftfix.cli._choices import DEBUG
-from shiftfix.cli._commands._printing import tell_notices
+from shiftfix.cli._commands._printing import print_page, tell_notices
 from shiftfix.cli._exit import exit_codes
 from shiftfix.cli._standard_input import STANDARD
 
@@ -36,6 +36,6 @@ def report(
 
         page, written = run_report(folder, out, overwrite)
         if out == STANDARD:
-            typer.echo(page, nl=False)
+            print_page(page)
         else:
             tell_notices([], [written])

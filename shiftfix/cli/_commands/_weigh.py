@@ -30,7 +30,7 @@ from shiftfix.cli._choices import (
     WeighMethod,
     Weight,
 )
-from shiftfix.cli._commands._printing import end_with, options_of_run, tell_notices
+from shiftfix.cli._commands._printing import end_with, options_of_run, print_record, tell_notices
 from shiftfix.cli._exit import UsageError, exit_codes
 from shiftfix.cli._outcome import weights_code
 from shiftfix.cli._progress import stages
@@ -110,14 +110,16 @@ def weigh(
     options = options_of_run(context)
     to_print = out == STANDARD
     with exit_codes(debug), stages(verbose=verbose, quiet=quiet) as tell:
-        from shiftfix.cli._runs import as_json, run_weigh
+        from shiftfix.cli._runs import run_weigh
 
         if to_print and (json_out or format_name is not FileFormat.csv):
             raise UsageError("--out - prints the weights as CSV, and nothing else: leave out --json and --format.")
         page, record, weights = run_weigh(source, target, out, options, overwrite, tell)
     with exit_codes(debug):
-        if json_out or to_print:
-            typer.echo(as_json(record) if json_out else weights, nl=False)
+        if json_out:
+            print_record(record)
+        if to_print:
+            typer.echo(weights, nl=False)
         if not (json_out or quiet):
             typer.echo(page, err=to_print)
             tell_notices(record["notices"], [None if to_print else out], err=to_print)
