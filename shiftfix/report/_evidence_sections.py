@@ -88,7 +88,7 @@ def auc_grid(test: Any) -> Grid:
     """AUC on its scale."""
     auc = test["effect_size"]
     picture = track((0.5, 1.0), 0.5, auc, [(auc, "target")], f"AUC {auc:.2f} between 0.5 and 1")
-    return Grid("how far apart the samples are", ["Measure", "Alike … apart", "Value"], [["AUC", picture, f"{auc:.2f}"]])
+    return Grid("how far apart the samples are", ["Measure", "Alike … apart", "Value"], [["AUC", picture, f"{auc:.2f}"]], True)
 
 
 def size_in_words(distance: float) -> str:
@@ -211,8 +211,7 @@ def kind_section(record: Any) -> Section:
     blocks: list[Block] = [] if diagnosis is None else [kinds_grid(diagnosis)]
     if diagnosis is None:
         blocks.append(Note(f"The correction takes it for {record.get('shift', 'some')} shift; diagnose_shift asks."))
-    shares = inside(diagnosis, "class_shares") or record.get("priors") or []
-    blocks += share_blocks([share_of(row) for row in shares])
+    blocks += share_blocks(shares_of(record))
     unseen = [sentence(text) for text in inside(diagnosis, "cannot_exclude") or []]
     if unseen:
         blocks.append(Listing("What may be there unseen:", [f"{text[:1].upper()}{text[1:]}." for text in unseen]))
@@ -232,7 +231,7 @@ def kinds_grid(diagnosis: Any) -> Grid:
         ("Further out", "rows beyond all that the source has"),
     )
     rows = [[name, meaning, evidence_of(name, lines.get(name), diagnosis)] for name, meaning in asked]
-    return Grid("evidence for each kind", ["Kind", "What it means", "Evidence"], rows)
+    return Grid("evidence for each kind", ["Kind", "What it means", "Evidence"], rows, is_ours=True)
 
 
 def evidence_of(name: str, told: Any, diagnosis: Any) -> str:
@@ -246,12 +245,19 @@ def evidence_of(name: str, told: Any, diagnosis: Any) -> str:
     return "Not seen." if name == "Further out" else "Not asked, or the rows do not allow it."
 
 
-def share_of(row: Any) -> Any:
-    """One class, by a diagnosis or by a prior."""
-    estimate = row.get("estimate", row.get("target"))
-    return {"label": row.get("label", row.get("class")), "estimate": estimate} | {
-        name: row.get(name) for name in ("source", "low", "high")
-    }
+def shares_of(record: Any) -> list[Any]:
+    """Class by class; without the estimates that take a label shift for granted which is not shown."""
+    diagnosis = record.get("diagnosis")
+    if diagnosis is None:
+        return [share_of(row, row["target"], row["class"]) for row in record.get("priors") or []]
+    granted = inside(diagnosis, "label_shift", "passes") or diagnosis["n_labels"] or diagnosis["correction"] == "prior"
+    return [share_of(row, row["estimate"] if granted else None, row["label"]) for row in diagnosis["class_shares"]]
+
+
+def share_of(row: Any, estimate: Any, label: Any) -> Any:
+    """One class."""
+    ends = {name: row[name] for name in ("source", "low", "high")}
+    return {"label": label, "estimate": estimate} | ends
 
 
 def share_blocks(shares: list[Any]) -> list[Block]:

@@ -35,11 +35,12 @@ class Listing(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """A table; a cell is a text, or a picture."""
+    """A table; a cell is a text, or a picture. ``is_ours`` where no cell holds a name of the user's."""
 
     caption: str
     head: Sequence[str]
     rows: Sequence[Sequence[Any]]
+    is_ours: bool = False
     kind: str = "grid"
 
 
@@ -100,7 +101,7 @@ def clipped(text: Any, longest: int = LONGEST_NAME) -> str:
 
 def sentence(text: Any) -> str:
     """A sentence that may hold names."""
-    return clipped(text, LONGEST_TEXT)
+    return clipped(text, LONGEST_TEXT).replace(" +- ", " ± ")
 
 
 def number(value: Any, digits: int = 3) -> str:

@@ -177,7 +177,7 @@ def gain_blocks(measured: list[Any]) -> list[Block]:
 
 def ends_of(found: Any, written: Any = number) -> str:
     """Ends of an interval."""
-    return f"{written(found['low'], 3)} to {written(found['high'], 3)}"
+    return f"{written(found['low'], 2)} to {written(found['high'], 2)}"
 
 
 def change_picture(change: Any) -> Any:
@@ -195,9 +195,10 @@ def estimated_blocks(record: Any) -> list[Block]:
     value, error = gain
     change = {"value": -value, "low": -value - 1.96 * error, "high": -value + 1.96 * error}
     used = "" if correction_of(record) == "weights" else " They are not used."
-    row = ["estimated loss with weights, less that without", change_picture(change), f"{signed(-value)} ({ends_of(change, signed)})"]
+    told = f"{signed(-value)} ({ends_of(change, signed)})"
+    row = ["estimated loss with weights, less that without", change_picture(change), told]
     return [
-        Grid("what weights would bring, with a 95% interval", ["", "less … more", "Change"], [row]),
+        Grid(f"what weights {'would bring' if used else 'bring'}, with a 95% interval", ["", "less … more", "Change"], [row]),
         Text(f"By cross-validation on weighted source rows; it holds if p(y given x) is shared.{used}"),
     ]
 
@@ -222,7 +223,8 @@ def next_section(record: Any) -> Section:
 
 def reproduce_section(record: Any) -> Section:
     """How to get the same page again."""
-    rows = [[f"{name} version", clipped(value)] for name, value in (record.get("versions") or {}).items()]
+    numbers = ", ".join(f"{name} {clipped(value)}" for name, value in (record.get("versions") or {}).items())
+    rows = [["versions", numbers]] if numbers else []
     for side in ("source", "target"):
         for name, head in (("sha256", f"sha256 of the {side}"), ("sha256_labels", f"sha256 of the {side}'s labels")):
             if inside(record, side, name):

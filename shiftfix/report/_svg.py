@@ -68,7 +68,7 @@ def paired_bars(rows: Sequence[tuple[str, float, float]], label: str) -> Markup:
     parts = []
     for i, (name, source, target) in enumerate(rows):
         y = i * height
-        parts.append(_text(0, y + 11, "start", name))
+        parts.append(_text(0, y + 11, "start", name) + _text(WIDTH, y + 11, "end", f"{source:.0%} → {target:.0%}"))
         parts.append(_rect(0, y + 15, WIDTH * source / top, 5, "source"))
         parts.append(_rect(0, y + 21, WIDTH * target / top, 5, "target-fill"))
     return drawing(WIDTH, height * len(rows), label, "".join(parts))
