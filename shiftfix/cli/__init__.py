@@ -2,7 +2,7 @@
 
 ===================  ==============================================================================
 ``_app``             the commands in order; each is a file in ``_commands``: options, help, what is printed
-``_choices``         options that several commands have
+``_choices``         options that several commands have; ``_column_names`` for a shell that completes them
 ``_runs``            a run: refuse what cannot be used, learn, write
 ``_diagnose``        two samples in, what moved between them and what to do out
 ``_correct``         two samples in, weights, predictions and the corrected model out

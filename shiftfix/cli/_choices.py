@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from shiftfix.cli._column_names import columns_of
+
 
 class Shift(StrEnum):
     """What is assumed to have moved."""
@@ -109,7 +111,10 @@ DEBUG = typer.Option("--debug", help="Show the traceback of an error.")
 IdColumn = Annotated[
     str | None,
     typer.Option(
-        "--id", help="Column that names the rows: copied to the results, never learned from.", metavar="COLUMN"
+        "--id",
+        help="Column that names the rows: copied to the results, never learned from.",
+        metavar="COLUMN",
+        autocompletion=columns_of(0),
     ),
 ]
 Separator = Annotated[
@@ -165,13 +170,17 @@ Verbose = Annotated[
 ]
 
 # What is learned from, and by what.
-Label = Annotated[str, typer.Option(help="Label column of SOURCE.", metavar="COLUMN", show_default=False)]
+Label = Annotated[
+    str,
+    typer.Option(help="Label column of SOURCE.", metavar="COLUMN", show_default=False, autocompletion=columns_of(0)),
+]
 TargetLabels = Annotated[
     str | None,
     typer.Option(
         help="Column of TARGET with the labels that are known, blank elsewhere; of rows drawn at random. 25 to a few "
         "hundred tell what moved, and repair most of it.",
         metavar="COLUMN",
+        autocompletion=columns_of(1),
     ),
 ]
 LearnerName = Annotated[Learner, typer.Option(help="What is trained. logistic is for classes, linear for numbers.")]
@@ -182,8 +191,14 @@ TaskName = Annotated[
         "regression."
     ),
 ]
-Weight = Annotated[str | None, typer.Option(help="Column of SOURCE with a weight per row.", metavar="COLUMN")]
-Drop = Annotated[list[str] | None, typer.Option(help="Column to leave out; may be repeated.", metavar="COLUMN")]
+Weight = Annotated[
+    str | None,
+    typer.Option(help="Column of SOURCE with a weight per row.", metavar="COLUMN", autocompletion=columns_of(0)),
+]
+Drop = Annotated[
+    list[str] | None,
+    typer.Option(help="Column to leave out; may be repeated.", metavar="COLUMN", autocompletion=columns_of(0)),
+]
 CausesKnown = Annotated[
     Causes | None,
     typer.Option(

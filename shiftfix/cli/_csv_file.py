@@ -93,9 +93,9 @@ def read_csv_file(path: Path, name: str, reading: Reading) -> CsvTable:
     import pandas as pd
 
     try:
-        with _lines(path) as stream:
+        with lines_of_csv(path) as stream:
             between = reading.sep or separator([line for line in islice(stream, TELLING_LINES) if line.strip("\r\n")])
-        with _lines(path) as stream:
+        with lines_of_csv(path) as stream:
             reader = csv.reader(stream, delimiter=between)
             header = next((fields for fields in reader if fields), [])
             if not header:
@@ -115,7 +115,8 @@ def read_csv_file(path: Path, name: str, reading: Reading) -> CsvTable:
 
 
 @contextmanager
-def _lines(path: Path) -> Iterator[Any]:
+def lines_of_csv(path: Path) -> Iterator[Any]:
+    """The lines of a CSV file, plain or gzipped, as they stand."""
     opener = gzip.open if path.name.lower().endswith(".gz") else open
     with opener(path, "rt", newline="", encoding="utf-8-sig") as stream:
         yield stream

@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 COMMAND = [sys.executable, "-m", "shiftfix"]
+AS_SCRIPT = "import sys; sys.argv = ['shiftfix']; from shiftfix.cli import main; main()"
 CASES = {
     "python -c pass": [sys.executable, "-c", "pass"],
     "shiftfix --version": [*COMMAND, "--version"],
@@ -19,9 +20,9 @@ CASES = {
     "shiftfix correct --help": [*COMMAND, "correct", "--help"],
     "shiftfix correct, missing files": [*COMMAND, "correct", "no.csv", "nor.csv", "--label", "y", "--out", "out"],
     "shiftfix predict, missing files": [*COMMAND, "predict", "no.skops", "no.csv"],
-    "completion of a command": [*COMMAND],
+    "completion of a command": [sys.executable, "-c", AS_SCRIPT],
 }
-COMPLETES = {"_PYTHON_M_SHIFTFIX_COMPLETE": "complete_bash", "COMP_WORDS": "shiftfix d", "COMP_CWORD": "1"}
+COMPLETES = {"_SHIFTFIX_COMPLETE": "complete_bash", "COMP_WORDS": "shiftfix d", "COMP_CWORD": "1"}
 
 
 def cpu_seconds(arguments: list[str], folder: str, variables: dict[str, str]) -> float:

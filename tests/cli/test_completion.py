@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from shiftfix.cli._column_names import header_of
+
 SCRIPTS = {
     "bash": "complete -o default -F _shiftfix_completion shiftfix",
     "zsh": "#compdef shiftfix",
@@ -23,6 +25,8 @@ def shiftfix(tmp_path_factory):
     command.write_text(f"#!{sys.executable}\nfrom shiftfix.cli import main\nmain()\n")
     command.chmod(0o755)
     (folder / "my source.csv").write_text("x,y\n")
+    (folder / "s.csv").write_text("age;blood pressure;answer;Ärztin\n1,5;2;a;b\n", encoding="utf-8-sig")
+    (folder / "t.csv").write_text("age,few\n1,2\n")
     return folder
 
 
@@ -54,6 +58,23 @@ def test_commands_options_and_values_are_completed(shiftfix):
     assert bash_words(shiftfix, "shiftfix correct a b --shift ")[:3] == ["auto", "covariate", "label"]
     # Nothing of ours: the shell offers files.
     assert bash_words(shiftfix, "shiftfix correct my") == [""]
+
+
+@pytest.mark.slow
+def test_columns_are_those_of_the_file(shiftfix):
+    assert bash_words(shiftfix, "shiftfix diagnose s.csv t.csv --label a")[:2] == ["age", "answer"]
+    assert bash_words(shiftfix, "shiftfix correct s.csv t.csv --drop Ä") == ["Ärztin"]
+    assert bash_words(shiftfix, "shiftfix correct s.csv t.csv --target-labels f")[0] == "few"
+    # A name with a blank would be two words.
+    assert bash_words(shiftfix, "shiftfix weigh s.csv t.csv --label b") == [""]
+
+
+@pytest.mark.parametrize("name", ["absent.csv", "folder.csv", "t.parquet", "bytes.csv"])
+def test_a_file_that_cannot_be_read_has_no_columns(tmp_path, name):
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "t.parquet").write_text("a,b\n")
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
+    assert header_of(tmp_path / name) == []
 
 
 BASH = """

@@ -4,6 +4,8 @@ The published schema is held against records of every kind of run.
 """
 
 import hashlib
+import html
+import io
 import json
 
 import numpy as np
@@ -14,6 +16,7 @@ from typer.testing import CliRunner
 
 from shiftfix.cli import _page
 from shiftfix.cli._app import app
+from shiftfix.cli._commands._printing import print_page, print_record
 from shiftfix.cli._exit import InputError, OutputError
 from shiftfix.cli._outcome import outcome_code, weights_code
 from shiftfix.cli._output import FILES
@@ -52,7 +55,7 @@ def made(tmp_path_factory):
     """Class shares that moved: both files, results of ``correct``, its output, and the record it printed."""
     folder = tmp_path_factory.mktemp("records")
     source, target = classes(300, 0.5, 0), classes(200, 0.9, 1).drop(columns="y")
-    source.loc[::7, "x"] = np.nan
+    source.loc[::7, "x"] = target.loc[::7, "x"] = np.nan
     paths = save(folder, source, target)
     result = run("correct", *paths, *QUICK, "--out", folder / "out", "--json", "--exit-code", code=6)
     return folder, paths, json.loads(result.stdout)
@@ -61,9 +64,9 @@ def made(tmp_path_factory):
 @pytest.fixture(scope="module")
 def diagnosed(made):
     folder, paths, _ = made
-    html = folder / "found.html"
-    result = run("diagnose", *paths, *QUICK, "--out", "-", "--html", html, "--exit-code", code=6)
-    return json.loads(result.stdout), html.read_text(encoding="utf-8")
+    page = folder / "found.html"
+    result = run("diagnose", *paths, *QUICK, "--out", "-", "--html", page, "--exit-code", code=6)
+    return json.loads(result.stdout), page.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -117,7 +120,7 @@ def test_every_kind_of_run_is_as_the_schema_says_and_has_a_page(tmp_path, kind):
         # The columns of the file, not those that the learner sees.
         assert {picture["name"] for picture in record["pictures"]["columns"]} <= {"x", "z", "ward"}
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert page.startswith("<!DOCTYPE html>")
+    assert page.lower().startswith("<!doctype html>")
     assert len(page) < 300_000
 
 
@@ -306,7 +309,7 @@ def test_one_thing_is_printed_at_a_time(made):
     both = run("diagnose", *paths, *QUICK, "--json", "--html", "-", code=2)
     assert "both to be printed" in both.stderr
     page = run("diagnose", *paths, *QUICK, "--html", "-").stdout
-    assert page.startswith("<!DOCTYPE html>")
+    assert page.lower().startswith("<!doctype html>")
     assert page.rstrip().endswith("</html>")
 
 
@@ -319,3 +322,20 @@ def test_two_files_of_one_name_are_refused(tmp_path):
         result = run("diagnose", *paths, *QUICK, option, tmp_path / "f", code=5)
         assert f"{option} {tmp_path / 'f'} exists: name another file, or pass --overwrite" in result.stderr
     assert (tmp_path / "f").read_text() == "mine"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_and_pages_are_whole_in_every_encoding(monkeypatch, encoding):
+    """Escapes of JSON and of HTML, not Python's, which neither of the two has."""
+    record, page = {"ärzte": "Ω \udcff \u2028", "n": 1.5}, "<p>Ärzte 😀</p>"
+    printed = io.BytesIO()
+    stream = io.TextIOWrapper(printed, encoding=encoding, errors="backslashreplace")
+    monkeypatch.setattr("sys.stdout", stream)
+    print_record(record)
+    stream.flush()
+    assert json.loads(printed.getvalue().decode(encoding)) == record
+    printed.truncate(0)
+    printed.seek(0)
+    print_page(page)
+    stream.flush()
+    assert html.unescape(printed.getvalue().decode(encoding)) == page

@@ -30,6 +30,7 @@ from shiftfix.cli._choices import (
     WeighMethod,
     Weight,
 )
+from shiftfix.cli._column_names import columns_of
 from shiftfix.cli._commands._printing import end_with, options_of_run, print_record, tell_notices
 from shiftfix.cli._exit import UsageError, exit_codes
 from shiftfix.cli._outcome import weights_code
@@ -51,7 +52,12 @@ def weigh(
     target: TargetFile,
     out: OutFolder,
     label: Annotated[
-        str | None, typer.Option(help="Label column, if there is one: it is left out.", metavar="COLUMN")
+        str | None,
+        typer.Option(
+            help="Label column, if there is one: it is left out.",
+            metavar="COLUMN",
+            autocompletion=columns_of(0),
+        ),
     ] = None,
     method: Annotated[
         WeighMethod,
