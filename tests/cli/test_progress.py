@@ -52,7 +52,7 @@ def on_terminal(arguments, **variables):
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", **variables}
     environment.pop("CI", None)
-    with subprocess.Popen([*COMMAND, *arguments], env=environment, stdout=subprocess.PIPE, stderr=theirs) as process:
+    with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=theirs) as process:
         os.close(theirs)
         shown = bytearray()
         try:
@@ -71,14 +71,28 @@ def on_terminal(arguments, **variables):
 def test_a_terminal_shows_stages_and_none_is_left(files, color):
     folder, paths = files
     out = str(folder / f"terminal {color}")
-    shown, printed = on_terminal(["weigh", *paths, "--out", out, "--json"], **({} if color else {"NO_COLOR": "1"}))
+    shown, printed = on_terminal(
+        [*COMMAND, "weigh", *paths, "--out", out, "--json"], **({} if color else {"NO_COLOR": "1"})
+    )
     assert "weighing 120 source rows and 120 target rows" in shown
-    assert "t[2].csv" in shown  # not taken for markup
     assert bool(COLOR.search(shown)) == color
     assert json.loads(printed)["command"] == "weigh"
     # The last thing is to remove the line and to show the cursor again.
     assert "\x1b[2K" in shown.rpartition("weighing")[2]
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
+
+
+MARKUP = """
+from shiftfix.cli._progress import stages
+with stages(verbose=False) as tell:
+    tell("reading t[2].csv [bold]\\n")
+"""
+
+
+@pytest.mark.slow
+def test_a_name_in_brackets_is_shown_as_it_is():
+    shown, _ = on_terminal([sys.executable, "-c", MARKUP])
+    assert "reading t[2].csv [bold]\\n" in shown
 
 
 def test_nothing_is_told_without_a_terminal(capsys):

@@ -7,6 +7,7 @@ import hashlib
 import html
 import io
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -183,6 +184,38 @@ def test_a_page_of_somebody_else_stays(made, tmp_path):
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     (out / "summary.json").write_text(json.dumps(summary | {"verdict": "ok", "corrected": False}))
     assert "was changed since it was written" in run("report", out, code=3).stderr
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_everything_as_it_was(made, monkeypatch):
+    folder, paths, _ = made
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    before, names = contents(folder / "out"), sorted(folder.iterdir())
+    monkeypatch.setattr("shiftfix.cli._results.replace_file", full)
+    monkeypatch.setattr("shiftfix.cli._output_file.replace_file", full)
+    for out in ([], ["--out", folder / "full.html"]):
+        assert "No space left on device" in run("report", folder / "out", *out, code=5).stderr
+    monkeypatch.setattr("shiftfix.cli._runs.write_text_file", full)
+    result = run("correct", *paths, *QUICK, "--out", folder / "full", code=5)
+    assert "make room or name another folder" in result.stderr
+    assert contents(folder / "out") == before
+    assert sorted(folder.iterdir()) == names
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="there is no folder here that nobody can write to")
+def test_a_folder_that_takes_no_file_is_told_before_the_fit(made):
+    folder, paths, _ = made
+    found = run("diagnose", *paths, *QUICK, "--html", "/proc/found.html", code=5)
+    assert "--html /proc/found.html cannot be written" in found.stderr
+    assert (
+        "--out /proc/f.html cannot be written" in run("report", folder / "out", "--out", "/proc/f.html", code=5).stderr
+    )
+    weighed = run("weigh", *paths, "--label", "y", "--out", "/proc/weights", code=5)
+    assert "/proc/weights cannot be written" in weighed.stderr
 
 
 RECORD = {"command": "correct", "format": 1, "verdict": "ok", "corrected": False}
