@@ -33,10 +33,14 @@ def callback(
     """Hold the options that stand before a command."""
 
 
-app.command(help=_demo.HELP, epilog=EXIT_CODES)(_demo.demo)
-app.command(help=_diagnose.HELP, epilog=EXIT_CODES)(_diagnose.diagnose)
-app.command(help=_correct.HELP, epilog=EXIT_CODES)(_correct.correct)
-app.command(help=_weigh.HELP, epilog=EXIT_CODES)(_weigh.weigh)
-app.command(help=_predict.HELP, epilog=EXIT_CODES)(_predict.predict)
-app.command(help=_report.HELP, epilog=EXIT_CODES)(_report.report)
-app.command(help=_schema.HELP, epilog=EXIT_CODES)(_schema.schema)
+COMMANDS = (
+    (_demo.demo, _demo.HELP),
+    (_diagnose.diagnose, _diagnose.HELP),
+    (_correct.correct, _correct.HELP),
+    (_weigh.weigh, _weigh.HELP),
+    (_predict.predict, _predict.HELP),
+    (_report.report, _report.HELP),
+    (_schema.schema, _schema.HELP),
+)
+for _function, _help in COMMANDS:
+    app.command(help=_help, epilog=EXIT_CODES)(_function)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from shiftfix.cli._column_names import columns_of
+from shiftfix.cli._column_names import completed_columns
 
 
 class Shift(StrEnum):
@@ -114,7 +114,7 @@ IdColumn = Annotated[
         "--id",
         help="Column that names the rows: copied to the results, never learned from.",
         metavar="COLUMN",
-        autocompletion=columns_of(0),
+        autocompletion=completed_columns(0),
     ),
 ]
 Separator = Annotated[
@@ -172,7 +172,9 @@ Verbose = Annotated[
 # What is learned from, and by what.
 Label = Annotated[
     str,
-    typer.Option(help="Label column of SOURCE.", metavar="COLUMN", show_default=False, autocompletion=columns_of(0)),
+    typer.Option(
+        help="Label column of SOURCE.", metavar="COLUMN", show_default=False, autocompletion=completed_columns(0)
+    ),
 ]
 TargetLabels = Annotated[
     str | None,
@@ -180,7 +182,7 @@ TargetLabels = Annotated[
         help="Column of TARGET with the labels that are known, blank elsewhere; of rows drawn at random. 25 to a few "
         "hundred tell what moved, and repair most of it.",
         metavar="COLUMN",
-        autocompletion=columns_of(1),
+        autocompletion=completed_columns(1),
     ),
 ]
 LearnerName = Annotated[Learner, typer.Option(help="What is trained. logistic is for classes, linear for numbers.")]
@@ -193,11 +195,11 @@ TaskName = Annotated[
 ]
 Weight = Annotated[
     str | None,
-    typer.Option(help="Column of SOURCE with a weight per row.", metavar="COLUMN", autocompletion=columns_of(0)),
+    typer.Option(help="Column of SOURCE with a weight per row.", metavar="COLUMN", autocompletion=completed_columns(0)),
 ]
 Drop = Annotated[
     list[str] | None,
-    typer.Option(help="Column to leave out; may be repeated.", metavar="COLUMN", autocompletion=columns_of(0)),
+    typer.Option(help="Column to leave out; may be repeated.", metavar="COLUMN", autocompletion=completed_columns(0)),
 ]
 CausesKnown = Annotated[
     Causes | None,

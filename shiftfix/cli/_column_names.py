@@ -10,7 +10,7 @@ ENDINGS_OF_CSV = (".csv", ".csv.gz")
 SPECIAL = frozenset(" \t\n\\'\"`$&|;<>()[]{}*?!#~:")
 
 
-def columns_of(place: int) -> Callable[[typer.Context, str], list[str]]:
+def completed_columns(place: int) -> Callable[[typer.Context, str], list[str]]:
     """What completes the name of a column of a file that the line names: 0 for the first one, 1 for the second."""
 
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:

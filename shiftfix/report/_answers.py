@@ -38,7 +38,7 @@ def verdict_of(record: Any) -> Any:
 
 
 def correction_of(record: Any) -> str:
-    """"none", "weights", "prior" or "labels"."""
+    """ "none", "weights", "prior" or "labels"."""
     found = record.get("correction") or inside(record, "diagnosis", "correction")
     if found is not None:
         return str(found)

@@ -198,7 +198,11 @@ def estimated_blocks(record: Any) -> list[Block]:
     told = f"{signed(-value)} ({ends_of(change, signed)})"
     row = ["estimated loss with weights, less that without", change_picture(change), told]
     return [
-        Grid(f"what weights {'would bring' if used else 'bring'}, with a 95% interval", ["", "less … more", "Change"], [row]),
+        Grid(
+            f"what weights {'would bring' if used else 'bring'}, with a 95% interval",
+            ["", "less … more", "Change"],
+            [row],
+        ),
         Text(f"By cross-validation on weighted source rows; it holds if p(y given x) is shared.{used}"),
     ]
 

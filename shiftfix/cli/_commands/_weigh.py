@@ -30,7 +30,7 @@ from shiftfix.cli._choices import (
     WeighMethod,
     Weight,
 )
-from shiftfix.cli._column_names import columns_of
+from shiftfix.cli._column_names import completed_columns
 from shiftfix.cli._commands._printing import end_with, options_of_run, print_record, tell_notices
 from shiftfix.cli._exit import UsageError, exit_codes
 from shiftfix.cli._outcome import weights_code
@@ -56,7 +56,7 @@ def weigh(
         typer.Option(
             help="Label column, if there is one: it is left out.",
             metavar="COLUMN",
-            autocompletion=columns_of(0),
+            autocompletion=completed_columns(0),
         ),
     ] = None,
     method: Annotated[
