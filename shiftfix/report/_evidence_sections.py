@@ -40,7 +40,7 @@ def samples_section(record: Any) -> Section:
     for head, name in (("Columns", "columns"), ("File", "file")):
         if any(side.get(name) is not None for side in sides):
             rows.append([head, *[clipped(side.get(name, "–")) for side in sides]])
-    blocks: list[Block] = [Grid("the two samples", ["", "Source", "Target"], rows)]
+    blocks: list[Block] = [Grid("rows and labels", ["", "Source", "Target"], rows)]
     columns = record.get("columns") or {}
     if columns.get("label") is not None:
         blocks.append(Text(f"Label column: {clipped(columns['label'])}. {columns_in_words(columns)}"))
@@ -88,7 +88,9 @@ def auc_grid(test: Any) -> Grid:
     """AUC on its scale."""
     auc = test["effect_size"]
     picture = track((0.5, 1.0), 0.5, auc, [(auc, "target")], f"AUC {auc:.2f} between 0.5 and 1")
-    return Grid("how far apart the samples are", ["Measure", "Alike … apart", "Value"], [["AUC", picture, f"{auc:.2f}"]], True)
+    return Grid(
+        "how far apart the samples are", ["Measure", "Alike … apart", "Value"], [["AUC", picture, f"{auc:.2f}"]], True
+    )
 
 
 def size_in_words(distance: float) -> str:
@@ -110,7 +112,9 @@ def column_blocks(columns: Any) -> list[Block]:
         Grid("columns, worst first", ["Column", "Type", "Distance", "", "Chance, adjusted"], listed),
     ]
     names = [column for column in columns["columns"] if column["kind"] not in ("number", "category")]
-    points = [f"{clipped(column['name'])}: {column['kind']}, {sentence(column['why'])}" for column in names[:MOST_NAMED]]
+    points = [
+        f"{clipped(column['name'])}: {column['kind']}, {sentence(column['why'])}" for column in names[:MOST_NAMED]
+    ]
     if points:
         blocks.insert(0, Listing("Columns that only name rows. A model must not use them:", points))
     return blocks
@@ -274,7 +278,9 @@ def share_blocks(shares: list[Any]) -> list[Block]:
     more = f" {len(first)} of {len(shares):,} classes are listed, those that may have moved most." if rest else ""
     return [
         Grid("class shares", ["Class", "Source", f"0 … {percent(top)}", "Target, 95% interval"], rows),
-        Text(f"Circle: share in the source. Bar: 95% interval in the target; diamond: estimate, if there is one.{more}"),
+        Text(
+            f"Circle: share in the source. Bar: 95% interval in the target; diamond: estimate, if there is one.{more}"
+        ),
     ]
 
 

@@ -71,7 +71,9 @@ def pictures_of_columns(X_source: Any, X_target: Any, wanted: list[str]) -> list
     found = []
     for name in wanted[:MOST_DRAWN]:
         place = names.index(name)
-        pair = pair_columns(one_column(X_source, place), one_column(X_target, place), None if own is None else [name])[0]
+        pair = pair_columns(one_column(X_source, place), one_column(X_target, place), None if own is None else [name])[
+            0
+        ]
         found.append(picture_of_pair(name, pair))
     return found
 
@@ -81,7 +83,9 @@ def picture_of_pair(name: str, pair: Any) -> Record:
     if pair.both.numbers is not None:
         made = picture_of_numbers(name, *pair.numbers)
     else:
-        known = [part[~gap] for part, gap in zip(pair.halves(pair.both.text), pair.halves(pair.both.missing), strict=True)]
+        known = [
+            part[~gap] for part, gap in zip(pair.halves(pair.both.text), pair.halves(pair.both.missing), strict=True)
+        ]
         made = picture_of_categories(name, *known)
     return made | {"missing": [float(np.mean(part)) for part in pair.halves(pair.both.missing)]}
 
