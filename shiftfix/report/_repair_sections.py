@@ -232,16 +232,9 @@ def next_section(record: Any) -> Section:
 
 def reproduce_section(record: Any) -> Section:
     """How to get the same page again."""
-    numbers = ", ".join(f"{name} {clipped(value)}" for name, value in (record.get("versions") or {}).items())
-    rows = [["versions", numbers]] if numbers else []
-    for side in ("source", "target"):
-        for name, head in (("sha256", f"sha256 of the {side}"), ("sha256_labels", f"sha256 of the {side}'s labels")):
-            if inside(record, side, name):
-                rows.append([head, clipped(inside(record, side, name))])
     settings = {**(record.get("options") or {}), **(record.get("settings") or {})}
-    seeds = [[f"seed ({name})", clipped(settings[name])] for name in ("seed", "random_state") if name in settings]
-    head = [["model", clipped(record["model"])]] if record.get("model") else []
-    blocks: list[Block] = [Grid("versions, seeds and fingerprints", ["What", "Value"], [*head, *seeds, *rows])]
+    rows = [*model_rows(record, settings), *fingerprint_rows(record)]
+    blocks: list[Block] = [Grid("versions, seeds and fingerprints", ["What", "Value"], rows)]
     if settings:
         text = "\n".join(f"{clipped(name)} = {sentence(value)}" for name, value in settings.items())
         blocks.append(Folded("All settings", text[:LONGEST_CODE]))
@@ -249,3 +242,22 @@ def reproduce_section(record: Any) -> Section:
     if lines:
         blocks.append(Folded("The diagnosis as it is printed", "\n".join(f"{a:<17}{sentence(b)}" for a, b in lines)))
     return Section("reproduce", "How to reproduce this", blocks)
+
+
+def model_rows(record: Any, settings: Any) -> list[list[str]]:
+    """The model, where chance starts from, and the versions."""
+    versions = record.get("versions") or {}
+    found = [["model", clipped(record["model"])]] if record.get("model") else []
+    found += [[f"seed ({name})", clipped(settings[name])] for name in ("seed", "random_state") if name in settings]
+    told = ", ".join(f"{name} {clipped(value)}" for name, value in versions.items())
+    return [*found, ["versions", told or "not told"]]
+
+
+def fingerprint_rows(record: Any) -> list[list[str]]:
+    """The fingerprints of the data."""
+    told = [
+        (f"sha256 of the {side}{ending}", inside(record, side, name))
+        for side in ("source", "target")
+        for name, ending in (("sha256", ""), ("sha256_labels", "'s labels"))
+    ]
+    return [[head, clipped(value)] for head, value in told if value]
