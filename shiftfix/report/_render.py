@@ -1,5 +1,6 @@
 """From a record to the page: sections of blocks, and the template that writes them."""
 
+from functools import cache
 from typing import Any
 
 from shiftfix._setting_checks import import_optional
@@ -38,6 +39,20 @@ def view_of(record: Any) -> dict[str, Any]:
     }
 
 
+@cache
+def page_template() -> Any:
+    """The template, compiled once."""
+    jinja2 = import_optional("jinja2", "report")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("shiftfix.report", TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("page.html")
+
+
 def render(record: Any) -> str:
     """The page of a record, a whole HTML document.
 
@@ -48,7 +63,7 @@ def render(record: Any) -> str:
     ShiftDataError
         For a record that lacks what every record has.
     """
-    jinja2 = import_optional("jinja2", "report")
+    template = page_template()
     from shiftfix.report._terms import EVERYWHERE, TERMS, Linker, anchor
 
     linker = Linker()
@@ -59,13 +74,11 @@ def render(record: Any) -> str:
             f"The record cannot be shown ({type(error).__name__}: {error}): pass one that report_record, run_record or "
             "fit_record has made."
         ) from error
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("shiftfix.report", TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["explained"] = linker.explained
-    page = environment.get_template("page.html")
-    return str(page.render(**view, linker=linker, terms=TERMS, everywhere=EVERYWHERE, anchor=anchor))
+    words = {
+        "linker": linker,
+        "explained": linker.explained,
+        "anchor": anchor,
+        "terms": TERMS,
+        "everywhere": EVERYWHERE,
+    }
+    return str(template.render(**view, **words)).lstrip()

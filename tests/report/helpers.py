@@ -67,6 +67,7 @@ def made_diagnosis(names=("age", "ward"), classes=("no", "yes"), correction="non
 class PageReader(html.parser.HTMLParser):
     """Elements of a page, their attributes, and the text outside of style."""
 
+    INLINE = frozenset({"a", "bdi", "button", "code", "span", "strong"})
     VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
 
     def __init__(self, page):
@@ -86,6 +87,8 @@ class PageReader(html.parser.HTMLParser):
     def handle_endtag(self, tag):
         if not self.open or self.open.pop() != tag:
             self.unbalanced.append(tag)
+        if tag not in self.INLINE:
+            self.texts.append(" ")
 
     def handle_data(self, data):
         if "style" not in self.open:
@@ -93,7 +96,7 @@ class PageReader(html.parser.HTMLParser):
 
     @property
     def text(self):
-        return " ".join(" ".join(self.texts).split())
+        return " ".join("".join(self.texts).split())
 
     def of(self, tag):
         return [attributes for name, attributes in self.elements if name == tag]
