@@ -12,6 +12,7 @@ from shiftfix.report._parts import (
     Pictures,
     Section,
     Text,
+    capitalized,
     chance_in_words,
     clipped,
     inside,
@@ -218,13 +219,13 @@ def kind_section(record: Any) -> Section:
     blocks += share_blocks(shares_of(record))
     unseen = [sentence(text) for text in inside(diagnosis, "cannot_exclude") or []]
     if unseen:
-        blocks.append(Listing("What may be there unseen:", [f"{text[:1].upper()}{text[1:]}." for text in unseen]))
+        blocks.append(Listing("What may be there unseen:", [f"{capitalized(text)}." for text in unseen]))
     return Section("kind", "Which kind is it, and what cannot be known?", blocks)
 
 
 def kinds_grid(diagnosis: Any) -> Grid:
     """Evidence for each kind."""
-    lines = {}
+    lines: dict[str, list[str]] = {}
     for label, text in diagnosis.get("lines") or []:
         lines.setdefault(label, []).append(text)
     asked = (

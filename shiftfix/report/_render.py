@@ -13,7 +13,7 @@ def view_of(record: Any) -> dict[str, Any]:
     """What the template writes: headline, answers and sections."""
     # Here and not above: they escape by markupsafe, which comes with jinja2.
     from shiftfix.report import _answers, _evidence_sections, _repair_sections
-    from shiftfix.report._parts import sentence
+    from shiftfix.report._parts import capitalized, sentence
 
     verdict = _answers.verdict_of(record)
     makers = (
@@ -30,7 +30,7 @@ def view_of(record: Any) -> dict[str, Any]:
         "level": verdict["verdict"],
         "level_in_words": _answers.LEVELS[verdict["verdict"]],
         "headline": _answers.headline(record),
-        "reasons": [sentence(reason) for reason in verdict["reasons"]],
+        "reasons": [capitalized(sentence(reason)) for reason in verdict["reasons"]],
         "action": sentence(verdict["action"]),
         "answers": _answers.answers_of(record),
         "sections": [make(record) for make in makers],

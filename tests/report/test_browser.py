@@ -44,7 +44,7 @@ def modelled_report():
     rng = np.random.default_rng(0)
 
     def draw(n, shift):
-        X = pd.DataFrame(rng.normal(size=(n, 2)) + [shift, 0], columns=["age", "pressure"])
+        X = pd.DataFrame(rng.normal([shift, 0], 1, (n, 2)), columns=["age", "pressure"])
         X["ward"] = rng.choice([0.0, 1.0, 2.0], n)
         return X, (X["age"] + rng.normal(size=n) > 0).to_numpy().astype(int)
 

@@ -36,7 +36,7 @@ LARGEST = 300_000
 def frames(rng, n_source=400, n_target=300, shift=1.0):
     """Two frames whose first column moves, and labels that follow it."""
     X = pd.DataFrame(rng.normal(size=(n_source, 3)), columns=["age", "pressure", "height"])
-    X_target = pd.DataFrame(rng.normal(size=(n_target, 3)) + [shift, 0, 0], columns=X.columns)
+    X_target = pd.DataFrame(rng.normal([shift, 0, 0], 1, (n_target, 3)), columns=X.columns)
     y, y_target = (np.where(Z["age"] + rng.normal(size=len(Z)) > 0, "ill", "well") for Z in (X, X_target))
     return X, y, X_target, y_target
 
@@ -191,7 +191,7 @@ def test_a_model_with_its_data(rng):
     report = shift_report(model, X_source=X, y_source=y, X_target=X_target, y_target=y_target)
     record, page = report.to_dict(), read(report)
     assert json.loads(json.dumps(record, allow_nan=False)) == record
-    assert [picture["name"] for picture in record["pictures"]["columns"]][0] == "age"
+    assert record["pictures"]["columns"][0]["name"] == "age"
     assert len(page.of("figure")) == 3
     assert record["before_after"][0]["after"]["value"] == pytest.approx(model.score(X_target, y_target))
     assert f"{model.score(X_target, y_target):.3g} (" in page.text
