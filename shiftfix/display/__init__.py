@@ -16,6 +16,7 @@ matplotlib is loaded by the first plot, not by importing this folder.
 
 from shiftfix.display._balance import BalanceDisplay
 from shiftfix.display._coverage import CoverageDisplay
+from shiftfix.display._diagnosis import DiagnosisDisplay
 from shiftfix.display._learning_curve import LearningCurveDisplay
 from shiftfix.display._monitor import MonitorDisplay
 from shiftfix.display._overlap import OverlapDisplay
@@ -26,6 +27,7 @@ from shiftfix.display._weights import WeightDisplay
 __all__ = [
     "BalanceDisplay",
     "CoverageDisplay",
+    "DiagnosisDisplay",
     "LearningCurveDisplay",
     "MonitorDisplay",
     "OverlapDisplay",

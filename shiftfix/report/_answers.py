@@ -38,7 +38,7 @@ def verdict_of(record: Any) -> Any:
 
 
 def correction_of(record: Any) -> str:
-    """ "none", "weights", "prior" or "labels"."""
+    """Name of the correction, as a diagnosis has it."""
     found = record.get("correction") or inside(record, "diagnosis", "correction")
     if found is not None:
         return str(found)
@@ -123,7 +123,7 @@ def is_it_usable(record: Any) -> Answer:
         reasons = overlap["verdict"]["reasons"]
         return Answer(question, "No", "abstain", sentence(reasons[0] if reasons else "No overlap."), "usable")
     if correction == "none":
-        return Answer(question, "None needed or shown", "plain", "No correction has earned its place.", "usable")
+        return Answer(question, "None", "plain", "No correction is needed, or none has earned its place.", "usable")
     return Answer(question, "Yes", "ok", f"{DONE[correction].removeprefix('Repaired: ').capitalize()}.", "usable")
 
 
@@ -148,7 +148,9 @@ def what_does_it_bring(record: Any) -> Answer:
         told = f"Estimated loss lower by {number(gain, 2)} ± {number(error, 1)}, if p(y given x) is shared."
         return Answer(question, "Estimated", "plain", told, "gain")
     if correction_of(record) == "none":
-        return Answer(question, "Nothing is changed", "plain", "There is no before and after.", "gain")
+        return Answer(
+            question, "Nothing", "plain", "The model is not changed, so there is no before and after.", "gain"
+        )
     return Answer(question, "Not known", "caution", changed_in_words(record), "gain")
 
 

@@ -12,6 +12,7 @@ from shiftfix.report._parts import (
     Pictures,
     Section,
     Text,
+    capitalized,
     chance_in_words,
     clipped,
     inside,
@@ -40,7 +41,7 @@ def samples_section(record: Any) -> Section:
     for head, name in (("Columns", "columns"), ("File", "file")):
         if any(side.get(name) is not None for side in sides):
             rows.append([head, *[clipped(side.get(name, "–")) for side in sides]])
-    blocks: list[Block] = [Grid("the two samples", ["", "Source", "Target"], rows)]
+    blocks: list[Block] = [Grid("rows and labels", ["", "Source", "Target"], rows)]
     columns = record.get("columns") or {}
     if columns.get("label") is not None:
         blocks.append(Text(f"Label column: {clipped(columns['label'])}. {columns_in_words(columns)}"))
@@ -218,13 +219,13 @@ def kind_section(record: Any) -> Section:
     blocks += share_blocks(shares_of(record))
     unseen = [sentence(text) for text in inside(diagnosis, "cannot_exclude") or []]
     if unseen:
-        blocks.append(Listing("What may be there unseen:", [f"{text[:1].upper()}{text[1:]}." for text in unseen]))
+        blocks.append(Listing("What may be there unseen:", [f"{capitalized(text)}." for text in unseen]))
     return Section("kind", "Which kind is it, and what cannot be known?", blocks)
 
 
 def kinds_grid(diagnosis: Any) -> Grid:
     """Evidence for each kind."""
-    lines = {}
+    lines: dict[str, list[str]] = {}
     for label, text in diagnosis.get("lines") or []:
         lines.setdefault(label, []).append(text)
     asked = (

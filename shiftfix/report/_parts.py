@@ -104,6 +104,11 @@ def sentence(text: Any) -> str:
     return clipped(text, LONGEST_TEXT).replace(" +- ", " ± ")
 
 
+def capitalized(text: str) -> str:
+    """A sentence with a capital letter, and names in it as they are."""
+    return text[:1].upper() + text[1:]
+
+
 def number(value: Any, digits: int = 3) -> str:
     """A number with so many digits that count; a dash for None."""
     if value is None:

@@ -1,5 +1,6 @@
 """From a record to the page: sections of blocks, and the template that writes them."""
 
+from functools import cache
 from typing import Any
 
 from shiftfix._setting_checks import import_optional
@@ -12,7 +13,7 @@ def view_of(record: Any) -> dict[str, Any]:
     """What the template writes: headline, answers and sections."""
     # Here and not above: they escape by markupsafe, which comes with jinja2.
     from shiftfix.report import _answers, _evidence_sections, _repair_sections
-    from shiftfix.report._parts import sentence
+    from shiftfix.report._parts import capitalized, sentence
 
     verdict = _answers.verdict_of(record)
     makers = (
@@ -29,13 +30,27 @@ def view_of(record: Any) -> dict[str, Any]:
         "level": verdict["verdict"],
         "level_in_words": _answers.LEVELS[verdict["verdict"]],
         "headline": _answers.headline(record),
-        "reasons": [sentence(reason) for reason in verdict["reasons"]],
+        "reasons": [capitalized(sentence(reason)) for reason in verdict["reasons"]],
         "action": sentence(verdict["action"]),
         "answers": _answers.answers_of(record),
         "sections": [make(record) for make in makers],
         "model": sentence(record.get("model") or (record.get("diagnosis") or {}).get("model") or ""),
         "version": (record.get("versions") or {}).get("shiftfix", ""),
     }
+
+
+@cache
+def page_template() -> Any:
+    """The template, compiled once."""
+    jinja2 = import_optional("jinja2", "report")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("shiftfix.report", TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("page.html")
 
 
 def render(record: Any) -> str:
@@ -48,7 +63,7 @@ def render(record: Any) -> str:
     ShiftDataError
         For a record that lacks what every record has.
     """
-    jinja2 = import_optional("jinja2", "report")
+    template = page_template()
     from shiftfix.report._terms import EVERYWHERE, TERMS, Linker, anchor
 
     linker = Linker()
@@ -59,13 +74,11 @@ def render(record: Any) -> str:
             f"The record cannot be shown ({type(error).__name__}: {error}): pass one that report_record, run_record or "
             "fit_record has made."
         ) from error
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("shiftfix.report", TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["explained"] = linker.explained
-    page = environment.get_template("page.html")
-    return str(page.render(**view, linker=linker, terms=TERMS, everywhere=EVERYWHERE, anchor=anchor))
+    words = {
+        "linker": linker,
+        "explained": linker.explained,
+        "anchor": anchor,
+        "terms": TERMS,
+        "everywhere": EVERYWHERE,
+    }
+    return str(template.render(**view, **words)).lstrip()

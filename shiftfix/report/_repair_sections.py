@@ -27,7 +27,7 @@ from shiftfix.report._svg import histogram, track
 USED = {
     "none": "No correction is used: none has earned its place. What follows is about weights, had they been used.",
     "weights": "The model is trained on weighted source rows.",
-    "prior": "The class shares are corrected; no weights are used for that, and what follows on them is for information.",
+    "prior": "The class shares are corrected. No weights are used for that; what follows on them is for information.",
     "labels": "Target labels decide how much of which correction is used.",
 }
 LONGEST_CODE = 4000
@@ -164,7 +164,7 @@ def gain_blocks(measured: list[Any]) -> list[Block]:
             f"{row['metric']} ({row['better']} is better)",
             *[f"{number(row[side]['value'], 3)} ({ends_of(row[side])})" for side in ("before", "after")],
             change_picture(row["change"]),
-            f"{signed(row['change']['value'])} ({ends_of(row['change'], signed)})",
+            change_in_words(row["change"]),
         ]
         for row in measured
     ]
@@ -175,15 +175,20 @@ def gain_blocks(measured: list[Any]) -> list[Block]:
     ]
 
 
-def ends_of(found: Any, written: Any = number) -> str:
-    """Ends of an interval."""
-    return f"{written(found['low'], 2)} to {written(found['high'], 2)}"
+def ends_of(found: Any) -> str:
+    """Ends of the interval of a mean."""
+    return f"{number(found['low'])} to {number(found['high'])}"
+
+
+def change_in_words(change: Any) -> str:
+    """A change and its interval."""
+    return f"{signed(change['value'])} ({signed(change['low'])} to {signed(change['high'])})"
 
 
 def change_picture(change: Any) -> Any:
     """A change and its interval beside 0."""
     reach = max(abs(change["low"]), abs(change["high"])) or 1.0
-    label = f"change {signed(change['value'])}, {ends_of(change, signed)}"
+    label = f"change {change_in_words(change)}"
     return track((-reach, reach), change["low"], change["high"], [(change["value"], "target")], label, 0.0)
 
 
@@ -195,8 +200,8 @@ def estimated_blocks(record: Any) -> list[Block]:
     value, error = gain
     change = {"value": -value, "low": -value - 1.96 * error, "high": -value + 1.96 * error}
     used = "" if correction_of(record) == "weights" else " They are not used."
-    told = f"{signed(-value)} ({ends_of(change, signed)})"
-    row = ["estimated loss with weights, less that without", change_picture(change), told]
+    what = "estimated loss with weights, less that without"
+    row = [what, change_picture(change), change_in_words(change)]
     return [
         Grid(
             f"what weights {'would bring' if used else 'bring'}, with a 95% interval",
@@ -227,16 +232,9 @@ def next_section(record: Any) -> Section:
 
 def reproduce_section(record: Any) -> Section:
     """How to get the same page again."""
-    numbers = ", ".join(f"{name} {clipped(value)}" for name, value in (record.get("versions") or {}).items())
-    rows = [["versions", numbers]] if numbers else []
-    for side in ("source", "target"):
-        for name, head in (("sha256", f"sha256 of the {side}"), ("sha256_labels", f"sha256 of the {side}'s labels")):
-            if inside(record, side, name):
-                rows.append([head, clipped(inside(record, side, name))])
     settings = {**(record.get("options") or {}), **(record.get("settings") or {})}
-    seeds = [[f"seed ({name})", clipped(settings[name])] for name in ("seed", "random_state") if name in settings]
-    head = [["model", clipped(record["model"])]] if record.get("model") else []
-    blocks: list[Block] = [Grid("versions, seeds and fingerprints", ["What", "Value"], [*head, *seeds, *rows])]
+    rows = [*model_rows(record, settings), *fingerprint_rows(record)]
+    blocks: list[Block] = [Grid("versions, seeds and fingerprints", ["What", "Value"], rows)]
     if settings:
         text = "\n".join(f"{clipped(name)} = {sentence(value)}" for name, value in settings.items())
         blocks.append(Folded("All settings", text[:LONGEST_CODE]))
@@ -244,3 +242,22 @@ def reproduce_section(record: Any) -> Section:
     if lines:
         blocks.append(Folded("The diagnosis as it is printed", "\n".join(f"{a:<17}{sentence(b)}" for a, b in lines)))
     return Section("reproduce", "How to reproduce this", blocks)
+
+
+def model_rows(record: Any, settings: Any) -> list[list[str]]:
+    """The model, where chance starts from, and the versions."""
+    versions = record.get("versions") or {}
+    found = [["model", clipped(record["model"])]] if record.get("model") else []
+    found += [[f"seed ({name})", clipped(settings[name])] for name in ("seed", "random_state") if name in settings]
+    told = ", ".join(f"{name} {clipped(value)}" for name, value in versions.items())
+    return [*found, ["versions", told or "not told"]]
+
+
+def fingerprint_rows(record: Any) -> list[list[str]]:
+    """The fingerprints of the data."""
+    told = [
+        (f"sha256 of the {side}{ending}", inside(record, side, name))
+        for side in ("source", "target")
+        for name, ending in (("sha256", ""), ("sha256_labels", "'s labels"))
+    ]
+    return [[head, clipped(value)] for head, value in told if value]

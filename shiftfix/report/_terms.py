@@ -35,7 +35,7 @@ TERMS: dict[str, Term] = {
     ),
     "p-value": Term(
         "p-value",
-        r"p-values?|p &lt;|p =",
+        r"p-values?|p (?:=|&lt;) [\d.]+(?:e-\d+)?",
         "How often samples that do not differ would look at least as different as these, by chance. Small means that "
         "chance is a poor explanation; it does not say how large the difference is.",
     ),
@@ -109,15 +109,15 @@ TERMS: dict[str, Term] = {
     "balance": Term(
         "Balance",
         r"balanced?|out of balance",
-        "Whether the weighted source has the same averages as the target, column by column. Differences are in standard "
-        "deviations; up to 0.1 is usually called balanced.",
+        "Whether the weighted source has the same averages as the target, column by column. Differences are in "
+        "standard deviations; up to 0.1 is usually called balanced.",
     ),
     "distance": Term(
         "Distance",
         r"distance",
         "How far a column's values moved, from 0 (not at all) to 1 (no value in common): the largest gap between the "
-        "two running totals for numbers (Kolmogorov-Smirnov), the share of rows that would have to be of another category "
-        "for the samples to agree (total variation).",
+        "two running totals for numbers (Kolmogorov-Smirnov), the share of rows that would have to be of another "
+        "category for the samples to agree (total variation).",
     ),
     "identifier": Term(
         "Identifier",
@@ -152,7 +152,8 @@ TERMS: dict[str, Term] = {
     "random": Term(
         "Drawn at random",
         r"drawn at random",
-        "Every target row has the same chance. Rows that somebody picked, such as the odd ones, tell of themselves only.",
+        "Every target row has the same chance. Rows that somebody picked, such as the odd ones, tell of themselves "
+        "only.",
     ),
     "sha256": Term(
         "sha256",
@@ -162,7 +163,7 @@ TERMS: dict[str, Term] = {
     "seed": Term("Seed", r"seeds?|random_state", "The number that chance starts from: the same seed, the same result."),
 }
 
-# Source and target stand in nearly every sentence: they are explained where they are first named, in the samples' table.
+# Source and target stand in nearly every sentence: they are explained where a table is headed by them.
 EVERYWHERE = ("source", "target")
 
 
