@@ -14,7 +14,7 @@ from shiftfix.detect import ShiftDiagnosis
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.report._gather import gather
 from shiftfix.report._record import Corrected, Record
-from shiftfix.report._render import render
+from shiftfix.report._render import render_page
 
 FRAME_STYLE = "width:100%;height:46rem;border:1px solid #8884;border-radius:6px;background:transparent"
 
@@ -45,7 +45,7 @@ class ShiftReport(PublicCalls):
 
     def to_html(self) -> str:
         """The page, a whole HTML document."""
-        return render(self.record)
+        return render_page(self.record)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
         """Write the page to a file, whole or not at all.
