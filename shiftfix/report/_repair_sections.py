@@ -15,6 +15,7 @@ from shiftfix.report._parts import (
     Program,
     Section,
     Text,
+    capitalized,
     in_digits,
     inside,
     percent,
@@ -48,6 +49,8 @@ def usable_section(record: Any) -> Section:
     if record.get("used"):
         blocks.append(Text(f"How far they are followed: {sentence(record['used'])}."))
     blocks += parts_blocks(record.get("shares"))
+    if correction_of(record) == "prior":
+        blocks += shares_blocks(record)
     summary = overlap_of(record)
     if summary is None:
         return Section("usable", "Is the correction usable?", [*blocks, Note("No weights were estimated.")])
@@ -56,6 +59,18 @@ def usable_section(record: Any) -> Section:
     if ratio is not None:
         blocks.append(Pictures([picture_of_overlap(ratio)]))
     return Section("usable", "Is the correction usable?", blocks + balance_blocks(summary.get("worst_balanced")))
+
+
+def shares_blocks(record: Any) -> list[Block]:
+    """What new class shares rest on."""
+    fit, shares = inside(record, "diagnosis", "label_shift"), inside(record, "diagnosis", "class_shares")
+    rows = [row for row in shares or record.get("priors") or [] if row["low"] is not None]
+    points = [f"{capitalized(sentence(fit['reason']))}."] if fit is not None else []
+    if rows:
+        widest = max(rows, key=lambda row: row["high"] - row["low"])
+        name, half = short(widest.get("label", widest.get("class"))), (widest["high"] - widest["low"]) / 2
+        points.append(f"Class shares are known to within ± {percent(half, 1)} of the target or better; {name} least.")
+    return [Listing("What the new class shares rest on:", points)] if points else []
 
 
 def parts_blocks(shares: Any) -> list[Block]:

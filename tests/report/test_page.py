@@ -99,6 +99,8 @@ def test_an_estimate_that_takes_a_label_shift_for_granted_is_left_out_where_ther
     without, granted = (read(shift_report(made_diagnosis(correction=c))).text for c in ("none", "prior"))
     assert "25.0% (0.0% to 100.0%)" not in without
     assert "25.0% (0.0% to 100.0%)" in granted
+    assert "The reason of the fit." in granted
+    assert "known to within ± 50.0% of the target" in granted
 
 
 def test_what_was_not_asked_is_said():
