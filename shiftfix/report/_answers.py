@@ -141,25 +141,37 @@ def overlap_of(record: Any) -> Any:
 def what_does_it_bring(record: Any) -> ShortAnswer:
     question = "What does it bring?"
     for row in record.get("before_after") or []:
-        change = row["change"]
-        ends = f"{signed(change['value'])} ({signed(change['low'])} to {signed(change['high'])})"
-        told = f"{row['metric'].capitalize()} {ends} on {row['n_rows']:,} labelled target rows."
-        return ShortAnswer(question, *_gain(change, row["better"]), told, "gain")
+        told = f"{row['metric'].capitalize()} {change_with_ends(row)} on {row['n_rows']:,} labelled target rows."
+        return ShortAnswer(question, *_gain(row["change"], row["better"]), told, "gain")
     score = record.get("target_score")
     if score is not None:
-        told = (
-            f"Target {score['metric']} {in_digits(score['uncorrected'])} before, {in_digits(score['corrected'])} after."
+        before, after = in_digits(score["uncorrected"]), in_digits(score["corrected"])
+        return ShortAnswer(
+            question, "Measured", "plain", f"Target {score['metric']} {before} before, {after} after.", "gain"
         )
-        return ShortAnswer(question, "Measured", "plain", told, "gain")
+    if correction_of(record) == "none":
+        return ShortAnswer(
+            question, "Nothing", "plain", "The model is not changed: there is no before and after.", "gain"
+        )
+    return estimated_gain(question, record)
+
+
+def estimated_gain(question: str, record: Any) -> ShortAnswer:
+    """What a correction is estimated to bring without labels, and on what that rests."""
     if correction_of(record) == "weights" and inside(record, "diagnosis", "gain"):
         gain, error = record["diagnosis"]["gain"]
         told = f"Estimated loss lower by {in_digits(gain, 2)} ± {in_digits(error, 1)}, if p(y given x) is shared."
         return ShortAnswer(question, "Estimated", "plain", told, "gain")
-    if correction_of(record) == "none":
-        return ShortAnswer(
-            question, "Nothing", "plain", "The model is not changed, so there is no before and after.", "gain"
-        )
+    for row in record.get("expected") or []:
+        told = f"Accuracy to expect: {change_with_ends(row)}, if label shift is what moved."
+        return ShortAnswer(question, "Estimated", "plain", told, "gain")
     return ShortAnswer(question, "Not known", "caution", changed_in_words(record), "gain")
+
+
+def change_with_ends(row: Any) -> str:
+    """A change and its interval."""
+    change = row["change"]
+    return f"{signed(change['value'])} ({signed(change['low'])} to {signed(change['high'])})"
 
 
 def changed_in_words(record: Any) -> str:

@@ -114,7 +114,7 @@ def report_record(
     -------
     dict
         What :func:`fit_record` or :func:`diagnosis_record` holds, with "model", "settings", "source", "target",
-        "versions", and, as far as the data allow, "pictures" and "before_after".
+        "versions", and, as far as the data allow, "pictures", "before_after" (by labels) and "expected" (without).
 
     Raises
     ------

@@ -166,7 +166,7 @@ def gain_section(record: Any) -> Section:
     if score is not None and not measured:
         rows = [[score["metric"], in_digits(score["uncorrected"], 4), in_digits(score["corrected"], 4)]]
         blocks.append(Grid("score on the target", ["Metric", "Before", "After"], rows))
-    blocks += estimated_blocks(record)
+    blocks += expected_blocks(record.get("expected")) + estimated_blocks(record)
     if not blocks:
         blocks.append(Note(unknown_gain(record)))
     return Section("gain", "Before and after", blocks)
@@ -174,6 +174,25 @@ def gain_section(record: Any) -> Section:
 
 def gain_blocks(measured: list[Any]) -> list[Block]:
     """Measured on labelled target rows."""
+    n_rows = measured[0]["n_rows"]
+    return [
+        Text(f"Both models on the same {n_rows:,} labelled target rows, which nothing was learned from."),
+        before_after_grid("before and after, with 95% intervals", measured),
+    ]
+
+
+def expected_blocks(expected: Any) -> list[Block]:
+    """What calibrated probabilities promise, without labels."""
+    if not expected:
+        return []
+    told = (
+        "It holds if label shift is what moved and the scores are calibrated; only target labels can show that it does."
+    )
+    return [before_after_grid("accuracy to expect without labels, with 95% intervals", expected), Text(told)]
+
+
+def before_after_grid(caption: str, compared: list[Any]) -> Grid:
+    """Metrics of both models, and the difference."""
     rows = [
         [
             f"{row['metric']} ({row['better']} is better)",
@@ -181,13 +200,9 @@ def gain_blocks(measured: list[Any]) -> list[Block]:
             change_picture(row["change"]),
             change_in_words(row["change"]),
         ]
-        for row in measured
+        for row in compared
     ]
-    n_rows = measured[0]["n_rows"]
-    return [
-        Text(f"Both models on the same {n_rows:,} labelled target rows, which nothing was learned from."),
-        Grid("before and after, with 95% intervals", ["Metric", "Before", "After", "less … more", "Change"], rows),
-    ]
+    return Grid(caption, ["Metric", "Before", "After", "less … more", "Change"], rows)
 
 
 def ends_of(found: Any) -> str:

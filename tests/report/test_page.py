@@ -197,6 +197,7 @@ def test_a_model_with_its_data(rng):
     assert len(page.of("figure")) == 3
     assert record["before_after"][0]["after"]["value"] == pytest.approx(model.score(X_target, y_target))
     assert f"{model.score(X_target, y_target):.3g} (" in page.text
+    assert (record["expected"] != []) == (model.correction_ == "prior") == ("Accuracy to expect without" in page.text)
     assert record["settings"]["cv"] == "3"
     assert record["source"] | record["target"] == record["target"] | {"sha256_labels": None}
     assert "ShiftCorrectedClassifier" in page.text
