@@ -25,6 +25,7 @@ from shiftfix.report._parts import (
 from shiftfix.report._svg import bar, histogram, paired_bars, track
 
 MOST_LISTED, MOST_CLASSES, MOST_NAMED = 12, 12, 6
+MOST_NOTICES = 10
 SHORT = 34  # characters of a name within a picture
 # A distance, in words.
 SIZES = ((0.1, "small"), (0.25, "moderate"), (0.5, "large"), (1.1, "very large"))
@@ -45,7 +46,14 @@ def samples_section(record: Any) -> Section:
     columns = record.get("columns") or {}
     if columns.get("label") is not None:
         blocks.append(Text(f"Label column: {short(columns['label'])}. {columns_of_files(columns)}"))
-    return Section("samples", "The two samples", blocks + [Note(sentence(n)) for n in record.get("notices") or []])
+    return Section("samples", "The two samples", blocks + notice_blocks(record.get("notices") or []))
+
+
+def notice_blocks(notices: Any) -> list[Block]:
+    """What was ignored, filled in or warned of."""
+    rest = len(notices) - MOST_NOTICES
+    more = [Note(f"{rest:,} more notices stand in the record.")] if rest > 0 else []
+    return [Note(sentence(notice)) for notice in notices[:MOST_NOTICES]] + more
 
 
 def columns_of_files(columns: Any) -> str:

@@ -7,7 +7,7 @@ from shiftfix._naming import one_line
 
 Tone = Literal["ok", "caution", "abstain", "plain"]
 # Characters of a name that somebody chose, and of a sentence that holds some.
-LONGEST_NAME, LONGEST_TEXT = 80, 900
+LONGEST_NAME, LONGEST_TEXT = 80, 500
 LEVEL_OF_TESTS = 0.05
 
 

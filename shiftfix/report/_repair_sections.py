@@ -175,8 +175,10 @@ def gain_section(record: Any) -> Section:
 def gain_blocks(measured: list[Any]) -> list[Block]:
     """Measured on labelled target rows."""
     n_rows = measured[0]["n_rows"]
+    changed = "; ".join(f"{row['metric']} by {change_in_words(row['change'])}" for row in measured)
     return [
         Text(f"Both models on the same {n_rows:,} labelled target rows, which nothing was learned from."),
+        Text(f"The correction changes {changed}."),
         before_after_grid("before and after, with 95% intervals", measured),
     ]
 

@@ -111,6 +111,14 @@ def test_what_was_not_asked_is_said():
     assert "Columns are not drawn: pass X_source and X_target" in text
 
 
+def test_many_notices_are_counted():
+    record = shift_report(made_diagnosis()).to_dict() | {"notices": [f"notice {i}." for i in range(40)]}
+    page = read(report_from_record(record))
+    assert "notice 9." in page.text
+    assert "notice 10." not in page.text
+    assert "30 more notices" in page.text
+
+
 def test_novel_rows_and_too_small_p_values_are_told():
     text = read(shift_report(made_diagnosis(novel=shift_test(1e-9, 0.2), samples=shift_test(1e-9)))).text
     assert "some 20.0% of the target rows lie beyond" in text
