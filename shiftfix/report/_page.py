@@ -34,6 +34,11 @@ class ShiftReport(PublicCalls):
     ------
     MissingDependencyError
         By ``to_html`` and ``save``, when jinja2 is not installed (extra ``report``).
+
+    See Also
+    --------
+    shift_report : The page of a diagnosis or a corrected model.
+    report_from_record : The page of a record that is there.
     """
 
     def __init__(self, record: Record) -> None:
@@ -120,6 +125,11 @@ def report_record(
     ------
     ShiftDataError
         For anything else than a diagnosis or a fitted meta-estimator, and for samples that do not fit each other.
+
+    See Also
+    --------
+    shift_report : The same as a page.
+    report_from_record : The page of such a record.
     """
     return gather(found, X_source, y_source, X_target, y_target)
 
@@ -141,6 +151,11 @@ def report_from_record(record: Mapping[str, Any]) -> ShiftReport:
     ------
     ShiftDataError
         For a record without a verdict.
+
+    See Also
+    --------
+    report_record : Everything known of a diagnosis or a model.
+    run_record : What a run on files read, did and found.
     """
     if not isinstance(record, Mapping) or not ({"verdict", "diagnosis"} & set(record)):
         raise ShiftDataError(
@@ -177,5 +192,21 @@ def shift_report(
     ------
     ShiftDataError
         As :func:`report_record`.
+
+    See Also
+    --------
+    shiftfix.detect.diagnose_shift : Makes the diagnosis.
+    shiftfix.corrected.ShiftCorrectedClassifier : Diagnoses, and corrects what the evidence supports.
+    shiftfix.display.DiagnosisDisplay : The evidence in one picture.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from shiftfix.detect import diagnose_shift
+    >>> rng = np.random.default_rng(0)
+    >>> X, X_target = rng.normal(size=(200, 2)), rng.normal(1, 1, (200, 2))
+    >>> diagnosis = diagnose_shift(X, (X[:, 0] > 0).astype(int), X_target)
+    >>> shift_report(diagnosis, X_source=X, X_target=X_target)
+    ShiftReport(verdict='caution'); .save(path) writes the page
     """
     return ShiftReport(gather(found, X_source, y_source, X_target, y_target))
