@@ -9,6 +9,7 @@
 ``RiskDisplay``           what the model is worth on the target, by several methods or groups, with intervals
 ``CoverageDisplay``       how often conformal sets hold the truth, beside how often they should
 ``MonitorDisplay``        accuracy of a classifier in use, batch by batch, and the alarms
+``DiagnosisDisplay``      the evidence for each kind of shift, and the finding
 ========================  =====================================================================
 
 matplotlib is loaded by the first plot, not by importing this folder.

@@ -70,6 +70,11 @@ class DiagnosisDisplay(PublicCalls):
     intervals_ : LineCollection
     words_ : list of Text
         At the right, one per row.
+
+    See Also
+    --------
+    shiftfix.detect.diagnose_shift : Makes the diagnosis.
+    shiftfix.report.shift_report : The same and more as a page.
     """
 
     def __init__(self, evidence: tuple[DrawnEvidence, ...], *, title: str) -> None:

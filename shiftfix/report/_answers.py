@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from shiftfix.report._parts import Tone, chance_in_words, inside, is_seen, number, percent, sentence, signed
+from shiftfix.report._parts import Tone, chance_in_words, in_digits, inside, is_seen, percent, sentence, signed
 
 DONE = {
     "none": "The model is left as it is",
@@ -21,7 +21,7 @@ LEVELS = {"ok": "OK", "caution": "With care", "abstain": "Do not rely on it"}
 FEWEST_LABELS = 20
 
 
-class Answer(NamedTuple):
+class ShortAnswer(NamedTuple):
     """A question, a word or two, and why."""
 
     question: str
@@ -67,17 +67,17 @@ def has_moved(record: Any) -> bool:
     return bool(known) and min(known) * len(known) <= 0.05
 
 
-def did_it_move(record: Any) -> Answer:
+def did_it_move(record: Any) -> ShortAnswer:
     question, test = "Did the data change?", inside(record, "diagnosis", "samples")
     if test is None and columns_of_record(record) is None:
-        return Answer(question, "Not asked", "plain", "No test of the rows was made.", "moved")
+        return ShortAnswer(question, "Not asked", "plain", "No test of the rows was made.", "moved")
     told = "column by column" if test is None else f"AUC {test['effect_size']:.2f}, {chance_in_words(test['p_value'])}"
     if has_moved(record):
-        return Answer(question, "Yes", "caution", f"More than chance explains ({told}).", "moved")
-    return Answer(question, "Not seen", "ok", f"Nothing beyond chance ({told}).", "moved")
+        return ShortAnswer(question, "Yes", "caution", f"More than chance explains ({told}).", "moved")
+    return ShortAnswer(question, "Not seen", "ok", f"Nothing beyond chance ({told}).", "moved")
 
 
-def does_it_matter(record: Any) -> Answer:
+def does_it_matter(record: Any) -> ShortAnswer:
     question, drop = "Does it matter for this model?", inside(record, "diagnosis", "performance")
     scores = inside(record, "diagnosis", "scores")
     if drop is not None:
@@ -85,13 +85,15 @@ def does_it_matter(record: Any) -> Answer:
         ends = f"{signed(total['estimate'])} ({signed(total['low'])} to {signed(total['high'])})"
         worse = is_seen(drop) and total["estimate"] > 0
         told = f"By the target labels its {loss_of(record)} changes by {ends}."
-        return Answer(question, "Yes" if worse else "Not seen", "caution" if worse else "ok", told, "matters")
+        return ShortAnswer(question, "Yes" if worse else "Not seen", "caution" if worse else "ok", told, "matters")
     if scores is None:
-        return Answer(question, "Not asked", "plain", "What the model says was not compared.", "matters")
+        return ShortAnswer(question, "Not asked", "plain", "What the model says was not compared.", "matters")
     chance = chance_in_words(scores["p_value"])
     if is_seen(scores):
-        return Answer(question, "Probably", "caution", f"What the model says moved ({chance}).", "matters")
-    return Answer(question, "Not seen", "ok", f"What the model says did not move beyond chance ({chance}).", "matters")
+        return ShortAnswer(question, "Probably", "caution", f"What the model says moved ({chance}).", "matters")
+    return ShortAnswer(
+        question, "Not seen", "ok", f"What the model says did not move beyond chance ({chance}).", "matters"
+    )
 
 
 def loss_of(record: Any) -> str:
@@ -100,31 +102,35 @@ def loss_of(record: Any) -> str:
     return "mean squared error" if is_class is False else "error rate"
 
 
-def which_kind(record: Any) -> Answer:
+def which_kind(record: Any) -> ShortAnswer:
     question, diagnosis = "Which kind of shift is it?", record.get("diagnosis")
     if diagnosis is None:
         told = f"The correction takes it for {record.get('shift', 'some')} shift."
-        return Answer(question, "Assumed", "plain", told, "kind")
+        return ShortAnswer(question, "Assumed", "plain", told, "kind")
     decision = inside(diagnosis, "mechanism", "decision")
     if diagnosis["n_labels"] >= FEWEST_LABELS and decision not in (None, "undecided"):
-        return Answer(question, decision.capitalize(), "plain", f"By {diagnosis['n_labels']} target labels.", "kind")
+        return ShortAnswer(
+            question, decision.capitalize(), "plain", f"By {diagnosis['n_labels']} target labels.", "kind"
+        )
     if not has_moved(record):
-        return Answer(question, "None seen", "ok", "There is nothing to name.", "kind")
+        return ShortAnswer(question, "None seen", "ok", "There is nothing to name.", "kind")
     if inside(diagnosis, "label_shift", "passes"):
         told = "A change of the class shares explains it; other causes can look alike."
-        return Answer(question, "Label shift fits", "caution", told, "kind")
-    return Answer(question, "Not known", "caution", "Without target labels it cannot be told for sure.", "kind")
+        return ShortAnswer(question, "Label shift fits", "caution", told, "kind")
+    return ShortAnswer(question, "Not known", "caution", "Without target labels it cannot be told for sure.", "kind")
 
 
-def is_it_usable(record: Any) -> Answer:
+def is_it_usable(record: Any) -> ShortAnswer:
     question, correction = "Is there a correction?", correction_of(record)
     overlap = overlap_of(record)
     if correction == "none" and inside(overlap, "verdict", "level") == "abstain":
         reasons = overlap["verdict"]["reasons"]
-        return Answer(question, "No", "abstain", sentence(reasons[0] if reasons else "No overlap."), "usable")
+        return ShortAnswer(question, "No", "abstain", sentence(reasons[0] if reasons else "No overlap."), "usable")
     if correction == "none":
-        return Answer(question, "None", "plain", "No correction is needed, or none has earned its place.", "usable")
-    return Answer(question, "Yes", "ok", f"{DONE[correction].removeprefix('Repaired: ').capitalize()}.", "usable")
+        return ShortAnswer(
+            question, "None", "plain", "No correction is needed, or none has earned its place.", "usable"
+        )
+    return ShortAnswer(question, "Yes", "ok", f"{DONE[correction].removeprefix('Repaired: ').capitalize()}.", "usable")
 
 
 def overlap_of(record: Any) -> Any:
@@ -132,26 +138,40 @@ def overlap_of(record: Any) -> Any:
     return inside(record, "diagnosis", "overlap") or record.get("weights")
 
 
-def what_does_it_bring(record: Any) -> Answer:
+def what_does_it_bring(record: Any) -> ShortAnswer:
     question = "What does it bring?"
     for row in record.get("before_after") or []:
-        change = row["change"]
-        ends = f"{signed(change['value'])} ({signed(change['low'])} to {signed(change['high'])})"
-        told = f"{row['metric'].capitalize()} {ends} on {row['n_rows']:,} labelled target rows."
-        return Answer(question, *_gain(change, row["better"]), told, "gain")
+        told = f"{row['metric'].capitalize()} {change_with_ends(row)} on {row['n_rows']:,} labelled target rows."
+        return ShortAnswer(question, *_gain(row["change"], row["better"]), told, "gain")
     score = record.get("target_score")
     if score is not None:
-        told = f"Target {score['metric']} {number(score['uncorrected'])} before, {number(score['corrected'])} after."
-        return Answer(question, "Measured", "plain", told, "gain")
+        before, after = in_digits(score["uncorrected"]), in_digits(score["corrected"])
+        return ShortAnswer(
+            question, "Measured", "plain", f"Target {score['metric']} {before} before, {after} after.", "gain"
+        )
+    if correction_of(record) == "none":
+        return ShortAnswer(
+            question, "Nothing", "plain", "The model is not changed: there is no before and after.", "gain"
+        )
+    return estimated_gain(question, record)
+
+
+def estimated_gain(question: str, record: Any) -> ShortAnswer:
+    """What a correction is estimated to bring without labels, and on what that rests."""
     if correction_of(record) == "weights" and inside(record, "diagnosis", "gain"):
         gain, error = record["diagnosis"]["gain"]
-        told = f"Estimated loss lower by {number(gain, 2)} ± {number(error, 1)}, if p(y given x) is shared."
-        return Answer(question, "Estimated", "plain", told, "gain")
-    if correction_of(record) == "none":
-        return Answer(
-            question, "Nothing", "plain", "The model is not changed, so there is no before and after.", "gain"
-        )
-    return Answer(question, "Not known", "caution", changed_in_words(record), "gain")
+        told = f"Estimated loss lower by {in_digits(gain, 2)} ± {in_digits(error, 1)}, if p(y given x) is shared."
+        return ShortAnswer(question, "Estimated", "plain", told, "gain")
+    for row in record.get("expected") or []:
+        told = f"Accuracy to expect: {change_with_ends(row)}, if label shift is what moved."
+        return ShortAnswer(question, "Estimated", "plain", told, "gain")
+    return ShortAnswer(question, "Not known", "caution", changed_in_words(record), "gain")
+
+
+def change_with_ends(row: Any) -> str:
+    """A change and its interval."""
+    change = row["change"]
+    return f"{signed(change['value'])} ({signed(change['low'])} to {signed(change['high'])})"
 
 
 def changed_in_words(record: Any) -> str:
@@ -169,7 +189,7 @@ def _gain(change: Any, better: str) -> tuple[str, Tone]:
     return ("A loss", "abstain") if high < 0 else ("No clear change", "plain")
 
 
-def answers_of(record: Any) -> list[Answer]:
+def answers_of(record: Any) -> list[ShortAnswer]:
     """All five, in the order in which one decides."""
     asked = (did_it_move, does_it_matter, which_kind, is_it_usable, what_does_it_bring)
     return [ask(record) for ask in asked]

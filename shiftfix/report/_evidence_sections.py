@@ -14,17 +14,18 @@ from shiftfix.report._parts import (
     Text,
     capitalized,
     chance_in_words,
-    clipped,
+    in_digits,
     inside,
     is_seen,
-    number,
     percent,
     sentence,
+    short,
     signed,
 )
 from shiftfix.report._svg import bar, histogram, paired_bars, track
 
 MOST_LISTED, MOST_CLASSES, MOST_NAMED = 12, 12, 6
+MOST_NOTICES = 10
 SHORT = 34  # characters of a name within a picture
 # A distance, in words.
 SIZES = ((0.1, "small"), (0.25, "moderate"), (0.5, "large"), (1.1, "very large"))
@@ -40,15 +41,22 @@ def samples_section(record: Any) -> Section:
     rows.append(["Labels", "all", labels_of_target(record)])
     for head, name in (("Columns", "columns"), ("File", "file")):
         if any(side.get(name) is not None for side in sides):
-            rows.append([head, *[clipped(side.get(name, "–")) for side in sides]])
+            rows.append([head, *[short(side.get(name, "–")) for side in sides]])
     blocks: list[Block] = [Grid("rows and labels", ["", "Source", "Target"], rows)]
     columns = record.get("columns") or {}
     if columns.get("label") is not None:
-        blocks.append(Text(f"Label column: {clipped(columns['label'])}. {columns_in_words(columns)}"))
-    return Section("samples", "The two samples", blocks + [Note(sentence(n)) for n in record.get("notices") or []])
+        blocks.append(Text(f"Label column: {short(columns['label'])}. {columns_of_files(columns)}"))
+    return Section("samples", "The two samples", blocks + notice_blocks(record.get("notices") or []))
 
 
-def columns_in_words(columns: Any) -> str:
+def notice_blocks(notices: Any) -> list[Block]:
+    """What was ignored, filled in or warned of."""
+    rest = len(notices) - MOST_NOTICES
+    more = [Note(f"{rest:,} more notices stand in the record.")] if rest > 0 else []
+    return [Note(sentence(notice)) for notice in notices[:MOST_NOTICES]] + more
+
+
+def columns_of_files(columns: Any) -> str:
     """How many columns of either type the files have."""
     return f"{len(columns.get('numeric') or [])} numeric and {len(columns.get('text') or [])} text columns."
 
@@ -113,9 +121,7 @@ def column_blocks(columns: Any) -> list[Block]:
         Grid("columns, worst first", ["Column", "Type", "Distance", "", "Chance, adjusted"], listed),
     ]
     names = [column for column in columns["columns"] if column["kind"] not in ("number", "category")]
-    points = [
-        f"{clipped(column['name'])}: {column['kind']}, {sentence(column['why'])}" for column in names[:MOST_NAMED]
-    ]
+    points = [f"{short(column['name'])}: {column['kind']}, {sentence(column['why'])}" for column in names[:MOST_NAMED]]
     if points:
         blocks.insert(0, Listing("Columns that only name rows. A model must not use them:", points))
     return blocks
@@ -126,23 +132,23 @@ def column_row(column: Any) -> list[Any]:
     distance, size = column["effect_size"], size_in_words(column["effect_size"])
     picture = bar(distance, f"distance {distance:.2f} of 1, {size}")
     chance = chance_in_words(column["adjusted"]) + (", differs" if column["adjusted"] <= 0.05 else "")
-    return [clipped(column["name"]), column["kind"], picture, f"{distance:.2f}, {size}", chance]
+    return [short(column["name"]), column["kind"], picture, f"{distance:.2f}, {size}", chance]
 
 
 def picture_of_column(column: Any, tests: Any) -> Picture:
     """A column of both samples."""
-    name = clipped(column["name"])
+    name = short(column["name"])
     missing = [share for share in column.get("missing", []) if share > 0]
     gaps = f"Missing: {percent(column['missing'][0], 1)} → {percent(column['missing'][1], 1)}. " if missing else ""
     if column["kind"] == "category":
-        rows = [*zip([clipped(n, SHORT) for n in column["names"]], column["source"], column["target"], strict=True)]
+        rows = [*zip([short(n, SHORT) for n in column["names"]], column["source"], column["target"], strict=True)]
         more = f"{column['more']:,} more categories. " if column["more"] > 0 else ""
         svg = paired_bars(rows, f"shares of the categories of {name} in source and target")
         return Picture(name, svg, f"{gaps}{more}".strip())
     limits = column["limits"]
-    ticks = [(0.0, number(limits[0])), (0.5, number((limits[0] + limits[-1]) / 2)), (1.0, number(limits[-1]))]
+    ticks = [(0.0, in_digits(limits[0])), (0.5, in_digits((limits[0] + limits[-1]) / 2)), (1.0, in_digits(limits[-1]))]
     svg = histogram(column["source"], column["target"], ticks, f"{name}: shares of source and target rows by value")
-    medians = " → ".join(number(median) for median in column["medians"])
+    medians = " → ".join(in_digits(median) for median in column["medians"])
     return Picture(name, svg, f"{gaps}Median {medians}.")
 
 
@@ -206,7 +212,7 @@ def changes(record: Any) -> list[str]:
     if changed is not None and diagnosis["is_class"]:
         found.append(f"Weights: {percent(changed, 1)} of the predicted classes.")
     elif changed is not None:
-        found.append(f"Weights: predictions by {number(changed, 2)} standard deviations.")
+        found.append(f"Weights: predictions by {in_digits(changed, 2)} standard deviations.")
     return found
 
 
@@ -272,7 +278,7 @@ def share_blocks(shares: list[Any]) -> list[Block]:
     first = sorted(shares, key=moved_by, reverse=True)[:MOST_CLASSES]
     top = max([max(share["source"], share["high"] or 0.0, share["estimate"] or 0.0) for share in first])
     rows = [
-        [clipped(share["label"]), percent(share["source"], 1), share_picture(share, top), share_in_words(share)]
+        [short(share["label"]), percent(share["source"], 1), share_picture(share, top), share_in_words(share)]
         for share in first
     ]
     rest = len(shares) - len(first)

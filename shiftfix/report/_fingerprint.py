@@ -10,7 +10,7 @@ from shiftfix._naming import column_names
 from shiftfix.covariate import columns_of
 
 
-def fingerprint(data: Any) -> str:
+def fingerprint_of(data: Any) -> str:
     """sha256 of shape, column names and values, column by column; numbers as float64, all else as text.
 
     The same values have the same one, as an array, as a list, or as a frame without names.
@@ -23,8 +23,8 @@ def fingerprint(data: Any) -> str:
             _add_values(digest, np.asarray(part))
         return digest.hexdigest()
     digest.update(repr((tuple(np.shape(data)), column_names(data))).encode("utf-8", errors="backslashreplace"))
-    is_table = hasattr(data, "columns") or np.ndim(data) == 2
-    for column in columns_of(data) if is_table else [np.asarray(data)]:
+    has_columns = hasattr(data, "columns") or np.ndim(data) == 2
+    for column in columns_of(data) if has_columns else [np.asarray(data)]:
         _add_values(digest, column)
     return digest.hexdigest()
 

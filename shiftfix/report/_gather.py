@@ -15,13 +15,16 @@ from shiftfix.detect import ShiftDiagnosis, feature_tests, known_labels
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.report._before_after import before_and_after, rows_at
 from shiftfix.report._diagnosis import as_plain, diagnosis_record
-from shiftfix.report._fingerprint import fingerprint
+from shiftfix.report._expected import expected_accuracy
+from shiftfix.report._fingerprint import fingerprint_of
 from shiftfix.report._pictures import MOST_DRAWN, names_of, picture_of_ratio, pictures_of_columns
 from shiftfix.report._record import Automatic, Corrected, Record, fit_record, versions
 
 LONGEST_SETTING = 300
 # Rows that pictures are drawn from; more look the same.
 MOST_ROWS = 20_000
+# Probabilities that an accuracy is expected by: hundreds of draws go over all of them.
+MOST_SCORES = 500_000
 
 
 class Given(NamedTuple):
@@ -53,10 +56,10 @@ class Given(NamedTuple):
     @property
     def has_columns(self) -> bool:
         """Whether both are tables of columns."""
-        return self.has_both and all(is_table(X) for X in (self.X_source, self.X_target))
+        return self.has_both and all(is_drawable(X) for X in (self.X_source, self.X_target))
 
 
-def is_table(X: Any) -> bool:
+def is_drawable(X: Any) -> bool:
     """Whether rows have columns that can be looked at one by one."""
     return not sparse.issparse(X) and (hasattr(X, "columns") or np.ndim(X) == 2)
 
@@ -106,6 +109,7 @@ def gather(found: Any, X_source: Any, y_source: Any, X_target: Any, y_target: An
         "columns_tested": tested,
         "pictures": pictures_of(found, tests_of_columns_in(part) or tested, given),
         "before_after": [] if is_diagnosis or not len(given.y) else scored(found, given),
+        "expected": expected_of(found, given.X_target),
         "notices": notices_of(found, given),
         "versions": versions(),
     }
@@ -156,7 +160,7 @@ def sample_record(X: Any, y: Any, n_rows: int | None) -> Record:
     if X is None:
         return {"rows": n_rows}
     found = {"rows": int(_num_samples(X)), "columns": int(np.shape(X)[1]) if np.ndim(X) == 2 else None}
-    return found | {"sha256": fingerprint(X), "sha256_labels": None if y is None else fingerprint(y)}
+    return found | {"sha256": fingerprint_of(X), "sha256_labels": None if y is None else fingerprint_of(y)}
 
 
 def columns_tested(diagnosis: Record | None, given: Given) -> Record | None:
@@ -172,12 +176,12 @@ def wanted_columns(tests: Record | None) -> list[str]:
     return [column["name"] for column in columns if column["kind"] in ("number", "category")][:MOST_DRAWN]
 
 
-def thinned(X: Any) -> Any:
+def some_rows(X: Any, most: int = MOST_ROWS) -> Any:
     """At most so many rows, evenly picked."""
     n_rows = _num_samples(X)
-    if n_rows <= MOST_ROWS:
+    if n_rows <= most:
         return X
-    return rows_at(X, np.unique(np.linspace(0, n_rows - 1, MOST_ROWS).astype(np.intp)))
+    return rows_at(X, np.unique(np.linspace(0, n_rows - 1, most).astype(np.intp)))
 
 
 def weighter_of(found: Any) -> Any:
@@ -195,7 +199,7 @@ def pictures_of(found: Any, tests: Record | None, given: Given) -> Record:
     """Columns that moved most, and how the samples lie along their ratio."""
     if not given.has_columns:
         return {"columns": [], "ratio": None}
-    X_source, X_target = thinned(given.X_source), thinned(given.X_target)
+    X_source, X_target = some_rows(given.X_source), some_rows(given.X_target)
     if names_of(X_source) != names_of(X_target):
         X_target = X_target[list(X_source.columns)] if hasattr(X_target, "columns") else X_target
     weighter = weighter_of(found)
@@ -208,6 +212,13 @@ def pictures_of(found: Any, tests: Record | None, given: Given) -> Record:
 def scored(model: Any, given: Given) -> list[Record]:
     """Before and after, on target rows that nothing was learned from."""
     return before_and_after(model, given.X_source, given.y_source, rows_at(given.X_target, given.rows), given.y)
+
+
+def expected_of(found: Any, X_target: Any) -> list[Record]:
+    """Accuracy to expect without labels, of a model that has class shares to correct."""
+    if X_target is None or not hasattr(found, "classes_"):
+        return []
+    return expected_accuracy(found, some_rows(X_target, max(MOST_SCORES // len(found.classes_), 1)))
 
 
 def notices_of(found: Any, given: Given) -> list[str]:

@@ -14,7 +14,7 @@ from shiftfix.detect import ShiftDiagnosis
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.report._gather import gather
 from shiftfix.report._record import Corrected, Record
-from shiftfix.report._render import render
+from shiftfix.report._render import render_page
 
 FRAME_STYLE = "width:100%;height:46rem;border:1px solid #8884;border-radius:6px;background:transparent"
 
@@ -34,6 +34,11 @@ class ShiftReport(PublicCalls):
     ------
     MissingDependencyError
         By ``to_html`` and ``save``, when jinja2 is not installed (extra ``report``).
+
+    See Also
+    --------
+    shift_report : The page of a diagnosis or a corrected model.
+    report_from_record : The page of a record that is there.
     """
 
     def __init__(self, record: Record) -> None:
@@ -45,7 +50,7 @@ class ShiftReport(PublicCalls):
 
     def to_html(self) -> str:
         """The page, a whole HTML document."""
-        return render(self.record)
+        return render_page(self.record)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
         """Write the page to a file, whole or not at all.
@@ -114,12 +119,17 @@ def report_record(
     -------
     dict
         What :func:`fit_record` or :func:`diagnosis_record` holds, with "model", "settings", "source", "target",
-        "versions", and, as far as the data allow, "pictures" and "before_after".
+        "versions", and, as far as the data allow, "pictures", "before_after" (by labels) and "expected" (without).
 
     Raises
     ------
     ShiftDataError
         For anything else than a diagnosis or a fitted meta-estimator, and for samples that do not fit each other.
+
+    See Also
+    --------
+    shift_report : The same as a page.
+    report_from_record : The page of such a record.
     """
     return gather(found, X_source, y_source, X_target, y_target)
 
@@ -141,6 +151,11 @@ def report_from_record(record: Mapping[str, Any]) -> ShiftReport:
     ------
     ShiftDataError
         For a record without a verdict.
+
+    See Also
+    --------
+    report_record : Everything known of a diagnosis or a model.
+    run_record : What a run on files read, did and found.
     """
     if not isinstance(record, Mapping) or not ({"verdict", "diagnosis"} & set(record)):
         raise ShiftDataError(
@@ -177,5 +192,21 @@ def shift_report(
     ------
     ShiftDataError
         As :func:`report_record`.
+
+    See Also
+    --------
+    shiftfix.detect.diagnose_shift : Makes the diagnosis.
+    shiftfix.corrected.ShiftCorrectedClassifier : Diagnoses, and corrects what the evidence supports.
+    shiftfix.display.DiagnosisDisplay : The evidence in one picture.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from shiftfix.detect import diagnose_shift
+    >>> rng = np.random.default_rng(0)
+    >>> X, X_target = rng.normal(size=(200, 2)), rng.normal(1, 1, (200, 2))
+    >>> diagnosis = diagnose_shift(X, (X[:, 0] > 0).astype(int), X_target)
+    >>> shift_report(diagnosis, X_source=X, X_target=X_target)
+    ShiftReport(verdict='caution'); .save(path) writes the page
     """
     return ShiftReport(gather(found, X_source, y_source, X_target, y_target))

@@ -7,7 +7,7 @@ from shiftfix._naming import one_line
 
 Tone = Literal["ok", "caution", "abstain", "plain"]
 # Characters of a name that somebody chose, and of a sentence that holds some.
-LONGEST_NAME, LONGEST_TEXT = 80, 900
+LONGEST_NAME, LONGEST_TEXT = 80, 500
 LEVEL_OF_TESTS = 0.05
 
 
@@ -93,7 +93,7 @@ def inside(record: Any, *path: str) -> Any:
     return record
 
 
-def clipped(text: Any, longest: int = LONGEST_NAME) -> str:
+def short(text: Any, longest: int = LONGEST_NAME) -> str:
     """A text of somebody's on one line, and not at length."""
     line = one_line(str(text))
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
@@ -101,7 +101,7 @@ def clipped(text: Any, longest: int = LONGEST_NAME) -> str:
 
 def sentence(text: Any) -> str:
     """A sentence that may hold names."""
-    return clipped(text, LONGEST_TEXT).replace(" +- ", " ± ")
+    return short(text, LONGEST_TEXT).replace(" +- ", " ± ")
 
 
 def capitalized(text: str) -> str:
@@ -109,7 +109,7 @@ def capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def number(value: Any, digits: int = 3) -> str:
+def in_digits(value: Any, digits: int = 3) -> str:
     """A number with so many digits that count; a dash for None."""
     if value is None:
         return "–"
@@ -118,7 +118,7 @@ def number(value: Any, digits: int = 3) -> str:
 
 def signed(value: Any, digits: int = 2) -> str:
     """A number with its sign."""
-    return ("+" if value > 0 else "") + number(value, digits)
+    return ("+" if value > 0 else "") + in_digits(value, digits)
 
 
 def percent(share: Any, digits: int = 0) -> str:

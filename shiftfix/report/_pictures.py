@@ -19,7 +19,7 @@ TAIL = 0.005
 def bin_limits(values: Floats) -> Floats:
     """Ends of equal bins; one bin per value where there are few."""
     distinct = np.unique(values)
-    if 1 < len(distinct) <= N_BINS // 2:
+    if 1 < len(distinct) <= N_BINS:
         middles = (distinct[1:] + distinct[:-1]) / 2
         steps = distinct[[1, -1]] - distinct[[0, -2]]
         return np.concatenate([[distinct[0] - steps[0] / 2], middles, [distinct[-1] + steps[1] / 2]])

@@ -53,7 +53,7 @@ def page_template() -> Any:
     return environment.get_template("page.html")
 
 
-def render(record: Any) -> str:
+def render_page(record: Any) -> str:
     """The page of a record, a whole HTML document.
 
     Raises

@@ -15,11 +15,12 @@ from shiftfix.report._parts import (
     Program,
     Section,
     Text,
-    clipped,
+    capitalized,
+    in_digits,
     inside,
-    number,
     percent,
     sentence,
+    short,
     signed,
 )
 from shiftfix.report._svg import histogram, track
@@ -48,39 +49,53 @@ def usable_section(record: Any) -> Section:
     if record.get("used"):
         blocks.append(Text(f"How far they are followed: {sentence(record['used'])}."))
     blocks += parts_blocks(record.get("shares"))
+    if correction_of(record) == "prior":
+        blocks += shares_blocks(record)
     summary = overlap_of(record)
     if summary is None:
         return Section("usable", "Is the correction usable?", [*blocks, Note("No weights were estimated.")])
-    blocks.append(Listing("What the weights are worth:", weights_in_words(summary)))
+    blocks.append(Listing("What the weights are worth:", worth_of_weights(summary)))
     ratio = inside(record, "pictures", "ratio")
     if ratio is not None:
         blocks.append(Pictures([picture_of_overlap(ratio)]))
     return Section("usable", "Is the correction usable?", blocks + balance_blocks(summary.get("worst_balanced")))
 
 
+def shares_blocks(record: Any) -> list[Block]:
+    """What new class shares rest on."""
+    fit, shares = inside(record, "diagnosis", "label_shift"), inside(record, "diagnosis", "class_shares")
+    rows = [row for row in shares or record.get("priors") or [] if row["low"] is not None]
+    points = [f"{capitalized(sentence(fit['reason']))}."] if fit is not None else []
+    if rows:
+        widest = max(rows, key=lambda row: row["high"] - row["low"])
+        name, half = short(widest.get("label", widest.get("class"))), (widest["high"] - widest["low"]) / 2
+        points.append(f"Class shares are known to within ± {percent(half, 1)} of the target or better; {name} least.")
+    return [Listing("What the new class shares rest on:", points)] if points else []
+
+
 def parts_blocks(shares: Any) -> list[Block]:
     """What each correction by target labels gets of the prediction."""
     if not shares:
         return []
-    rows = [[NAMES.get(name, clipped(name)), percent(share)] for name, share in shares.items()]
+    rows = [[NAMES.get(name, short(name)), percent(share)] for name, share in shares.items()]
     return [Grid("share of the prediction", ["Part", "Share"], rows)]
 
 
-def weights_in_words(summary: Any) -> list[str]:
+def worth_of_weights(summary: Any) -> list[str]:
     """Effective size, overlap and tail, in words."""
     size, n_rows = summary["effective_size"], summary["n_source"]
     points = [
-        f"Effective sample size: the {number(n_rows)} source rows, weighted, tell as much as {number(size)} unweighted "
-        f"ones ({percent(size / n_rows)})."
+        f"Effective sample size: the {in_digits(n_rows)} source rows, weighted, tell as much as {in_digits(size)} "
+        f"unweighted ones ({percent(size / n_rows)})."
     ]
     if summary.get("target_lost_mass") is not None:
         points.append(f"Overlap: {percent(summary['target_lost_mass'], 1)} of the target is not stood for by any row.")
     if summary.get("target_outside_share"):
-        name = clipped(summary["target_outside_feature"])
+        name = short(summary["target_outside_feature"])
         share = percent(summary["target_outside_share"], 1)
         points.append(f"{share} of the target rows lie beyond all source rows in {name}.")
     points.append(tail_in_words(summary))
-    points.append(f"The largest weight is {number(summary['max_weight'])} times the mean.")
+    points.append(f"The largest weight is {in_digits(summary['max_weight'])} times the mean.")
     level = inside(summary, "verdict", "level")
     reasons = [sentence(reason) for reason in inside(summary, "verdict", "reasons") or []]
     return points + [f"Weights {'may not be used' if level == 'abstain' else 'need care'}: {r}." for r in reasons]
@@ -92,7 +107,7 @@ def tail_in_words(summary: Any) -> str:
     if k is None or limit is None:
         return "Pareto k: there is no tail to speak of, or too few rows to tell."
     word = "the weights' mean can be trusted" if k < limit else "a few rows decide much"
-    return f"Pareto k is {number(k, 2)} (should be below {number(limit, 2)}): {word}."
+    return f"Pareto k is {in_digits(k, 2)} (should be below {in_digits(limit, 2)}): {word}."
 
 
 def picture_of_overlap(ratio: Any) -> Picture:
@@ -109,7 +124,7 @@ def picture_of_overlap(ratio: Any) -> Picture:
 
 def power_in_words(power: float) -> str:
     """A power of ten as a ratio."""
-    return number(10.0**power, 2) if abs(power) < 4 else f"1e{power:.0f}"
+    return in_digits(10.0**power, 2) if abs(power) < 4 else f"1e{power:.0f}"
 
 
 def balance_blocks(worst: Any) -> list[Block]:
@@ -128,13 +143,13 @@ def named_balance(row: Any) -> Any:
 
 def balance_name(row: Any) -> str:
     """A column, or its square."""
-    name = clipped(row["name"])
+    name = short(row["name"])
     return f"{name.removesuffix('^2')}, squared" if name.endswith("^2") else name
 
 
 def balance_numbers(row: Any) -> str:
     """Differences before and after."""
-    return f"{number(row['before'], 2)} → {number(row['after'], 2)} (± {number(row['se_after'], 1)})"
+    return f"{in_digits(row['before'], 2)} → {in_digits(row['after'], 2)} (± {in_digits(row['se_after'], 1)})"
 
 
 def balance_picture(row: Any, worst: Any) -> Any:
@@ -149,9 +164,9 @@ def gain_section(record: Any) -> Section:
     measured, score = record.get("before_after") or [], record.get("target_score")
     blocks: list[Block] = gain_blocks(measured) if measured else []
     if score is not None and not measured:
-        rows = [[score["metric"], number(score["uncorrected"], 4), number(score["corrected"], 4)]]
+        rows = [[score["metric"], in_digits(score["uncorrected"], 4), in_digits(score["corrected"], 4)]]
         blocks.append(Grid("score on the target", ["Metric", "Before", "After"], rows))
-    blocks += estimated_blocks(record)
+    blocks += expected_blocks(record.get("expected")) + estimated_blocks(record)
     if not blocks:
         blocks.append(Note(unknown_gain(record)))
     return Section("gain", "Before and after", blocks)
@@ -159,25 +174,42 @@ def gain_section(record: Any) -> Section:
 
 def gain_blocks(measured: list[Any]) -> list[Block]:
     """Measured on labelled target rows."""
+    n_rows = measured[0]["n_rows"]
+    changed = "; ".join(f"{row['metric']} by {change_in_words(row['change'])}" for row in measured)
+    return [
+        Text(f"Both models on the same {n_rows:,} labelled target rows, which nothing was learned from."),
+        Text(f"The correction changes {changed}."),
+        before_after_grid("before and after, with 95% intervals", measured),
+    ]
+
+
+def expected_blocks(expected: Any) -> list[Block]:
+    """What calibrated probabilities promise, without labels."""
+    if not expected:
+        return []
+    told = (
+        "It holds if label shift is what moved and the scores are calibrated; only target labels can show that it does."
+    )
+    return [before_after_grid("accuracy to expect without labels, with 95% intervals", expected), Text(told)]
+
+
+def before_after_grid(caption: str, compared: list[Any]) -> Grid:
+    """Metrics of both models, and the difference."""
     rows = [
         [
             f"{row['metric']} ({row['better']} is better)",
-            *[f"{number(row[side]['value'], 3)} ({ends_of(row[side])})" for side in ("before", "after")],
+            *[f"{in_digits(row[side]['value'], 3)} ({ends_of(row[side])})" for side in ("before", "after")],
             change_picture(row["change"]),
             change_in_words(row["change"]),
         ]
-        for row in measured
+        for row in compared
     ]
-    n_rows = measured[0]["n_rows"]
-    return [
-        Text(f"Both models on the same {n_rows:,} labelled target rows, which nothing was learned from."),
-        Grid("before and after, with 95% intervals", ["Metric", "Before", "After", "less … more", "Change"], rows),
-    ]
+    return Grid(caption, ["Metric", "Before", "After", "less … more", "Change"], rows)
 
 
 def ends_of(found: Any) -> str:
     """Ends of the interval of a mean."""
-    return f"{number(found['low'])} to {number(found['high'])}"
+    return f"{in_digits(found['low'])} to {in_digits(found['high'])}"
 
 
 def change_in_words(change: Any) -> str:
@@ -236,7 +268,7 @@ def reproduce_section(record: Any) -> Section:
     rows = [*model_rows(record, settings), *fingerprint_rows(record)]
     blocks: list[Block] = [Grid("versions, seeds and fingerprints", ["What", "Value"], rows)]
     if settings:
-        text = "\n".join(f"{clipped(name)} = {sentence(value)}" for name, value in settings.items())
+        text = "\n".join(f"{short(name)} = {sentence(value)}" for name, value in settings.items())
         blocks.append(Folded("All settings", text[:LONGEST_CODE]))
     lines = inside(record, "diagnosis", "lines")
     if lines:
@@ -247,9 +279,9 @@ def reproduce_section(record: Any) -> Section:
 def model_rows(record: Any, settings: Any) -> list[list[str]]:
     """The model, where chance starts from, and the versions."""
     versions = record.get("versions") or {}
-    found = [["model", clipped(record["model"])]] if record.get("model") else []
-    found += [[f"seed ({name})", clipped(settings[name])] for name in ("seed", "random_state") if name in settings]
-    told = ", ".join(f"{name} {clipped(value)}" for name, value in versions.items())
+    found = [["model", short(record["model"])]] if record.get("model") else []
+    found += [[f"seed ({name})", short(settings[name])] for name in ("seed", "random_state") if name in settings]
+    told = ", ".join(f"{name} {short(value)}" for name, value in versions.items())
     return [*found, ["versions", told or "not told"]]
 
 
@@ -260,4 +292,4 @@ def fingerprint_rows(record: Any) -> list[list[str]]:
         for side in ("source", "target")
         for name, ending in (("sha256", ""), ("sha256_labels", "'s labels"))
     ]
-    return [[head, clipped(value)] for head, value in told if value]
+    return [[head, short(value)] for head, value in told if value]

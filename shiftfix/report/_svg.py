@@ -27,7 +27,7 @@ def _text(x: float, y: float, anchor: str, text: str) -> str:
     return str(Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(x, y, anchor, text))
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, name: str) -> str:
+def _segment(x1: float, y1: float, x2: float, y2: float, name: str) -> str:
     return f'<line class="{name}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
@@ -53,12 +53,14 @@ def histogram(
              for i, share in enumerate(target)]  # fmt: skip
     outline = f'<polyline class="target" points="0,{base:.1f} {" ".join(edges)} {WIDTH:.1f},{base:.1f}"/>'
     marks = "".join(_tick(place, text, base) for place, text in ticks)
-    return drawing(WIDTH, HEIGHT, label, bars + outline + _line(0, base, WIDTH, base, "axis") + marks)
+    return drawing(WIDTH, HEIGHT, label, bars + outline + _segment(0, base, WIDTH, base, "axis") + marks)
 
 
 def _tick(place: float, text: str, base: float) -> str:
     anchor = "start" if place < 0.1 else "end" if place > 0.9 else "middle"
-    return _line(place * WIDTH, base, place * WIDTH, base + 3, "axis") + _text(place * WIDTH, base + 14, anchor, text)
+    return _segment(place * WIDTH, base, place * WIDTH, base + 3, "axis") + _text(
+        place * WIDTH, base + 14, anchor, text
+    )
 
 
 def paired_bars(rows: Sequence[tuple[str, float, float]], label: str) -> Markup:
@@ -98,9 +100,9 @@ def track(
         share = (value - ends[0]) / ((ends[1] - ends[0]) or 1.0)
         return 5 + (TRACK_WIDTH - 10) * min(max(share, 0.0), 1.0)
 
-    parts = [_line(5, middle, TRACK_WIDTH - 5, middle, "rail")]
+    parts = [_segment(5, middle, TRACK_WIDTH - 5, middle, "rail")]
     if zero is not None:
-        parts.append(_line(x(zero), 2, x(zero), TRACK_HEIGHT - 2, "axis"))
+        parts.append(_segment(x(zero), 2, x(zero), TRACK_HEIGHT - 2, "axis"))
     if low is not None and high is not None:
         parts.append(_rect(x(low), middle - 2, max(x(high) - x(low), 1.5), 4, "span"))
     parts += [_mark(x(value), middle, kind) for value, kind in points]

@@ -99,6 +99,8 @@ def test_an_estimate_that_takes_a_label_shift_for_granted_is_left_out_where_ther
     without, granted = (read(shift_report(made_diagnosis(correction=c))).text for c in ("none", "prior"))
     assert "25.0% (0.0% to 100.0%)" not in without
     assert "25.0% (0.0% to 100.0%)" in granted
+    assert "The reason of the fit." in granted
+    assert "known to within ± 50.0% of the target" in granted
 
 
 def test_what_was_not_asked_is_said():
@@ -107,6 +109,14 @@ def test_what_was_not_asked_is_said():
     for words in ["No test of the rows was made", "Columns were not compared", "No weights were estimated"]:
         assert words in text
     assert "Columns are not drawn: pass X_source and X_target" in text
+
+
+def test_many_notices_are_counted():
+    record = shift_report(made_diagnosis()).to_dict() | {"notices": [f"notice {i}." for i in range(40)]}
+    page = read(report_from_record(record))
+    assert "notice 9." in page.text
+    assert "notice 10." not in page.text
+    assert "30 more notices" in page.text
 
 
 def test_novel_rows_and_too_small_p_values_are_told():
@@ -195,6 +205,7 @@ def test_a_model_with_its_data(rng):
     assert len(page.of("figure")) == 3
     assert record["before_after"][0]["after"]["value"] == pytest.approx(model.score(X_target, y_target))
     assert f"{model.score(X_target, y_target):.3g} (" in page.text
+    assert (record["expected"] != []) == (model.correction_ == "prior") == ("Accuracy to expect without" in page.text)
     assert record["settings"]["cv"] == "3"
     assert record["source"] | record["target"] == record["target"] | {"sha256_labels": None}
     assert "ShiftCorrectedClassifier" in page.text
