@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from shiftfix.detect import feature_tests
 from shiftfix.report._before_after import compare_on, metrics_of
 from shiftfix.report._diagnosis import as_plain
-from shiftfix.report._gather import thinned, wanted_columns, weighter_of
+from shiftfix.report._gather import expected_of, some_rows, wanted_columns, weighter_of
 from shiftfix.report._pictures import picture_of_ratio, pictures_of_columns
 from shiftfix.report._record import Record
 
@@ -28,19 +28,20 @@ def run_pictures(found: Any, diagnosis: Record | None, columns: tuple[Any, Any],
     Returns
     -------
     dict
-        "columns_tested" and "pictures", as of :func:`report_record`.
+        "columns_tested", "pictures" and "expected", as of :func:`report_record`.
     """
     tested = as_plain(feature_tests(*columns)) if diagnosis is None else None
     weighter = weighter_of(found)
     wanted = wanted_columns(tested if diagnosis is None else diagnosis["columns"])
-    source, target = map(thinned, columns)
-    ours, theirs = map(thinned, rows)
+    source, target = map(some_rows, columns)
+    ours, theirs = map(some_rows, rows)
     return {
         "columns_tested": tested,
         "pictures": {
             "columns": pictures_of_columns(source, target, wanted),
             "ratio": None if weighter is None else picture_of_ratio(weighter, ours, theirs),
         },
+        "expected": expected_of(found, rows[1]),
     }
 
 
