@@ -52,8 +52,8 @@ def samples_section(record: Any) -> Section:
 def notice_blocks(notices: Any) -> list[Block]:
     """What was ignored, filled in or warned of."""
     rest = len(notices) - MOST_NOTICES
-    more = [Note(f"{rest:,} more notices stand in the record.")] if rest > 0 else []
-    return [Note(sentence(notice)) for notice in notices[:MOST_NOTICES]] + more
+    more = [f"{rest:,} more notices stand in the record."] if rest > 0 else []
+    return [Note(sentence(notice)) for notice in [*notices[:MOST_NOTICES], *more]]
 
 
 def columns_of_files(columns: Any) -> str:
