@@ -1,29 +1,36 @@
-"""The command line: ``shiftfix demo``, ``shiftfix diagnose``, ``shiftfix correct`` and ``shiftfix predict``.
+"""The command line: ``shiftfix demo``, ``diagnose``, ``correct``, ``weigh``, ``predict``, ``report`` and ``schema``.
 
-================  ==============================================================================
-``_app``          commands and their help; ``_choices`` for the options that they share
-``_diagnose``     two files in, what moved between them and what to do out
-``_correct``      two files in, a folder with weights, predictions and the corrected model out
-``_automatic``    what both need of a model that is diagnosed on the columns of the files
-``_predict``      a saved model and a file of rows in, a prediction per row out
-``_samples``      the two files of a run, checked with the options they are read by
-``_options``      options of ``correct`` that belong together
-``_refusals``     all that is wrong with a run, told at once
-``_learners``     what it can train
-``_files``        read a file: ``_csv_file``, ``_parquet_file``, ``_header``
-``_columns``      one column, and the options of reading: ``_cells`` (words), ``_dates``
-``_tables``       check the two samples against each other
-``_ids``          columns that name rows
-``_labels``       labels, and the task they make
-``_encode``       columns to numbers
-``_output``       write the folder, whole or not at all; ``_safe_csv`` for a spreadsheet
-``_output_file``  the same of a single file
-``_workplace``    where it is written, by one run at a time
-``_results``      which files are results of an earlier run
-``_demo``         known shifts: uncorrected, corrected and oracle side by side
-``_exit``         exit codes and their errors; ``_words`` for what they quote
-``_process``      signals and standard streams
-================  ==============================================================================
+===================  ==============================================================================
+``_app``             the commands in order; each is a file in ``_commands``: options, help, what is printed
+``_choices``         options that several commands have; ``_column_names`` for a shell that completes them
+``_runs``            a run: refuse what cannot be used, learn, write
+``_diagnose``        two samples in, what moved between them and what to do out
+``_correct``         two samples in, weights, predictions and the corrected model out
+``_automatic``       what both need of a model that is diagnosed on the columns of the files
+``_weigh``           two samples in, a weight per source row out; ``_weights_table``
+``_predict``         a saved model and a file of rows in, a prediction per row out
+``_render``          a record in, its page out; ``_page`` for where none can be made
+``_samples``         the two files of a run, checked with the options they are read by
+``_options``         options of ``correct`` that belong together; ``_weigh_options``
+``_refusals``        all that is wrong with a run, told at once
+``_learners``        what it can train
+``_files``           read a file: ``_csv_file``, ``_parquet_file``, ``_header``; ``_standard_input``
+``_columns``         one column, and the options of reading: ``_cells`` (words), ``_dates``
+``_tables``          check the two samples against each other
+``_ids``             columns that name rows
+``_labels``          labels, and the task they make
+``_encode``          columns to numbers
+``_output``          write the folder, whole or not at all; ``_safe_csv`` for a spreadsheet
+``_output_file``     the same of a single file
+``_workplace``       where it is written, by one run at a time
+``_results``         which files are results of an earlier run
+``_json``            a record as JSON; ``_schema`` for what it holds (``record.schema.json``)
+``_outcome``         what was found, as an exit code
+``_demo``            known shifts: uncorrected, corrected and oracle side by side
+``_exit``            exit codes and their errors; ``_words`` for what they quote
+``_progress``        the stages of a run, on standard error
+``_process``         signals and standard streams
+===================  ==============================================================================
 
 The console script belongs to every install, its libraries to the extra ``cli``: nothing here is imported
 before they are known to be there. It also keeps ``shiftfix --help`` quick.

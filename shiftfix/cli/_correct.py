@@ -1,8 +1,7 @@
-"""``shiftfix correct``: two files in, a folder with weights, predictions and the corrected model out."""
+"""``shiftfix correct``: two samples in, weights, predictions and the corrected model out."""
 
 import warnings
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,13 +21,12 @@ from shiftfix.cli._automatic import (
 from shiftfix.cli._encode import fit_encoder
 from shiftfix.cli._exit import UnsupportedError
 from shiftfix.cli._learners import check_hidden_weights
-from shiftfix.cli._output import new_folder
+from shiftfix.cli._output_file import write_text_file
 from shiftfix.cli._predict import prediction_table
-from shiftfix.cli._refusals import Refusals
-from shiftfix.cli._results import seal, writing
 from shiftfix.cli._safe_csv import harmless_csv
-from shiftfix.cli._samples import checked_samples, columns_of_run, files_of_run
+from shiftfix.cli._samples import columns_of_run
 from shiftfix.cli._tables import Tables
+from shiftfix.cli._weights_table import weight_table
 from shiftfix.exceptions import NotIdentifiedError
 
 ABSTAINED = "To fit without the correction, pass --on-abstain uncorrected."
@@ -39,42 +37,27 @@ REJECTED = (
 )
 
 
-def run_correct(source: Path, target: Path, out: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Read, fit, write.
+def correct_tables(
+    tables: Tables, learner: Any, options: Mapping[str, Any], files: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """Model of the raw columns, and record of a run.
 
     Parameters
     ----------
-    source, target, out : pathlib.Path
+    tables : Tables
+    learner : estimator
     options : mapping
-        The command's options by name; None where not given.
-
-    Returns
-    -------
-    dict
-        What summary.json holds, without the digests of the files.
+        The command's options with their defaults.
+    files : mapping
+        Of :func:`files_of_run`.
 
     Raises
     ------
-    CommandError
-        As described in ``_exit``.
+    UnsupportedError
+        Where the data do not support the correction, and that was to be an error.
     """
-    refusals = Refusals()
-    with ExitStack() as held:
-        folder = refusals.of(held.enter_context, new_folder(out, options["overwrite"], [source, target]))
-        options, tables, learner = checked_samples(source, target, options, refusals)
-        model, record = _fit_and_judge(source, target, options, tables, learner)
-        with writing(out):
-            _write(folder, model, tables, record)
-    return record
+    from shiftfix.report import fit_record, run_pictures, run_record
 
-
-def _fit_and_judge(
-    source: Path, target: Path, options: Mapping[str, Any], tables: Tables, learner: Any
-) -> tuple[Any, dict[str, Any]]:
-    """Model of the raw columns, and record of a run."""
-    from shiftfix.report import fit_record, run_record
-
-    files = files_of_run(source, target, tables)
     encoder = fit_encoder(tables.source, tables.target, tables.numeric, tables.text)
     check_hidden_weights(options["hidden"] or [], len(encoder[-1].names))
     plan = (plan_by_evidence if options["shift"] == "auto" else plan_as_assumed)(encoder, learner, tables, options)
@@ -85,7 +68,8 @@ def _fit_and_judge(
             fit = fit_record(plan.model, tables.y, sample_weight=tables.sample_weight)
         except NotIdentifiedError as error:
             raise UnsupportedError(f"{error.finding} {ABSTAINED}") from error
-        score = _target_score(plan, tables)
+        score, compared = _scores(plan, tables)
+        drawn = run_pictures(plan.model, fit.get("diagnosis"), raw_samples(tables), (plan.X_source, plan.X_target))
     check_supported(fit, options)
     # What the record says of the verdict is not said twice, and each fold of the prior repeats the learner's warning.
     said = [str(warning.message) for warning in caught if not issubclass(warning.category, VERDICT_WARNINGS)]
@@ -96,10 +80,10 @@ def _fit_and_judge(
         target_score=score,
         notices=list(dict.fromkeys([*tables.notices, *scoring_notices(tables), *said])),
         columns=columns_of_run(tables, options),
-        options={key: value for key, value in options.items() if key != "overwrite"},
+        options=options,
         **files,
     )
-    return plan.saved, record
+    return plan.saved, {**record, **drawn, "before_after": compared}
 
 
 class Plan(NamedTuple):
@@ -175,21 +159,31 @@ def make_model(learner: Any, task: str, options: Mapping[str, Any]) -> Any:
     )
 
 
-def _target_score(plan: Plan, tables: Tables) -> dict[str, Any] | None:
-    """Score of the corrected and of the plain learner on the target rows whose labels are known and were not used."""
+def _scores(plan: Plan, tables: Tables) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """Score of the corrected and of the plain learner on the target rows whose labels are known and were not used.
+
+    In one number, and with intervals; None and none where there are no such rows.
+    """
     fresh = rows_to_score(tables)
     if tables.y_target is None or not fresh.any():
-        return None
+        return None, []
+    from shiftfix.report import compare_models
+
+    before, rows, labels = _uncorrected(plan, tables), plan.X_target[fresh], tables.y_target[fresh]
+    return _score_of_both(before, plan.model, rows, labels), compare_models(before, plan.model, rows, labels)
+
+
+def _score_of_both(before: Any, after: Any, rows: Any, labels: Any) -> dict[str, Any]:
+    from sklearn.base import is_regressor
     from sklearn.metrics import accuracy_score, root_mean_squared_error
 
     name, score = "accuracy", accuracy_score
-    if tables.task == "regression":
+    if is_regressor(after):
         name, score = "root mean squared error", root_mean_squared_error
-    rows, labels = plan.X_target[fresh], tables.y_target[fresh]
     return {
         "metric": name,
-        "uncorrected": float(score(labels, _uncorrected(plan, tables).predict(rows))),
-        "corrected": float(score(labels, plan.model.predict(rows))),
+        "uncorrected": float(score(labels, before.predict(rows))),
+        "corrected": float(score(labels, after.predict(rows))),
     }
 
 
@@ -211,24 +205,18 @@ def _is_retrained(model: Any) -> bool:
     return model.corrected_ and getattr(model, "correction", None) != "adjust"
 
 
-def _write(folder: Path, model: Any, tables: Tables, record: dict[str, Any]) -> None:
-    import pandas as pd
+def write_corrected(folder: Path, model: Any, tables: Tables, record: Mapping[str, Any]) -> None:
+    """Write predictions.csv, weights.csv, model.skops and summary.txt."""
     from sklearn.pipeline import Pipeline
 
     from shiftfix import save_model
     from shiftfix.report import source_weights, summary_text
 
     predictions = prediction_table(model, tables.target)
+    if tables.ids[1] is not None:
+        predictions.insert(0, record["columns"]["id"], tables.ids[1])
     weights = source_weights(model[-1] if isinstance(model, Pipeline) else model, tables.y)
-    table = pd.DataFrame({"weight": weights})
-    for frame, ids in zip((table, predictions), tables.ids, strict=True):
-        if ids is not None:
-            frame.insert(0, record["columns"]["id"], ids)
-    if tables.sample_weight is not None:
-        table["total_weight"] = weights * tables.sample_weight
-    for name, frame in (("predictions.csv", predictions), ("weights.csv", table)):
-        (folder / name).write_bytes(harmless_csv(frame).encode("utf-8", "backslashreplace"))
+    write_text_file(folder / "predictions.csv", harmless_csv(predictions))
+    write_text_file(folder / "weights.csv", harmless_csv(weight_table(weights, tables, record["columns"]["id"])))
     save_model(model, folder / "model.skops")
-    # Half a surrogate pair stands for a byte of a path that is not UTF-8.
-    (folder / "summary.txt").write_text(summary_text(record), encoding="utf-8", errors="backslashreplace")
-    seal(folder, record)
+    write_text_file(folder / "summary.txt", summary_text(dict(record)))

@@ -106,10 +106,10 @@ def read_csv_file(path: Path, name: str, reading: Reading) -> CsvTable:
     import pandas as pd
 
     try:
-        with _lines(path) as stream:
+        with lines_of_csv(path) as stream:
             first = [line for line in islice(stream, TELLING_LINES) if line.strip("\r\n")]
         between = reading.sep or separator(first)
-        with _lines(path) as stream:
+        with lines_of_csv(path) as stream:
             reader = csv.reader(stream, delimiter=between)
             header = next((fields for fields in reader if fields), [])
             if not header:
@@ -152,7 +152,8 @@ def _fast_table(layout: Layout, name: str, first: list[str], reading: Reading) -
 
 
 @contextmanager
-def _lines(path: Path) -> Iterator[Any]:
+def lines_of_csv(path: Path) -> Iterator[Any]:
+    """The lines of a CSV file, plain or gzipped, as they stand."""
     opener = gzip.open if path.name.lower().endswith(".gz") else open
     with opener(path, "rt", newline="", encoding="utf-8-sig") as stream:
         yield stream

@@ -1,59 +1,39 @@
-"""``shiftfix diagnose``: two files in, what moved between them and what to do about it."""
+"""``shiftfix diagnose``: two samples in, what moved between them and what to do about it."""
 
-import json
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from shiftfix._verdict import VERDICT_WARNINGS
 from shiftfix.cli._automatic import advice_on_labels, raw_learner, raw_samples, raw_weighter, target_sample
 from shiftfix.cli._encode import fit_encoder
 from shiftfix.cli._learners import check_hidden_weights
-from shiftfix.cli._output_file import check_output_file, write_output_file
-from shiftfix.cli._refusals import Refusals
-from shiftfix.cli._samples import checked_samples, columns_of_run, files_of_run
+from shiftfix.cli._samples import columns_of_run
 from shiftfix.cli._tables import Tables
 
 
-def run_diagnose(
-    source: Path, target: Path, out: Path | None, options: Mapping[str, Any], overwrite: bool
-) -> tuple[Any, list[str]]:
-    """Read, fit, test, write.
+def diagnose_tables(
+    tables: Tables, learner: Any, options: Mapping[str, Any], files: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """The diagnosis of two samples, and its record.
 
     Parameters
     ----------
-    source, target : pathlib.Path
-    out : pathlib.Path or None
-        JSON file to write; None writes nothing.
+    tables : Tables
+    learner : estimator
     options : mapping
-        The command's options by name; None where not given.
-    overwrite : bool
-        Replace ``out``.
+        The command's options with their defaults.
+    files : mapping
+        Of :func:`files_of_run`.
 
     Returns
     -------
     diagnosis : ShiftDiagnosis
-    notices : list of str
-        What was ignored, filled in or warned of.
-
-    Raises
-    ------
-    CommandError
-        As described in ``_exit``.
+    record : dict
     """
-    refusals = Refusals()
-    if out is not None:
-        refusals.of(check_output_file, out, [source, target], overwrite)
-    options, tables, learner = checked_samples(source, target, options, refusals)
-    files = files_of_run(source, target, tables)
     diagnosis, warned = _diagnosed(tables, learner, options)
     notices = list(dict.fromkeys([*tables.notices, *warned, *advice_on_labels(diagnosis.verdict, tables)]))
-    if out is not None:
-        record = _record(diagnosis, tables, files, options, notices)
-        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
-        write_output_file(f"{text}\n", out, overwrite)
-    return diagnosis, notices
+    return diagnosis, _record(diagnosis, tables, files, options, notices)
 
 
 def _diagnosed(tables: Tables, learner: Any, options: Mapping[str, Any]) -> tuple[Any, list[str]]:
@@ -79,12 +59,13 @@ def _diagnosed(tables: Tables, learner: Any, options: Mapping[str, Any]) -> tupl
 
 
 def _record(
-    diagnosis: Any, tables: Tables, files: dict[str, Any], options: Mapping[str, Any], notices: list[str]
+    diagnosis: Any, tables: Tables, files: Mapping[str, Any], options: Mapping[str, Any], notices: list[str]
 ) -> dict[str, Any]:
-    from shiftfix.report import diagnosis_record, run_record
+    from shiftfix.report import diagnosis_record, run_pictures, run_record
 
-    return run_record(
-        {"diagnosis": diagnosis_record(diagnosis)},
+    found, samples = diagnosis_record(diagnosis), raw_samples(tables)
+    record = run_record(
+        {"diagnosis": found},
         task=tables.task,
         target_score=None,
         notices=notices,
@@ -92,3 +73,4 @@ def _record(
         options=options,
         **files,
     )
+    return record | {"pictures": run_pictures(diagnosis, found, samples, samples)["pictures"]}

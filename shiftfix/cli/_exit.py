@@ -16,10 +16,12 @@ from shiftfix.exceptions import (
     ShiftDataError,
 )
 
+REPAIRED = 6
 EXIT_CODES = (
     "Exit codes: 0 done; 1 a fault in shiftfix; 2 usage or a bad option; 3 the data cannot be used, or were "
-    "not found; 4 the data do not support the correction; 5 the output cannot be written; above 128 "
-    "stopped by a signal (130 by Ctrl-C)."
+    "not found; 4 the data do not support the correction (--on-abstain error, --exit-code); 5 the output cannot be "
+    "written; 6 corrected, or can be (--exit-code); above 128 stopped by a signal (130 by Ctrl-C, 141 "
+    "where the reader of a pipe left)."
 )
 
 
@@ -63,6 +65,12 @@ class OutputError(CommandError):
     exit_code = 5
 
 
+class ReaderLeftError(CommandError):
+    """Who read standard output from a pipe wants no more of it: nothing is wrong, and nothing is said."""
+
+    exit_code = 141  # as shells have it of SIGPIPE
+
+
 @contextmanager
 def exit_codes(debug: bool) -> Iterator[None]:
     """Turn errors into a message on stderr and an exit code; with ``debug`` let them through."""
@@ -90,6 +98,8 @@ def _told_stop(error: KeyboardInterrupt | Stopped) -> int:
 
 def show(error: Exception) -> int:
     """Print an error as one message; return its exit code."""
+    if isinstance(error, ReaderLeftError):
+        return error.exit_code
     typer.echo(f"shiftfix: {_message(error)}", err=True)
     return _exit_code(error)
 

@@ -43,7 +43,7 @@ def read_table(path: str | Path, name: str, reading: Reading = Reading()) -> Tab
     """
     path = Path(path)
     shown = quoted(str(path))
-    _check_is_file(path, name)
+    check_is_file(path, name)
     ending = path.name.lower()
     if ending.endswith((".csv", ".csv.gz")):
         table: Table = read_csv_file(path, name, reading)
@@ -58,7 +58,8 @@ def read_table(path: str | Path, name: str, reading: Reading = Reading()) -> Tab
     return table
 
 
-def _check_is_file(path: Path, name: str) -> None:
+def check_is_file(path: Path, name: str) -> None:
+    """Raise InputError for a path at which no file stands that can be read more than once."""
     try:
         mode = os.stat(path).st_mode
         what = "is a folder" if stat.S_ISDIR(mode) else "is a device or a pipe, and is to be read more than once"

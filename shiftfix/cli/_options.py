@@ -9,7 +9,6 @@ import numpy as np
 from shiftfix.cli._exit import UsageError
 from shiftfix.cli._learners import hidden_sizes
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.weights import check_clip
 
 # Options that only some shifts or learners have a use for.
 OWNERS = {
@@ -96,6 +95,8 @@ def read_clip(text: str | None) -> str | float | None:
     """
     if text in (None, "none"):
         return "sqrt" if text is None else None
+    from shiftfix.weights import check_clip
+
     value: str | float
     try:
         value = float(text)

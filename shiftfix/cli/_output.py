@@ -14,7 +14,8 @@ from shiftfix.cli._results import foreign_files, writing
 from shiftfix.cli._words import listed
 from shiftfix.cli._workplace import hold, is_free, publish, workplace_of
 
-FILES = ("predictions.csv", "weights.csv", "model.skops", "summary.txt", "summary.json")
+PAGE = "report.html"
+FILES = ("predictions.csv", "weights.csv", "model.skops", "summary.txt", PAGE, "summary.json")
 LONGEST_NAME = 255  # bytes, of the hidden folder: what common file systems allow
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftfix._naming import one_line
-from shiftfix._setting_checks import import_optional
 from shiftfix.cli._cells import Role, date_problem
 from shiftfix.cli._columns import Column, Reading, empty_column, number_column, refused_column, text_column
 from shiftfix.cli._exit import InputError
@@ -63,6 +62,13 @@ class ParquetTable:
         return np.array(["" if cell is None else str(cell) for cell in self.table.column(name).to_pylist()], object)
 
 
+def _arrow(module: str) -> Any:
+    """One of pyarrow's modules; what imports them is heavy itself, and most runs have no such file."""
+    from shiftfix._setting_checks import import_optional
+
+    return import_optional(module, "cli")
+
+
 def read_parquet_file(path: Path, name: str, reading: Reading) -> ParquetTable:
     """The columns of a Parquet file.
 
@@ -78,8 +84,8 @@ def read_parquet_file(path: Path, name: str, reading: Reading) -> ParquetTable:
     InputError
         For a file that is damaged, or names columns twice or not at all.
     """
-    parquet = import_optional("pyarrow.parquet", "cli")
-    arrow = import_optional("pyarrow", "cli")
+    parquet = _arrow("pyarrow.parquet")
+    arrow = _arrow("pyarrow")
     try:
         with parquet.ParquetFile(path) as file:
             check_header(file.schema_arrow.names, path, name)
@@ -96,7 +102,7 @@ def read_parquet_file(path: Path, name: str, reading: Reading) -> ParquetTable:
 
 def _readers() -> list[tuple[Any, Any]]:
     """Which types there are, and what reads them."""
-    types = import_optional("pyarrow.types", "cli")
+    types = _arrow("pyarrow.types")
 
     def number(kind: Any) -> bool:
         return types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
@@ -124,7 +130,7 @@ def _no_cells(cells: Any, name: str, table: ParquetTable) -> Column:
 
 def _doubles(cells: Any) -> NDArray[np.float64]:
     """Numbers as float64, NaN where there is none."""
-    compute = import_optional("pyarrow.compute", "cli")
+    compute = _arrow("pyarrow.compute")
     found = compute.cast(cells, "float64", safe=False)
     return np.asarray(found.to_numpy(), dtype=np.float64)
 
@@ -151,8 +157,8 @@ def _moments(cells: Any, name: str, table: ParquetTable) -> Column:
 
 
 def _days_of_moments(cells: Any) -> NDArray[np.float64]:
-    arrow = import_optional("pyarrow", "cli")
-    types = import_optional("pyarrow.types", "cli")
+    arrow = _arrow("pyarrow")
+    types = _arrow("pyarrow.types")
     kind = cells.type
     if types.is_date32(kind):
         return _doubles(cells.cast(arrow.int32()))

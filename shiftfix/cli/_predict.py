@@ -12,17 +12,14 @@ from sklearn.pipeline import Pipeline
 
 from shiftfix._naming import differences
 from shiftfix.cli._cells import USUAL_MISSING
-from shiftfix.cli._columns import Column, Reading, empty_column
+from shiftfix.cli._columns import Column, empty_column
 from shiftfix.cli._encode import NamedColumns
-from shiftfix.cli._exit import InputError, UsageError
-from shiftfix.cli._files import Table, read_table
-from shiftfix.cli._output_file import check_output_file, write_output_file
-from shiftfix.cli._refusals import Refusals
+from shiftfix.cli._exit import InputError
+from shiftfix.cli._files import Table
 from shiftfix.cli._safe_csv import harmless_csv
 from shiftfix.cli._tables import (
     STRAY,
     categories,
-    check_identifier,
     feature_frame,
     infinities,
     telling,
@@ -57,33 +54,21 @@ class Needs:
     text: dict[str, set[str]] = field(default_factory=dict)
 
 
-def run_predict(
-    model_path: Path,
-    rows_path: Path,
-    out: Path | None,
-    *,
-    identifier: str | None,
-    drop: list[str],
-    reading: Reading,
-    unseen_category: str,
-    overwrite: bool,
+def predict_rows(
+    model: Any, table: Table, *, identifier: str | None, drop: list[str], unseen_category: str
 ) -> tuple[str, list[str]]:
-    """Read, predict, write.
+    """Predictions of a table.
 
     Parameters
     ----------
-    model_path, rows_path : pathlib.Path
-    out : pathlib.Path or None
-        File to write; None writes nothing.
+    model : estimator
+        Of :func:`read_model`.
+    table : CsvTable or ParquetTable
     identifier : str or None
         Column that names the rows, carried into the predictions.
     drop : list of str
         Columns to leave out.
-    reading : Reading
-        How the cells are read.
     unseen_category : {"error", "ignore"}
-    overwrite : bool
-        Replace ``out``.
 
     Returns
     -------
@@ -93,20 +78,13 @@ def run_predict(
 
     Raises
     ------
-    CommandError
-        As described in ``_exit``; all that is wrong with the options and the files comes at once.
+    InputError
+        For rows that the model does not take; all that is wrong with them comes at once.
     """
-    refusals = Refusals()
-    apart = [*drop, *([] if identifier is None else [identifier])]
-    if out is not None:
-        refusals.of(check_output_file, out, [model_path, rows_path], overwrite)
-    refusals.of(_check_apart, apart, identifier)
-    model = refusals.of(read_model, model_path)
-    table = refusals.of(read_table, rows_path, "rows", reading)
-    refusals.raise_found()
     notices: list[str] = []
     with model_faults([]):
         needs = needs_of(model)
+    apart = [*drop, *([] if identifier is None else [identifier])]
     columns = usable_columns(table, needs, apart, unseen_category, notices)
     text = [column.name for column in columns if column.kind == "text"]
     with model_faults([] if needs.tells_kinds else text):
@@ -114,17 +92,7 @@ def run_predict(
         predictions = prediction_table(model, frame if needs.names is not None else frame.to_numpy())
     if identifier is not None:
         predictions.insert(0, identifier, table.written(identifier))
-    content = harmless_csv(predictions)
-    if out is not None:
-        write_output_file(content, out, overwrite)
-    return content, notices
-
-
-def _check_apart(apart: list[str], identifier: str | None) -> None:
-    """Raise UsageError for a column that is named twice, or an identifier whose name the results need."""
-    check_identifier(identifier)
-    if len(set(apart)) < len(apart):
-        raise UsageError("--drop and --id name a column more than once: give each one role.")
+    return harmless_csv(predictions), notices
 
 
 def read_model(path: Path) -> Any:

@@ -1,9 +1,11 @@
 """The process around a command: its signals and its standard streams.
 
 SIGTERM and SIGHUP end a command as Ctrl-C does, by an exception, so that what it was writing is removed. Nothing is
-unprintable, and standard output that takes no more is an error like any other.
+unprintable, and standard output that takes no more is an error like any other; but where its reader has left, as
+``head`` does, the command ends without a word.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -153,8 +155,10 @@ def _sink() -> Any:
 
 
 def _not_printed(error: OSError) -> None:
-    from shiftfix.cli._exit import OutputError
+    from shiftfix.cli._exit import OutputError, ReaderLeftError
 
+    if error.errno == errno.EPIPE:
+        raise ReaderLeftError from error
     raise OutputError(
         f"standard output cannot be written ({error.strerror}), so not everything was printed; files that were to be "
         "written are complete."

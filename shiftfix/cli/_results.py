@@ -9,10 +9,12 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from shiftfix.cli._exit import OutputError
+from shiftfix._atomic import replace_file
+from shiftfix.cli._exit import InputError, OutputError
 from shiftfix.cli._files import sha256
+from shiftfix.cli._output_file import as_bytes
 from shiftfix.cli._words import listed
 
 SUMMARY = "summary.json"
@@ -30,10 +32,51 @@ def writing(path: Path) -> Iterator[None]:
 def seal(folder: Path, record: Mapping[str, Any]) -> None:
     """Write summary.json, last of all: the record, and a digest of it and of every file in the folder."""
     digests = {path.name: sha256(path) for path in sorted(folder.iterdir())}
-    content = {**record, "files": digests}
+    (folder / SUMMARY).write_bytes(_sealed_bytes({**record, "files": digests}))
+
+
+def _sealed_bytes(content: Mapping[str, Any]) -> bytes:
     text = json.dumps({**content, "digest": _digest(content)}, indent=2, ensure_ascii=False, allow_nan=False)
     # Half a surrogate pair, which stands for a byte of a path that is not UTF-8, is written as JSON's own escape.
-    (folder / SUMMARY).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+    return as_bytes(f"{text}\n")
+
+
+def unsealed(content: Mapping[str, Any], shown: str) -> dict[str, Any]:
+    """What :func:`seal` was given; a record that was never sealed as it is.
+
+    Raises
+    ------
+    InputError
+        For one that was changed since, or does not list its files; ``shown`` is what the message calls it.
+    """
+    record = dict(content)
+    digest = record.pop("digest", None)
+    if digest is not None and (digest != _digest(record) or not isinstance(record.get("files"), dict)):
+        raise InputError(f"{shown} was changed since it was written: pass results as shiftfix correct has left them.")
+    return {name: part for name, part in record.items() if name != "files"}
+
+
+def put_into_results(folder: Path, name: str, content: str) -> None:
+    """Write one file more into a folder of results, or the same anew; its summary then lists it.
+
+    Raises
+    ------
+    OutputError
+        Where a file of this name stands there that is not one of the results.
+    """
+    if name in foreign_files(folder):
+        raise OutputError(
+            f"{folder / name} is no result of this command, or was changed since: move it away, or pass --out."
+        )
+    replace_file(folder / name, lambda file: _put_bytes(file, as_bytes(content)))
+    record = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    del record["digest"]
+    record["files"] = dict(sorted({**record["files"], name: sha256(folder / name)}.items()))
+    replace_file(folder / SUMMARY, lambda file: _put_bytes(file, _sealed_bytes(record)))
+
+
+def _put_bytes(file: IO[bytes], content: bytes) -> None:
+    file.write(content)
 
 
 def _digest(content: Mapping[str, Any]) -> str:

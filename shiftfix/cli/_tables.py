@@ -6,7 +6,7 @@ Every message says which column, what was found, what is needed and what to do; 
 import re
 from collections import Counter
 from collections.abc import Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,12 +40,13 @@ class Roles(NamedTuple):
     Attributes
     ----------
     label, weight, id : str or None
+        A label is there unless only weights are wanted.
     drop : list of str
     target_labels : str or None
         Column of the target alone, which may be ``label``.
     """
 
-    label: str
+    label: str | None
     weight: str | None
     id: str | None
     drop: list[str]
@@ -135,27 +136,41 @@ def prepare_tables(
     notices: list[str] = []
     refusals.of(_check_roles, roles)
     labels = _read_labels(source, target, roles, task, shift, notices, refusals)
+    tables = _prepared_features(source, target, roles, unseen_category, notices, refusals)
+    if labels is None:
+        return None
+    y, y_target, task = labels
+    known = refusals.of(_labels_to_learn, source, target, roles, y, task, notices)
+    return replace(tables, y=y, y_target=y_target, task=task, known=known)
+
+
+def prepare_unlabelled(
+    source: Table, target: Table, roles: Roles, *, unseen_category: str, refusals: Refusals
+) -> Tables:
+    """As :func:`prepare_tables` of samples whose labels, if they have any, are left out: ``y`` is empty."""
+    refusals.of(_check_roles, roles)
+    return _prepared_features(source, target, roles, unseen_category, [], refusals)
+
+
+def _prepared_features(
+    source: Table, target: Table, roles: Roles, unseen_category: str, notices: list[str], refusals: Refusals
+) -> Tables:
     sample_weight = _weights(source, target, roles.weight, notices, refusals)
     features = refusals.of(_features, source, target, roles) or []
     if features:
         refusals.of(_check_columns, features, target, roles)
     usable = _usable(source, target, features, unseen_category, notices, refusals)
-    if labels is None:
-        return None
-    y, y_target, task = labels
-    known = refusals.of(_labels_to_learn, source, target, roles, y, task, notices)
     return Tables(
         feature_frame([ours for ours, _ in usable], len(source)),
         feature_frame([theirs for _, theirs in usable], len(target)),
-        y,
-        y_target,
+        np.empty(0),
+        None,
         sample_weight,
         (_written(source, roles.id), _written(target, roles.id)),
-        task,
+        "",
         numeric=[ours.name for ours, _ in usable if ours.is_number],
         text=[ours.name for ours, _ in usable if not ours.is_number],
         notices=notices,
-        known=known,
         dates=[ours.name for ours, _ in usable if ours.kind == "date"],
     )
 
@@ -197,7 +212,7 @@ def _read_labels(
 ) -> tuple[NDArray[Any], NDArray[Any] | None, str] | None:
     """Labels of both samples and the task, or None where those of the source cannot be read."""
     label = roles.label
-    if label not in source.columns:
+    if label is None or label not in source.columns:
         return None
     role: Role = "class" if task == "classification" else "label"
     column = source.column(label, role)
@@ -241,9 +256,9 @@ def _weights(
 
 def _check_roles(roles: Roles) -> None:
     """Raise for a column with two roles, or an identifier whose name the results need."""
-    counts = Counter(name for name in roles.taken)
+    counts = Counter(roles.taken)
     # One column may hold the labels of both files.
-    counts[roles.label] -= roles.label == roles.target_labels
+    counts[str(roles.label)] -= roles.label is not None and roles.label == roles.target_labels
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
         raise UsageError(
@@ -289,9 +304,10 @@ def _features(source: Table, target: Table, roles: Roles) -> list[str]:
 def _check_columns(features: list[str], target: Table, roles: Roles) -> None:
     said = lacks_and_adds(*differences(features, [column for column in target.columns if column not in roles.taken]))
     if said:
+        hint = " A label is left out with --label." if roles.label is None else ""
         raise InputError(
             f"the columns of source and target differ: the target {said}. Both need the same "
-            "features: add or rename the columns, or leave them out with --drop (in both files) or by hand."
+            f"features: add or rename the columns, or leave them out with --drop (in both files) or by hand.{hint}"
         )
 
 

@@ -9,6 +9,7 @@
 ``RiskDisplay``           what the model is worth on the target, by several methods or groups, with intervals
 ``CoverageDisplay``       how often conformal sets hold the truth, beside how often they should
 ``MonitorDisplay``        accuracy of a classifier in use, batch by batch, and the alarms
+``DiagnosisDisplay``      the evidence for each kind of shift, and the finding
 ========================  =====================================================================
 
 matplotlib is loaded by the first plot, not by importing this folder.
@@ -16,6 +17,7 @@ matplotlib is loaded by the first plot, not by importing this folder.
 
 from shiftfix.display._balance import BalanceDisplay
 from shiftfix.display._coverage import CoverageDisplay
+from shiftfix.display._diagnosis import DiagnosisDisplay
 from shiftfix.display._learning_curve import LearningCurveDisplay
 from shiftfix.display._monitor import MonitorDisplay
 from shiftfix.display._overlap import OverlapDisplay
@@ -26,6 +28,7 @@ from shiftfix.display._weights import WeightDisplay
 __all__ = [
     "BalanceDisplay",
     "CoverageDisplay",
+    "DiagnosisDisplay",
     "LearningCurveDisplay",
     "MonitorDisplay",
     "OverlapDisplay",

@@ -24,13 +24,13 @@ def diagnosis_record(diagnosis: ShiftDiagnosis) -> dict[str, Any]:
     Returns
     -------
     dict
-        Its attributes by name, the verdict as "verdict" (its level), "reasons" and "action", each test as a dict of its
-        own attributes; and "lines", the pairs of label and text that are printed. None stands for a test that was not
-        made and for a number that is not finite.
+        Its attributes by name, the verdict as "verdict" (its level), "reasons" and "action", whether any test says that
+        the samples differ as "moved", each test as a dict of its own attributes; and "lines", the pairs of label and
+        text that are printed. None stands for a test that was not made and for a number that is not finite.
     """
     record, verdict = as_plain(diagnosis), diagnosis.verdict
     said = {"verdict": verdict.level, "reasons": list(verdict.reasons), "action": verdict.action}
-    return record | said | {"lines": [list(line) for line in diagnosis.lines]}
+    return record | said | {"moved": diagnosis.moved} | {"lines": [list(line) for line in diagnosis.lines]}
 
 
 def as_plain(value: Any) -> Any:

@@ -18,6 +18,8 @@ from shiftfix._verdict import Verdict, judge
 from shiftfix.corrected import (
     CovariateShiftClassifier,
     CovariateShiftRegressor,
+    FewLabelClassifier,
+    FewLabelRegressor,
     LabelShiftClassifier,
     ShiftCorrectedClassifier,
     ShiftCorrectedRegressor,
@@ -28,7 +30,11 @@ from shiftfix.weights import WeightSummary, summarize_weights
 
 Record = dict[str, Any]
 Automatic = ShiftCorrectedClassifier | ShiftCorrectedRegressor
-Corrected = CovariateShiftClassifier | CovariateShiftRegressor | LabelShiftClassifier | Automatic
+FewLabel = FewLabelClassifier | FewLabelRegressor
+Corrected = CovariateShiftClassifier | CovariateShiftRegressor | LabelShiftClassifier | FewLabel | Automatic
+
+# Labels below which they tell little, and the number that repairs most models that can be repaired.
+FEW, ENOUGH_LABELS = 25, 50
 
 PACKAGES = ("shiftfix", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 FILES_TEXT = """\
@@ -58,6 +64,8 @@ def source_weights(model: Corrected, y: ArrayLike) -> NDArray[np.float64]:
     """
     if isinstance(model, Automatic):
         return source_weights(model.corrector_, y) if has_weights(model) else np.ones(len(np.asarray(y)))
+    if isinstance(model, FewLabel):
+        return np.ones(len(np.asarray(y)))
     if not isinstance(model, LabelShiftClassifier):
         return model.weights_
     if not model.corrected_:
@@ -71,31 +79,35 @@ def has_weights(model: Automatic) -> bool:
 
 
 @public
-def fit_record(model: Corrected, y: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Record:
+def fit_record(model: Corrected, y: ArrayLike | None = None, *, sample_weight: ArrayLike | None = None) -> Record:
     """What a fitted meta-estimator did and why.
 
     Parameters
     ----------
     model : fitted meta-estimator
         From ``shiftfix.corrected``.
-    y : array-like of shape (n_source,)
-        The labels it was fitted with.
+    y : array-like of shape (n_source,), default=None
+        The labels it was fitted with. Without them weights that the model does not keep are not told of.
     sample_weight : array-like of shape (n_source,), default=None
         The weights it was fitted with.
 
     Returns
     -------
     dict
-        "shift" ("covariate", "label", or what a diagnosis chose from, such as "auto"), "verdict", its "reasons" and
-        "action", "corrected", "weights" (a dict of the numbers of a WeightSummary) and "priors" (a list of dicts by
-        class; None where class shares were not asked for). Of a diagnosed model also "correction" ("none", "weights",
-        "prior" or "labels"), "diagnosis" (of :func:`diagnosis_record`) and "used" (in words, how far target labels were
-        followed; else None). Values are what JSON has; None stands for a number that is not finite.
+        "shift" ("covariate", "label", "any" of a model corrected by target labels, or what a diagnosis chose from, such
+        as "auto"), "verdict", its "reasons" and "action", "corrected", "weights" (a dict of the numbers of a
+        WeightSummary, or None) and "priors" (a list of dicts by class; None where class shares were not asked for). Of
+        a diagnosed model also "correction" ("none", "weights", "prior" or "labels"), "diagnosis" (of
+        :func:`diagnosis_record`) and "used" (in words, how far target labels were followed; else None). Of one that
+        target labels correct "correction", "used", "n_labels" and "shares" (of the prediction, by correction). Values
+        are what JSON has; None stands for a number that is not finite.
     """
     if isinstance(model, Automatic):
         return automatic_record(model, y, sample_weight)
+    if isinstance(model, FewLabel):
+        return few_label_record(model)
     if isinstance(model, LabelShiftClassifier):
-        summary = summarize_weights(source_weights(model, y), sample_weight=sample_weight)
+        summary = summary_of_shares(model, y, sample_weight)
         shift, verdict, priors = "label", label_verdict(model, summary), prior_records(model)
     else:
         summary = model.summary_
@@ -111,10 +123,34 @@ def fit_record(model: Corrected, y: ArrayLike, *, sample_weight: ArrayLike | Non
     }
 
 
-def automatic_record(model: Automatic, y: ArrayLike, sample_weight: ArrayLike | None) -> Record:
+def summary_of_shares(model: Corrected, y: ArrayLike | None, sample_weight: ArrayLike | None) -> WeightSummary | None:
+    """What weights of the source rows are worth that the labels imply; None without labels."""
+    return None if y is None else summarize_weights(source_weights(model, y), sample_weight=sample_weight)
+
+
+def few_label_record(model: FewLabel) -> Record:
+    """The record of a model that target labels alone correct."""
+    few = [f"{model.n_labels_} target labels tell little"] if model.n_labels_ < FEW else []
+    verdict = judge([], few, f"Label {ENOUGH_LABELS} target rows drawn at random: they repair what they can.")
+    return {
+        "shift": "any",
+        "verdict": verdict.level,
+        "reasons": list(verdict.reasons) or [f"{model.n_labels_} target labels decide how much of which correction"],
+        "action": verdict.action or "Deploy, and monitor.",
+        "corrected": model.weights_.get("nothing", 0.0) < 1,
+        "weights": None,
+        "priors": None,
+        "correction": "labels",
+        "used": model.correction_,
+        "n_labels": model.n_labels_,
+        "shares": {name: float(share) for name, share in model.weights_.items()},
+    }
+
+
+def automatic_record(model: Automatic, y: ArrayLike | None, sample_weight: ArrayLike | None) -> Record:
     """The record of a model that was diagnosed first."""
     diagnosis, corrector = model.diagnosis_, model.corrector_
-    summary = summarize_weights(source_weights(model, y), sample_weight=sample_weight)
+    summary = summary_of_shares(model, y, sample_weight)
     return {
         "shift": model.shift,
         "verdict": diagnosis.verdict.level,
@@ -142,18 +178,20 @@ def diagnosed_priors(model: Automatic) -> list[Record]:
     ]
 
 
-def label_verdict(model: LabelShiftClassifier, summary: WeightSummary) -> Verdict:
+def label_verdict(model: LabelShiftClassifier, summary: WeightSummary | None) -> Verdict:
     """The verdict on the prior; "caution" where the model was retrained on weights that are called less than "ok"."""
-    if not model.corrected_ or model.correction == "adjust":
+    if not model.corrected_ or model.correction == "adjust" or summary is None:
         return model.verdict_
     return judge([], summary.reasons, summary.verdict.action)
 
 
-def weight_record(summary: WeightSummary) -> Record:
+def weight_record(summary: WeightSummary | None) -> Record | None:
     """The numbers of a summary, without its verdict: under label shift that of the run is about the prior."""
+    if summary is None:
+        return None
     record = dataclasses.asdict(summary)
     del record["verdict"]
-    return finite(record)
+    return {name: finite(value) for name, value in record.items()}
 
 
 def prior_records(model: LabelShiftClassifier) -> list[Record]:

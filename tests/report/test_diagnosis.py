@@ -31,7 +31,7 @@ def test_a_record_is_json_and_holds_every_attribute(diagnosis):
     record = diagnosis_record(diagnosis)
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     names = {field.name for field in dataclasses.fields(ShiftDiagnosis)}
-    assert set(record) == names - {"seconds"} | {"reasons", "action", "lines"}
+    assert set(record) == names - {"seconds"} | {"reasons", "action", "lines", "moved"}
     assert [record["verdict"], tuple(record["reasons"])] == [diagnosis.verdict, diagnosis.verdict.reasons]
     assert record["action"] == diagnosis.verdict.action
     printed = [f"{label:<17}{text}" for label, text in record["lines"]]
