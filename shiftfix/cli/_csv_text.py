@@ -7,16 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from shiftfix.cli._parquet_file import arrow_module
+
 # Between these, in size, pyarrow writes fractions as Python does; beyond them one of the two has an exponent.
 PLAIN_LOW, PLAIN_HIGH = 1e-4, 1e10
 SPECIAL = '[,"\\r\\n]'
-
-
-def _arrow(module: str) -> Any:
-    """One of pyarrow's modules; what imports them is heavy itself."""
-    from shiftfix._setting_checks import import_optional
-
-    return import_optional(module, "cli")
 
 
 def csv_text(frame: Any) -> str:
@@ -31,7 +26,7 @@ def csv_text(frame: Any) -> str:
     plain = all(isinstance(name, str) and not set(name) & set(',"\r\n') for name in names)
     if not plain or any(column is None for column in columns) or not len(frame):
         return str(frame.to_csv(index_label="row", lineterminator="\n"))
-    arrow, compute = _arrow("pyarrow"), _arrow("pyarrow.compute")
+    arrow, compute = arrow_module("pyarrow"), arrow_module("pyarrow.compute")
     words = arrow.large_string()
     rows = compute.cast(arrow.array(frame.index.to_numpy()), words)
     lines = compute.binary_join_element_wise(rows, *columns, arrow.scalar(",", words))
@@ -43,7 +38,7 @@ def _cells(column: Any) -> Any:
     """Cells of a column as text of pyarrow, or None where only pandas knows how they are written."""
     if column.dtype == np.float64:
         return _number_texts(column.to_numpy())
-    arrow, compute = _arrow("pyarrow"), _arrow("pyarrow.compute")
+    arrow, compute = arrow_module("pyarrow"), arrow_module("pyarrow.compute")
     if column.dtype == np.int64:
         return compute.cast(arrow.array(column.to_numpy()), arrow.large_string())
     return _word_texts(column.tolist())
@@ -51,7 +46,7 @@ def _cells(column: Any) -> Any:
 
 def _number_texts(values: Any) -> Any:
     """Numbers as text, or None where some are not finite."""
-    arrow, compute = _arrow("pyarrow"), _arrow("pyarrow.compute")
+    arrow, compute = arrow_module("pyarrow"), arrow_module("pyarrow.compute")
     size = np.abs(values)
     if not np.isfinite(size).all():
         return None
@@ -66,7 +61,7 @@ def _number_texts(values: Any) -> Any:
 
 def _word_texts(cells: list[Any]) -> Any:
     """Text, or None where there is other than text, or text that needs quotes."""
-    arrow, compute = _arrow("pyarrow"), _arrow("pyarrow.compute")
+    arrow, compute = arrow_module("pyarrow"), arrow_module("pyarrow.compute")
     if not all(isinstance(cell, str) for cell in cells):
         return None
     try:

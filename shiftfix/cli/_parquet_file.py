@@ -62,7 +62,7 @@ class ParquetTable:
         return np.array(["" if cell is None else str(cell) for cell in self.table.column(name).to_pylist()], object)
 
 
-def _arrow(module: str) -> Any:
+def arrow_module(module: str) -> Any:
     """One of pyarrow's modules; what imports them is heavy itself, and most runs have no such file."""
     from shiftfix._setting_checks import import_optional
 
@@ -84,8 +84,8 @@ def read_parquet_file(path: Path, name: str, reading: Reading) -> ParquetTable:
     InputError
         For a file that is damaged, or names columns twice or not at all.
     """
-    parquet = _arrow("pyarrow.parquet")
-    arrow = _arrow("pyarrow")
+    parquet = arrow_module("pyarrow.parquet")
+    arrow = arrow_module("pyarrow")
     try:
         with parquet.ParquetFile(path) as file:
             check_header(file.schema_arrow.names, path, name)
@@ -102,7 +102,7 @@ def read_parquet_file(path: Path, name: str, reading: Reading) -> ParquetTable:
 
 def _readers() -> list[tuple[Any, Any]]:
     """Which types there are, and what reads them."""
-    types = _arrow("pyarrow.types")
+    types = arrow_module("pyarrow.types")
 
     def number(kind: Any) -> bool:
         return types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
@@ -130,7 +130,7 @@ def _no_cells(cells: Any, name: str, table: ParquetTable) -> Column:
 
 def _doubles(cells: Any) -> NDArray[np.float64]:
     """Numbers as float64, NaN where there is none."""
-    compute = _arrow("pyarrow.compute")
+    compute = arrow_module("pyarrow.compute")
     found = compute.cast(cells, "float64", safe=False)
     return np.asarray(found.to_numpy(), dtype=np.float64)
 
@@ -157,8 +157,8 @@ def _moments(cells: Any, name: str, table: ParquetTable) -> Column:
 
 
 def _days_of_moments(cells: Any) -> NDArray[np.float64]:
-    arrow = _arrow("pyarrow")
-    types = _arrow("pyarrow.types")
+    arrow = arrow_module("pyarrow")
+    types = arrow_module("pyarrow.types")
     kind = cells.type
     if types.is_date32(kind):
         return _doubles(cells.cast(arrow.int32()))

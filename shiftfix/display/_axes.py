@@ -80,7 +80,7 @@ def legend_above(ax: Any, finding: str = "", **options: Any) -> Any:
     return legend
 
 
-def percent(share: float) -> str:
+def percent_in_title(share: float) -> str:
     """A share in words that fit a title; what is not all of it is not called 100%."""
     text = f"{share:.0%}"
     return f"{share:.1%}" if text in ("0%", "100%") and 0 < share < 1 else text

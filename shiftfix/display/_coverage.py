@@ -11,7 +11,7 @@ from shiftfix._door import PublicCalls
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_number, import_optional
 from shiftfix._validation import check_labels, check_vector
-from shiftfix.display._axes import COST, LIMIT, TARGET, get_axes, legend_above, percent
+from shiftfix.display._axes import COST, LIMIT, TARGET, get_axes, legend_above, percent_in_title
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label import wilson_interval
 
@@ -176,7 +176,7 @@ class CoverageDisplay(PublicCalls):
         if not missed.any():
             return "coverage is nowhere below what was asked for, beyond chance"
         worst = int(np.argmax(missed))
-        return f"of {percent(self.levels[worst])} asked for, {percent(self.coverage[worst])} are kept"
+        return f"of {percent_in_title(self.levels[worst])} asked for, {percent_in_title(self.coverage[worst])} are kept"
 
     def _draw_sizes(self, ax: Any) -> tuple[Any, Any]:
         """Sizes on an axis of their own, from 0."""

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from shiftfix._door import PublicCalls
 from shiftfix._naming import one_line
 from shiftfix.detect import ShiftDiagnosis
-from shiftfix.display._axes import BLUE, GREY, VERMILION, get_axes, legend_above
+from shiftfix.display._axes import GREY, SOURCE, TARGET, TITLE_WIDTH, get_axes, legend_above
 from shiftfix.exceptions import ShiftDataError
 
 LEVEL = 0.05
-# Characters that fit beside the default axes, and above them.
-NAME_WIDTH, TITLE_WIDTH = 30, 62
+# Characters that fit beside the default axes.
+NAME_WIDTH = 30
 # Standard errors to either side of a 95% interval.
 WIDTH_95 = 1.96
 FINDINGS = {
@@ -122,8 +122,8 @@ class DiagnosisDisplay(PublicCalls):
         ax.hlines(rows, 0, 1, color="0.9", linewidth=0.8, zorder=0)
         between = np.isfinite(low) & np.isfinite(high)
         self.intervals_ = ax.hlines(rows[between], low[between], high[between], color=GREY, linewidth=2, zorder=2)
-        self.moved_ = _marks(ax, value, rows, moved, "shown by the data", marker="D", color=VERMILION)
-        hollow = {"marker": "o", "color": BLUE, "markerfacecolor": "white"}
+        self.moved_ = _marks(ax, value, rows, moved, "shown by the data", marker="D", color=TARGET)
+        hollow = {"marker": "o", "color": SOURCE, "markerfacecolor": "white"}
         self.unmoved_ = _marks(ax, value, rows, ~moved, "not shown", **hollow)
         self.words_ = [
             ax.annotate(
@@ -142,11 +142,12 @@ class DiagnosisDisplay(PublicCalls):
         ax.set(xlim=(-0.02, 1.02), ylim=(n - 0.4, -0.6), xlabel="share, or distance from alike (0) to apart (1)")
         ax.spines[["top", "right", "left"]].set_visible(False)
         ax.tick_params(axis="y", length=0)
-        title = "\n".join(textwrap.wrap(self.title, TITLE_WIDTH))
         if self.moved_ is None and self.unmoved_ is None:
-            ax.set_title(title, loc="left")
+            ax.set_title(
+                "\n".join(textwrap.wrap(self.title, TITLE_WIDTH)), loc="left", fontsize="medium", parse_math=False
+            )
         else:
-            legend_above(ax, ncols=2, title=title, title_fontsize="medium")
+            legend_above(ax, self.title, ncols=2)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

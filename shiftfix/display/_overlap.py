@@ -17,7 +17,7 @@ from shiftfix.display._axes import (
     bin_edges,
     get_axes,
     legend_above,
-    percent,
+    percent_in_title,
     ratio_ticks,
 )
 from shiftfix.weights import EQUAL_TO
@@ -205,7 +205,7 @@ class OverlapDisplay(PublicCalls):
         )
         ax.set(xlabel="density ratio target / source (log scale)", ylabel="share of rows per factor of 10")
         ratio_ticks(ax)
-        reached = percent(1 - self.target_clipped_share)
+        reached = percent_in_title(1 - self.target_clipped_share)
         finding = f"source rows reach {reached} of the target"
         legend_above(ax, finding, title=f"domain AUC {self.domain_auc:.3f}", title_fontsize="small")
         self.ax_, self.figure_ = ax, ax.figure

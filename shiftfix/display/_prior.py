@@ -10,7 +10,7 @@ from shiftfix._door import PublicCalls
 from shiftfix._naming import one_line
 from shiftfix._setting_checks import check_count, check_number
 from shiftfix._validation import check_class_order, check_labels, check_matrix, check_prior
-from shiftfix.display._axes import LIMIT, SOURCE, TARGET, TRUTH, get_axes, legend_above, name_ticks, percent
+from shiftfix.display._axes import LIMIT, SOURCE, TARGET, TRUTH, get_axes, legend_above, name_ticks, percent_in_title
 from shiftfix.exceptions import ShiftDataError
 
 # Characters of the small font that fit the default width.
@@ -195,7 +195,7 @@ class PriorDisplay(PublicCalls):
             return "no class share moved"
         name = one_line(str(self.classes[most]))
         moves = "rises" if q[most] > p[most] else "falls"
-        return f"the share of {name[:30]} {moves} from {percent(p[most])} to {percent(q[most])}"
+        return f"the share of {name[:30]} {moves} from {percent_in_title(p[most])} to {percent_in_title(q[most])}"
 
     def _rest(self, shown: NDArray[np.intp]) -> str:
         """What the classes hold that are not shown."""

@@ -100,7 +100,7 @@ class _Policy(NamedTuple):
         return np.where(score >= self.threshold, 1.0, self.explore)
 
 
-def _scores(model: Any, X: NDArray[np.float64]) -> NDArray[np.float64]:
+def _scores_of(model: Any, X: NDArray[np.float64]) -> NDArray[np.float64]:
     """What a model says of rows: P(y = 1), or its prediction held within [0, 1]."""
     if not hasattr(model, "predict_proba"):
         return np.clip(check_vector(model.predict(X), "predict(X)", len(X)), 0.0, 1.0)
@@ -117,8 +117,8 @@ def _announced(model: Any, policy: _Policy) -> Rule | None:
     if model is None:
         return None
     if policy.threshold is None:
-        return lambda X: _scores(model, X)
-    return lambda X: policy.accept_chance(_scores(model, X))
+        return lambda X: _scores_of(model, X)
+    return lambda X: policy.accept_chance(_scores_of(model, X))
 
 
 def _check_crowd(crowd: Any, n_rows: int) -> Crowd:
@@ -157,7 +157,7 @@ def _play(
 ) -> FeedbackRound:
     """One round with a model in use; what is learned from it comes later."""
     crowd = _check_crowd(population.draw(_announced(model, policy), n_rows, generator), n_rows)
-    score = None if model is None else _scores(model, crowd.X)
+    score = None if model is None else _scores_of(model, crowd.X)
     accept_chance = np.ones(n_rows) if score is None else policy.accept_chance(score)
     accepted = generator.random(n_rows) < accept_chance
     return FeedbackRound(number, *crowd, score, accept_chance, accepted, model, None)
