@@ -25,7 +25,14 @@ from shiftfix.large._logistic_sums import (
 )
 from shiftfix.large._moments import merge_moments, unit_moments
 from shiftfix.large._newton import NewtonState, PassKind, Solution, begin, solve_by_passes, standard_errors
-from shiftfix.large._objective import Evaluation, Scales, evaluate_sums, make_scales, start_from_moments
+from shiftfix.large._objective import (
+    Evaluation,
+    Scales,
+    discriminant_point,
+    evaluate_sums,
+    make_scales,
+    start_from_moments,
+)
 from shiftfix.large._sampling import merge_samples, sample_size, unit_sample
 from shiftfix.large._summary_of_sums import FinishedRatio, finish_ratio
 from shiftfix.large._units import ArrayPart, Unit
@@ -136,6 +143,7 @@ class StreamFitter:
         drawn = self.passes.engine.map(SAMPLE.of_unit, self.passes.units, sample_size(list(self.passes.units), n_rows))
         both = merge_in_order(drawn, SAMPLE.merge)
         sample = [(np.zeros((0, len(self.names))), np.zeros(0)) if part is None else part.joined() for part in both]
+        del both
         if not all((counts > 0).any() for _, counts in sample):
             return _Start(known, None)
         return _Start(_fit_sample(sample, self.settings.C) if known is None else known, sample)
@@ -145,10 +153,9 @@ class StreamFitter:
             # The squares alone where no product of columns is wanted.
             self.moments = self.passes.run(MOMENTS, not self.frozen)
             self._scale()
-            if self.frozen:
-                raise AssertionError("wide columns begin at a sample")
+            assert not self.frozen  # so many columns begin at a sample
             self.odds = self.scales.totals[1]
-            return start_from_moments(self.moments, self.scales)
+            return self._from_moments()
         found = self.passes.run(FIRST, start.point, not self.frozen)
         self.moments = found.moments
         self._scale()
@@ -157,6 +164,15 @@ class StreamFitter:
         if evaluation.hessian is None:
             evaluation = evaluation._replace(hessian=self._sample_hessian(start, evaluation.point))
         return evaluation
+
+    def _from_moments(self) -> Evaluation:
+        """F at the discriminant of the moments, by one more pass, where it is lower than without any; else there."""
+        flat = start_from_moments(self.moments, self.scales)
+        point = discriminant_point(self.moments, self.scales)
+        if point is None:
+            return flat
+        found = self._evaluate(point, "hessian")
+        return found if np.isfinite(found.value) and found.value < flat.value else flat
 
     def _scale(self) -> None:
         check_both(self.moments)

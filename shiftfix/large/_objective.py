@@ -11,8 +11,10 @@ turned into those of z by (1, z) = T (1, x - m) once they are small: gradient T 
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.linalg import cho_solve
 
 from shiftfix._numerics import Floats, column_scale
+from shiftfix.covariate import factorize
 from shiftfix.large._logistic_sums import BothLogistic, LogisticPoint
 from shiftfix.large._moments import BothMoments, Moments
 
@@ -147,3 +149,23 @@ def start_from_moments(both: BothMoments, scales: Scales) -> Evaluation:
     point = np.append(np.log(n_target / n_source), np.zeros(len(pull)))
     value = -(p * np.log(p) + (1 - p) * np.log(1 - p))
     return Evaluation(point, float(value), np.append(0.0, pull / n), hessian)
+
+
+def discriminant_point(both: BothMoments, scales: Scales) -> Floats | None:
+    """(intercept, beta) of linear discriminant analysis, from the same moments; None where it has none.
+
+    beta = W^-1 (mean of the target - mean of the source), W the scatter within the samples: the optimum itself for
+    Gaussians with one covariance, where Newton's first step, by the scatter of both together, falls short (Hastie,
+    Tibshirani & Friedman 2009, equation 4.9).
+    """
+    known = [moments for moments in both if moments is not None]
+    n, (n_source, n_target) = scales.n_rows, scales.totals
+    within: Any = sum(m.scatter * f for m, f in zip(known, scales.factors, strict=True))
+    within = within / np.outer(scales.scale, scales.scale) / n
+    # The penalty, where the curvature is that of a constant h.
+    ridge = scales.penalty * n**2 / (n_source * n_target)
+    means = [(m.mean - scales.mean) / scales.scale for m in known]
+    beta = cho_solve(factorize(within + ridge * np.eye(len(within))), means[1] - means[0])
+    if not np.isfinite(beta).all():
+        return None
+    return np.append(np.log(n_target / n_source) - beta @ (means[0] + means[1]) / 2, beta)

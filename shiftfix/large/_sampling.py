@@ -24,8 +24,14 @@ class SampleRows(NamedTuple):
     counts: list[Floats]
 
     def joined(self) -> tuple[Floats, Floats]:
-        """Rows and weights in one piece."""
-        return np.concatenate(self.rows), np.concatenate(self.counts)
+        """Rows and weights in one piece; the pieces are given up one by one."""
+        rows, at = np.empty((sum(map(len, self.rows)), self.rows[0].shape[1])), 0
+        self.rows.reverse()
+        while self.rows:
+            piece = self.rows.pop()
+            rows[at : at + len(piece)] = piece
+            at += len(piece)
+        return rows, np.concatenate(self.counts)
 
 
 class SampleSize(NamedTuple):
