@@ -1,12 +1,18 @@
 """The same answers from data that do not fit in memory, or lie on a cluster.
 
-=============================  ================================================================
+=============================  =================================================================
 ``StreamingLogisticWeighter``  importance weights by passes over files, arrays, Dask collections
+``StreamingBBSE``              target class priors from confusion matrices, in one pass
+``StreamingMLLS``              target class priors of maximum likelihood on scores in cells
+``read_manifest``              what ``write_weights`` wrote, when nothing is missing
 ``UnitError``                  work on some rows failed for good: which rows, and why
-=============================  ================================================================
+=============================  =================================================================
 """
 
 from shiftfix.large._engines import UnitError
+from shiftfix.large._streaming_bbse import StreamingBBSE
+from shiftfix.large._streaming_mlls import StreamingMLLS
+from shiftfix.large._weight_files import read_manifest
 from shiftfix.large._weighter import StreamingLogisticWeighter
 
-__all__ = ["StreamingLogisticWeighter", "UnitError"]
+__all__ = ["StreamingBBSE", "StreamingLogisticWeighter", "StreamingMLLS", "UnitError", "read_manifest"]

@@ -28,6 +28,7 @@ DAMPING_TRIED = (1e-6, 1e-4, 1e-2)
 FIRST_GUESS = 3.0
 # What is predicted comes out larger at times.
 CAUTION = 3.0
+EARLY = 30.0
 
 
 class NewtonState(NamedTuple):
@@ -139,7 +140,8 @@ def next_kind(lefts: Floats, fresh: bool, size: int, n_rows: float, tol: float, 
         return "gradient" if frozen else "hessian"
     k = newton_constant(lefts, size, n_rows)
     there = k * here**2
-    if there <= tol:
+    # A last pass that comes too early costs little more than one without the weights, and may be the last after all.
+    if there <= EARLY * tol:
         return "final"
     return "gradient" if there * 2 * k * here <= tol / CAUTION else "hessian"
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shiftfix._atomic import replace_file
+from shiftfix._door import public
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import import_optional
 from shiftfix.covariate import Clip, bounded, finished_weights
@@ -206,6 +207,7 @@ def _refuse_strangers(folder: Path, n_files: int) -> None:
         )
 
 
+@public
 def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     """The manifest of a folder of weights.
 
