@@ -98,7 +98,4 @@ def bbse_of_sums(sums: ScoreSums, classes: NDArray[Any]) -> PriorBySums:
     plain, cautious = solution_covariances(learned, target, prior)
     source_prior = sums.class_rows / sums.class_rows.sum()
     found = identify(prior, source_prior, cautious, classes)
-    return PriorBySums(
-        source_prior, prior, joint, conditional, mean, plain, cautious, found, prior_verdict(found)
-    )
-
+    return PriorBySums(source_prior, prior, joint, conditional, mean, plain, cautious, found, prior_verdict(found))

@@ -59,7 +59,9 @@ class DaskEngine:
         try:
             return future.result()
         except self.distributed.scheduler.KilledWorker as error:
-            raise UnitError(unit.name, "the workers that took it died; what they need may exceed their memory") from error
+            raise UnitError(
+                unit.name, "the workers that took it died; what they need may exceed their memory"
+            ) from error
 
     def close(self) -> None:
         """Close the client and the cluster, where they were made here."""

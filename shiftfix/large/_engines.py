@@ -1,8 +1,8 @@
 """Who does the work: this process, its threads, or, in files of their own, Dask and Ray.
 
-An engine has two methods: ``map(work, units, *arguments)`` yields the results IN THE ORDER OF THE UNITS, whoever finishes
-first, and ``close()``. What fails is tried again, but for data that cannot be used; what fails for good is raised as
-a UnitError that names the unit.
+An engine has two methods: ``map(work, units, *arguments)`` yields the results IN THE ORDER OF THE UNITS, whoever
+finishes first, and ``close()``. What fails is tried again, but for data that cannot be used; what fails for good is
+raised as a UnitError that names the unit.
 """
 
 import threading
@@ -117,7 +117,7 @@ def do_unit(work: Work, unit: Unit, arguments: tuple[Any, ...], retries: int = 0
 
 
 class SerialEngine:
-    """This process, one unit after the other.
+    """One unit after the other, in the process that asks.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def make_engine(engine: Any, n_workers: int | None, scheduler: Any, retries: int
     """
     if not isinstance(engine, str):
         check_methods(engine, "engine", ["map", "close"], "a name, or an object with map and close,")
-        return engine  # type: ignore[no-any-return]
+        return engine
     check_option(engine, "engine", ENGINES)
     workers = 2 if n_workers is None else check_count(n_workers, "n_workers")
     if engine == "serial":

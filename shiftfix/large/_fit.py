@@ -1,7 +1,7 @@
 """A logistic density ratio by passes over units: begin, solve, judge.
 
-Cold, the first pass sums moments, which give the first Newton step too. From a known point (a sample's solution, an
-earlier fit's) the first pass sums moments, gradient and Hessian in one reading. The last pass sums gradient and weights.
+Cold, the first pass sums moments, which give the first step too. From a known point (a sample's solution, an earlier
+fit's) the first pass sums moments, gradient and Hessian in one reading. The last pass sums gradient and weights.
 """
 
 import warnings
@@ -230,6 +230,7 @@ class StreamFitter:
             tol=self.settings.tol,
             passes_left=lambda: self.settings.max_passes - self.passes.n_passes,
             frozen=self.frozen,
+            may_end_beyond=_log_cap_before(self.settings.clip, 0.0, 1.0) is not None and self.settings.clip != "pareto",
             keep=self._keep,
         )
         return self._judged_fit(solution)
@@ -244,7 +245,18 @@ class StreamFitter:
             # Only now is the clip known, by which the balance is judged.
             again = self.passes.run(FINAL, self._to_judge(at, finished.clip.log_threshold))
             finished = self._finish(again.weights)
+        elif solution.beyond.any():
+            moved = self.scales.at(solution.point)
+            finished = finished.moved_by(self._change_of_mean(at, moved), self.settings.clip)
+            at = moved
         return StreamedFit(at, self.scales, solution, finished, self.passes.n_passes)
+
+    def _change_of_mean(self, before: LogisticPoint, after: LogisticPoint) -> float:
+        """Change of the log mean weight between two near points: the weighted mean of the change of the log odds."""
+        sums = self.judged[1].weights[0]  # type: ignore[index]
+        assert sums is not None  # the source has rows
+        mean = sums.first[0] / sums.totals[0]
+        return float(after.intercept - before.intercept + (after.slope - before.slope) @ mean)
 
     def _finish(self, weights: Any, scales: Scales | None = None) -> FinishedRatio:
         spreads = [part.spread(f) for part, f in zip(self.moments, self.scales.factors, strict=True)]
@@ -257,8 +269,8 @@ class StreamFitter:
     def _economical(self, state: NewtonState, start: _Start) -> StreamedFit:
         """One Newton step from the sample's solution, and what the sample tells of its error.
 
-        The step's error is of second order: H^-1 (g(new) - g(old) - H step), of which the sample's gradients and Hessian
-        tell all but the sampling error. It is taken off, and its length in standard errors told.
+        The step's error is of second order: H^-1 (g(new) - g(old) - H step), of which the sample's gradients and
+        Hessian tell all but the sampling error. It is taken off, and its length in standard errors told.
         """
         now = state.now
         factor = factorize(now.hessian)
@@ -269,7 +281,7 @@ class StreamFitter:
         errors = standard_errors(factor, self.scales.n_rows)
         left = float(np.max(np.abs(correction) / np.maximum(errors, np.finfo(float).tiny)))
         point = now.point + step + correction
-        solution = Solution(now._replace(point=point, gradient=np.zeros_like(point)), left, errors, True)
+        solution = Solution(now, left, errors, True, step + correction)
         scales = self._sample_scales(start)
         judged = self._to_judge(self.scales.at(point))
         units = _sample_units(start.sample or [], self.names)

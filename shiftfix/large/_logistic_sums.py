@@ -2,7 +2,9 @@
 
 With log odds h = b + s'(x - m) of a row for the target, repeat count c and p = 1 / (1 + exp(-h)):
 
-    loss = sum c log(1 + exp(-+h)),   pull = sum c (p - [target]) (1, x - m),   curve = sum c p (1 - p) (1, x - m)(1, x - m)'
+    loss  = sum c log(1 + exp(-+h))
+    pull  = sum c (p - [target]) (1, x - m)
+    curve = sum c p (1 - p) (1, x - m)(1, x - m)'
 
 (Hastie, Tibshirani & Friedman 2009, equations 4.20 to 4.25). They are sums over rows, so that what any number of
 machines found adds up to what one would have.
@@ -13,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shiftfix._numerics import Floats
-from shiftfix.large._moments import MomentSums, Moments, by_domain, merge_moments, merge_sides
+from shiftfix.large._moments import Moments, MomentSums, by_domain, merge_moments, merge_sides
 from shiftfix.large._units import LOSS_GROUP, Unit, refuse_bad_cells, unit_blocks
 
 # Beyond this, exp overflows; the logarithm of 1 + exp(-h) is 0 long before.
@@ -177,6 +179,4 @@ def unit_first(unit: Unit, point: LogisticPoint, hessian: bool) -> FirstSums:
 
 def merge_first(first: FirstSums, second: FirstSums) -> FirstSums:
     """Sums over the rows of both."""
-    return FirstSums(
-        merge_moments(first.moments, second.moments), merge_logistic(first.logistic, second.logistic)
-    )
+    return FirstSums(merge_moments(first.moments, second.moments), merge_logistic(first.logistic, second.logistic))

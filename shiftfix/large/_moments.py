@@ -188,6 +188,4 @@ def merge_moments(first: BothMoments, second: BothMoments) -> BothMoments:
 
 def merge_sides(first: Any, second: Any, join: Any) -> Any:
     """Join what is known of each sample, where anything is."""
-    return tuple(
-        b if a is None else a if b is None else join(a, b) for a, b in zip(first, second, strict=True)
-    )
+    return tuple(b if a is None else a if b is None else join(a, b) for a, b in zip(first, second, strict=True))

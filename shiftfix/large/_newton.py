@@ -1,10 +1,10 @@
 """Newton's method where every evaluation is a pass over the data: as few as can be, and the last one certifies.
 
 How far a point is from the optimum is told in standard errors: the largest entry of the Newton step H^-1 g over that of
-sqrt(diag(H^-1) / N). Newton's error is quadratic, e' = k e^2, and k is known after two passes: so it is known beforehand
-which pass needs no Hessian, and which one will be the last and may sum what the summary needs too. Source: Kelley (2003),
-"Solving Nonlinear Equations with Newton's Method", section 2.3 (an old Hessian: e' = k' e (e + e_old)); Nocedal & Wright
-(2006), "Numerical Optimization", equation 3.4 (sufficient decrease) and algorithm 7.4 (secants).
+sqrt(diag(H^-1) / N). Newton's error is quadratic, e' = k e^2, and k is known after two passes: so it is known before a
+pass whether it will be the last, need no Hessian and may sum what the summary needs. Source: Kelley (2003), "Solving
+Nonlinear Equations with Newton's Method", section 2.3 (an old Hessian: e' = k' e (e + e_old)); Nocedal & Wright (2006),
+"Numerical Optimization", equation 3.4 (sufficient decrease) and algorithm 7.4 (secants).
 """
 
 from collections.abc import Callable
@@ -58,17 +58,26 @@ class Solution(NamedTuple):
     Attributes
     ----------
     now : Evaluation
+        At the last point that was measured.
     left : float
         Standard errors from the optimum, in the coefficient that is furthest.
     errors : ndarray of shape (1 + n_columns,)
         Standard errors of intercept and beta.
     converged : bool
+    beyond : ndarray of shape (1 + n_columns,)
+        The solution less the last point that was measured: a step so short that its error is known without a pass.
     """
 
     now: Evaluation
     left: float
     errors: Floats
     converged: bool
+    beyond: Floats
+
+    @property
+    def point(self) -> Floats:
+        """The solution, shape (1 + n_columns,)."""
+        return self.now.point + self.beyond
 
 
 class _Step(NamedTuple):
@@ -101,7 +110,7 @@ def _step_of(state: NewtonState, n_rows: float) -> _Step:
 
 
 def newton_constant(lefts: Floats, size: int, n_rows: float) -> float:
-    """k of e' = k e^2: by the last two points, or a guess before there are two.
+    """K of e' = k e^2: by the last two points, or a guess before there are two.
 
     Parameters
     ----------
@@ -141,9 +150,20 @@ def next_kind(lefts: Floats, fresh: bool, size: int, n_rows: float, tol: float, 
     k = newton_constant(lefts, size, n_rows)
     there = k * here**2
     # A last pass that comes too early costs little more than one without the weights, and may be the last after all.
-    if there <= EARLY * tol:
+    if there <= EARLY * tol or there * 2 * k * here * CAUTION <= tol:
         return "final"
-    return "gradient" if there * 2 * k * here <= tol / CAUTION else "hessian"
+    return "hessian"
+
+
+def error_beyond(state: NewtonState, left: float, n_rows: float) -> float:
+    """Standard errors from the optimum after one more step by an older Hessian, with no pass to measure them.
+
+    e' = 2 k e e_old, e_old being how far the point of the Hessian was; infinite where k is not known yet.
+    """
+    if state.fresh or len(state.lefts) < 2:
+        return np.inf
+    k = newton_constant(state.lefts, len(state.now.point), n_rows)
+    return CAUTION * 2 * k * left * float(state.lefts[-1])
 
 
 def _is_lower(now: Evaluation, found: Evaluation, slope: float) -> bool:
@@ -195,6 +215,7 @@ def solve_by_passes(
     tol: float,
     passes_left: Callable[[], int],
     frozen: bool = False,
+    may_end_beyond: bool = False,
     keep: Callable[[NewtonState], None] | None = None,
 ) -> Solution:
     """Minimise F.
@@ -213,6 +234,8 @@ def solve_by_passes(
         How many passes may still be made.
     frozen : bool, default=False
         Never make another Hessian: that of the start, corrected by what the gradients tell, serves to the end.
+    may_end_beyond : bool, default=False
+        Whether the last step may go unmeasured, where its error is known to be below ``tol``.
     keep : callable, default=None
         Called with the state after every accepted step.
 
@@ -220,11 +243,14 @@ def solve_by_passes(
     -------
     Solution
     """
-    stuck = False
+    stuck, nothing = False, np.zeros(len(state.now.point))
     while True:
         ahead = _step_of(state, n_rows)
         if ahead.left <= tol or passes_left() <= 0 or stuck:
-            return Solution(state.now, ahead.left, ahead.errors, ahead.left <= tol)
+            return Solution(state.now, ahead.left, ahead.errors, ahead.left <= tol, nothing)
+        beyond = error_beyond(state, ahead.left, n_rows)
+        if may_end_beyond and not frozen and beyond <= tol:
+            return Solution(state.now, beyond, ahead.errors, True, ahead.step)
         lefts = np.append(state.lefts, ahead.left)
         kind = next_kind(lefts, state.fresh, len(state.now.point), n_rows, tol, frozen)
         found = _search(evaluate, state.now, ahead.step, kind, passes_left())

@@ -1,6 +1,6 @@
 """The penalised logistic objective of two samples, from sums over units.
 
-With columns standardised over both samples, z = (x - mean) / scale, repeat counts c of total N and y = -1 (source) or +1,
+With columns standardised over both samples, z = (x - mean) / scale, repeat counts c of total N, y = -1 (source) or +1,
 
     F(b, beta) = (1 / N) sum_i c_i log(1 + exp(-y_i h_i)) + |beta|^2 / (2 C N),   h = b + z' beta:
 
@@ -96,9 +96,7 @@ def make_scales(both: BothMoments, C: float) -> Scales:
     scale = column_scale(mean, variance, sum(moments.n_rows for moments in known))
     # A large offset is known to be none: units are summed about their own means.
     scale = np.where((scale == 1.0) & (variance > 0), np.sqrt(np.where(variance > 0, variance, 1.0)), scale)
-    return Scales(
-        mean, scale, (factors[0], factors[1]), (totals[0], totals[1]), 1 / (C * sum(totals))
-    )
+    return Scales(mean, scale, (factors[0], factors[1]), (totals[0], totals[1]), 1 / (C * sum(totals)))
 
 
 def evaluate_sums(both: BothLogistic, point: LogisticPoint, scales: Scales) -> Evaluation:

@@ -85,7 +85,7 @@ class FilePart:
         scan = polars.scan_parquet if is_parquet(self.path) else polars.scan_ipc
         for begin, end in self._slices(start, sum(self.groups) if stop is None else stop):
             rows = end - begin
-            frame = scan(self.path).select(wanted).slice(begin, rows).collect() if wanted else None
+            frame: Any = scan(self.path).select(wanted).slice(begin, rows).collect() if wanted else None
             if frame is not None and frame.height != rows:
                 raise ShiftDataError(
                     f"{self.name} has changed since its footer was read: rows {begin:,} to {end:,} are no longer "
@@ -199,8 +199,8 @@ def read_footer(path: str) -> Footer:
                 groups = tuple(file.get_batch(i).num_rows for i in range(file.num_record_batches))
     except (OSError, ValueError) as error:  # pyarrow's own errors are among these
         raise ShiftDataError(
-            f"{one_line(path)} cannot be read ({one_line(str(error).splitlines()[0])}): it is damaged, unfinished or no "
-            "Parquet or Arrow file. Write it again, or leave it out."
+            f"{one_line(path)} cannot be read ({one_line(str(error).splitlines()[0])}): it is damaged, unfinished or "
+            "no Parquet or Arrow file. Write it again, or leave it out."
         ) from error
     repeated = [name for name in schema.names if schema.names.count(name) > 1]
     if repeated:
@@ -263,14 +263,16 @@ def _compare_names(first: Footer, footer: Footer, counted: set[str]) -> None:
     if missing or more:
         what = f"lacks {missing}" if missing else f"also has {more}"
         raise ShiftDataError(
-            f"{one_line(footer.path)} {what}, compared with {one_line(first.path)}: pass files with the same columns, or "
-            "name the common ones with columns=[...]."
+            f"{one_line(footer.path)} {what}, compared with {one_line(first.path)}: pass files with the same columns, "
+            "or name the common ones with columns=[...]."
         )
 
 
 def _check_type(name: str, footers: Sequence[Footer]) -> None:
     """Raise unless a column is there, of one type and of numbers in all files."""
-    types = {footer.path: footer.types.get(name, "a folder's name" if name in footer.keys else "") for footer in footers}
+    types = {
+        footer.path: footer.types.get(name, "a folder's name" if name in footer.keys else "") for footer in footers
+    }
     missing = [path for path, kind in types.items() if not kind]
     if missing:
         shown = ", ".join(map(one_line, missing[:MOST_FILES_NAMED]))
@@ -284,8 +286,8 @@ def _check_type(name: str, footers: Sequence[Footer]) -> None:
             )
     if not (_is_number(kind) or kind == "a folder's name"):
         raise ShiftDataError(
-            f"Column {name!r} holds {kind} values ({one_line(first)}), and numbers are needed: encode it, or leave it out "
-            "with columns=[...]."
+            f"Column {name!r} holds {kind} values ({one_line(first)}), and numbers are needed: encode it, or leave it "
+            "out with columns=[...]."
         )
 
 

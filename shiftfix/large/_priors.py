@@ -42,9 +42,7 @@ class BaseStreamingPrior(PublicCalls, BaseEstimator):
     reason_: str
     verdict_: Verdict
 
-    def _units(
-        self, source: Any, target: Any, scores: Any, label: Any, weights: Sequence[Any]
-    ) -> list[Unit]:
+    def _units(self, source: Any, target: Any, scores: Any, label: Any, weights: Sequence[Any]) -> list[Unit]:
         """Units of both samples, each with the columns it needs."""
         check_count(self.rows_per_unit, "rows_per_unit")
         check_count(self.retries, "retries", least=0)
@@ -79,10 +77,8 @@ class BaseStreamingPrior(PublicCalls, BaseEstimator):
     def _layout(self, passes: Passes, soft: bool) -> Layout:
         """The classes as given, or those that a pass finds."""
         n_scores = len(passes.units[-1].part.columns)
-        if self.classes is None:
-            labels = passes.run(LABELS, n_scores)
-        else:
-            labels = np.asarray(self.classes, dtype=np.float64)
+        given = self.classes is not None
+        labels = np.asarray(self.classes, dtype=np.float64) if given else passes.run(LABELS, n_scores)
         if len(labels) < 2 or (n_scores > 1 and len(labels) != n_scores):
             raise ShiftDataError(
                 f"{len(labels)} classes, and {n_scores} columns of scores: pass a score for each class, or one column "

@@ -1,7 +1,7 @@
 """A sample of the rows of all units, to begin a fit near its end.
 
-Rows are taken in runs, since a file is decoded in runs; where they begin depends on the unit alone. A sample that is not
-representative, as of files sorted by time, makes the fit longer and never wrong.
+Rows are taken in runs, since a file is decoded in runs; where they begin depends on the unit alone. A sample that
+is not representative, as of files sorted by time, makes the fit longer and never wrong.
 """
 
 from typing import Any, NamedTuple

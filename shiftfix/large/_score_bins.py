@@ -2,8 +2,9 @@
 
 A cell is a box of the square roots of the scores, in which the sampling error of a score is about the same everywhere
 (Bartlett 1936, J. R. Stat. Soc. Suppl. 3:68-78). Where the rows fill more cells than may be kept, cells are joined two
-by two along every score. A cell stands for its rows with its mean score over the source. Under label shift the shares of
-the cells shift with the class shares alone, as do those of the scores, so that coarse cells cost precision and no bias.
+by two along every score. A cell stands for its rows with its mean score over the source. Under label shift the shares
+of the cells shift with the class shares alone, as do those of the scores, so that coarse cells cost precision and no
+bias.
 """
 
 from typing import Any, NamedTuple

@@ -152,7 +152,9 @@ def _table_units(
     units = []
     for start, stop in ranges:
         some = None if counts is None else counts[start:stop]
-        units.append(Unit(ArrayPart(table[start:stop], some, said, f"{name} (from row {start:,})"), 0, stop - start, domain))
+        units.append(
+            Unit(ArrayPart(table[start:stop], some, said, f"{name} (from row {start:,})"), 0, stop - start, domain)
+        )
     return units, None if names is None else said
 
 
@@ -192,8 +194,8 @@ def _check_same_width(units: Sequence[Unit], known: Sequence[tuple[str, ...] | N
     widths = {unit.domain: len(unit.part.columns) for unit in units}
     if len(set(widths.values())) > 1:
         raise ShiftDataError(
-            f"The source has {widths[SOURCE_DOMAIN]} columns and the target {widths[TARGET_DOMAIN]}: pass both with the "
-            "same columns."
+            f"The source has {widths[SOURCE_DOMAIN]} columns and the target {widths[TARGET_DOMAIN]}: pass both with "
+            "the same columns."
         )
     if len(known) == 2 and None not in known and known[0] != known[1]:
         missing, more = differences(known[0] or (), known[1] or ())

@@ -19,7 +19,7 @@ from shiftfix.label import PriorBySums, ScoreSums, bbse_of_sums
 from shiftfix.large._driver import Passes, Statistic
 from shiftfix.large._fit import ProgressCall
 from shiftfix.large._priors import BaseStreamingPrior
-from shiftfix.large._score_sums import Layout, SideSums, merge_scores, unit_scores
+from shiftfix.large._score_sums import SideSums, merge_scores, unit_scores
 
 SCORES = Statistic(unit_scores, merge_scores)
 # Products of the scores of each class have so many classes cubed entries.
@@ -34,8 +34,8 @@ class StreamingBBSE(BaseStreamingPrior):
     Parameters
     ----------
     kind : {"soft", "hard"}, default="soft"
-        "soft" averages probabilities, "hard" counts arg-max predictions, or a column of predicted labels. Soft up to 200
-        classes.
+        "soft" averages probabilities, "hard" counts arg-max predictions, or a column of predicted labels. Soft up to
+        200 classes.
     classes : array-like of shape (n_classes,), default=None
         Labels, which are numbers, in the order of the scores. None means the sorted labels of the source, which take a
         pass to find.
@@ -195,10 +195,8 @@ def _as_score_sums(found: tuple[SideSums | None, SideSums | None]) -> ScoreSums:
         raise ShiftDataError("Rows of both samples are needed.")
     if not source.rows.all():
         raise ShiftDataError(
-            f"The source has no rows of class {int(np.argmin(source.rows))} (by position): how a class is scored can only "
-            "be learned from rows of it."
+            f"The source has no rows of class {int(np.argmin(source.rows))} (by position): how a class is scored can "
+            "only be learned from rows of it."
         )
     products = None if target.products is None else target.products[0]
-    return ScoreSums(
-        source.rows, source.scores, source.products, float(target.rows[0]), target.scores[0], products
-    )
+    return ScoreSums(source.rows, source.scores, source.products, float(target.rows[0]), target.scores[0], products)

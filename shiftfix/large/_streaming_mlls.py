@@ -228,7 +228,7 @@ class StreamingMLLS(BaseStreamingPrior):
         )
 
     def explain_shift(self) -> LabelShiftFit:
-        """:func:`shiftfix.label.label_shift_fit` of the scores in their cells: what share of the shift is label shift."""
+        """:func:`shiftfix.label.label_shift_fit` of the scores in their cells: the share that label shift explains."""
         check_is_fitted(self, "estimator_")
         rows = self._rows
         return label_shift_fit(rows.source, rows.labels, rows.target, **_further(rows, len(self.classes_)))

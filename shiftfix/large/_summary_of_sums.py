@@ -1,6 +1,7 @@
 """Clip, mean and summary of weights that were counted in bins."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,14 @@ from shiftfix._numerics import Floats, log_mean_exp
 from shiftfix.covariate import LOG_RATIO_BOUND, Clip, learn_clip
 from shiftfix.large._objective import Scales
 from shiftfix.large._weight_sums import BINS_PER_UNIT, WeightSums
-from shiftfix.weights import BalanceTable, ClipRule, WeightSummary, balance_table_of_sums, summary_of
+from shiftfix.weights import (
+    BalanceTable,
+    ClipRule,
+    WeightSummary,
+    balance_table_of_sums,
+    probability_larger,
+    summary_of,
+)
 
 
 class FinishedRatio(NamedTuple):
@@ -30,23 +38,21 @@ class FinishedRatio(NamedTuple):
     balance: BalanceTable
     summary: WeightSummary
 
+    def moved_by(self, change: float, rule: ClipRule) -> "FinishedRatio":
+        """The same after the log mean weight has changed by next to nothing; a clip of the user's stays."""
+        clip = replace(self.clip, log_threshold=self.clip.log_threshold + change) if rule == "sqrt" else self.clip
+        return self._replace(clip=clip, log_mean=self.log_mean + change)
 
-def _log_means(first: WeightSums, second: WeightSums) -> tuple[Floats, Floats]:
-    """Log of the mean weight of both samples together in each bin of the first, and of the second."""
-    bins = np.union1d(first.bins, second.bins)
-    counts, weights = np.zeros(len(bins)), np.zeros(len(bins))
-    places = [np.searchsorted(bins, part.bins) for part in (first, second)]
-    for place, part in zip(places, (first, second), strict=True):
-        counts[place] += part.counts
-        weights[place] += part.weights
-    middle = (bins + 0.5) / BINS_PER_UNIT - LOG_RATIO_BOUND
+
+def log_means_of(found: WeightSums) -> Floats:
+    """Log of the mean weight in each bin, shape (n_bins,)."""
+    middle = (found.bins + 0.5) / BINS_PER_UNIT - LOG_RATIO_BOUND
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_mean = np.log(weights) - np.log(counts)
+        log_mean = np.log(found.weights) - np.log(found.counts)
     # Sums of subnormal weights tell no mean; nor may rounding leave the bin.
     log_mean = np.where(np.isfinite(log_mean), log_mean, middle)
     log_mean = np.clip(log_mean, middle - 0.5 / BINS_PER_UNIT, middle + 0.5 / BINS_PER_UNIT)
-    log_mean = np.clip(log_mean, -LOG_RATIO_BOUND, LOG_RATIO_BOUND)
-    return log_mean[places[0]], log_mean[places[1]]
+    return np.clip(log_mean, -LOG_RATIO_BOUND, LOG_RATIO_BOUND)
 
 
 def clip_of_bins(source: WeightSums, log_means: Floats, rule: ClipRule, min_ess: float) -> Clip:
@@ -101,7 +107,7 @@ def finish_ratio(
         part._replace(counts=part.counts * f, weights=part.weights * f, outside=part.outside * f)
         for part, f in zip(found, scales.factors, strict=True)
     )
-    at_source, at_target = _log_means(source, target)
+    at_source, at_target = log_means_of(source), log_means_of(target)
     clip = clip_of_bins(source, at_source, rule, min_ess)
     log_mean = log_mean_of_bins(source, at_source, clip)
     balance = _balance(source, spreads, scales, names)
@@ -115,4 +121,7 @@ def finish_ratio(
         balance=balance,
         clip=clip.rule,
     )
-    return FinishedRatio(clip, log_mean, balance, summary)
+    # Rows of one bin are tied, whatever their mean in either sample.
+    places = source.bins.astype(np.float64), target.bins.astype(np.float64)
+    auc = probability_larger(places[1], places[0], target.counts, source.counts)
+    return FinishedRatio(clip, log_mean, balance, replace(summary, domain_auc=auc))

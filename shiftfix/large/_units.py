@@ -109,9 +109,7 @@ class ArrayPart:
     name : str
     """
 
-    def __init__(
-        self, table: NDArray[Any], weight: NDArray[Any] | None, columns: tuple[str, ...], name: str
-    ) -> None:
+    def __init__(self, table: NDArray[Any], weight: NDArray[Any] | None, columns: tuple[str, ...], name: str) -> None:
         self.table, self.weight, self.columns, self._name = table, weight, columns, name
 
     @property
@@ -223,8 +221,8 @@ def _counts_of(weight: NDArray[Any], unit: Unit) -> Floats:
     bad = ~(np.isfinite(counts) & (counts >= 0))
     if bad.any():
         raise ShiftDataError(
-            f"{unit.name}: the sample weights hold {int(bad.sum())} negative, missing or infinite values; repeat counts "
-            "are needed: finite numbers >= 0."
+            f"{unit.name}: the sample weights hold {int(bad.sum())} negative, missing or infinite values; repeat "
+            "counts are needed: finite numbers >= 0."
         )
     return counts
 
@@ -240,8 +238,8 @@ def refuse_bad_cells(unit: Unit) -> None:
     named = [f"{int(found[j]):,} in column {unit.part.columns[j]!r}" for j in bad[:5]]
     more = f" and in {bad.size - 5} more columns" if bad.size > 5 else ""
     raise ShiftDataError(
-        f"{unit.name}: values that are missing, NaN or infinite: {', '.join(named)}{more}. Impute or drop them, or leave "
-        "the column out with columns=[...]."
+        f"{unit.name}: values that are missing, NaN or infinite: {', '.join(named)}{more}. Impute or drop them, or "
+        "leave the column out with columns=[...]."
     )
 
 

@@ -25,7 +25,8 @@ from shiftfix.large._engines import Engine
 from shiftfix.large._logistic_sums import LogisticPoint
 from shiftfix.large._units import Unit, refuse_bad_cells, unit_blocks
 
-MANIFEST = "manifest.json"
+# Readers of a folder leave out what begins with an underscore.
+MANIFEST = "_manifest.json"
 MARK = b"shiftfix.weights"
 
 

@@ -1,8 +1,8 @@
 """What the weights of all rows are worth, from sums over units: a fine histogram, and weighted moments.
 
-Log weights are counted in bins of 1/256, with the sum of the weights in each. A bin then stands for its rows with the
-mean weight of both samples there: sums over the bins are those over the rows up to (1/256)^2 / 24 of themselves, under
-one in a million, and rows of both samples in one bin count as tied.
+Log weights are counted in bins of 1/256, with the sum of the weights in each. A bin then stands for its rows with their
+mean weight: sums of weights are exact, those of squares short by (1/256)^2 / 12 of themselves at most, about one in a
+million. Rows of both samples in one bin count as tied.
 """
 
 from typing import NamedTuple

@@ -1,8 +1,8 @@
 """Covariate weights of data that do not fit in memory, or lie on a cluster: the answer of ``LogisticWeighter``.
 
-Assumes p(y | x) is shared and only p(x) moves. The log odds of a logistic source-versus-target classifier are exact sums
-over rows, made by passes; see ``_fit`` for the passes, ``_newton`` for how few they are. Source: Bickel, Brueckner &
-Scheffer (2009), JMLR 10:2137-2155; Qin (1998), Biometrika 85(3):619-630.
+Assumes p(y | x) is shared and only p(x) moves. The log odds of a logistic source-versus-target classifier are exact
+sums over rows, made by passes; see ``_fit`` for the passes, ``_newton`` for how few they are. Source: Bickel,
+Brueckner & Scheffer (2009), JMLR 10:2137-2155; Qin (1998), Biometrika 85(3):619-630.
 """
 
 import os
@@ -52,8 +52,8 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
     columns : list of str, default=None
         Columns of files or frames that the samples are compared by. None takes all, and then both must have the same.
     clip : "sqrt", float, percentile such as "99%", "ess", "pareto" or None, default="sqrt"
-        Upper bound of a weight before normalisation, as in memory. Percentiles, "ess" and "pareto" are found to 0.2% of
-        themselves.
+        Upper bound of a weight before normalisation, as in memory. Percentiles and "ess" are found to 0.4%, the
+        few largest weights smoothed by "pareto" to 3%.
     min_ess : float, default=100
         For ``clip="ess"``.
     normalize : {"mean", None}, default="mean"
@@ -133,8 +133,8 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
     -----
     What a fit costs: passes x (bytes to decode) / (cores x rate), and 8 d^2 bytes per unit that travel to the driver in
     a pass with a Hessian (d columns), 8 d in others. Cold it takes the pass of the moments, two or three with a Hessian
-    and the last; from a sample two or three in all. Beyond 1000 columns no Hessian of all rows is made: that of a sample
-    of at least 20 rows per column serves, corrected by what the gradients tell, and more passes are made.
+    and the last; from a sample two or three in all. Beyond 1000 columns no Hessian of all rows is made: that of a
+    sample of at least 20 rows per column serves, corrected by what the gradients tell, and more passes are made.
 
     Examples
     --------
@@ -376,12 +376,10 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
         """
         return np.concatenate([self._rule().weigh(Z) for Z in self._blocks_of(X)])
 
-    def write_weights(
-        self, source: Any, folder: str | os.PathLike[str], *, keep: Sequence[str] = ()
-    ) -> Manifest:
+    def write_weights(self, source: Any, folder: str | os.PathLike[str], *, keep: Sequence[str] = ()) -> Manifest:
         """Write the weights of source rows as Parquet files, one per unit, in the order of the rows.
 
-        No file is seen before it is whole. A call that was stopped is completed by the same call; ``manifest.json``,
+        No file is seen before it is whole. A call that was stopped is completed by the same call; ``_manifest.json``,
         with the rows of each file, is written last and says that nothing is missing.
 
         Parameters

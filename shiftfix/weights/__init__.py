@@ -34,6 +34,7 @@ from shiftfix.weights._summary import (
     RAW_MEAN_LOW,
     WeightSummary,
     exceeds,
+    probability_larger,
     summarize_weights,
     summary_of,
 )

@@ -15,7 +15,7 @@ from shiftfix.large._units import ArrayPart, Unit
 
 pytest.importorskip("polars")
 pytest.importorskip("pyarrow")
-from tests.large.test_weighter import X_TARGET, X, write_files  # noqa: E402
+from tests.large.test_weighter import X_TARGET, X, write_files
 
 UNITS = [Unit(ArrayPart(np.full((2, 1), i), None, ("x",), f"part {i}"), 0, 2, 0) for i in range(9)]
 

@@ -29,7 +29,10 @@ def fit(tmp_path, second, columns=None, **settings):
 
 
 REFUSED = {
-    "another type": ({"a": pa.array([1, 2]), "b": [0.5, 1.0]}, "Column 'a' is int64 in .*second.* and double in .*first"),
+    "another type": (
+        {"a": pa.array([1, 2]), "b": [0.5, 1.0]},
+        "Column 'a' is int64 in .*second.* and double in .*first",
+    ),
     "a column less": ({"a": [0.5, 1.0]}, r"second.parquet lacks \['b'\]"),
     "a column more": (GOOD | {"c": np.ones(300)}, r"second.parquet also has \['c'\]"),
     "missing": ({"a": pa.array([0.5, None, None]), "b": [0.1, 0.2, 0.3]}, "second.*rows 0 to 3: .*: 2 in column 'a'"),

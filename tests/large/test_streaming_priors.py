@@ -138,6 +138,6 @@ def test_soft_sums_are_those_of_the_rows():
     unit = Unit(ArrayPart(np.column_stack([SCORES, Y]), None, ("p",) * 4, "x"), 0, 9000, 0)
     found, _ = unit_scores(unit, layout)
     for k in range(3):
-        rows = SCORES[Y == k]
+        rows = SCORES[k == Y]
         assert_allclose(found.scores[k], rows.sum(axis=0), rtol=1e-6)
         assert_allclose(found.products[k], rows.T @ rows, rtol=1e-5)

@@ -40,7 +40,7 @@ def rows_of(folder):
 
 
 def test_every_row_has_the_weight_of_memory(written):
-    source, _, made, folder, manifest = written
+    _, _, made, folder, manifest = written
     found = rows_of(folder)
     assert found["key"] == list(range(6000))
     assert_allclose(found["weight"], made.transform(X), rtol=1e-12)
@@ -56,7 +56,7 @@ def test_what_is_there_is_not_written_again(written):
     source, _, made, folder, manifest = written
     names = [folder / file.file for file in manifest.files]
     names[2].unlink()
-    (folder / "manifest.json").unlink()
+    (folder / "_manifest.json").unlink()
     names[4].write_bytes(names[4].read_bytes()[:-20])
     before = {name: name.stat().st_mtime_ns for name in names if name.exists()}
     with pytest.raises(ShiftDataError, match="not complete"):
@@ -67,7 +67,7 @@ def test_what_is_there_is_not_written_again(written):
 
 
 def test_weights_of_another_fit_are_not_taken_for_these(written, tmp_path):
-    source, target, made, _, manifest = written
+    source, target, made, _, _ = written
     made.write_weights(source, tmp_path / "out")
     other = StreamingLogisticWeighter(C=0.01, columns=["a", "b", "c", "d"], rows_per_unit=1000).fit(source, target)
     total = other.write_weights(source, tmp_path / "out").total
@@ -117,10 +117,10 @@ def test_kill_minus_9_while_weights_are_written(written, tmp_path):
     process.wait()
     there = sorted(out.glob("weights-*.parquet"))
     assert 0 < len(there) < len(manifest.files)
-    assert not (out / "manifest.json").exists()
+    assert not (out / "_manifest.json").exists()
     expected = {file.file: file.rows for file in manifest.files}
     assert all(pq.read_metadata(path).num_rows == expected[path.name] for path in there)
     again = made.write_weights(source, out)
     assert (again.rows, again.total) == (manifest.rows, manifest.total)
-    assert json.loads((out / "manifest.json").read_text())["rows"] == 6000
-    assert sorted(p.name for p in out.iterdir()) == ["manifest.json", *sorted(expected)]
+    assert json.loads((out / "_manifest.json").read_text())["rows"] == 6000
+    assert sorted(p.name for p in out.iterdir()) == ["_manifest.json", *sorted(expected)]

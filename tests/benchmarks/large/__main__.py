@@ -1,6 +1,6 @@
 """CPU seconds of the whole process tree, peak memory and passes.
 
-    python -m tests.benchmarks.large --rows 1000000 10000000 --cases cold warm --out tests/benchmarks/results/large.json
+python -m tests.benchmarks.large --rows 1000000 10000000 --cases cold warm --out tests/benchmarks/results/large.json
 """
 
 import argparse
@@ -33,7 +33,9 @@ def run_case(name, source, target):
 def measure(name, folders):
     """The same in a process of its own, imports included."""
     command = [sys.executable, "-m", "tests.benchmarks.large", "--one", name, *folders]
-    found = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    found = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
     if found.returncode:
         return {"failed": found.stderr.strip().splitlines()[-1:]}
     return json.loads(found.stdout.splitlines()[-1])
@@ -53,7 +55,14 @@ def main():
         return
     results = {}
     for n_rows in given.rows:
-        make_data = [sys.executable, "-m", "tests.benchmarks.large.make_data", given.folder, str(n_rows), given.compression]
+        make_data = [
+            sys.executable,
+            "-m",
+            "tests.benchmarks.large.make_data",
+            given.folder,
+            str(n_rows),
+            given.compression,
+        ]
         subprocess.run(make_data, cwd=ROOT, check=True)
         folders = [f"{given.folder}/{n_rows}-{given.compression}/{name}" for name in ("source", "target")]
         for name in given.cases:

@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 
-
 SAMPLE_ROWS = 200_000
 
 
@@ -63,7 +62,11 @@ def warm_and_written(source, target):
     shutil.rmtree(folder, ignore_errors=True)
     manifest = weighter.write_weights(source, folder)
     shutil.rmtree(folder)
-    return found | {"writing_cpu_s": time.process_time() - begin, "rows": manifest.rows, "mean": manifest.total / manifest.rows}
+    return found | {
+        "writing_cpu_s": time.process_time() - begin,
+        "rows": manifest.rows,
+        "mean": manifest.total / manifest.rows,
+    }
 
 
 def in_memory_table(source, target):

@@ -1,4 +1,4 @@
-"""Two samples of Parquet files, correlated and in part log-normal, made without ever holding more than a file of them."""
+"""Two samples of Parquet files, correlated and in part log-normal, of which one file at a time is held."""
 
 import sys
 from pathlib import Path
