@@ -325,7 +325,7 @@ NOT_CALLED = {
     "LabelShiftTest", "LabelledPrior", "MechanismTest", "Part", "PerformanceDrop", "ShiftDiagnosis", "ShiftProblem",
     "ShiftTest", "TargetSample", "WeightSummary", "list_datasets", "load", "write_clinic", "huber",
     "polynomial_tail", "smooth_l1", "weighted_loss", "AccuracyEstimate", "HarmCertificate", "LabelPlan",
-    "MonitorAlarm", "WeightedScores", "RiskEstimate", "RiskComparison", "GroupRisk",
+    "MonitorAlarm", "WeightedScores", "RiskEstimate", "RiskComparison", "GroupRisk", "UnitError", "read_manifest",
 }  # fmt: skip
 
 

@@ -250,6 +250,7 @@ MODULES = [
     "detect",
     "display",
     "label",
+    "large",
     "mlp",
     "report",
     "risk",

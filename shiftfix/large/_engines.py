@@ -196,7 +196,8 @@ def make_engine(engine: Any, n_workers: int | None, scheduler: Any, retries: int
     """
     if not isinstance(engine, str):
         check_methods(engine, "engine", ["map", "close"], "a name, or an object with map and close,")
-        return engine
+        made: Engine = engine
+        return made
     check_option(engine, "engine", ENGINES)
     workers = 2 if n_workers is None else check_count(n_workers, "n_workers")
     if engine == "serial":

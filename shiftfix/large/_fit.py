@@ -162,7 +162,7 @@ class StreamFitter:
         self._note_odds(found.logistic)
         evaluation = evaluate_sums(found.logistic, start.point, self.scales)
         if evaluation.hessian is None:
-            evaluation = evaluation._replace(hessian=self._sample_hessian(start, evaluation.point))
+            evaluation = evaluation._replace(hessian=self._on_sample(start, evaluation.point).hessian)
         return evaluation
 
     def _from_moments(self) -> Evaluation:
@@ -193,9 +193,6 @@ class StreamFitter:
         assert start.sample is not None  # as above
         factors = [total / counts.sum() for total, (_, counts) in zip(self.scales.totals, start.sample, strict=True)]
         return self.scales._replace(factors=(factors[0], factors[1]))
-
-    def _sample_hessian(self, start: _Start, point: Floats) -> Floats:
-        return self._on_sample(start, point).hessian  # type: ignore[return-value]
 
     # -- the passes
 

@@ -68,7 +68,7 @@ class Evaluation(NamedTuple):
     point: Floats
     value: float
     gradient: Floats
-    hessian: Floats | None
+    hessian: Any
 
 
 def factor_of(moments: Moments) -> float:

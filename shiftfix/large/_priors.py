@@ -49,19 +49,20 @@ class BaseStreamingPrior(PublicCalls, BaseEstimator):
         rows = int(self.rows_per_unit)
         if is_files(source) != is_files(target):
             raise ShiftDataError("source and target: pass both as files, or both as arrays.")
+        samples: tuple[Any, Any]
+        columns: list[list[str] | None]
         if is_files(source):
             names = check_columns(scores)
             if names is None or not isinstance(label, str):
                 raise ShiftDataError("Of files, scores and label name columns: scores=[...], label='...'.")
-            samples, columns = (source, target), ([*names, label], names)
+            samples, columns = (source, target), [[*names, label], names]
         else:
             if label is None or isinstance(label, str):
                 raise ShiftDataError("Of arrays, label holds the labels of the source: pass an array.")
-            samples, columns = (_with_labels(source, label), target), (None, None)
+            samples, columns = (_with_labels(source, label), target), [None, None]
         units: list[Unit] = []
         for domain, (sample, wanted, weight) in enumerate(zip(samples, columns, weights, strict=True)):
-            found = make_plan((sample,), wanted, (weight,), rows).units
-            units += [unit._replace(domain=domain) for unit in found]
+            units += make_plan((sample,), wanted, (weight,), rows, domain).units
         return units
 
     @contextmanager

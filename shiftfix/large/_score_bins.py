@@ -48,7 +48,8 @@ def keys_of(boxes: NDArray[np.uint16]) -> NDArray[np.uint64]:
     """One number for each place; two places share one with probability 2**-64."""
     with np.errstate(over="ignore"):
         powers = np.cumprod(np.full(boxes.shape[1], MIXING, dtype=np.uint64))
-        return (boxes.astype(np.uint64) + np.uint64(1)) @ powers
+        keys: NDArray[np.uint64] = (boxes.astype(np.uint64) + np.uint64(1)) @ powers
+        return keys
 
 
 def _gathered(level: int, boxes: NDArray[np.uint16], counts: Floats, sums: Floats) -> ScoreCells:
@@ -89,7 +90,7 @@ def block_cells(Z: Floats, truth: NDArray[np.int64], counts: Floats | None, n_cl
     place = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(keys))))
     weight = np.ones(len(keys)) if counts is None else counts[order]
     told = truth[order]
-    table = np.bincount(
+    table: Any = np.bincount(
         place * (1 + n_classes) + told, weights=weight, minlength=len(starts) * (1 + n_classes)
     ).reshape(len(starts), -1)
     sums = np.zeros((len(starts), 2, n_classes))

@@ -61,6 +61,7 @@ def make_plan(
     columns: Sequence[str] | None,
     weights: Sequence[Any],
     rows_per_unit: int,
+    first_domain: int = SOURCE_DOMAIN,
 ) -> Plan:
     """Units of one or two samples, checked by their schema before a row is read.
 
@@ -72,14 +73,19 @@ def make_plan(
     weights : sequence, as long
         Repeat counts of each: the name of a column of files, an array beside an array, or None.
     rows_per_unit : int
+    first_domain : int, default=0
+        1 where the target alone is asked for.
 
     Raises
     ------
     ShiftDataError
         For files that disagree, samples of different columns, no rows.
     """
-    footers = [read_footers(list_files(sample, name)) if is_files(sample) else None
-               for sample, name in zip(samples, SAMPLE_NAMES, strict=False)]  # fmt: skip
+    names_of = SAMPLE_NAMES[first_domain : first_domain + len(samples)]
+    footers = [
+        read_footers(list_files(sample, name)) if is_files(sample) else None
+        for sample, name in zip(samples, names_of, strict=True)
+    ]
     of_files = [footer for found in footers if found is not None for footer in found]
     for weight, found in zip(weights, footers, strict=True):
         _check_weight_column(weight, found)
@@ -89,7 +95,8 @@ def make_plan(
         shared = freeze_schema(of_files, columns, names)
     units: list[Unit] = []
     known: list[tuple[str, ...] | None] = []
-    for domain, (sample, weight, found) in enumerate(zip(samples, weights, footers, strict=True)):
+    given = zip(samples, weights, footers, strict=True)
+    for domain, (sample, weight, found) in enumerate(given, start=first_domain):
         made, said = (
             (_file_units(found, shared or (), weight, domain, rows_per_unit), shared)
             if found is not None

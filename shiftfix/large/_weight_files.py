@@ -194,7 +194,7 @@ def write_all(
     text = json.dumps(
         {"rows": rows, "total": total, "largest": manifest.largest, "files": [f._asdict() for f in files]}, indent=1
     )
-    replace_file(where / MANIFEST, lambda file: file.write(text.encode()))  # type: ignore[arg-type,return-value]
+    replace_file(where / MANIFEST, lambda file: file.write(text.encode()))  # type: ignore[arg-type]
     return manifest
 
 

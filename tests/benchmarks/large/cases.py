@@ -112,7 +112,14 @@ def in_memory(source, target):
     return {"steps": weighter.n_iter_, "gradient": weighter.gradient_norm_, "coef": weighter.coef_.tolist()}
 
 
+def confusion(source, target):
+    """Counts and soft sums of 10 classes over ten million rows of scores."""
+    from tests.benchmarks.large.confusion_counts import count
+
+    return count()
+
+
 CASES = {
     case.__name__: case
-    for case in (cold, warm, warm_and_written, economical, threads, in_memory, lbfgs, newton_cholesky)
+    for case in (cold, warm, warm_and_written, economical, threads, in_memory, lbfgs, newton_cholesky, confusion)
 }
