@@ -70,7 +70,7 @@ def write_state(path: str | os.PathLike[str], mark: str, state: FitState) -> Non
             sizes = np.array([moments.n_rows, moments.present, moments.total, moments.least], dtype=np.float64)
             arrays |= {f"sizes{place}": sizes}
             arrays |= {f"{name}{place}": getattr(moments, name) for name in ("mean", "scatter", "low", "high")}
-    replace_file(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+    replace_file(path, lambda file: np.savez(file, **arrays))
 
 
 def read_state(path: str | os.PathLike[str], mark: str) -> FitState | None:

@@ -95,9 +95,12 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
     standard_errors_ : ndarray of shape (n_features,)
         Of ``coef_``, from the inverse Hessian.
     steps_left_ : float
-        Largest remaining Newton step of a coefficient, in standard errors; see ``economical`` for what it means there.
+        How far a coefficient is from the optimum at most, in standard errors: the Newton step that is left, or, where
+        the last step was so short that its error is known without another pass, three times that. See ``economical``
+        for what it means there.
     gradient_norm_ : float
-        Largest entry of the gradient of the penalised mean loss, over the standardised columns; NaN when economical.
+        Largest entry of the gradient of the penalised mean loss, over the standardised columns, at the last point that
+        was measured.
     n_passes_ : int
         Passes over all rows; the sample is none.
     n_source_, n_target_ : float
@@ -296,7 +299,7 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
         self.intercept_ = float(point.intercept - point.slope @ point.centre)
         self.standard_errors_ = solution.errors[1:] / found.scales.scale
         self.steps_left_ = solution.left
-        self.gradient_norm_ = float("nan") if self.economical else float(np.abs(solution.now.gradient).max())
+        self.gradient_norm_ = float(np.abs(solution.now.gradient).max())
         self.n_passes_ = found.n_passes
         self.n_source_, self.n_target_ = found.scales.totals
         self.log_clip_, self.log_mean_ = finished.clip.log_threshold, finished.log_mean

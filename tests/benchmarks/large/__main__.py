@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+
 from tests.benchmarks.large.cases import CASES
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -39,6 +41,17 @@ def measure(name, folders):
     if found.returncode:
         return {"failed": found.stderr.strip().splitlines()[-1:]}
     return json.loads(found.stdout.splitlines()[-1])
+
+
+def compare(found):
+    """Note how far coefficients are from those in memory, in standard errors of the first case that tells them."""
+    exact = np.array(found.get("in_memory", {}).get("coef", np.nan))
+    errors = next((np.array(case["errors"]) for case in found.values() if "errors" in case), np.nan)
+    for case in found.values():
+        if "coef" in case:
+            case["standard_errors_from_in_memory"] = float(np.max(np.abs(np.array(case.pop("coef")) - exact) / errors))
+        case.pop("errors", None)
+        sys.stdout.write(f"{case}\n")
 
 
 def main():
@@ -70,6 +83,7 @@ def main():
             shown = {k: v for k, v in found.items() if k not in ("coef", "errors")}
             sys.stdout.write(f"{n_rows:>10,} {name:<18} {shown}\n")
             sys.stdout.flush()
+        compare(results[str(n_rows)])
     if given.out:
         Path(given.out).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
