@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shiftfix._atomic import replace_file
-from shiftfix.large._moments import BothMoments, Moments
+from shiftfix.large._moments import BothMoments, SampleMoments
 from shiftfix.large._newton import NewtonState
 from shiftfix.large._objective import Evaluation
 from shiftfix.large._units import Unit
@@ -24,7 +24,7 @@ class FitState(NamedTuple):
 
     Attributes
     ----------
-    moments : pair of Moments
+    moments : pair of SampleMoments
     newton : NewtonState
     n_passes : int
     log_odds_sum : float
@@ -37,7 +37,7 @@ class FitState(NamedTuple):
     log_odds_sum: float
 
 
-def fingerprint(units: Sequence[Unit], columns: Sequence[str], settings: dict[str, Any]) -> str:
+def fit_mark(units: Sequence[Unit], columns: Sequence[str], settings: dict[str, Any]) -> str:
     """What tells one fit from another: units, columns and settings; of files also size and time of change."""
     parts = [[unit.name, unit.domain, *_stamp(unit)] for unit in units]
     text = json.dumps([FORMAT, parts, list(columns), {k: repr(v) for k, v in sorted(settings.items())}])
@@ -87,10 +87,10 @@ def read_state(path: str | os.PathLike[str], mark: str) -> FitState | None:
     value, fresh, n_passes, log_odds_sum = arrays["numbers"].tolist()
     now = Evaluation(arrays["point"], value, arrays["gradient"], arrays["hessian"])
     newton = NewtonState(now, bool(fresh), arrays["steps"], arrays["changes"], arrays["lefts"])
-    return FitState((_moments(arrays, 0), _moments(arrays, 1)), newton, int(n_passes), log_odds_sum)
+    return FitState((_stored_moments(arrays, 0), _stored_moments(arrays, 1)), newton, int(n_passes), log_odds_sum)
 
 
-def _moments(arrays: dict[str, Any], place: int) -> Moments:
+def _stored_moments(arrays: dict[str, Any], place: int) -> SampleMoments:
     n_rows, present, total, least = arrays[f"sizes{place}"].tolist()
     rest = [arrays[f"{name}{place}"] for name in ("mean", "scatter", "low", "high")]
-    return Moments(int(n_rows), int(present), total, least, *rest)
+    return SampleMoments(int(n_rows), int(present), total, least, *rest)

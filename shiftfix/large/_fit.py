@@ -27,7 +27,7 @@ from shiftfix.large._moments import merge_moments, unit_moments
 from shiftfix.large._newton import NewtonState, PassKind, Solution, begin, solve_by_passes, standard_errors
 from shiftfix.large._objective import (
     Evaluation,
-    Scales,
+    Standardization,
     discriminant_point,
     evaluate_sums,
     make_scales,
@@ -36,7 +36,7 @@ from shiftfix.large._objective import (
 from shiftfix.large._sampling import merge_samples, sample_size, unit_sample
 from shiftfix.large._summary_of_sums import FinishedRatio, finish_ratio
 from shiftfix.large._units import ArrayPart, Unit
-from shiftfix.large._weight_sums import FinalSums, Judged, merge_final, unit_final
+from shiftfix.large._weight_sums import FinalSums, FinalTask, merge_final, unit_final
 
 MOMENTS = Statistic(unit_moments, merge_moments)
 LOGISTIC = Statistic(unit_logistic, merge_logistic)
@@ -67,14 +67,14 @@ class StreamedFit(NamedTuple):
     ----------
     point : LogisticPoint
         Log odds in the units of the columns.
-    scales : Scales
+    scales : Standardization
     solution : Solution
     finished : FinishedRatio
     n_passes : int
     """
 
     point: LogisticPoint
-    scales: Scales
+    scales: Standardization
     solution: Solution
     finished: FinishedRatio
     n_passes: int
@@ -103,7 +103,7 @@ class StreamFitter:
     def __init__(self, passes: Passes, names: tuple[str, ...], settings: FitSettings, mark: str) -> None:
         self.passes, self.names, self.settings, self.mark = passes, names, settings, mark
         self.frozen = len(names) > NEWTON_COLUMNS
-        self.scales: Scales = None  # type: ignore[assignment]
+        self.scales: Standardization = None  # type: ignore[assignment]
         self.moments: Any = None
         self.odds = 0.0
         # Weights at the point of the last pass that summed them.
@@ -188,7 +188,7 @@ class StreamFitter:
         sums = merge_in_order((unit_logistic(unit, self.scales.at(point), True) for unit in units), merge_logistic)
         return evaluate_sums(sums, self.scales.at(point), self._sample_scales(start))
 
-    def _sample_scales(self, start: _Start) -> Scales:
+    def _sample_scales(self, start: _Start) -> Standardization:
         """Scales under which sums over the sample stand for those over all rows."""
         assert start.sample is not None  # as above
         factors = [total / counts.sum() for total, (_, counts) in zip(self.scales.totals, start.sample, strict=True)]
@@ -208,7 +208,7 @@ class StreamFitter:
         # The point itself comes back, to the last bit.
         return evaluate_sums(logistic, at, self.scales)._replace(point=point)
 
-    def _to_judge(self, at: LogisticPoint, log_cap: float | None = None) -> Judged:
+    def _to_judge(self, at: LogisticPoint, log_cap: float | None = None) -> FinalTask:
         """What a last pass at a point needs to know; the clip by the mean weight of the pass before."""
         n_source, n_target = self.scales.totals
         log_size = float(np.log(n_source / n_target))
@@ -217,7 +217,7 @@ class StreamFitter:
             log_cap = _log_cap_before(self.settings.clip, log_mean, n_source)
         log_cap = float("inf") if log_cap is None else log_cap
         low, high = self.moments[0].low, self.moments[0].high
-        return Judged(at, log_size, log_cap, min(log_mean, log_cap), low, high)
+        return FinalTask(at, log_size, log_cap, min(log_mean, log_cap), low, high)
 
     def _solved(self, state: NewtonState) -> StreamedFit:
         solution = solve_by_passes(
@@ -255,7 +255,7 @@ class StreamFitter:
         mean = sums.first[0] / sums.totals[0]
         return float(after.intercept - before.intercept + (after.slope - before.slope) @ mean)
 
-    def _finish(self, weights: Any, scales: Scales | None = None) -> FinishedRatio:
+    def _finish(self, weights: Any, scales: Standardization | None = None) -> FinishedRatio:
         spreads = [part.spread(f) for part, f in zip(self.moments, self.scales.factors, strict=True)]
         return finish_ratio(
             weights, spreads, scales or self.scales, self.names, self.settings.clip, self.settings.min_ess

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shiftfix._numerics import Floats
-from shiftfix.large._moments import Moments, MomentSums, by_domain, merge_moments, merge_sides
+from shiftfix.large._moments import MomentSums, SampleMoments, by_domain, merge_moments, merge_sides
 from shiftfix.large._units import LOSS_GROUP, Unit, refuse_bad_cells, unit_blocks
 
 # Beyond this, exp overflows; the logarithm of 1 + exp(-h) is 0 long before.
@@ -161,7 +161,7 @@ def merge_logistic(first: BothLogistic, second: BothLogistic) -> BothLogistic:
 class FirstSums(NamedTuple):
     """What the first pass finds that begins at a known point: moments and logistic sums, in one reading."""
 
-    moments: tuple[Moments | None, Moments | None]
+    moments: tuple[SampleMoments | None, SampleMoments | None]
     logistic: BothLogistic
 
 

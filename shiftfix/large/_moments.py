@@ -13,7 +13,7 @@ from shiftfix._numerics import Floats
 from shiftfix.large._units import Unit, refuse_bad_cells, unit_blocks
 
 
-class Moments(NamedTuple):
+class SampleMoments(NamedTuple):
     """Of one sample, or of what has been seen of it.
 
     Attributes
@@ -51,15 +51,15 @@ class Moments(NamedTuple):
 
 
 # Of both samples, source first; None of one not seen yet.
-BothMoments = tuple[Moments | None, Moments | None]
+BothMoments = tuple[SampleMoments | None, SampleMoments | None]
 
 
-def no_moments(n_columns: int, products: bool) -> Moments:
+def no_moments(n_columns: int, products: bool) -> SampleMoments:
     """Moments of no rows."""
     shape = (n_columns, n_columns) if products else (n_columns,)
     nothing = np.zeros(n_columns)
     far = np.full(n_columns, np.inf)
-    return Moments(0, 0, 0.0, np.inf, nothing, np.zeros(shape), far, -far)
+    return SampleMoments(0, 0, 0.0, np.inf, nothing, np.zeros(shape), far, -far)
 
 
 def products_of(Z: Floats, counts: Floats | None, products: bool) -> Floats:
@@ -111,7 +111,7 @@ class MomentSums:
         self.second = self.second + products_of(Z, counts, self.products)
         self.low, self.high = np.minimum(self.low, Z.min(axis=1)), np.maximum(self.high, Z.max(axis=1))
 
-    def finished(self, unit: Unit) -> Moments:
+    def finished(self, unit: Unit) -> SampleMoments:
         """The moments, once all blocks are in; raises for cells that are no finite numbers."""
         if not (np.isfinite(self.first).all() and (self.present == 0 or np.isfinite(self.low + self.high).all())):
             refuse_bad_cells(unit)
@@ -119,7 +119,7 @@ class MomentSums:
         away = self.first / total
         about = np.outer(away, away) if self.products else away**2
         least = 1.0 if np.isinf(self.least) and self.present else self.least
-        return Moments(
+        return SampleMoments(
             self.n_rows,
             self.present,
             self.total,
@@ -159,7 +159,7 @@ def unit_moments(unit: Unit, products: bool) -> BothMoments:
         return by_domain(unit, sums.finished(unit))
 
 
-def join_moments(first: Moments, second: Moments) -> Moments:
+def join_moments(first: SampleMoments, second: SampleMoments) -> SampleMoments:
     """Moments of the rows of both."""
     if not (first.total and second.total):
         empty, other = (second, first) if first.total else (first, second)
@@ -169,7 +169,7 @@ def join_moments(first: Moments, second: Moments) -> Moments:
     share = second.total / total
     between = first.total * share
     about = np.outer(gap, gap) if first.scatter.ndim == 2 else gap**2
-    return Moments(
+    return SampleMoments(
         first.n_rows + second.n_rows,
         first.present + second.present,
         total,

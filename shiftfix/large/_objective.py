@@ -16,10 +16,10 @@ from scipy.linalg import cho_solve
 from shiftfix._numerics import Floats, column_scale
 from shiftfix.covariate import factorize
 from shiftfix.large._logistic_sums import BothLogistic, LogisticPoint
-from shiftfix.large._moments import BothMoments, Moments
+from shiftfix.large._moments import BothMoments, SampleMoments
 
 
-class Scales(NamedTuple):
+class Standardization(NamedTuple):
     """How the columns are standardised, and what the rows count.
 
     Attributes
@@ -71,17 +71,17 @@ class Evaluation(NamedTuple):
     hessian: Any
 
 
-def factor_of(moments: Moments) -> float:
+def factor_of(moments: SampleMoments) -> float:
     """What repeat counts are multiplied by: 1, or the number that makes those average 1 of which some are below."""
     return moments.present / moments.total if moments.least < 1 else 1.0
 
 
-def make_scales(both: BothMoments, C: float) -> Scales:
+def make_scales(both: BothMoments, C: float) -> Standardization:
     """Standardisation and counts from the moments of both samples.
 
     Parameters
     ----------
-    both : pair of Moments
+    both : pair of SampleMoments
     C : float
     """
     known = [moments for moments in both if moments is not None]
@@ -96,10 +96,10 @@ def make_scales(both: BothMoments, C: float) -> Scales:
     scale = column_scale(mean, variance, sum(moments.n_rows for moments in known))
     # A large offset is known to be none: units are summed about their own means.
     scale = np.where((scale == 1.0) & (variance > 0), np.sqrt(np.where(variance > 0, variance, 1.0)), scale)
-    return Scales(mean, scale, (factors[0], factors[1]), (totals[0], totals[1]), 1 / (C * sum(totals)))
+    return Standardization(mean, scale, (factors[0], factors[1]), (totals[0], totals[1]), 1 / (C * sum(totals)))
 
 
-def evaluate_sums(both: BothLogistic, point: LogisticPoint, scales: Scales) -> Evaluation:
+def evaluate_sums(both: BothLogistic, point: LogisticPoint, scales: Standardization) -> Evaluation:
     """F, its gradient and, where it was summed, its Hessian from the sums of both samples.
 
     Parameters
@@ -107,7 +107,7 @@ def evaluate_sums(both: BothLogistic, point: LogisticPoint, scales: Scales) -> E
     both : pair of LogisticSums
     point : LogisticPoint
         At which they were made.
-    scales : Scales
+    scales : Standardization
     """
     known = [(sums, f) for sums, f in zip(both, scales.factors, strict=True) if sums is not None]
     to_z = np.diag(np.append(1.0, 1 / scales.scale))
@@ -124,7 +124,7 @@ def evaluate_sums(both: BothLogistic, point: LogisticPoint, scales: Scales) -> E
     return Evaluation(beta, float(value), gradient, hessian)
 
 
-def start_from_moments(both: BothMoments, scales: Scales) -> Evaluation:
+def start_from_moments(both: BothMoments, scales: Standardization) -> Evaluation:
     """F, gradient and Hessian where h is constant, log(n_target / n_source): moments tell them without a pass.
 
     There p = n_target / N at every row, so that the gradient is the difference of the means and the Hessian the
@@ -149,7 +149,7 @@ def start_from_moments(both: BothMoments, scales: Scales) -> Evaluation:
     return Evaluation(point, float(value), np.append(0.0, pull / n), hessian)
 
 
-def discriminant_point(both: BothMoments, scales: Scales) -> Floats | None:
+def discriminant_point(both: BothMoments, scales: Standardization) -> Floats | None:
     """(intercept, beta) of linear discriminant analysis, from the same moments; None where it has none.
 
     beta = W^-1 (mean of the target - mean of the source), W the scatter within the samples: the optimum itself for

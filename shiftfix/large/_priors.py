@@ -18,7 +18,7 @@ from shiftfix.label import adjust_proba
 from shiftfix.large._driver import Passes, Statistic
 from shiftfix.large._engines import Engine, make_engine
 from shiftfix.large._score_sums import Layout, merge_labels, unit_labels
-from shiftfix.large._sources import check_columns, is_files, make_plan
+from shiftfix.large._sources import check_column_names, is_files, make_plan
 from shiftfix.large._units import Unit
 
 LABELS = Statistic(unit_labels, merge_labels)
@@ -52,7 +52,7 @@ class BaseStreamingPrior(PublicCalls, BaseEstimator):
         samples: tuple[Any, Any]
         columns: list[list[str] | None]
         if is_files(source):
-            names = check_columns(scores)
+            names = check_column_names(scores)
             if names is None or not isinstance(label, str):
                 raise ShiftDataError("Of files, scores and label name columns: scores=[...], label='...'.")
             samples, columns = (source, target), [[*names, label], names]

@@ -152,7 +152,7 @@ def merge_unit_cells(first: UnitCells, second: UnitCells) -> UnitCells:
     return UnitCells(merge_cells(first.cells, second.cells, first.most), first.most)
 
 
-class WeightedScores(NamedTuple):
+class CellRows(NamedTuple):
     """Rows that stand for cells, as methods in memory take them.
 
     Attributes
@@ -172,7 +172,7 @@ class WeightedScores(NamedTuple):
     target_counts: Floats
 
 
-def weighted_scores(cells: ScoreCells) -> WeightedScores:
+def weighted_scores(cells: ScoreCells) -> CellRows:
     """A row for each cell and class of the source, and one for each cell of the target.
 
     Both have the cell's mean score over the source; over the target where the source has no row in it.
@@ -186,4 +186,4 @@ def weighted_scores(cells: ScoreCells) -> WeightedScores:
     counts = cells.counts[kept]
     cell, label = np.nonzero(counts[:, 1:])
     seen = np.flatnonzero(counts[:, 0])
-    return WeightedScores(means[cell], label, counts[cell, 1 + label], means[seen], counts[seen, 0])
+    return CellRows(means[cell], label, counts[cell, 1 + label], means[seen], counts[seen, 0])

@@ -15,7 +15,7 @@ from shiftfix.large._units import SOURCE_DOMAIN, TARGET_DOMAIN, ArrayPart, Delay
 SAMPLE_NAMES = ("source", "target")
 
 
-class Plan(NamedTuple):
+class UnitPlan(NamedTuple):
     """The work that two samples make.
 
     Attributes
@@ -44,7 +44,7 @@ def _is_dask(sample: Any) -> bool:
     return hasattr(sample, "to_delayed") and hasattr(sample, "__dask_graph__")
 
 
-def check_columns(columns: Any) -> list[str] | None:
+def check_column_names(columns: Any) -> list[str] | None:
     """Names of columns as a list; None for all."""
     if columns is None:
         return None
@@ -56,13 +56,22 @@ def check_columns(columns: Any) -> list[str] | None:
     return names
 
 
+class _Sample(NamedTuple):
+    """One sample as it was given, its repeat counts, its footers (None unless it is files), and its place."""
+
+    given: Any
+    weight: Any
+    footers: Sequence[Footer] | None
+    domain: int
+
+
 def make_plan(
     samples: Sequence[Any],
     columns: Sequence[str] | None,
     weights: Sequence[Any],
     rows_per_unit: int,
     first_domain: int = SOURCE_DOMAIN,
-) -> Plan:
+) -> UnitPlan:
     """Units of one or two samples, checked by their schema before a row is read.
 
     Parameters
@@ -81,34 +90,48 @@ def make_plan(
     ShiftDataError
         For files that disagree, samples of different columns, no rows.
     """
-    names_of = SAMPLE_NAMES[first_domain : first_domain + len(samples)]
-    footers = [
-        read_footers(list_files(sample, name)) if is_files(sample) else None
-        for sample, name in zip(samples, names_of, strict=True)
+    opened = [
+        _Sample(sample, weight, _footers_of(sample, SAMPLE_NAMES[domain]), domain)
+        for domain, (sample, weight) in enumerate(zip(samples, weights, strict=True), start=first_domain)
     ]
-    of_files = [footer for found in footers if found is not None for footer in found]
-    for weight, found in zip(weights, footers, strict=True):
-        _check_weight_column(weight, found)
-    shared = None
-    if of_files:
-        names = [w if isinstance(w, str) else None for w in weights]
-        shared = freeze_schema(of_files, columns, names)
+    shared = _shared_columns(opened, columns)
     units: list[Unit] = []
     known: list[tuple[str, ...] | None] = []
-    given = zip(samples, weights, footers, strict=True)
-    for domain, (sample, weight, found) in enumerate(given, start=first_domain):
-        made, said = (
-            (_file_units(found, shared or (), weight, domain, rows_per_unit), shared)
-            if found is not None
-            else _table_units(sample, weight, columns, domain, rows_per_unit)
-        )
+    for sample in opened:
+        made, said = _units_of(sample, shared, columns, rows_per_unit)
         if not made:
-            raise ShiftDataError(f"The {SAMPLE_NAMES[domain]} has no rows: pass at least one.")
+            raise ShiftDataError(f"The {SAMPLE_NAMES[sample.domain]} has no rows: pass at least one.")
         units += made
         known.append(said)
     _check_same_width(units, known)
     named = next((names for names in known if names is not None), None)
-    return Plan(units, named or units[0].part.columns, named is not None)
+    return UnitPlan(units, named or units[0].part.columns, named is not None)
+
+
+def _footers_of(sample: Any, name: str) -> list[Footer] | None:
+    return read_footers(list_files(sample, name)) if is_files(sample) else None
+
+
+def _shared_columns(samples: Sequence[_Sample], columns: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The columns that the files of all samples are read by; None without files."""
+    for sample in samples:
+        _check_weight_column(sample.weight, sample.footers)
+    footers = [footer for sample in samples for footer in sample.footers or ()]
+    if not footers:
+        return None
+    return freeze_schema(footers, columns, [s.weight if isinstance(s.weight, str) else None for s in samples])
+
+
+def _units_of(
+    sample: _Sample, shared: tuple[str, ...] | None, columns: Sequence[str] | None, rows_per_unit: int
+) -> tuple[list[Unit], tuple[str, ...] | None]:
+    """Units of a sample, and the names of its columns where it has any."""
+    if sample.footers is not None:
+        assert shared is not None  # files share columns
+        return _file_units(sample.footers, shared, sample.weight, sample.domain, rows_per_unit), shared
+    if _is_dask(sample.given):
+        return _dask_units(sample.given, sample.weight, columns, sample.domain)
+    return _table_units(sample.given, sample.weight, columns, sample.domain, rows_per_unit)
 
 
 def _check_weight_column(weight: Any, footers: Sequence[Footer] | None) -> None:
@@ -135,19 +158,10 @@ def _file_units(
 def _table_units(
     sample: Any, weight: Any, columns: Sequence[str] | None, domain: int, rows_per_unit: int
 ) -> tuple[list[Unit], tuple[str, ...] | None]:
-    """Units of anything but files, and the names of the columns where there are any."""
+    """Units of an array, a frame or a memory map."""
     name = SAMPLE_NAMES[domain]
-    if _is_dask(sample):
-        return _dask_units(sample, weight, columns, domain)
-    names = column_names(sample)
-    if columns is not None and names is None:
-        raise ShiftDataError(f"columns names columns, and the {name} is an array without names: pass None, or a frame.")
-    if columns is not None and names is not None:
-        missing, _ = differences(columns, names)
-        if missing:
-            raise ShiftDataError(f"The {name} lacks the columns {missing}; it has {names}.")
-        sample, names = sample[list(columns)], list(columns)
-    is_map = isinstance(sample, np.memmap) and sample.ndim == 2 and sample.dtype.kind in "fiu" and _is_whole(sample)
+    sample, names = _chosen_columns(sample, columns, name)
+    is_map = _is_whole_map(sample)
     table = sample if is_map else check_matrix(sample, name, dtype=[np.float64, np.float32])
     counts = None if weight is None else check_repeat_counts(weight, len(table), f"sample_weight_{name}")
     said = tuple(names) if names is not None else tuple(f"x{j}" for j in range(table.shape[1]))
@@ -155,20 +169,40 @@ def _table_units(
     if is_map:
         part = MemmapPart(table, counts, said)
         return [Unit(part, start, stop, domain) for start, stop in ranges], None
-    # Each unit carries its own rows alone.
-    units = []
-    for start, stop in ranges:
-        some = None if counts is None else counts[start:stop]
-        units.append(
-            Unit(ArrayPart(table[start:stop], some, said, f"{name} (from row {start:,})"), 0, stop - start, domain)
-        )
+    units = [Unit(_slice_of(table, counts, said, name, rows), 0, rows[1] - rows[0], domain) for rows in ranges]
     return units, None if names is None else said
 
 
-def _is_whole(table: Any) -> bool:
-    """Whether a memory map is that of a file, and no slice of one: a slice forgets where it begins."""
-    base = getattr(table, "base", None)
-    return not isinstance(base, np.memmap) and (table.flags.c_contiguous or table.flags.f_contiguous)
+def _chosen_columns(sample: Any, columns: Sequence[str] | None, name: str) -> tuple[Any, list[str] | None]:
+    """A sample with the columns that were chosen, and their names; None of what has no names."""
+    names = column_names(sample)
+    if columns is None:
+        return sample, names
+    if names is None:
+        raise ShiftDataError(f"columns names columns, and the {name} is an array without names: pass None, or a frame.")
+    _refuse_missing(columns, names, name)
+    return sample[list(columns)], list(columns)
+
+
+def _refuse_missing(columns: Sequence[str], names: Sequence[str], name: str) -> None:
+    missing, _ = differences(columns, names)
+    if missing:
+        raise ShiftDataError(f"The {name} lacks the columns {missing}; it has {list(names)}.")
+
+
+def _slice_of(table: Any, counts: Any, said: tuple[str, ...], name: str, rows: tuple[int, int]) -> ArrayPart:
+    """Some rows of an array, which travel without the others."""
+    start, stop = rows
+    return ArrayPart(
+        table[start:stop], None if counts is None else counts[start:stop], said, f"{name} (from row {start:,})"
+    )
+
+
+def _is_whole_map(table: Any) -> bool:
+    """Whether a sample is the memory map of a file, and no slice of one: a slice forgets where it begins."""
+    if not isinstance(table, np.memmap) or table.ndim != 2 or table.dtype.kind not in "fiu":
+        return False
+    return not isinstance(table.base, np.memmap) and (table.flags.c_contiguous or table.flags.f_contiguous)
 
 
 def _dask_units(
@@ -181,9 +215,7 @@ def _dask_units(
     names = column_names(sample)
     if names is not None:
         wanted = tuple(names if columns is None else columns)
-        missing, _ = differences(wanted, names)
-        if missing:
-            raise ShiftDataError(f"The {name} lacks the columns {missing}; it has {names}.")
+        _refuse_missing(wanted, names, name)
         pieces = sample.to_delayed()
     else:
         if sample.ndim != 2 or sample.numblocks[1] != 1:

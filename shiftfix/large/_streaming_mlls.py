@@ -19,7 +19,7 @@ from shiftfix.label import MLLS, LabelShiftFit, LabelShiftTest, label_shift_fit,
 from shiftfix.large._driver import Passes, Statistic
 from shiftfix.large._fit import ProgressCall
 from shiftfix.large._priors import BaseStreamingPrior
-from shiftfix.large._score_bins import WeightedScores, merge_unit_cells, unit_cells, weighted_scores
+from shiftfix.large._score_bins import CellRows, merge_unit_cells, unit_cells, weighted_scores
 
 CELLS = Statistic(unit_cells, merge_unit_cells)
 CALIBRATION_KINDS = ("auto", "none", "temperature", "bcts", "vector")
@@ -88,7 +88,7 @@ class StreamingMLLS(BaseStreamingPrior):
     n_cells_: int
     level_: int
     n_passes_: int
-    _rows: WeightedScores
+    _rows: CellRows
 
     def __init__(
         self,
@@ -234,7 +234,7 @@ class StreamingMLLS(BaseStreamingPrior):
         return label_shift_fit(rows.source, rows.labels, rows.target, **_further(rows, len(self.classes_)))
 
 
-def _further(rows: WeightedScores, n_classes: int) -> dict[str, Any]:
+def _further(rows: CellRows, n_classes: int) -> dict[str, Any]:
     """What methods in memory are told of the rows of cells beside the rows."""
     return {
         "classes": np.arange(n_classes),

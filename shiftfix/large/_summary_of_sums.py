@@ -9,7 +9,7 @@ import numpy as np
 from shiftfix._blocks import ColumnSpread
 from shiftfix._numerics import Floats, log_mean_exp
 from shiftfix.covariate import LOG_RATIO_BOUND, Clip, learn_clip
-from shiftfix.large._objective import Scales
+from shiftfix.large._objective import Standardization
 from shiftfix.large._weight_sums import BINS_PER_UNIT, WeightSums
 from shiftfix.weights import (
     BalanceTable,
@@ -74,7 +74,9 @@ def log_mean_of_bins(source: WeightSums, log_means: Floats, clip: Clip) -> float
     return log_mean_exp(logs, source.counts)
 
 
-def _balance(source: WeightSums, spreads: Sequence[ColumnSpread], scales: Scales, names: Sequence[str]) -> BalanceTable:
+def _balance(
+    source: WeightSums, spreads: Sequence[ColumnSpread], scales: Standardization, names: Sequence[str]
+) -> BalanceTable:
     """Balance of the features, from sums about the mean of both samples."""
     away = scales.mean - spreads[1].mean
     first = source.first + source.totals[:, np.newaxis] * away
@@ -85,7 +87,7 @@ def _balance(source: WeightSums, spreads: Sequence[ColumnSpread], scales: Scales
 def finish_ratio(
     found: Sequence[WeightSums],
     spreads: Sequence[ColumnSpread],
-    scales: Scales,
+    scales: Standardization,
     names: Sequence[str],
     rule: ClipRule,
     min_ess: float,
@@ -97,7 +99,7 @@ def finish_ratio(
     found : sequence of two WeightSums
         Repeat counts as they were given: they are multiplied by ``scales.factors`` here.
     spreads : sequence of two ColumnSpread
-    scales : Scales
+    scales : Standardization
     names : sequence of str
         What messages call the columns.
     rule : "sqrt", float, percentile such as "99%", "ess", "pareto" or None

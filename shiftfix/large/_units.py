@@ -34,7 +34,7 @@ class Chunk(Protocol):
         """Write (row - centre) of some rows into ``out``, shape (n_columns, n_rows)."""
 
 
-class Part(Protocol):
+class RowPart(Protocol):
     """Rows that are read in one way: a file, an array."""
 
     columns: tuple[str, ...]
@@ -50,7 +50,7 @@ class Part(Protocol):
 class Unit(NamedTuple):
     """Rows ``start`` to ``stop`` of a part (None: to its end, not known before it is read), of source or target."""
 
-    part: Part
+    part: RowPart
     start: int
     stop: int | None
     domain: int

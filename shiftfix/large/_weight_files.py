@@ -212,6 +212,15 @@ def _refuse_strangers(folder: Path, n_files: int) -> None:
 def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     """The manifest of a folder of weights.
 
+    Parameters
+    ----------
+    folder : str or path-like
+
+    Returns
+    -------
+    Manifest
+        files, rows, total and largest weight.
+
     Raises
     ------
     ShiftDataError

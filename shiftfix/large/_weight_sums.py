@@ -22,7 +22,7 @@ N_BINS = int(2 * LOG_RATIO_BOUND * BINS_PER_UNIT) + 1
 LARGEST_LOG = 300.0
 
 
-class Judged(NamedTuple):
+class FinalTask(NamedTuple):
     """What the last pass needs to know.
 
     Attributes
@@ -99,7 +99,7 @@ class _Histogram:
 class _WeightAdder:
     """Sums over the blocks of a unit."""
 
-    def __init__(self, judged: Judged, domain: int) -> None:
+    def __init__(self, judged: FinalTask, domain: int) -> None:
         self.judged, self.is_target = judged, domain == 1
         size = len(judged.point.slope)
         self.histogram = _Histogram()
@@ -149,13 +149,13 @@ class _WeightAdder:
         )
 
 
-def unit_final(unit: Unit, judged: Judged) -> FinalSums:
+def unit_final(unit: Unit, judged: FinalTask) -> FinalSums:
     """Gradient and weights of the rows of a unit, in one reading.
 
     Parameters
     ----------
     unit : Unit
-    judged : Judged
+    judged : FinalTask
     """
     point = judged.point
     logistic = LogisticAdder(point.intercept, point.slope, unit.domain, hessian=False)

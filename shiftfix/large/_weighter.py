@@ -24,12 +24,12 @@ from shiftfix._validation import check_matrix, check_same_columns
 from shiftfix._verdict import tell
 from shiftfix.covariate import Clip
 from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
-from shiftfix.large._checkpoint import fingerprint
+from shiftfix.large._checkpoint import fit_mark
 from shiftfix.large._driver import Passes
 from shiftfix.large._engines import Engine, make_engine
 from shiftfix.large._fit import FitSettings, ProgressCall, StreamedFit, StreamFitter
 from shiftfix.large._logistic_sums import LogisticPoint
-from shiftfix.large._sources import Plan, check_columns, is_files, make_plan
+from shiftfix.large._sources import UnitPlan, check_column_names, is_files, make_plan
 from shiftfix.large._sql import Dialect, weight_expression
 from shiftfix.large._units import block_height
 from shiftfix.large._weight_files import Manifest, WeightRule, write_all
@@ -264,10 +264,10 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
         """
         settings = self._check_settings()
         weights = (sample_weight_source, sample_weight_target)
-        plan = make_plan((source, target), check_columns(self.columns), weights, int(self.rows_per_unit))
+        plan = make_plan((source, target), check_column_names(self.columns), weights, int(self.rows_per_unit))
         with unchanged_on_error(self), self._engine() as engine:
             chosen = settings._asdict() | {"checkpoint": None, "weights": [isinstance(w, str) and w for w in weights]}
-            mark = "" if self.checkpoint is None else fingerprint(plan.units, plan.columns, chosen)
+            mark = "" if self.checkpoint is None else fit_mark(plan.units, plan.columns, chosen)
             fitter = StreamFitter(Passes(engine, plan.units, progress), plan.columns, settings, mark)
             self._keep_fit(fitter.run(self._known(len(plan.columns))), plan)
             for warning in self._doubts_of(settings):
@@ -289,7 +289,7 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
         known = getattr(self, "_point", None) if self.warm_start else None
         return known if known is not None and len(known.slope) == n_columns else None
 
-    def _keep_fit(self, found: StreamedFit, plan: Plan) -> None:
+    def _keep_fit(self, found: StreamedFit, plan: UnitPlan) -> None:
         """Set what was learned."""
         point, solution, finished = found.point, found.solution, found.finished
         if not np.isfinite(found.scales.scale).all():
@@ -413,7 +413,7 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
         if keep and not is_files(source):
             raise ShiftDataError("keep copies columns of files, and the source is none: leave it out.")
         with self._engine() as engine:
-            return write_all(engine, plan.units, self._rule(), folder, check_columns(keep or None) or ())
+            return write_all(engine, plan.units, self._rule(), folder, check_column_names(keep or None) or ())
 
     def weight_sql(self, dialect: Dialect = "duckdb") -> str:
         """The finished weight as one SQL expression of the columns.

@@ -123,6 +123,12 @@ def test_an_engine_of_ones_own(folders, serial):
     assert np.array_equal(numbers_of(made), serial)
 
 
+def dies_at_five(unit):
+    if unit.part.table[0, 0] == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return unit.part.table[0, 0]
+
+
 def dies_once(unit, marker):
     """Kill the worker at unit 4, once."""
     if unit.part.table[0, 0] == 4 and not os.path.exists(marker):
@@ -168,14 +174,17 @@ def test_a_dask_cluster_gives_the_same_bits_also_when_a_worker_is_killed(client,
 
 @pytest.mark.slow
 @dask
-def test_a_dask_unit_that_always_fails_is_named_within_seconds(client):
+def test_a_dask_unit_that_always_fails_is_named_within_seconds(client, monkeypatch):
     from shiftfix.large._dask import DaskEngine
 
     begin = time.monotonic()
     with pytest.raises(UnitError, match="part 5, rows 0 to 2: OSError"):
         list(DaskEngine(scheduler=client).map(fails_at_five, UNITS))
-    assert time.monotonic() - begin < 60
     assert list(DaskEngine(scheduler=client).map(first_value, UNITS)) == list(range(9))
+    monkeypatch.setattr(client.cluster.scheduler, "allowed_failures", 1)
+    with pytest.raises(UnitError, match=r"part 5, rows 0 to 2: the workers that took it died"):
+        list(DaskEngine(scheduler=client).map(dies_at_five, UNITS))
+    assert time.monotonic() - begin < 60
 
 
 @pytest.mark.slow
