@@ -168,11 +168,10 @@ class FirstSums(NamedTuple):
 def unit_first(unit: Unit, point: LogisticPoint, hessian: bool) -> FirstSums:
     """Moments and logistic sums of a unit about the centre of ``point``."""
     adder = LogisticAdder(point.intercept, point.slope, unit.domain, hessian)
-    moments = MomentSums(point.centre, products=False)
+    moments = MomentSums(len(point.slope), False, point.centre)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        for Z, counts in unit_blocks(unit, point.centre):
-            moments.add(Z, counts)
-            adder.add(Z, counts)
+        for X, counts in unit_blocks(unit, np.zeros(len(point.slope))):
+            adder.add(moments.add(X, counts), counts)
         found = moments.finished(unit)
     return FirstSums(by_domain(unit, found), by_domain(unit, adder.finished(unit)))
 

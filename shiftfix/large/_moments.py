@@ -47,7 +47,8 @@ class SampleMoments(NamedTuple):
 
     def spread(self, factor: float) -> ColumnSpread:
         """As the summaries take it, repeat counts times ``factor``."""
-        return ColumnSpread(self.total * factor, self.mean, self.deviation, self.low, self.high)
+        mean = np.where(self.low == self.high, self.low, self.mean)
+        return ColumnSpread(self.total * factor, mean, self.deviation, self.low, self.high)
 
 
 # Of both samples, source first; None of one not seen yet.
@@ -77,39 +78,43 @@ class MomentSums:
 
     Parameters
     ----------
-    pivot : ndarray of shape (n_columns,)
+    n_columns : int
     products : bool
         Whether products of columns are summed.
+    pivot : ndarray of shape (n_columns,), default=None
+        None takes the mean of the first block.
     """
 
-    def __init__(self, pivot: Floats, products: bool) -> None:
+    def __init__(self, n_columns: int, products: bool, pivot: Floats | None = None) -> None:
         self.pivot, self.products = pivot, products
-        empty = no_moments(len(pivot), products)
+        empty = no_moments(n_columns, products)
         self.first, self.second, self.low, self.high = empty.mean, empty.scatter, empty.low, empty.high
         self.n_rows = self.present = 0
         self.total, self.least = 0.0, np.inf
 
-    def move_to(self, Z: Floats) -> None:
-        """Make the mean of the first block the pivot, in place: it is what the blocks to come are read less of."""
-        mean = Z.mean(axis=1)
-        self.pivot[:] = np.where(np.isfinite(mean), mean, 0.0)
-        Z -= self.pivot[:, np.newaxis]
+    def add(self, X: Floats, counts: Floats | None) -> Floats:
+        """Add a block of rows, shape (n_columns, n_rows), and take the pivot off them in place; returns the block."""
+        if self.pivot is None:
+            mean = X.mean(axis=1)
+            self.pivot = np.where(np.isfinite(mean), mean, 0.0)
+        # Of the values themselves: the range tells constants, and who lies outside.
+        there = slice(None) if counts is None or counts.all() else counts > 0
+        seen = X[:, there]
+        if seen.shape[1]:
+            self.low, self.high = np.minimum(self.low, seen.min(axis=1)), np.maximum(self.high, seen.max(axis=1))
+        self.n_rows += X.shape[1]
+        X -= self.pivot[:, np.newaxis]
+        self._add_present(X[:, there], None if counts is None else counts[there])
+        return X
 
-    def add(self, Z: Floats, counts: Floats | None) -> None:
-        """Add a block of rows less the pivot, shape (n_columns, n_rows)."""
-        self.n_rows += Z.shape[1]
-        if counts is not None:
-            there = counts > 0
-            if not there.all():
-                Z, counts = Z[:, there], counts[there]
-            if not counts.size:
-                return
+    def _add_present(self, Z: Floats, counts: Floats | None) -> None:
+        """Add rows of positive weight, less the pivot."""
+        if counts is not None and counts.size:
             self.least = min(self.least, float(counts.min()))
         self.present += Z.shape[1]
         self.total += float(Z.shape[1] if counts is None else counts.sum())
         self.first = self.first + (Z.sum(axis=1) if counts is None else Z @ counts)
         self.second = self.second + products_of(Z, counts, self.products)
-        self.low, self.high = np.minimum(self.low, Z.min(axis=1)), np.maximum(self.high, Z.max(axis=1))
 
     def finished(self, unit: Unit) -> SampleMoments:
         """The moments, once all blocks are in; raises for cells that are no finite numbers."""
@@ -124,10 +129,10 @@ class MomentSums:
             self.present,
             self.total,
             least,
-            self.pivot + away,
+            away if self.pivot is None else self.pivot + away,
             self.second - self.total * about,
-            self.low + self.pivot,
-            self.high + self.pivot,
+            self.low,
+            self.high,
         )
 
 
@@ -151,11 +156,10 @@ def unit_moments(unit: Unit, products: bool) -> BothMoments:
         For cells that are no finite numbers: names file, column and count.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        sums = MomentSums(np.zeros(len(unit.part.columns)), products)
-        for Z, counts in unit_blocks(unit, sums.pivot):
-            if not sums.n_rows and Z.size:
-                sums.move_to(Z)
-            sums.add(Z, counts)
+        n_columns = len(unit.part.columns)
+        sums = MomentSums(n_columns, products)
+        for X, counts in unit_blocks(unit, np.zeros(n_columns)):
+            sums.add(X, counts)
         return by_domain(unit, sums.finished(unit))
 
 

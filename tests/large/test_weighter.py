@@ -235,6 +235,17 @@ def test_collinear_and_constant_columns():
     assert_allclose(made.transform(wide[0]), reference.source_weights_, rtol=1e-6)
 
 
+def test_values_at_the_end_of_the_range_are_not_outside():
+    """Of two levels, and of a constant that is rounded when its mean is taken off, in several units."""
+    flags = [(rows > 0.3).astype(float) * 0.1 + 0.7 for rows in (X, X_TARGET)]
+    made = StreamingLogisticWeighter(rows_per_unit=501).fit(*flags)
+    assert made.summary_.target_outside_share == 0
+    constant = [np.column_stack([rows, np.full(len(rows), 1.7e9 + 0.1)]) for rows in (X, X_TARGET)]
+    made = StreamingLogisticWeighter(rows_per_unit=501, warm_start_rows=1000).fit(*constant)
+    assert abs(made.coef_[4]) < 1e-30
+    assert_allclose(made.coef_[:4], IN_MEMORY.coef_, rtol=1e-6)
+
+
 def test_separable_samples_have_the_penalised_answer_and_a_warning():
     rng = np.random.default_rng(0)
     source, target = rng.uniform(0, 1, (500, 2)), rng.uniform([1.5, 0], [2.5, 1], (500, 2))
