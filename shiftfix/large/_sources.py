@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shiftfix._naming import column_names, differences
+from shiftfix._naming import column_names, differences, one_line
 from shiftfix._validation import check_matrix, check_repeat_counts
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.large._parquet import Footer, file_parts, freeze_schema, list_files, read_footers
@@ -53,6 +53,26 @@ def check_column_names(columns: Any) -> list[str] | None:
     names = list(columns)
     if not names or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
         raise ShiftDataError(f"columns={names!r}: names, each once, are needed.")
+    return names
+
+
+def check_kept(source: Any, keep: Any) -> list[str]:
+    """Columns to copy beside weights, that all files have.
+
+    Raises
+    ------
+    ShiftDataError
+        For a source that is no files, and for columns that are not in all of them or are called "weight".
+    """
+    names = check_column_names(keep or None) or []
+    if names and not is_files(source):
+        raise ShiftDataError("keep copies columns of files, and the source is none: leave it out.")
+    for footer in read_footers(list_files(source, "source")) if names else ():
+        missing, _ = differences(names, footer.types)
+        if missing:
+            raise ShiftDataError(f"keep={names}: {one_line(footer.path)} has no columns {missing}.")
+    if "weight" in names:
+        raise ShiftDataError("keep holds 'weight', which is what the new column is called: leave it out.")
     return names
 
 

@@ -23,6 +23,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.large._driver import merge_in_order
 from shiftfix.large._engines import Engine
 from shiftfix.large._logistic_sums import LogisticPoint
+from shiftfix.large._parquet import is_parquet
 from shiftfix.large._units import Unit, refuse_bad_cells, unit_blocks
 
 # Readers of a folder leave out what begins with an underscore.
@@ -128,7 +129,8 @@ def _kept_columns(unit: Unit, keep: Sequence[str]) -> dict[str, Any]:
         return {}
     polars = import_optional("polars", "large")
     path = unit.part.path  # type: ignore[attr-defined]
-    frame = polars.scan_parquet(path).select(list(keep)).slice(unit.start, (unit.stop or 0) - unit.start).collect()
+    scan = polars.scan_parquet if is_parquet(path) else polars.scan_ipc
+    frame = scan(path).select(list(keep)).slice(unit.start, (unit.stop or 0) - unit.start).collect()
     return {name: frame[name].to_arrow() for name in keep}
 
 

@@ -29,7 +29,7 @@ from shiftfix.large._driver import Passes
 from shiftfix.large._engines import Engine, make_engine
 from shiftfix.large._fit import FitSettings, ProgressCall, StreamedFit, StreamFitter
 from shiftfix.large._logistic_sums import LogisticPoint
-from shiftfix.large._sources import UnitPlan, check_column_names, is_files, make_plan
+from shiftfix.large._sources import UnitPlan, check_column_names, check_kept, is_files, make_plan
 from shiftfix.large._sql import Dialect, weight_expression
 from shiftfix.large._units import block_height
 from shiftfix.large._weight_files import Manifest, WeightRule, write_all
@@ -410,10 +410,9 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
             raise ShiftDataError(
                 f"The source has {len(plan.columns)} columns, and {self.n_features_in_} were fitted: pass the same."
             )
-        if keep and not is_files(source):
-            raise ShiftDataError("keep copies columns of files, and the source is none: leave it out.")
+        kept = check_kept(source, keep)
         with self._engine() as engine:
-            return write_all(engine, plan.units, self._rule(), folder, check_column_names(keep or None) or ())
+            return write_all(engine, plan.units, self._rule(), folder, kept)
 
     def weight_sql(self, dialect: Dialect = "duckdb") -> str:
         """The finished weight as one SQL expression of the columns.

@@ -83,6 +83,8 @@ def test_a_folder_with_other_files_and_arrays(written, tmp_path):
     manifest = made.write_weights(X, tmp_path / "arrays")
     assert_allclose(rows_of(tmp_path / "arrays")["weight"], made.transform(X), rtol=1e-12)
     assert manifest.rows == 6000
+    with pytest.raises(ShiftDataError, match=r"part-00\.parquet has no columns \['nothing'\]"):
+        made.write_weights(source, tmp_path / "kept", keep=["key", "nothing"])
     with pytest.raises(ShiftDataError, match="keep"):
         made.write_weights(X, tmp_path / "kept", keep=["key"])
 
