@@ -17,6 +17,7 @@
 =======================  ========================================================================
 """
 
+from shiftfix.label._base import normal_interval as normal_interval  # for ``large``
 from shiftfix.label._bbse import BBSE
 from shiftfix.label._bounded_scores import LEAST_SCORE as LEAST_SCORE  # for ``risk``
 from shiftfix.label._bounded_scores import bounded_scores as bounded_scores

@@ -8,9 +8,9 @@
 ``UnitError``                  work on some rows failed for good: which rows, and why
 =============================  =================================================================
 
-What a pass costs: decoded bytes / (cores x rate), and for each unit what travels to the driver, 8 d^2 bytes of a Hessian
-over d columns, 8 d of a gradient, some 100 KB of weights in bins in the last pass. Merging takes log2(units) results in
-memory at once. A cluster is the user's to start: ``engine="dask", scheduler=address`` (or a client) and
+What a pass costs: decoded bytes / (cores x rate), and for each unit what travels to the driver: 8 d^2 bytes of a
+Hessian over d columns, 8 d of a gradient, some 100 KB of weights in bins in the last pass. Merging holds log2(units)
+results at once. A cluster is the user's to start: ``engine="dask", scheduler=address`` (or a client) and
 ``engine="ray", scheduler=address``; files must have the same names everywhere.
 """
 

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
-from scipy.stats import norm
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._learner import unchanged_on_error
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_number, check_option
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.label import PriorBySums, ScoreSums, bbse_of_sums
+from shiftfix.label import PriorBySums, ScoreSums, bbse_of_sums, normal_interval
 from shiftfix.large._driver import Passes, Statistic
 from shiftfix.large._fit import ProgressCall
 from shiftfix.large._priors import BaseStreamingPrior
@@ -185,8 +184,7 @@ class StreamingBBSE(BaseStreamingPrior):
         """
         check_is_fitted(self, "target_prior_")
         check_number(level, "level", above=0, below=1)
-        half = norm.ppf((1 + level) / 2) * np.sqrt(np.diag(self._cautious_covariance))
-        return np.clip(np.column_stack([self.target_prior_ - half, self.target_prior_ + half]), 0, 1)
+        return normal_interval(self.target_prior_, self._cautious_covariance, level)
 
 
 def _as_score_sums(found: tuple[SideSums | None, SideSums | None]) -> ScoreSums:

@@ -4,8 +4,8 @@ import pytest
 
 pytest.importorskip("polars")
 pytest.importorskip("pyarrow")
-from tests.benchmarks.large.__main__ import compare, run_case  # noqa: E402
-from tests.benchmarks.large.make_data import make  # noqa: E402
+from tests.benchmarks.large.__main__ import compare, run_case
+from tests.benchmarks.large.make_data import make
 
 
 @pytest.mark.slow

@@ -100,15 +100,17 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def serial(folders):
-    return numbers_of(StreamingLogisticWeighter(rows_per_unit=400).fit(*folders))
+    return numbers_of(StreamingLogisticWeighter(rows_per_unit=900).fit(*folders))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_workers", [1, 2, 5])
 def test_threads_give_the_same_bits(folders, serial, n_workers):
-    made = StreamingLogisticWeighter(rows_per_unit=400, engine="threads", n_workers=n_workers).fit(*folders)
+    made = StreamingLogisticWeighter(rows_per_unit=900, engine="threads", n_workers=n_workers).fit(*folders)
     assert np.array_equal(numbers_of(made), serial)
 
 
+@pytest.mark.slow
 def test_an_engine_of_ones_own(folders, serial):
     class Backwards:
         """Works from the last unit on."""
@@ -119,7 +121,7 @@ def test_an_engine_of_ones_own(folders, serial):
         def close(self):
             raise AssertionError("it is its owner's to close")
 
-    made = StreamingLogisticWeighter(rows_per_unit=400, engine=Backwards()).fit(*folders)
+    made = StreamingLogisticWeighter(rows_per_unit=900, engine=Backwards()).fit(*folders)
     assert np.array_equal(numbers_of(made), serial)
 
 
@@ -155,14 +157,14 @@ dask = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.Pyt
 @pytest.mark.slow
 @dask
 def test_a_dask_cluster_gives_the_same_bits_also_when_a_worker_is_killed(client, folders, serial, tmp_path):
-    settings = {"rows_per_unit": 400, "engine": "dask", "scheduler": client}
+    settings = {"rows_per_unit": 900, "engine": "dask", "scheduler": client}
     assert np.array_equal(numbers_of(StreamingLogisticWeighter(**settings).fit(*folders)), serial)
     workers = list(client.run(os.getpid).values())
     assert len(workers) == 3
     killed = []
 
     def kill(number, done, of):
-        if number == 2 and done == 5 and not killed:
+        if number == 2 and done == 3 and not killed:
             killed.append(os.kill(workers[0], signal.SIGKILL))
 
     made = StreamingLogisticWeighter(**settings).fit(*folders, progress=kill)
@@ -195,7 +197,7 @@ def test_ray_gives_the_same_bits(folders, serial, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     engine = RayEngine(2)
     try:
-        made = StreamingLogisticWeighter(rows_per_unit=400, engine=engine).fit(*folders)
+        made = StreamingLogisticWeighter(rows_per_unit=900, engine=engine).fit(*folders)
         assert np.array_equal(numbers_of(made), serial)
         assert list(engine.map(dies_once, UNITS, str(tmp_path / "marker"))) == list(range(9))
         with pytest.raises(UnitError, match="part 5, rows 0 to 2: OSError"):

@@ -25,6 +25,7 @@ def samples():
 SOURCE, TARGET = samples()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"clip": 2.0}, {"clip": None, "normalize": None}, {"clip": "95%"}], ids=str)
 @pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorOverlapWarning")
 def test_duckdb_gives_the_weights_of_memory(settings):

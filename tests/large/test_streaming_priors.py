@@ -36,6 +36,7 @@ def test_bbse_is_that_of_memory(kind):
     assert made.class_weight() == pytest.approx(reference.class_weight(), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calibration", ["none", "bcts"])
 @pytest.mark.parametrize("max_cells", [5000, 300])
 def test_mlls_in_cells_is_near_that_of_rows(calibration, max_cells):
@@ -95,6 +96,7 @@ def test_ties_go_to_the_first_class():
     assert largest_place(Z).tolist() == np.argmax(Z, axis=0).tolist() == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_predicted_labels_of_files(tmp_path):
     """p = (.6, .4), q = (.3, .7): mu = (.41, .59), as in memory's own test."""
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")

@@ -39,6 +39,7 @@ def rows_of(folder):
     return pq.read_table(folder, schema=None).to_pydict()
 
 
+@pytest.mark.slow
 def test_every_row_has_the_weight_of_memory(written):
     _, _, made, folder, manifest = written
     found = rows_of(folder)
@@ -52,6 +53,7 @@ def test_every_row_has_the_weight_of_memory(written):
     assert read_manifest(folder) == manifest
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_written_again(written):
     source, _, made, folder, manifest = written
     names = [folder / file.file for file in manifest.files]
@@ -66,6 +68,7 @@ def test_what_is_there_is_not_written_again(written):
     assert [name for name in names if before.get(name) != after[name]] == [names[2], names[4]]
 
 
+@pytest.mark.slow
 def test_weights_of_another_fit_are_not_taken_for_these(written, tmp_path):
     source, target, made, _, _ = written
     made.write_weights(source, tmp_path / "out")
@@ -75,6 +78,7 @@ def test_weights_of_another_fit_are_not_taken_for_these(written, tmp_path):
     assert_allclose(rows_of(tmp_path / "out")["weight"], other.transform(X), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_folder_with_other_files_and_arrays(written, tmp_path):
     source, _, made, _, _ = written
     pq.write_table(pa.table({"x": [1]}), tmp_path / "mine.parquet")

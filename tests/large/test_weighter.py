@@ -87,6 +87,7 @@ def test_the_balance_is_that_of_the_rows():
         assert_allclose(getattr(made.balance_, name), getattr(table, name), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_what_is_left_is_told(seed):
     """Also where the last step was not measured; among 48 fits the truth was at most what was told."""
@@ -121,6 +122,7 @@ def test_every_clip_is_that_in_memory(clip):
     assert made.transform(source).mean() == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_files_folders_patterns_and_lists_are_one_sample(folders):
     source, target = folders
     made = StreamingLogisticWeighter(rows_per_unit=1500).fit(source, str(target / "*.parquet"))
@@ -131,6 +133,7 @@ def test_files_folders_patterns_and_lists_are_one_sample(folders):
     assert made.summary_.verdict == IN_MEMORY.summary_.verdict
 
 
+@pytest.mark.slow
 def test_an_arrow_dataset_and_arrow_files(folders, tmp_path):
     import pyarrow as pa
     import pyarrow.dataset as ds
@@ -143,6 +146,7 @@ def test_an_arrow_dataset_and_arrow_files(folders, tmp_path):
     assert apart(made) < 1e-6
 
 
+@pytest.mark.slow
 def test_columns_of_folders(tmp_path):
     """Hive's folders: a column that is constant within a file."""
     day = np.repeat([1.0, 2.0, 3.0], 500)
@@ -157,6 +161,7 @@ def test_columns_of_folders(tmp_path):
     assert apart(made, reference) < 1e-6
 
 
+@pytest.mark.slow
 def test_a_memory_map_is_read_where_it_lies(tmp_path):
     for name, rows in (("source", X), ("target", X_TARGET)):
         stored = np.memmap(tmp_path / name, dtype="float32", mode="w+", shape=rows.shape)
@@ -192,6 +197,7 @@ def test_dask_collections_by_their_pieces():
         StreamingLogisticWeighter().fit(pieces[0].rechunk({1: 2}), pieces[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1, 0.1], ids=["counts", "shares"])
 def test_sample_weights_are_repeat_counts(tmp_path, scale):
     rng = np.random.default_rng(1)
@@ -235,6 +241,7 @@ def test_collinear_and_constant_columns():
     assert_allclose(made.transform(wide[0]), reference.source_weights_, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_values_at_the_end_of_the_range_are_not_outside():
     """Of two levels, and of a constant that is rounded when its mean is taken off, in several units."""
     flags = [(rows > 0.3).astype(float) * 0.1 + 0.7 for rows in (X, X_TARGET)]
@@ -259,6 +266,7 @@ def test_separable_samples_have_the_penalised_answer_and_a_warning():
         StreamingLogisticWeighter(max_passes=4).fit(source, target)
 
 
+@pytest.mark.slow
 def test_one_pass_tells_its_error():
     """Of 20 draws the error was below what is told in all, by a factor of 8 at least."""
     for seed in range(3):
@@ -289,6 +297,7 @@ class Interrupted(SystemExit):
     pass
 
 
+@pytest.mark.slow
 def test_a_fit_that_was_stopped_goes_on_to_the_same_last_bit(folders, tmp_path):
     settings = {"rows_per_unit": 900, "tol": 1e-9}
     whole = StreamingLogisticWeighter(**settings).fit(*folders)
