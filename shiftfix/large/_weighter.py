@@ -77,7 +77,7 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
     engine : {"serial", "threads", "dask", "ray"} or object with ``map`` and ``close``, default="serial"
         Who does the work. An engine of one's own yields ``work(unit, *arguments)`` in the order of the units.
     n_workers : int, default=None
-        Threads, or processes of a cluster that is made on this machine (by a script under ``if __name__ == "__main__"``);
+        Threads, or processes of a cluster that is made on this machine (by a script under ``__name__ == "__main__"``);
         None means 2.
     scheduler : str or distributed.Client, default=None
         Address of a Dask or Ray cluster, or a Dask client. Files must have the same names on all machines.
