@@ -29,7 +29,7 @@ class DaskEngine:
         self.is_ours = not isinstance(scheduler, distributed.Client)
         if scheduler is None:
             self.cluster = distributed.LocalCluster(
-                n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=None
+                n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=":0"
             )
         self.client: Any = distributed.Client(self.cluster or scheduler) if self.is_ours else scheduler
 
