@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shiftfix._numerics import Floats, simplex_least_squares
 from shiftfix.label._identification import Identification, identify, prior_verdict
 from shiftfix.label._solution_error import MeanScatter, SourceError, solution_covariances
-from shiftfix.label._source import check_distinct
+from shiftfix.label._source import _check_distinct
 
 
 class ScoreSums(NamedTuple):
@@ -85,7 +85,7 @@ def bbse_of_sums(sums: ScoreSums, classes: NDArray[Any]) -> PriorBySums:
     """
     joint = sums.class_scores.T / sums.class_rows.sum()
     conditional = joint / joint.sum(axis=0)
-    check_distinct(conditional, classes)
+    _check_distinct(conditional, classes)
     inverse = np.linalg.inv(conditional)
     scatters = None
     if sums.class_products is not None:

@@ -168,7 +168,7 @@ def learn_source(
     of_labels = found_from == prior_from == "frequency"
     score_prior = prior if of_labels else score_prior_from(*sample, found_from)
     joint, conditional = joint_and_conditional(*sample)
-    check_distinct(conditional, classes)
+    _check_distinct(conditional, classes)
     singular = np.linalg.svd(joint, compute_uv=False)
     source = Source(
         kind=kind,
@@ -193,7 +193,7 @@ def _calibrated(
     return scores if calibration == "none" else calibrate(scores, scale, bias)
 
 
-def check_distinct(conditional: NDArray[np.float64], classes: NDArray[Any]) -> None:
+def _check_distinct(conditional: NDArray[np.float64], classes: NDArray[Any]) -> None:
     """Raise when the columns of a conditional confusion matrix cannot tell some classes apart."""
     groups = confounded_classes(conditional)
     if groups:
