@@ -45,6 +45,8 @@ FINAL = Statistic(unit_final, merge_final)
 SAMPLE = Statistic(unit_sample, merge_samples)
 # Rows of a sample per column, and in all, where a Hessian of all rows would be too large.
 WIDE_ROWS_PER_COLUMN = 20
+# Gradient of the sample's fit.
+SAMPLE_TOLERANCE = 1e-6
 
 
 class FitSettings(NamedTuple):
@@ -306,7 +308,8 @@ def _sample_units(sample: list[tuple[Floats, Floats]], names: tuple[str, ...]) -
 def _fit_sample(sample: list[tuple[Floats, Floats]], C: float) -> LogisticPoint:
     """The ratio of a sample: where the passes begin."""
     (source, counts), (target, target_counts) = sample
-    weighter = LogisticWeighter(C, clip=None, normalize=None)
+    # Its sampling error is a hundred times this.
+    weighter = LogisticWeighter(C, clip=None, normalize=None, tol=SAMPLE_TOLERANCE)
     with warnings.catch_warnings(), caller_warns():
         warnings.simplefilter("ignore")
         weighter.fit(source, target, sample_weight_source=counts, sample_weight_target=target_counts)
