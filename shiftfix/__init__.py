@@ -14,6 +14,7 @@ A model was trained on one population (the source) and is used on another (the t
 ``display``        plots: weights, overlap, balance
 ``simulate``       shifts with a known answer
 ``datasets``       find, verify and read the data sets with a card
+``large``          the same answers from data that do not fit in memory, or lie on a cluster
 =================  ============================================================================
 
 ``save_model`` writes a fitted model, and ``load_model`` reads it, without executing anything.
@@ -37,6 +38,7 @@ __all__ = [
     "display",
     "exceptions",
     "label",
+    "large",
     "load_model",
     "mlp",
     "report",

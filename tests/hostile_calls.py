@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 
 import shiftfix
-from shiftfix import conformal, corrected, covariate, detect, label, mlp, risk, simulate, weights
+from shiftfix import conformal, corrected, covariate, detect, label, large, mlp, risk, simulate, weights
 
 RNG = np.random.default_rng(7)
 N_SOURCE, N_TARGET, N_CLASSES = 48, 36, 3
@@ -111,6 +111,35 @@ def prior(kind: type, **settings: Any) -> Call:
         ]
 
     return fits(kind, THREE_SCORES | {"X_new": SCORES_TARGET}, ask, **settings)
+
+
+def streaming_weigher(kind: type, **settings: Any) -> Call:
+    """Of arrays; files and clusters, and what names them, have tests of their own."""
+    chosen = defaults(kind, **settings)
+    for elsewhere in ("columns", "engine", "scheduler", "checkpoint"):
+        del chosen[elsewhere]
+    given = {"source": X_SOURCE, "target": X_TARGET, "sample_weight_source": COUNTS}
+
+    def run(**arguments: Any) -> Any:
+        made = kind(**{name: value for name, value in arguments.items() if name in chosen})
+        made.fit(**{name: arguments[name] for name in given})
+        return made, [made.transform(arguments["X_new"]), made.log_ratio(arguments["X_new"]), made.summary_]
+
+    return Call(run, given | {"X_new": X_TARGET}, chosen)
+
+
+def streaming_prior(kind: type) -> Call:
+    chosen = defaults(kind)
+    for elsewhere in ("engine", "scheduler"):
+        del chosen[elsewhere]
+    given = {"source": SCORES_SOURCE, "target": SCORES_TARGET, "label": Y, "sample_weight_target": TARGET_COUNTS}
+
+    def run(**arguments: Any) -> Any:
+        made = kind(**{name: value for name, value in arguments.items() if name in chosen})
+        made.fit(**{name: arguments[name] for name in given})
+        return made, [made.target_prior_, made.interval(arguments["level"]), made.adjust_proba(arguments["X_new"])]
+
+    return Call(run, given | {"X_new": SCORES_TARGET}, chosen | {"level": 0.95})
 
 
 def learner(kind: type, data: dict[str, Any], **settings: Any) -> Call:
@@ -257,6 +286,9 @@ CALLS: dict[str, Call] = {
     "TableColumns": Call(tabled, {"X": X_SOURCE, "X_new": X_TARGET}, {}),
     # label
     "BBSE": prior(label.BBSE),
+    "StreamingBBSE": streaming_prior(large.StreamingBBSE),
+    "StreamingMLLS": streaming_prior(large.StreamingMLLS),
+    "StreamingLogisticWeighter": streaming_weigher(large.StreamingLogisticWeighter, min_ess=5, max_passes=6, tol=1e-3),
     "GMM": prior(label.GMM),
     "MLLS": prior(label.MLLS, n_bootstrap=3, random_state=0),
     "RLLS": prior(label.RLLS, n_bootstrap=3, random_state=0),

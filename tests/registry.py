@@ -25,6 +25,7 @@ from shiftfix.corrected import (
 )
 from shiftfix.covariate import KLIEP, KMM, RULSIF, ULSIF, ClassifierWeighter, LogisticWeighter
 from shiftfix.label import BBSE, GMM, MLLS, RLLS
+from shiftfix.large import StreamingLogisticWeighter
 from shiftfix.mlp import MLPClassifier, MLPRegressor
 
 # name: factory that takes settings. Made of odds: exchanging the samples inverts these ratios exactly.
@@ -46,6 +47,12 @@ KERNEL_WEIGHTERS = {
     "RULSIF": RULSIF,
     "KLIEP": KLIEP,
     "KMM": KMM,
+}
+
+# Data beyond memory, and arrays too: these keep no weights of the source.
+STREAMING_WEIGHTERS = {
+    "streaming": StreamingLogisticWeighter,
+    "streaming from a sample": partial(StreamingLogisticWeighter, warm_start_rows=200, rows_per_unit=90),
 }
 
 # name: factory

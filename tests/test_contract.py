@@ -11,7 +11,15 @@ from sklearn.base import clone
 
 from shiftfix.exceptions import PoorOverlapWarning
 from shiftfix.weights import clip_weights, effective_sample_size, normalize_weights
-from tests.registry import KERNEL_WEIGHTERS, LEARNERS, PRIORS, WEIGHTERS, overlapping_scores, target_for
+from tests.registry import (
+    KERNEL_WEIGHTERS,
+    LEARNERS,
+    PRIORS,
+    STREAMING_WEIGHTERS,
+    WEIGHTERS,
+    overlapping_scores,
+    target_for,
+)
 
 pandas = pytest.importorskip("pandas")
 polars = pytest.importorskip("polars")
@@ -49,7 +57,10 @@ def answer(kind, estimator):
 
 
 EVERYTHING = (
-    [pytest.param("weighter", make, id=name) for name, make in (WEIGHTERS | KERNEL_WEIGHTERS).items()]
+    [
+        pytest.param("weighter", make, id=name)
+        for name, make in (WEIGHTERS | KERNEL_WEIGHTERS | STREAMING_WEIGHTERS).items()
+    ]
     + [pytest.param("prior", make, id=name) for name, make in PRIORS.items()]
     + [pytest.param(name, make, id=name) for name, make in LEARNERS.items()]
 )

@@ -327,6 +327,7 @@ NOT_CALLED = {
     "polynomial_tail", "smooth_l1", "weighted_loss", "AccuracyEstimate", "HarmCertificate", "LabelPlan",
     "MonitorAlarm", "WeightedScores", "RiskEstimate", "RiskComparison", "GroupRisk", "ParquetRows",
     "Crowd", "FeedbackRound", "LoanCells", "PriorTable",
+    "UnitError", "read_manifest",
 }  # fmt: skip
 
 

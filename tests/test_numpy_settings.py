@@ -17,6 +17,7 @@ from shiftfix.corrected import CovariateShiftClassifier, LabelShiftClassifier
 from shiftfix.covariate import KLIEP, KMM, RULSIF, ULSIF, ClassifierWeighter, LogisticWeighter
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label import BBSE, MLLS, RLLS, OnlinePrior, ScoreCalibrator
+from shiftfix.large import StreamingLogisticWeighter
 from shiftfix.mlp import MLPClassifier, MLPRegressor, WeightedTrainer
 from tests.test_contract import LABELS, SCORES, SCORES_TARGET, X_SOURCE, X_TARGET, Y
 from tests.test_options import NET
@@ -182,6 +183,13 @@ CASES = {
         },
         weigh,
     ),
+    "StreamingLogisticWeighter": (
+        StreamingLogisticWeighter,
+        FINISHING
+        | {"C": 0.5, "tol": 1e-6, "max_passes": 20, "warm_start_rows": 100, "economical": False, "warm_start": False}
+        | {"rows_per_unit": 90, "engine": "threads", "n_workers": 2, "retries": 1},
+        weigh,
+    ),
     "MLLS": (MLLS, PRIOR | {"n_bootstrap": 10, "random_state": 0, "tol": 1e-6, "max_iter": 50}, adjust),
     "BBSE": (BBSE, PRIOR | {"kind": "soft", "calibration": "auto"}, adjust),
     "BBSE hard": (BBSE, {"kind": "hard"}, adjust),
@@ -236,7 +244,18 @@ def test_the_answer_is_that_of_pythons_types(case, convert):
 def test_the_table_has_every_setting_that_can_be_of_numpys_types():
     for make in {case[0] for case in CASES.values()}:
         known = {name for other, settings, _ in CASES.values() if other is make for name in settings}
-        free = {"callbacks", "checkpoint", "classifier", "weighter", "exponent", "cv", "random_state", "class_weight"}
+        free = {
+            "callbacks",
+            "checkpoint",
+            "columns",
+            "scheduler",
+            "classifier",
+            "weighter",
+            "exponent",
+            "cv",
+            "random_state",
+            "class_weight",
+        }
         free |= {"early_stopping", "weighting"} if make is WeightedTrainer else set()
         missing = set(inspect.signature(make).parameters) - known - free
         assert not missing, (make.__name__, missing)

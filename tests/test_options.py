@@ -251,6 +251,7 @@ MODULES = [
     "detect",
     "display",
     "label",
+    "large",
     "mlp",
     "report",
     "risk",

@@ -24,6 +24,7 @@ SUBPACKAGES = [
     "detect",
     "display",
     "label",
+    "large",
     "mlp",
     "report",
     "risk",

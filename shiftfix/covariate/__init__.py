@@ -13,10 +13,18 @@
 
 from shiftfix.covariate._classifier import ClassifierWeighter
 from shiftfix.covariate._classifier import with_seeds as with_seeds
+from shiftfix.covariate._finishing import LOG_RATIO_BOUND as LOG_RATIO_BOUND  # for ``large``
+from shiftfix.covariate._finishing import Clip as Clip
+from shiftfix.covariate._finishing import bounded as bounded
+from shiftfix.covariate._finishing import finished_weights as finished_weights
+from shiftfix.covariate._finishing import learn_clip as learn_clip
 from shiftfix.covariate._kernel_mean import KMM
 from shiftfix.covariate._kliep import KLIEP
 from shiftfix.covariate._least_squares import RULSIF, ULSIF
 from shiftfix.covariate._logistic import LogisticWeighter
+from shiftfix.covariate._logistic_solver import NEWTON_COLUMNS as NEWTON_COLUMNS  # for ``large``
+from shiftfix.covariate._logistic_solver import factorize as factorize
+from shiftfix.covariate._logistic_solver import secant_solve as secant_solve
 from shiftfix.covariate._odds import stack_rows as stack_rows
 from shiftfix.covariate._refit import weight_refits as weight_refits  # for ``risk``
 from shiftfix.covariate._table_columns import RawColumn as RawColumn

@@ -18,6 +18,7 @@
 =======================  ========================================================================
 """
 
+from shiftfix.label._base import normal_interval as normal_interval  # for ``large``
 from shiftfix.label._bbse import BBSE
 from shiftfix.label._bounded_scores import LEAST_SCORE as LEAST_SCORE  # for ``risk``
 from shiftfix.label._bounded_scores import bounded_scores as bounded_scores
@@ -29,6 +30,9 @@ from shiftfix.label._explained_share import explained_share_of as explained_shar
 from shiftfix.label._explained_share import label_shift_fit
 from shiftfix.label._explained_share import projected as projected
 from shiftfix.label._fit_test import LabelShiftTest, label_shift_test
+from shiftfix.label._from_sums import PriorBySums as PriorBySums  # for ``large``
+from shiftfix.label._from_sums import ScoreSums as ScoreSums
+from shiftfix.label._from_sums import bbse_of_sums as bbse_of_sums
 from shiftfix.label._gmm import GMM
 from shiftfix.label._implied_prior import prior_of_scores
 from shiftfix.label._label_shift_rule import LabelShiftFit

@@ -18,7 +18,7 @@ weighters have, calls the latter.
 """
 
 # ruff: noqa: F401 - what other folders need is imported here, and what users need is in __all__ too.
-from shiftfix.weights._balance import balance_table, balance_table_of
+from shiftfix.weights._balance import balance_table, balance_table_of, balance_table_of_sums
 from shiftfix.weights._balance_table import BALANCED, BalanceTable
 from shiftfix.weights._effective_size import effective_sample_size, effective_sample_size_of
 from shiftfix.weights._pareto import (
@@ -34,6 +34,7 @@ from shiftfix.weights._summary import (
     RAW_MEAN_LOW,
     WeightSummary,
     exceeds,
+    probability_larger,
     summarize_weights,
     summary_of,
 )

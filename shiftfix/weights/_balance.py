@@ -27,7 +27,15 @@ from shiftfix._door import public
 from shiftfix._setting_checks import check_option
 from shiftfix._validation import check_matrix, check_repeat_counts, check_two_samples, check_vector, check_weights
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.weights._balance_moments import Floats, Scale, compare_means, compare_squares, row_shares
+from shiftfix.weights._balance_moments import (
+    Floats,
+    Scale,
+    common_scale,
+    compare_means,
+    compare_squares,
+    means_by_sums,
+    row_shares,
+)
 from shiftfix.weights._balance_table import BalanceTable
 
 
@@ -246,3 +254,31 @@ def balance_table(
     samples = [source, target]
     spreads = [column_spread(X, c) for X, c in zip(samples, counts, strict=True)]
     return balance_table_of(samples, counts, w[present[0]], spreads, names, scores=scores, scale=scale, squares=squares)
+
+
+def balance_table_of_sums(
+    first: Floats,
+    second: Floats,
+    totals: Floats,
+    spreads: Sequence[ColumnSpread],
+    names: Sequence[str],
+) -> BalanceTable:
+    """:func:`balance_table_of` the features alone, from sums over the source's rows.
+
+    Parameters
+    ----------
+    first : ndarray of shape (2, n_features)
+        Sums of c v y and of c v^2 y, with y = x - target mean, v the weight and c the repeat count of a row.
+    second : ndarray of shape (n_features,)
+        Sum of c v^2 y^2.
+    totals : ndarray of shape (2,)
+        Sums of c v and of c v^2.
+    spreads : sequence of two ColumnSpread
+    names : sequence of str of length n_features
+    """
+    divisor = common_scale([spread.deviation for spread in spreads], "target")
+    unit = np.where(divisor > 0, divisor, 1.0)
+    by_share = first / np.array([[totals[0]], [totals[0] ** 2]]) / unit
+    by_square = second / totals[0] ** 2 / unit**2
+    columns = means_by_sums(by_share, by_square, float(totals[1] / totals[0] ** 2), spreads, divisor)
+    return _table([_Part(names, "feature", columns)])

@@ -130,10 +130,33 @@ def compare_means(source: Any, spreads: Sequence[ColumnSpread], shares: Floats, 
     divisor = common_scale([of_source.deviation, of_target.deviation], scale)
     unit = np.where(divisor > 0, divisor, 1.0)
     first, second = power_sums(source, of_source, shares, of_target.mean, unit)
+    return means_by_sums(first, second[1], float(shares[1].sum()), spreads, divisor)
+
+
+def means_by_sums(
+    first: Floats, second: Floats, squared_share: float, spreads: Sequence[ColumnSpread], divisor: Floats
+) -> dict[str, Floats]:
+    """Columns of a BalanceTable for the features themselves, from sums over the source.
+
+    Parameters
+    ----------
+    first : ndarray of shape (2, n_features)
+        Sums of z = (x - target mean) / divisor, by the share of each row in the weighted mean and by what it
+        contributes to the variance of that mean.
+    second : ndarray of shape (n_features,)
+        Sum of z^2 by the latter.
+    squared_share : float
+        Sum of the latter.
+    spreads : sequence of two ColumnSpread
+    divisor : ndarray of shape (n_features,)
+        Standard deviation divided by; 0 is taken for 1.
+    """
+    of_source, of_target = spreads
+    unit = np.where(divisor > 0, divisor, 1.0)
     with np.errstate(over="ignore"):  # FAR is as far as a table tells
         means = [np.clip((of_source.mean - of_target.mean) / unit, -FAR, FAR), first[0]]
         deviations = [np.minimum(spread.deviation / unit, FAR) for spread in spreads]
-    weighted = second[1] - 2 * means[1] * first[1] + means[1] ** 2 * shares[1].sum()
+    weighted = second - 2 * means[1] * first[1] + means[1] ** 2 * squared_share
     of_means = [deviations[0] ** 2 / of_source.total, np.maximum(weighted, 0)]
     errors = [np.sqrt(variance + deviations[1] ** 2 / of_target.total) for variance in of_means]
     found = table_columns(means, 0.0, errors, np.where(divisor > 0, 1.0, 0.0), unit, of_target.mean)

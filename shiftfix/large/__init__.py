@@ -1,0 +1,23 @@
+"""The same answers from data that do not fit in memory, or lie on a cluster.
+
+=============================  =================================================================
+``StreamingLogisticWeighter``  importance weights by passes over files, arrays, Dask collections
+``StreamingBBSE``              target class priors from confusion matrices, in one pass
+``StreamingMLLS``              target class priors of maximum likelihood on scores in cells
+``read_manifest``              what ``write_weights`` wrote, when nothing is missing
+``UnitError``                  work on some rows failed for good: which rows, and why
+=============================  =================================================================
+
+What a pass costs: decoded bytes / (cores x rate), and for each unit what travels to the driver: 8 d^2 bytes of a
+Hessian over d columns, 8 d of a gradient, some 100 KB of weights in bins in the last pass. Merging holds log2(units)
+results at once. A cluster is the user's to start: ``engine="dask", scheduler=address`` (or a client) and
+``engine="ray", scheduler=address``; files must have the same names everywhere.
+"""
+
+from shiftfix.large._engines import UnitError
+from shiftfix.large._streaming_bbse import StreamingBBSE
+from shiftfix.large._streaming_mlls import StreamingMLLS
+from shiftfix.large._weight_files import read_manifest
+from shiftfix.large._weighter import StreamingLogisticWeighter
+
+__all__ = ["StreamingBBSE", "StreamingLogisticWeighter", "StreamingMLLS", "UnitError", "read_manifest"]

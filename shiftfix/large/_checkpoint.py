@@ -1,0 +1,96 @@
+"""The state of a fit between two passes, in a file that is whole or not there."""
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from shiftfix._atomic import replace_file
+from shiftfix.large._moments import BothMoments, SampleMoments
+from shiftfix.large._newton import NewtonState
+from shiftfix.large._objective import Evaluation
+from shiftfix.large._units import Unit
+
+FORMAT = 1
+
+
+class FitState(NamedTuple):
+    """What a fit knows after a pass.
+
+    Attributes
+    ----------
+    moments : pair of SampleMoments
+    newton : NewtonState
+    n_passes : int
+    log_odds_sum : float
+        Sum of exp(h) over the source at the last point, repeat counts multiplied.
+    """
+
+    moments: BothMoments
+    newton: NewtonState
+    n_passes: int
+    log_odds_sum: float
+
+
+def fit_mark(units: Sequence[Unit], columns: Sequence[str], settings: dict[str, Any]) -> str:
+    """What tells one fit from another: units, columns and settings; of files also size and time of change."""
+    parts = [[unit.name, unit.domain, *_stamp(unit)] for unit in units]
+    text = json.dumps([FORMAT, parts, list(columns), {k: repr(v) for k, v in sorted(settings.items())}])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _stamp(unit: Unit) -> list[int]:
+    path = getattr(unit.part, "path", None)
+    if path is None:
+        return []
+    found = os.stat(path)
+    return [found.st_size, found.st_mtime_ns]
+
+
+def write_state(path: str | os.PathLike[str], mark: str, state: FitState) -> None:
+    """Write a state; whenever the process dies, the file holds the old or the new one."""
+    newton, now = state.newton, state.newton.now
+    arrays = {
+        "mark": np.array(mark),
+        "numbers": np.array([now.value, float(newton.fresh), float(state.n_passes), state.log_odds_sum]),
+        "point": now.point,
+        "gradient": now.gradient,
+        "hessian": now.hessian,
+        "steps": newton.steps,
+        "changes": newton.changes,
+        "lefts": newton.lefts,
+    }
+    for place, moments in enumerate(state.moments):
+        if moments is not None:
+            sizes = np.array([moments.n_rows, moments.present, moments.total, moments.least], dtype=np.float64)
+            arrays |= {f"sizes{place}": sizes}
+            arrays |= {f"{name}{place}": getattr(moments, name) for name in ("mean", "scatter", "low", "high")}
+    replace_file(path, lambda file: np.savez(file, **arrays))
+
+
+def read_state(path: str | os.PathLike[str], mark: str) -> FitState | None:
+    """The state of the same fit, or None where there is none: no file, that of another fit, or a damaged one."""
+    if not Path(path).is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+    if str(arrays.get("mark")) != mark:
+        return None
+    value, fresh, n_passes, log_odds_sum = arrays["numbers"].tolist()
+    now = Evaluation(arrays["point"], value, arrays["gradient"], arrays["hessian"])
+    newton = NewtonState(now, bool(fresh), arrays["steps"], arrays["changes"], arrays["lefts"])
+    return FitState((_stored_moments(arrays, 0), _stored_moments(arrays, 1)), newton, int(n_passes), log_odds_sum)
+
+
+def _stored_moments(arrays: dict[str, Any], place: int) -> SampleMoments:
+    n_rows, present, total, least = arrays[f"sizes{place}"].tolist()
+    rest = [arrays[f"{name}{place}"] for name in ("mean", "scatter", "low", "high")]
+    return SampleMoments(int(n_rows), int(present), total, least, *rest)

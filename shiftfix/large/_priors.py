@@ -1,0 +1,132 @@
+"""What the streaming estimators of the target prior share: how samples are read, and what a prior is used for."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from shiftfix._door import PublicCalls
+from shiftfix._numerics import Floats
+from shiftfix._setting_checks import check_count
+from shiftfix._verdict import Verdict, tell
+from shiftfix.exceptions import PoorIdentificationWarning, ShiftDataError
+from shiftfix.label import adjust_proba
+from shiftfix.large._driver import Passes, Statistic
+from shiftfix.large._engines import Engine, make_engine
+from shiftfix.large._score_sums import Layout, merge_labels, unit_labels
+from shiftfix.large._sources import check_column_names, is_files, make_plan
+from shiftfix.large._units import Unit
+
+LABELS = Statistic(unit_labels, merge_labels)
+
+
+class BaseStreamingPrior(PublicCalls, BaseEstimator):
+    """What both estimators share: how samples are read, and what a prior is used for."""
+
+    classes: Any
+    engine: Any
+    n_workers: int | None
+    scheduler: Any
+    retries: int
+    rows_per_unit: int
+    classes_: NDArray[Any]
+    target_prior_: Floats
+    source_prior_: Floats
+    class_weight_: Floats
+    score_prior_: Floats
+    identified_: bool
+    reason_: str
+    verdict_: Verdict
+
+    def _units(self, source: Any, target: Any, scores: Any, label: Any, weights: Sequence[Any]) -> list[Unit]:
+        """Units of both samples, each with the columns it needs."""
+        check_count(self.rows_per_unit, "rows_per_unit")
+        check_count(self.retries, "retries", least=0)
+        rows = int(self.rows_per_unit)
+        if is_files(source) != is_files(target):
+            raise ShiftDataError("source and target: pass both as files, or both as arrays.")
+        samples: tuple[Any, Any]
+        columns: list[list[str] | None]
+        if is_files(source):
+            names = check_column_names(scores)
+            if names is None or not isinstance(label, str):
+                raise ShiftDataError("Of files, scores and label name columns: scores=[...], label='...'.")
+            samples, columns = (source, target), [[*names, label], names]
+        else:
+            if label is None or isinstance(label, str):
+                raise ShiftDataError("Of arrays, label holds the labels of the source: pass an array.")
+            samples, columns = (_with_labels(source, label), target), [None, None]
+        units: list[Unit] = []
+        for domain, (sample, wanted, weight) in enumerate(zip(samples, columns, weights, strict=True)):
+            units += make_plan((sample,), wanted, (weight,), rows, domain).units
+        return units
+
+    @contextmanager
+    def _engine(self) -> Iterator[Engine]:
+        """The engine of the settings; what was made for it is closed again."""
+        engine = make_engine(self.engine, self.n_workers, self.scheduler, int(self.retries))
+        try:
+            yield engine
+        finally:
+            if engine is not self.engine:
+                engine.close()
+
+    def _layout(self, passes: Passes, soft: bool) -> Layout:
+        """The classes as given, or those that a pass finds."""
+        n_scores = len(passes.units[-1].part.columns)
+        given = self.classes is not None
+        labels = np.asarray(self.classes, dtype=np.float64) if given else passes.run(LABELS, n_scores)
+        if len(labels) < 2 or (n_scores > 1 and len(labels) != n_scores):
+            raise ShiftDataError(
+                f"{len(labels)} classes, and {n_scores} columns of scores: pass a score for each class, or one column "
+                'of predicted labels with kind="hard".'
+            )
+        if n_scores == 1 and soft:
+            raise ShiftDataError('One column of scores: pass one per class, or predicted labels with kind="hard".')
+        return Layout(tuple(map(float, labels)), soft)
+
+    def _set_classes(self, layout: Layout) -> None:
+        labels = np.asarray(layout.classes)
+        self.classes_ = labels.astype(np.int64) if (labels == np.floor(labels)).all() else labels
+
+    def _warn_if_vague(self) -> None:
+        if not self.identified_:
+            tell(PoorIdentificationWarning(f"The scores do not tell the target prior: {self.reason_}."))
+
+    def class_weight(self) -> dict[Any, float]:
+        """Weights q / p by label, for learners that take ``class_weight``; dict of label to float."""
+        check_is_fitted(self, "target_prior_")
+        return dict(zip(self.classes_.tolist(), self.class_weight_.tolist(), strict=True))
+
+    def adjust_proba(self, scores: ArrayLike) -> NDArray[Any]:
+        """Class probabilities under the estimated target prior.
+
+        Parameters
+        ----------
+        scores : array-like of shape (n_rows, n_classes)
+            By the classifier that scored the fitted rows.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes)
+
+        Raises
+        ------
+        ShiftDataError
+            For scores that are no probabilities or have another number of columns.
+        """
+        check_is_fitted(self, "target_prior_")
+        return adjust_proba(scores, self.score_prior_, self.target_prior_)
+
+
+def _with_labels(scores: Any, labels: Any) -> Any:
+    """Scores of an array with the labels as one column more."""
+    table, labels = np.asarray(scores), np.asarray(labels, dtype=np.float64)
+    table = table[:, np.newaxis] if table.ndim == 1 else table
+    if labels.shape != (len(table),):
+        raise ShiftDataError(f"label has shape {labels.shape} for {len(table)} rows of scores: pass one per row.")
+    return np.column_stack([table, labels])
