@@ -393,7 +393,9 @@ def test_a_result_is_replaced_only_when_asked(written):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["shiftfix.save_model", "pathlib.Path.write_text", "shiftfix.cli._safe_csv.csv_text"])
+@pytest.mark.parametrize(
+    "step", ["shiftfix.save_model", "shiftfix.cli._correct.write_text_file", "shiftfix.cli._safe_csv.csv_text"]
+)
 def test_a_failure_while_writing_leaves_what_was_there(written, monkeypatch, step):
     folder, base = written
     before = contents(folder)

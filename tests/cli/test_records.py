@@ -15,6 +15,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
+from shiftfix import _setting_checks
 from shiftfix.cli import _page
 from shiftfix.cli._app import app
 from shiftfix.cli._commands._printing import print_page, print_record
@@ -23,6 +24,7 @@ from shiftfix.cli._outcome import outcome_code, weights_code
 from shiftfix.cli._output import FILES
 from shiftfix.cli._render import read_record
 from shiftfix.cli._results import foreign_files, put_into_results, seal, unsealed
+from shiftfix.exceptions import MissingDependencyError
 from tests.cli.test_automatic import classes, save
 
 QUICK = ["--label", "y", "--learner", "logistic"]
@@ -272,9 +274,11 @@ def no_jinja2(monkeypatch):
     monkeypatch.setattr(_page, "makes_pages", lambda: False)
     monkeypatch.setattr("shiftfix.cli._runs.makes_pages", lambda: False)
 
-    def refuse(module, extra):
-        from shiftfix.exceptions import MissingDependencyError
+    import_optional = _setting_checks.import_optional
 
+    def refuse(module, extra):
+        if module != "jinja2":
+            return import_optional(module, extra)
         raise MissingDependencyError(f'{module} is not installed: pip install "shiftfix[{extra}]".')
 
     monkeypatch.setattr("shiftfix._setting_checks.import_optional", refuse)

@@ -48,11 +48,13 @@ def _takes_every_letter() -> bool:
 
 def tell_notices(notices: Sequence[str], written: Sequence[Path | None], *, err: bool = False) -> None:
     """Print what was noticed, and where the results are."""
+    # Not by typer.echo, which writes UTF-8 to a terminal that takes ASCII.
+    stream = sys.stderr if err else sys.stdout
     for notice in notices:
-        typer.echo(f"notice: {one_line(notice)}", err=err)
+        stream.write(f"notice: {one_line(notice)}\n")
     for path in written:
         if path is not None:
-            typer.echo(f"written: {one_line(str(path))}", err=err)
+            stream.write(f"written: {one_line(str(path))}\n")
 
 
 def print_rows(rows: Sequence[tuple[str, str]]) -> None:
