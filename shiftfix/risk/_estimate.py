@@ -23,6 +23,11 @@ class GroupRisk:
         Kish effective size of the weights of its source rows, in rows; their number where none are used.
     mean_weight : float
         Mean weight of its source rows, over all of which weights average 1; 1 where none are used.
+
+    See Also
+    --------
+    RiskEstimate : Value, interval, what it assumes.
+    target_risk : A metric on the target, with its interval.
     """
 
     group: Any
@@ -68,6 +73,11 @@ class RiskEstimate(KeepsVerdicts):
         In the order of their labels; empty without groups.
     seconds : float
         Time it took.
+
+    See Also
+    --------
+    target_risk : A metric on the target, with its interval.
+    RiskComparison : What it returns.
     """
 
     value: float
