@@ -14,6 +14,7 @@ from typing import Any
 import shiftfix
 
 HERE = Path(__file__).parent
+PACKAGE = Path(shiftfix.__file__).parent
 ROOT_NAMES = ("load_model", "save_model")
 
 
@@ -51,7 +52,7 @@ def first_sentence(thing: Any) -> str:
 
 
 def methods_of(cls: type) -> list[str]:
-    """Methods and properties that the package itself defines for a class, with a docstring; scikit-learn's are left out."""
+    """Documented methods and properties that the package itself defines for a class; scikit-learn's are left out."""
     found: dict[str, None] = {}
     for base in cls.__mro__:
         if base.__module__.split(".")[0] != "shiftfix":
@@ -61,6 +62,22 @@ def methods_of(cls: type) -> list[str]:
             if not name.startswith("_") and inspect.isfunction(inner) and inspect.getdoc(inner):
                 found.setdefault(name)
     return sorted(found)
+
+
+def defining_file(thing: Any) -> Path | None:
+    """The file that defines a thing, below the repository; None for what has no file."""
+    found = inspect.getsourcefile(inspect.unwrap(thing))
+    return Path(found).relative_to(PACKAGE.parent) if found else None
+
+
+def head_of(thing: Any) -> str:
+    """What stands at the head of the defining file, folded up: formulas, assumptions and papers in full."""
+    path = defining_file(thing)
+    text = inspect.getdoc(inspect.getmodule(inspect.unwrap(thing)))
+    if path is None or not text or "Source" not in text:
+        return ""
+    body = "".join(f"      {line}".rstrip() + "\n" for line in text.splitlines())
+    return f".. dropdown:: At the head of {path}: formulas, assumptions, papers\n\n   .. code-block:: text\n\n{body}"
 
 
 def origin(facts: dict[str, Any]) -> str:
@@ -89,28 +106,37 @@ def page(module: str, name: str, thing: Any, facts: dict[str, Any]) -> str:
                 lines += [f".. {kind}:: {name}.{method}", ""]
     else:
         lines += [f".. autofunction:: {name}", ""]
+    if head := head_of(thing):
+        lines += [head, ""]
     lines += [".. minigallery:: " + f"{module}.{name}", "   :add-heading: Examples with a picture", ""]
     return "\n".join(lines)
 
 
+def folder_page(module: str, names: list[tuple[str, Any]]) -> str:
+    """The page of a folder: what it is for, and its names."""
+    lines = [module, "=" * len(module), "", f".. module:: {module}", ""]
+    lines += [first_sentence(importlib.import_module(module)), "", ".. list-table::", "   :widths: 35 65", ""]
+    for name, thing in names:
+        lines += [f"   * - :doc:`{name} <{module}.{name}>`", f"     - {first_sentence(thing)}"]
+    lines += ["", ".. toctree::", "   :hidden:", ""]
+    return "\n".join(lines + [f"   {name} <{module}.{name}>" for name, _ in names]) + "\n"
+
+
 def write_pages(folder: Path) -> int:
-    """Write a page for each public name and ``index.rst`` into a folder; the number of names."""
+    """Write a page for each public name, one for each folder of the package, and their list; the number of names."""
     folder.mkdir(parents=True, exist_ok=True)
     reference = tomllib.loads((HERE / "reference.toml").read_text(encoding="utf-8"))
-    listing = ["Reference", "=========", "", "Every public name has a page.", ""]
-    current = None
-    names = list(public_names())
-    for module, name, thing in names:
-        if module != current:
-            listing += ["", module, "-" * len(module), "", f".. module:: {module}", ""]
-            about = first_sentence(importlib.import_module(module))
-            listing += [about, "", ".. list-table::", "   :widths: 30 70", ""]
-            current = module
-        full = f"{module}.{name}"
-        listing += [f"   * - :doc:`{name} <{full}>`", f"     - {first_sentence(thing)}"]
-        facts = reference.get(full.removeprefix("shiftfix."), {})
-        (folder / f"{full}.rst").write_text(page(module, name, thing, facts), encoding="utf-8")
-    listing += ["", ".. toctree::", "   :hidden:", ""]
-    listing += [f"   {name} <{module}.{name}>" for module, name, _ in names]
+    modules: dict[str, list[tuple[str, Any]]] = {}
+    for module, name, thing in public_names():
+        modules.setdefault(module, []).append((name, thing))
+        facts = reference.get(f"{module}.{name}".removeprefix("shiftfix."), {})
+        (folder / f"{module}.{name}.rst").write_text(page(module, name, thing, facts), encoding="utf-8")
+    for module, names in modules.items():
+        (folder / f"{module}.rst").write_text(folder_page(module, names), encoding="utf-8")
+    listing = ["Reference", "=========", "", "Every public name has a page.", "", ".. list-table::", "   :widths: 25 75", ""]
+    for module, names in modules.items():
+        linked = ", ".join(f":doc:`{name} <{module}.{name}>`" for name, _ in names)
+        listing += [f"   * - :doc:`{module}`", f"     - {linked}"]
+    listing += ["", ".. toctree::", "   :hidden:", "", *(f"   {module}" for module in modules)]
     (folder / "index.rst").write_text("\n".join(listing) + "\n", encoding="utf-8")
-    return len(names)
+    return sum(len(names) for names in modules.values())

@@ -64,7 +64,7 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 html_sidebars = {"index": [], "start": [], "choose": [], "comparison": []}
-# Mathematics is written into the pages as MathML, which browsers draw themselves: no page asks another host for anything.
+# Formulas are MathML, which browsers draw themselves: no page asks another host for anything.
 html_math_renderer = "mathml"
 
 # Addresses are checked by `sphinx-build -b linkcheck`, where there is a network.
