@@ -133,7 +133,16 @@ def write_pages(folder: Path) -> int:
         (folder / f"{module}.{name}.rst").write_text(page(module, name, thing, facts), encoding="utf-8")
     for module, names in modules.items():
         (folder / f"{module}.rst").write_text(folder_page(module, names), encoding="utf-8")
-    listing = ["Reference", "=========", "", "Every public name has a page.", "", ".. list-table::", "   :widths: 25 75", ""]
+    listing = [
+        "Reference",
+        "=========",
+        "",
+        "Every public name has a page.",
+        "",
+        ".. list-table::",
+        "   :widths: 25 75",
+        "",
+    ]
     for module, names in modules.items():
         linked = ", ".join(f":doc:`{name} <{module}.{name}>`" for name, _ in names)
         listing += [f"   * - :doc:`{module}`", f"     - {linked}"]

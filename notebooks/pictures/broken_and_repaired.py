@@ -1,7 +1,7 @@
 """Draw `broken_and_repaired.png`: target digits as the model reads them before and after the correction.
 
-`python notebooks/pictures/broken_and_repaired.py` writes it beside this file. Sixty rows of the target, drawn at random,
-the same in both panels; the shares in the titles are of all target rows.
+`python notebooks/pictures/broken_and_repaired.py` writes it beside this file. Sixty rows of the target, drawn at
+random, the same in both panels; the shares in the titles are of all target rows.
 """
 
 from pathlib import Path
@@ -35,7 +35,9 @@ def draw_digit(ax, pixels, guess, truth):
     shade = (pixels.reshape(8, 8) / pixels.max())[..., None]
     ax.imshow(paper * (1 - shade) + np.array(matplotlib.colors.to_rgb(ink)) * shade)
     if wrong:
-        ax.text(0.95, 0.02, guess, transform=ax.transAxes, ha="right", va="bottom", fontsize=9, weight="bold", color="k")
+        ax.text(
+            0.95, 0.02, guess, transform=ax.transAxes, ha="right", va="bottom", fontsize=9, weight="bold", color="k"
+        )
     ax.set_axis_off()
 
 

@@ -1,8 +1,8 @@
 """Draw `decision_tree.svg`: from what is known of two samples to what to take.
 
-`python notebooks/pictures/decision_tree.py` writes it beside this file. It has no fixed colours: those of the page it
-stands in, light or dark, reach it by CSS variables, with fallbacks for a page that has none. No word of it is a path, so
-that it is found by a search and read aloud.
+`python notebooks/pictures/decision_tree.py` writes it beside this file. It has no fixed colors: those of the page it
+stands in, light or dark, reach it by CSS variables, with fallbacks for a page that has none. No word of it is a path,
+so that it is found by a search and read aloud.
 """
 
 from html import escape
@@ -64,10 +64,8 @@ STYLE = """
 
 def words(lines: list[str], x: float, y: float) -> str:
     """Two centred lines, the first one bold."""
-    return "".join(
-        f'<text x="{x}" y="{y + 22 * i}"{" class=" + chr(34) + "head" + chr(34) if i == 0 else ""}>{escape(line)}</text>'
-        for i, line in enumerate(lines)
-    )
+    first, second = (escape(line) for line in lines)
+    return f'<text class="head" x="{x}" y="{y}">{first}</text><text x="{x}" y="{y + 22}">{second}</text>'
 
 
 def question(lines: list[str], top: float) -> str:
