@@ -95,3 +95,14 @@ def test_every_public_name_has_a_page_with_a_source_or_a_neighbour():
     assert {key for facts in reference.values() for key in facts.get("cite", [])} <= keys
     alone = [name for name, thing in names.items() if "See Also" not in inspect.getdoc(thing)]
     assert alone == ["weights.WeightSummary"]  # its file has no room; the docstring names summarize_weights
+
+
+def test_the_comparison_is_what_the_packages_answered(monkeypatch):
+    """Every cell of the page stands in the stored answers: the page is written from them."""
+    import runpy
+
+    folder = ROOT / "tests/benchmarks/comparison"
+    monkeypatch.syspath_prepend(str(folder))
+    made = runpy.run_path(str(folder / "page.py"))["page"]()
+    assert made == (FOLDER / "comparison.md").read_text(encoding="utf-8")
+    assert len(list((ROOT / "tests/benchmarks/results/comparison").glob("*.json"))) == 8

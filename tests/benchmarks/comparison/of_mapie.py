@@ -2,6 +2,7 @@
 
 import numpy as np
 import probe
+from mapie.exchangeability_testing import FixedDatasetExchangeabilityTest
 from mapie.regression import SplitConformalRegressor
 from sklearn.linear_model import LinearRegression
 
@@ -15,6 +16,17 @@ def sets():
     return f"{inside:.3f}; the intervals know of no weights"
 
 
+def moved():
+    """It takes labeled rows in their order: source rows, then those of the target or of the source."""
+    X_source, y_source, X_target, y_target = probe.covariate()
+    told = []
+    for X, y in ((X_target, y_target), (X_source[300:], y_source[300:])):
+        test = FixedDatasetExchangeabilityTest("pvalue_permutation")
+        test.run(np.vstack([X_source[:300], X[:300]]), np.append(y_source[:300], y[:300]))
+        told.append(str(test.is_exchangeable["pvalue_permutation"]))
+    return f"exchangeable {', '.join(told)}; by labels of both"
+
+
 probe.tell(
     "mapie",
     {
@@ -25,7 +37,7 @@ probe.tell(
         "accuracy": probe.absent("mapie", "without_label", "unlabel", "target_risk"),
         "accuracy_interval": probe.absent("mapie", "without_label", "unlabel", "target_risk"),
         "sets": sets,
-        "moved": probe.absent("mapie", "drift", "two_sample", "shift_test"),
+        "moved": moved,
         "no_overlap": probe.absent("mapie", "overlap", "positivity"),
         "few_labels": probe.absent("mapie", "few_label", "few_shot", "finetune"),
         "alone": probe.absent("mapie", "abstain", "verdict", "diagnos"),
