@@ -116,7 +116,8 @@ def check_in_browser(root: Path, executable: str, pictures: Path | None) -> list
         for path in shown_pages(root):
             for name, width in WIDTHS.items():
                 scheme = "dark" if name == "narrow" else "light"
-                target = pictures / f"{path.stem}-{name}-{scheme}.png" if pictures else None
+                stem = "-".join(path.relative_to(root).with_suffix("").parts)
+                target = pictures / f"{stem}-{name}-{scheme}.png" if pictures else None
                 found += open_page(browser, path, root, width, scheme, target)
         browser.close()
     print(f"{len(shown_pages(root))} pages opened, {len(WIDTHS)} screens each")

@@ -1,7 +1,7 @@
 """The README as a registry of packages shows it: with absolute links, once the repository has a public address.
 
-A registry's page lies elsewhere than the repository, so that links to its files need its address. That is ``Source`` under
-``[project.urls]`` in `pyproject.toml`; as long as none is given, the README goes out as it is.
+A registry's page lies elsewhere than the repository, so that links to its files need its address. That is ``Source``
+under ``[project.urls]`` in `pyproject.toml`; as long as none is given, the README goes out as it is.
 """
 
 import re

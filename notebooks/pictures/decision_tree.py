@@ -1,16 +1,18 @@
-"""Draw `decision_tree.svg`: from what is known of two samples to what to take.
+"""Draw `decision_tree.svg` and `decision_tree_narrow.svg`: from what is known of two samples to what to take.
 
-`python notebooks/pictures/decision_tree.py` writes it beside this file. It has no fixed colors: those of the page it
-stands in, light or dark, reach it by CSS variables, with fallbacks for a page that has none. No word of it is a path,
+`python notebooks/pictures/decision_tree.py` writes them beside this file. They have no fixed colors: those of the page
+they stand in, light or dark, reach them by CSS variables, with fallbacks for a page that has none. No word is a path,
 so that it is found by a search and read aloud.
 """
 
 from html import escape
 from pathlib import Path
 
-WIDTH, STEP = 920, 104
-QUESTION, ANSWER = (330, 64), (330, 64)
-LEFT, RIGHT = 40, 540
+WIDTH, STEP = 900, 104
+QUESTION, ANSWER = (330, 64), (380, 64)
+LEFT, RIGHT = 40, 500
+# On a narrow screen answers stand below their questions.
+NARROW_WIDTH, NARROW_STEP, ANSWER_BELOW = 440, 206, 98
 
 # A question, the answer that leads to the right and what is found there, with the page of the reference; the other
 # answer leads on down.
@@ -24,7 +26,7 @@ TREE = [
     (
         ["Could the same row have", "another label over there?"],
         "yes",
-        ["concept shift: no weight repairs it", "label target rows: plan_labels says how many"],
+        ["concept shift: no weight repairs it", "label target rows; plan_labels says how many"],
         "api/shiftfix.risk.plan_labels.html",
     ),
     (
@@ -47,7 +49,7 @@ TREE = [
     ),
 ]
 LAST = (
-    ["ShiftCorrectedClassifier, ...Regressor", "diagnoses, then corrects what the evidence supports"],
+    ["ShiftCorrectedClassifier, ...Regressor", "diagnoses; corrects what is supported"],
     "api/shiftfix.corrected.ShiftCorrectedClassifier.html",
 )
 STYLE = """
@@ -78,7 +80,6 @@ def question(lines: list[str], top: float) -> str:
 def answer(lines: list[str], link: str, top: float, left: float) -> str:
     """A square box that leads to a page."""
     wide, high = ANSWER
-    wide += 0 if left == RIGHT else 60
     box = f'<rect class="take" x="{left}" y="{top}" width="{wide}" height="{high}" rx="4"/>'
     return f'<a href="{link}">{box}{words(lines, left + wide / 2, top + 28)}</a>'
 
@@ -93,28 +94,53 @@ def arrow(x1: float, y1: float, x2: float, y2: float, word: str) -> str:
     return line + tip + f'<text class="way" x="{x1 + 44}" y="{(y1 + y2) / 2 + 8}">{word}</text>'
 
 
-def tree() -> str:
-    """The whole picture, as SVG."""
+def otherwise(way: str) -> str:
+    """The answer that leads on."""
+    return {"no": "yes", "yes": "no"}.get(way, "not sure")
+
+
+def told() -> str:
+    """The whole tree in words, for those who do not see it."""
+    steps = "; ".join(f"{' '.join(asked)} {way}: {' '.join(found)}" for asked, way, found, _ in TREE)
+    return escape(f"Decision tree: {steps}; otherwise {' '.join(LAST[0])}")
+
+
+def picture(parts: list[str], width: float, height: float, name: str) -> str:
+    """An SVG of its parts."""
+    head = f'<svg class="tree {name}" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="group" '
+    return f'{head}aria-label="{told()}"><style>{STYLE}</style>{"".join(parts)}</svg>\n'
+
+
+def wide_tree() -> str:
+    """Questions on the left, answers on the right."""
     parts = []
     middle = LEFT + QUESTION[0] / 2
     for i, (asked, way, found, link) in enumerate(TREE):
         top = 12 + i * STEP
-        onward = "yes" if way == "no" else ("no" if way == "yes" else "not sure")
-        parts.append(question(asked, top))
+        parts += [question(asked, top), answer(found, link, top, RIGHT)]
         parts.append(arrow(LEFT + QUESTION[0], top + 32, RIGHT - 10, top + 32, way))
-        parts.append(answer(found, link, top, RIGHT))
-        parts.append(arrow(middle, top + QUESTION[1], middle, top + STEP - 10, onward))
-    parts.append(answer(*LAST, 12 + len(TREE) * STEP, LEFT - 30))
-    height = 12 + len(TREE) * STEP + ANSWER[1] + 12
-    told = "Decision tree: " + "; ".join(f"{' '.join(a)} {w}: {' '.join(f)}" for a, w, f, _ in TREE)
-    told += f"; otherwise {' '.join(LAST[0])}"
-    return (
-        f'<svg class="tree" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH - 40} {height}" role="group" '
-        f'aria-label="{escape(told)}"><style>{STYLE}</style>{"".join(parts)}</svg>\n'
-    )
+        parts.append(arrow(middle, top + QUESTION[1], middle, top + STEP - 10, otherwise(way)))
+    parts.append(answer(*LAST, 12 + len(TREE) * STEP, middle - ANSWER[0] / 2))
+    return picture(parts, WIDTH, 24 + len(TREE) * STEP + ANSWER[1], "wide")
+
+
+def narrow_tree() -> str:
+    """Answers below their questions, and the way on along the left edge."""
+    parts = []
+    middle = LEFT + QUESTION[0] / 2
+    for i, (asked, way, found, link) in enumerate(TREE):
+        top = 12 + i * NARROW_STEP
+        parts += [question(asked, top), answer(found, link, top + ANSWER_BELOW, LEFT + 14)]
+        parts.append(arrow(middle, top + QUESTION[1], middle, top + ANSWER_BELOW - 10, way))
+        parts.append(f'<path class="line" d="M{LEFT} {top + 32} H16 V{top + NARROW_STEP + 32} H{LEFT - 10}"/>')
+        parts.append(f'<path class="tip" d="M{LEFT - 1} {top + NARROW_STEP + 32} l-10 -5 v10 z"/>')
+        parts.append(f'<text class="way" x="58" y="{top + NARROW_STEP - 14}">{otherwise(way)}</text>')
+    parts.append(answer(*LAST, 12 + len(TREE) * NARROW_STEP, LEFT))
+    return picture(parts, NARROW_WIDTH, 24 + len(TREE) * NARROW_STEP + ANSWER[1], "narrow")
 
 
 if __name__ == "__main__":
-    path = Path(__file__).with_suffix(".svg")
-    path.write_text(tree(), encoding="utf-8")
-    print(path.name, path.stat().st_size, "bytes")
+    here = Path(__file__)
+    for name, drawn in (("decision_tree", wide_tree()), ("decision_tree_narrow", narrow_tree())):
+        here.with_name(f"{name}.svg").write_text(drawn, encoding="utf-8")
+        print(f"{name}.svg", len(drawn), "characters")

@@ -38,7 +38,7 @@ def interval():
 
 def risk():
     model, X_source, y_source, X_target, _ = probe.accuracy()
-    return target_risk(model, X_source, y_source, X_target, metric="accuracy", method="importance", random_state=0)
+    return target_risk(model, X_source, y_source, X_target, metric="accuracy", random_state=0)
 
 
 def sets():
@@ -80,7 +80,7 @@ probe.tell(
         "learner": learner,
         "shares": lambda: f"{prior().target_prior_[1]:.3f}",
         "shares_interval": interval,
-        "accuracy": lambda: f"{risk().value:.3f}",
+        "accuracy": lambda: f"{risk().value:.3f} ({risk().method})",
         "accuracy_interval": lambda: f"{risk().low:.3f} to {risk().high:.3f}",
         "sets": sets,
         "moved": moved,

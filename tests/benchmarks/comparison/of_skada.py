@@ -44,7 +44,9 @@ def accuracy():
     _, X_source, y_source, X_target, _ = probe.accuracy()
     X, domain = merged(X_source, X_target)
     y = np.append(y_source, np.full(len(X_target), -1))
-    pipe = skada.make_da_pipeline(LogisticRegression().set_score_request(sample_weight=True)).fit(X, y, sample_domain=domain)
+    pipe = skada.make_da_pipeline(LogisticRegression().set_score_request(sample_weight=True)).fit(
+        X, y, sample_domain=domain
+    )
     return f"{ImportanceWeightedScorer()(pipe, X, y, sample_domain=domain):.3f}, by a scorer for the choice of models"
 
 

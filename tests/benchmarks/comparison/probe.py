@@ -23,9 +23,9 @@ QUESTIONS = {
     "weights": "importance weights: correlation of their logarithm with the true log ratio, N(0, 1) to N(1, 1)",
     "learner": "a line trained with them, y = x^2: mean squared error on the target (7 without weights, 2 at best)",
     "shares": "class shares from scores under label shift: share of class 1, truly 0.90",
-    "shares_interval": "a 95% interval of it",
+    "shares_interval": "a 95% interval of that share",
     "accuracy": "accuracy on the target without its labels, truly {truth:.3f}",
-    "accuracy_interval": "a 95% interval of it",
+    "accuracy_interval": "a 95% interval of that accuracy",
     "sets": "90% intervals after a covariate shift: share of the target's values inside",
     "moved": "a test of shift: what it says of samples that moved, and of samples that did not",
     "no_overlap": "samples 8 standard deviations apart: what it says",
@@ -148,9 +148,18 @@ def answers(package, asked):
         "date": datetime.date.today().isoformat(),
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "pandas": version_of("pandas"),
         "scikit-learn": importlib.metadata.version("scikit-learn"),
         "answers": kept,
     }
+
+
+def version_of(package):
+    """A version, or None."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def about_us(warning):
