@@ -1,9 +1,11 @@
 """The site's pages: their code runs, prints what they say, and their numbers are those measured."""
 
 import contextlib
+import inspect
 import io
 import json
 import re
+import runpy
 import tomllib
 import warnings
 from pathlib import Path
@@ -81,13 +83,8 @@ def test_costs_are_those_measured():
 
 def test_every_public_name_has_a_page_with_a_source_or_a_neighbour():
     """What `build.py` writes: names of the reference exist, papers are in the bibliography, and nobody stands alone."""
-    import importlib.util
-    import inspect
-
-    spec = importlib.util.spec_from_file_location("api_pages", FOLDER / "api_pages.py")
-    api_pages = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(api_pages)
-    names = {f"{module}.{name}".removeprefix("shiftfix."): thing for module, name, thing in api_pages.public_names()}
+    found = runpy.run_path(str(FOLDER / "api_pages.py"))["public_names"]()
+    names = {f"{module}.{name}".removeprefix("shiftfix."): thing for module, name, thing in found}
     assert len(names) > 150
     reference = tomllib.loads((FOLDER / "reference.toml").read_text(encoding="utf-8"))
     assert set(reference) <= set(names)
@@ -99,10 +96,35 @@ def test_every_public_name_has_a_page_with_a_source_or_a_neighbour():
 
 def test_the_comparison_is_what_the_packages_answered(monkeypatch):
     """Every cell of the page stands in the stored answers: the page is written from them."""
-    import runpy
-
     folder = ROOT / "tests/benchmarks/comparison"
     monkeypatch.syspath_prepend(str(folder))
     made = runpy.run_path(str(folder / "page.py"))["page"]()
     assert made == (FOLDER / "comparison.md").read_text(encoding="utf-8")
     assert len(list((ROOT / "tests/benchmarks/results/comparison").glob("*.json"))) == 8
+
+
+def test_the_tree_is_what_its_script_draws():
+    drawn = runpy.run_path(str(FOLDER / "pictures/decision_tree.py"))
+    for name, draw in (("decision_tree", "wide_tree"), ("decision_tree_narrow", "narrow_tree")):
+        assert drawn[draw]() == (FOLDER / f"pictures/{name}.svg").read_text(encoding="utf-8")
+    links = {link for *_, link in drawn["TREE"]} | {drawn["LAST"][1]}
+    api_pages = runpy.run_path(str(FOLDER / "api_pages.py"))
+    pages = {f"api/{module}.{name}.html" for module, name, _ in api_pages["public_names"]()} | {"limits.html"}
+    assert links <= pages
+
+
+def test_the_check_of_the_site_finds_what_is_wrong(tmp_path):
+    """Links to nowhere, to no element and out of the site, and pages that ask another host; and nothing else."""
+    (tmp_path / "a.html").write_text('<h1 id="top">a</h1><a href="b.html#there">b</a> <a href="https://c.d">c</a>')
+    (tmp_path / "b.html").write_text(
+        '<p id="there">b</p><a href="a.html#nothing">a</a><a href="e.html">e</a><a href="../f.html">f</a>'
+        '<img src="https://g.h/i.png"><a href="#there">here</a>'
+    )
+    (tmp_path.parent / "f.html").write_text("outside")
+    found = runpy.run_path(str(FOLDER / "check_site.py"))["check_links"](tmp_path)
+    assert sorted(found) == [
+        "b.html asks another host: https://g.h/i.png",
+        "b.html leads nowhere: ../f.html",
+        "b.html leads nowhere: e.html",
+        "b.html leads to no element: a.html#nothing",
+    ]

@@ -51,8 +51,8 @@ def table(rows: list[list[str]]) -> str:
 def page() -> str:
     """The whole page."""
     kept = stored()
-    truth = probe.accuracy()
-    told = {name: text.format(truth=truth[0].score(truth[3], truth[4])) for name, text in probe.QUESTIONS.items()}
+    truth = probe.true_accuracy()
+    told = {name: text.format(truth=truth) for name, text in probe.QUESTIONS.items()}
     heads = ["asked", *(f"{each['package']} {each['version']}" for each in kept.values())]
     found = [[told[q], *(cell(each["answers"][q]) for each in kept.values())] for q in probe.QUESTIONS]
     facts = ["package", "version", "date", "python", "scikit-learn", "numpy", "pandas"]

@@ -65,6 +65,13 @@ def accuracy():
     return model, X_source, labels[1], X_target, labels[2]
 
 
+def true_accuracy():
+    """Of the model of ``accuracy`` in the population of the target: the mean chance of its label over 400,000 rows."""
+    X = np.random.default_rng(3).normal(size=(400_000, 2)) + np.array([1.0, 0.0])
+    chance = 1 / (1 + np.exp(-X[:, 0] - X[:, 1]))
+    return np.mean(np.where(accuracy()[0].predict(X) == 1, chance, 1 - chance))
+
+
 def correlation_of(w):
     """Of log weights with x - 1/2, over the source rows of ``covariate`` with a positive weight."""
     x = covariate()[0][:, 0]
