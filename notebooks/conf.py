@@ -7,6 +7,7 @@ from typing import Any
 
 import latex2mathml.converter
 from docutils.nodes import SkipNode
+from sphinx.util import logging
 
 project = "shiftfix"
 author = "The shiftfix developers"
@@ -63,7 +64,11 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"index": [], "start": [], "choose": [], "comparison": []}
+# Pages with nothing beside them.
+ALONE = "index start choose methods glossary limits in_python command_line why cost comparison"
+ALONE += " contributing changelog datasets"
+XX choose methods glossary limits in_python command_line why cost comparison contributing changelog datasets"
+html_sidebars = {page: [] for page in ALONE.split()}
 # Formulas are MathML, which browsers draw themselves: no page asks another host for anything.
 html_math_renderer = "mathml"
 
@@ -75,16 +80,23 @@ linkcheck_anchors = False
 HERE = Path(__file__).parent
 
 
+def mathml(node: Any, display: str) -> str:
+    """A formula as MathML; a command that is not known would stand in it with its backslash."""
+    formula = latex2mathml.converter.convert(node.astext().strip(), display=display)
+    if ">\\" in formula:
+        logging.getLogger(__name__).warning("a command of LaTeX that is not known: %s", node.astext(), location=node)
+    return formula
+
+
 def inline_mathml(translator: Any, node: Any) -> None:
     """A formula within a line."""
-    translator.body.append(latex2mathml.converter.convert(node.astext()))
+    translator.body.append(mathml(node, "inline"))
     raise SkipNode
 
 
 def block_mathml(translator: Any, node: Any) -> None:
     """A formula on lines of its own; it scrolls by itself where the screen is narrow."""
-    formula = latex2mathml.converter.convert(node.astext().strip(), display="block")
-    translator.body.append(f'<div class="formula" tabindex="0">{formula}</div>\n')
+    translator.body.append(f'<div class="formula" tabindex="0">{mathml(node, "block")}</div>\n')
     raise SkipNode
 
 

@@ -27,7 +27,7 @@ def learner():
 
 def no_overlap():
     w = np.ravel(fitted(KLIEP, shift=8.0).predict_weights())
-    return f"weights without a word; the largest of {len(w)} has {w.max() / w.sum():.0%} of the sum"
+    return f"the largest of {len(w)} weights has {w.max() / w.sum():.0%} of the sum"
 
 
 def few_labels():

@@ -21,7 +21,7 @@ def moved():
     X_source, y_source, X_target, y_target = probe.covariate()
     told = []
     for X, y in ((X_target, y_target), (X_source[300:], y_source[300:])):
-        test = FixedDatasetExchangeabilityTest("pvalue_permutation")
+        test = FixedDatasetExchangeabilityTest("pvalue_permutation", {"pvalue_permutation": {"random_state": 0}})
         test.run(np.vstack([X_source[:300], X[:300]]), np.append(y_source[:300], y[:300]))
         told.append(str(test.is_exchangeable["pvalue_permutation"]))
     return f"exchangeable {', '.join(told)}; by labels of both"

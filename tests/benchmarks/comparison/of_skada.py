@@ -52,7 +52,7 @@ def accuracy():
 
 def no_overlap():
     w = weights_of(skada.DensityReweightAdapter(), shift=8.0)
-    return f"weights without a word; the largest of {len(w)} has {w.max() / w.sum():.0%} of the sum"
+    return f"the largest of {len(w)} weights has {w.max() / w.sum():.0%} of the sum"
 
 
 probe.tell(

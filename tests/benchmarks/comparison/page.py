@@ -33,13 +33,16 @@ def stored() -> dict[str, dict]:
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.exists()}
 
 
-def cell(answer: dict) -> str:
+def cell(asked: str, answer: dict) -> str:
     """What stands in the table."""
     if "error" in answer:
         return f"error: {answer['error'][:90]}".replace("|", "/").replace("\n", " ")
     if answer["found"] is None:
         return "no"
-    return str(answer["found"]).replace("|", "/")
+    told = str(answer["found"]).replace("|", "/")
+    if asked == "no_overlap":
+        return f"{told}; {'a warning' if answer['warned'] else 'no warning'}"
+    return told
 
 
 def table(rows: list[list[str]]) -> str:
@@ -54,7 +57,7 @@ def page() -> str:
     truth = probe.true_accuracy()
     told = {name: text.format(truth=truth) for name, text in probe.QUESTIONS.items()}
     heads = ["asked", *(f"{each['package']} {each['version']}" for each in kept.values())]
-    found = [[told[q], *(cell(each["answers"][q]) for each in kept.values())] for q in probe.QUESTIONS]
+    found = [[told[q], *(cell(q, each["answers"][q]) for each in kept.values())] for q in probe.QUESTIONS]
     facts = ["package", "version", "date", "python", "scikit-learn", "numpy", "pandas"]
     dates = [[str(each[fact]) for fact in facts] for each in kept.values()]
     words = [
