@@ -67,7 +67,6 @@ html_theme_options = {
 # Pages with nothing beside them.
 ALONE = "index start choose methods glossary limits in_python command_line why cost comparison"
 ALONE += " contributing changelog datasets"
-XX choose methods glossary limits in_python command_line why cost comparison contributing changelog datasets"
 html_sidebars = {page: [] for page in ALONE.split()}
 # Formulas are MathML, which browsers draw themselves: no page asks another host for anything.
 html_math_renderer = "mathml"
