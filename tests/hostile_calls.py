@@ -392,6 +392,7 @@ CALLS: dict[str, Call] = {
         running_decay=0.9,
         eps=1e-6,
     ),
+    "MLPClassifier, tables": learner(mlp.MLPClassifier, WEIGHTED, **TINY_NET, preset="tabular", n_models=1),
     "WeightedTrainer": learner(
         mlp.WeightedTrainer, WEIGHTED, module=torch.nn.Linear(2, 3), max_epochs=1, batch_size=16, random_state=0
     ),

@@ -110,6 +110,7 @@ MORE = {
     "ensemble": lambda: rows_told(
         small(MLPClassifier, n_models=2, batch_norm=True, dropconnect=0.1, input_noise=0.1)
     )(),
+    "tables": lambda: rows_told(small(MLPClassifier, preset="tabular", n_models=2, dropout=0.2, early_stopping=True))(),
     "masks": lambda: small(MLPRegressor).fit(X_SOURCE, Y).predict_mc(X_TARGET, 3, 0),
     "all optimisers": lambda: np.stack(
         [

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +14,16 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._one_hot import check_one_hot_columns
 from shiftfix.mlp._prediction import n_networks
 from shiftfix.mlp._settings import Classes
-from shiftfix.mlp._training import CLASSIFICATION_LOSSES, Rows, check_loss, class_weights, forward, loss_floor
+from shiftfix.mlp._temperature import fit_temperature
+from shiftfix.mlp._training import (
+    CLASSIFICATION_LOSSES,
+    Rows,
+    check_loss,
+    class_probabilities,
+    class_weights,
+    forward,
+    loss_floor,
+)
 
 # Labels that a message names.
 MOST_NAMED = 10
@@ -37,11 +46,14 @@ class ClassTargets:
     n_outputs : int
         1 for one logit of two classes.
     class_weight : None, "balanced" or dict
+    temperature : float, default=1
+        What the probabilities are scaled by.
     """
 
     classes: NDArray[Any]
     n_outputs: int
     class_weight: Any
+    temperature: float = 1.0
 
     def codes(self, y: Any, name: str) -> NDArray[np.int64]:
         """Position of each label in ``classes``.
@@ -85,6 +97,14 @@ class ClassTargets:
         outputs = forward(module, rows.X, int(n_networks(module) > 1))
         found = (outputs[..., 0] > 0).long() if self.n_outputs == 1 else outputs.argmax(dim=-1)
         return float(((found == rows.y).double() * rows.weight).mean() / rows.weight.double().mean())
+
+    def calibrated(self, module: Any, rows: Rows, loss: Any) -> Self:
+        """The same with the temperature of rows that were held out."""
+        outputs = forward(module, rows.X, int(n_networks(module) > 1)).double().cpu().numpy()
+        proba = class_probabilities(loss, outputs.reshape(-1, self.n_outputs))
+        proba = proba.reshape(-1, len(rows), len(self.classes)).mean(axis=0)
+        codes, weight = rows.y.cpu().numpy(), rows.weight.double().cpu().numpy()
+        return replace(self, temperature=fit_temperature(proba, codes, weight))
 
 
 def learn_classes(y: Any, loss: Any, class_weight: Any, columns: NDArray[Any] | None = None) -> ClassTargets:

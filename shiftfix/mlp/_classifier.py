@@ -1,6 +1,6 @@
 """A multilayer perceptron for classes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -17,13 +17,24 @@ from shiftfix.mlp._class_targets import ClassTargets, learn_classes, smoothed_lo
 from shiftfix.mlp._held_out import held_out_rows
 from shiftfix.mlp._mlp import BaseMLP
 from shiftfix.mlp._one_hot import check_one_hot_columns, read_one_hot
-from shiftfix.mlp._settings import Classes, ClassLoss, RandomState, check_classes, concern, part_of
-from shiftfix.mlp._training import class_probabilities
+from shiftfix.mlp._presets import CLASS_PRESETS, preset_values
+from shiftfix.mlp._settings import (
+    Calibration,
+    Classes,
+    ClassLoss,
+    RandomState,
+    check_classes,
+    check_fields,
+    concern,
+    part_of,
+)
+from shiftfix.mlp._temperature import scaled_proba
+from shiftfix.mlp._training import Rows, class_probabilities
 
 
 # ``Classes`` stands last, and so behind the loss and ahead of the steps in the constructor.
 @concern
-class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
+class MLPClassifier(ClassifierMixin, BaseMLP, Calibration, Classes):
     """Multilayer perceptron for classes, trained with row weights.
 
     Parameters
@@ -33,8 +44,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     activation : str or sequence of str, default="relu"
         "relu", "leaky_relu", "prelu" (a slope learned for each unit), "elu", "selu", "gelu", "silu" (swish), "mish",
         "softplus", "tanh", "sigmoid", "softsign" or "identity"; or one of them per hidden layer. Behind "selu" the
-        ``dropout`` is alpha dropout, since setting units to 0 would undo its normalisation; give such layers the
-        initializer "auto" or "lecun_normal", ``standardize=True`` and no batch norm.
+        ``dropout`` is alpha dropout (unless there is a preset), since setting units to 0 would undo its normalisation;
+        give such layers the initializer "auto" or "lecun_normal", ``standardize=True`` and no batch norm.
     initializer : str, float, callable or sequence of them, default="auto"
         Starting weights: "kaiming_normal", "kaiming_uniform" (He; keep the signal's mean square through the
         activation), "xavier_normal", "xavier_uniform" (Glorot), "lecun_normal", "lecun_uniform", "uniform" (within
@@ -55,6 +66,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         The same on the outputs of each hidden layer, behind its activation, or one deviation per hidden layer.
     batch_norm : bool, default=False
         Batch normalisation ahead of each activation, with WEIGHTED means and variances.
+    preset : "tabular" or None, default=None
+        "tabular" is for tables of numbers and categories: a frame may have columns of text or categories, which enter
+        as indicators of the 100 levels of most weight (none for a level that is missing or new); numbers are scaled by
+        their WEIGHTED quartiles and kept within 3; each input has a learned factor, and each group of parameters a rate
+        of its own; rows are held out with early_stopping="auto" without weights too. Settings that are left at their
+        defaults, or equal them, have others: hidden_layer_sizes=(64, 64, 64), activation="selu", dropout=0.15,
+        learning_rate=0.04, schedule="cosine_log", max_epochs=160, patience=160, n_models=8, and label_smoothing=0.1
+        for a named loss with a temperature, which takes back what the smoothing does to the probabilities.
     loss : str or callable, default="cross_entropy"
         "cross_entropy", "binary_cross_entropy" (two classes, one logit), "polynomial_tail" (keeps weights acting on
         rows that are right already; Wang, Chatterji, Haque & Hashimoto 2022, ICLR), or a function of logits
@@ -65,6 +84,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     class_weight : None, "balanced" or dict, default=None
         Multiplies the row weights, the validation's too. "balanced" gives all classes the same total weight. A
         dict needs a weight for every label in y; labels that no row has are ignored.
+    temperature : "auto" or None, default="auto"
+        "auto" scales the probabilities by a temperature that the rows held out for early stopping choose by their
+        WEIGHTED likelihood; the classes predicted stay the same. It is 1 without such rows, where these are few or of
+        one class, and after ``partial_fit``. With label smoothing it undoes some of the smoothing. None leaves the
+        probabilities as the network has them.
     optimizer : str or class, default="adam"
         "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" (from ``torch.optim``, with its defaults
         but the learning rate and a momentum of 0.9), "averaged_momentum" (v = 0.9 v + 0.1 g where "momentum" has
@@ -81,10 +105,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     schedule : str, class or None, default=None
         Learning rate after each epoch: "step" (a tenth after each third of ``max_epochs``), "multistep" (a tenth at a
         half and at three quarters), "exponential" (to a hundredth at the end), "cosine" (to 0), "plateau" (half when
-        the WEIGHTED validation loss stands still), or a scheduler from ``torch.optim.lr_scheduler`` that is called
-        with the optimiser, such as ``functools.partial(StepLR, step_size=30)``. None keeps it. "step_decay" and
-        "StepLR" are "step", "multistep_decay" and "MultiStepLR" "multistep", "exponential_decay" and "ExponentialLR"
-        "exponential".
+        the WEIGHTED validation loss stands still), "cosine_log" (four cosine cycles, each twice as long as the one
+        before), or a scheduler from ``torch.optim.lr_scheduler`` that is called with the optimiser, such as
+        ``functools.partial(StepLR, step_size=30)``. None keeps it. "step_decay" and "StepLR" are "step",
+        "multistep_decay" and "MultiStepLR" "multistep", "exponential_decay" and "ExponentialLR" "exponential".
     warmup : int, default=0
         Epochs over which the rate rises linearly, step by step.
     batch_size : int or None, default=256
@@ -118,9 +142,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         Largest norm of each unit's incoming weights, restored after each step.
     clip_norm, clip_value : float or None, default=None
         Largest norm of the whole gradient, and largest size of each of its entries.
-    n_models : int, default=1
+    n_models : int or None, default=None
         Networks trained together by batched matrix products, each with its own start, order of rows and masks, on the
         same split; predictions are their means (a deep ensemble: Lakshminarayanan, Pritzel & Blundell 2017, NIPS).
+        None is one, or what the preset says.
         "plateau" follows the mean of their validation losses, and one whose loss becomes infinite ends the training
         of all.
     standardize : bool, default=True
@@ -158,9 +183,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+    temperature_ : float
+        ``predict_proba`` is in proportion to p ** (1 / temperature_), p the mean over the networks: above 1 where these
+        were surer than the held-out rows bear out.
     module_ : torch.nn.Sequential
         The trained network, on the CPU and in evaluation mode; several carry a leading axis in all parameters.
-    scaler_ : StandardScaler or None
+    scaler_ : StandardScaler, TableScaler or None
+        The second with a preset.
+    categories_ : dict of int to ndarray of str
+        With a preset: the levels of each column of text or categories, by its position.
     history_ : dict of list
         Per epoch: "train_loss" (weighted) and "train_loss_unweighted", both as met while training, dropout and all;
         with early stopping "validation_loss" and "validation_loss_unweighted"; with weights that vary
@@ -211,6 +242,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     _multi_output = False
     _y_numeric = False
     _stratify = True
+    _embeds = False
     _saved_private = ("_n_outputs", "_trained_loss", "_training_state")
 
     def partial_fit(
@@ -267,15 +299,22 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
             raise ShiftDataError(
                 f"classes differs from the classes of the first call, {self.classes_.tolist()}: leave it out."
             )
+        X, categories = self._coded(X, first)
         with cells_named(X, "X"), unchanged_on_error(self):
             targets = self._learn_targets(labels) if first else self._fitted_targets()
             targets.check_columns(columns, "y")
             held_out = held_out_rows(None, X_val, y_val, sample_weight_val)
-            return self._partial_fit(X, y, sample_weight, targets, first, held_out)
+            return self._partial_fit(X, y, sample_weight, targets, categories, first, held_out)
+
+    def _preset_values(self) -> Mapping[str, Any]:
+        values = preset_values(CLASS_PRESETS, self.preset)
+        taken_back = self.temperature is not None and self.early_stopping is not False and not callable(self.loss)
+        return values if taken_back else {name: value for name, value in values.items() if name != "label_smoothing"}
 
     def _check_settings(self) -> None:
         super()._check_settings()
         check_classes(part_of(self, Classes))
+        check_fields(part_of(self, Calibration))
 
     def _labels(self, y: Any, name: str) -> tuple[Any, NDArray[Any] | None]:
         return read_one_hot(y, name)
@@ -289,8 +328,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     def _loss_function(self, targets: ClassTargets) -> tuple[Callable[..., Any], float]:
         return smoothed_loss(part_of(self, Classes), targets.n_outputs, len(targets.classes))
 
+    def _calibrated(self, targets: ClassTargets, module: Any, rows: Rows | None) -> ClassTargets:
+        return targets if rows is None or self.temperature is None else targets.calibrated(module, rows, self.loss)
+
     def _keep_targets(self, targets: ClassTargets) -> None:
         self.classes_ = targets.classes
+        self.temperature_ = targets.temperature
         self._n_outputs = targets.n_outputs
         self._trained_loss = self.loss  # predict_proba may not follow a loss that was set afterwards
 
@@ -303,16 +346,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
         """Class probabilities, float64 of shape (n_rows, n_classes), columns as ``classes_``.
 
         Of the loss the network was trained with: those that make the expected loss least. The mean over the models of
-        an ensemble.
+        an ensemble, scaled by ``temperature_``.
         """
-        return self.predict_proba_members(X).mean(axis=0)
+        return scaled_proba(self.predict_proba_members(X).mean(axis=0), self.temperature_)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Logarithm of :meth:`predict_proba`, shape (n_rows, n_classes)."""
         return log_proba(self.predict_proba(X))
 
     def predict_proba_members(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Probabilities of each of the ``n_models`` networks, float64 of shape (n_models, n_rows, n_classes)."""
+        """Probabilities of each of the ``n_models`` networks, float64 of shape (n_models, n_rows, n_classes).
+
+        As the networks have them: ``temperature_`` is that of their mean, and scales :meth:`predict_proba` alone.
+        """
         return self._probabilities(self._outputs(X))
 
     def predict_proba_mc(
@@ -320,7 +366,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
     ) -> NDArray[np.float32]:
         """Class probabilities with dropout on: samples whose spread shows what the network does not know.
 
-        Batch norm and noise stay as in :meth:`predict_proba`.
+        Batch norm and noise stay as in :meth:`predict_proba`. The samples are not scaled by ``temperature_``, which is
+        that of the predictions without dropout.
 
         Parameters
         ----------
@@ -344,7 +391,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Classes):
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Most probable class of each row, shape (n_rows,)."""
-        found = self.predict_proba(X).argmax(axis=1)
+        found = self.predict_proba_members(X).mean(axis=0).argmax(axis=1)
         return self.classes_[found]
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:

@@ -1,7 +1,7 @@
 """What the estimators make of X, y, weights and an eval_set: checked arrays, scaled rows, tensors on their device."""
 
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -15,7 +15,10 @@ from shiftfix._naming import OVERFLOW, ColumnError, cell_error, odd_cell, one_li
 from shiftfix._validation import check_rows
 from shiftfix._values import as_array, refuse_missing_labels, refuse_no_numbers
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._table_scaler import TableScaler
 from shiftfix.mlp._training import Rows, RowsOfX, SparseRows
+
+FeatureScaler: TypeAlias = StandardScaler | TableScaler
 
 # Types that X keeps. Others become the first: whole numbers, such as seconds since 1970, may have more digits than
 # float32 holds.
@@ -107,7 +110,14 @@ def feature_scaler(X: Any, weight: NDArray[np.float64]) -> StandardScaler:
     return scaler.set_params(with_mean=True)  # it will meet dense batches, whose means can be taken off
 
 
-def network_rows(X: Any, scaler: StandardScaler | None) -> torch.Tensor | SparseRows:
+def network_inputs(scaler: FeatureScaler | None, n_features: int, embeds: bool) -> tuple[int, int]:
+    """Inputs of the network, and how many of them, the first ones, are numbers to embed where it ``embeds`` any."""
+    if isinstance(scaler, TableScaler):
+        return scaler.n_columns, len(scaler.numbers) if embeds else 0
+    return n_features, 0
+
+
+def network_rows(X: Any, scaler: FeatureScaler | None) -> torch.Tensor | SparseRows:
     """Standardised float32 rows, those of a sparse X when a batch asks for them.
 
     Raises
@@ -121,7 +131,7 @@ def network_rows(X: Any, scaler: StandardScaler | None) -> torch.Tensor | Sparse
     return SparseRows(X, partial(scaled_rows, scaler=scaler))
 
 
-def scaled_rows(X: Any, scaler: StandardScaler | None) -> torch.Tensor:
+def scaled_rows(X: Any, scaler: FeatureScaler | None) -> torch.Tensor:
     """Standardised float32 rows, from an array or a ``csr_array``; the scaling runs in the precision of X.
 
     Raises

@@ -2,17 +2,17 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import column_or_1d
 
 from shiftfix._learner import unchanged_on_error
 from shiftfix._naming import cells_named
-from shiftfix._setting_checks import check_count, check_generator
 from shiftfix._validation import check_sample_weight
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._base import (
@@ -22,18 +22,20 @@ from shiftfix.mlp._base import (
     progress_bar,
     weights_may_rest,
 )
+from shiftfix.mlp._categories import Categories, coded, learn_categories
 from shiftfix.mlp._going_on import check_same_shapes, continued_settings
 from shiftfix.mlp._held_out import RowsToStopBy, held_out_rows, rows_named
-from shiftfix.mlp._inputs import feature_scaler, present, read_rows, read_y, rows_on
+from shiftfix.mlp._inputs import network_inputs, present, read_rows, read_y, rows_on
 from shiftfix.mlp._layer_settings import check_network
-from shiftfix.mlp._network import build_network, is_random, remove_generators, warn_of_symmetry
-from shiftfix.mlp._prediction import network_outputs, sampled_outputs
+from shiftfix.mlp._network import build_network, remove_generators, warn_of_symmetry
+from shiftfix.mlp._network_outputs import NetworkPredictor
 from shiftfix.mlp._saved import SavedNetwork
 from shiftfix.mlp._settings import (
     Fitting,
     LossSettings,
     Network,
     Penalties,
+    Preset,
     Steps,
     Stopping,
     Training,
@@ -44,8 +46,9 @@ from shiftfix.mlp._settings import (
     concern,
     part_of,
 )
-from shiftfix.mlp._targets import Scales, Targets
+from shiftfix.mlp._targets import Scales, Targets, learn_scales
 from shiftfix.mlp._training import (
+    Rows,
     Run,
     check_row_weights,
     check_schedule,
@@ -68,7 +71,19 @@ Held = tuple[Any, NDArray[Any], NDArray[np.float64]]
 
 # Of several concerns the last comes first in the constructor.
 @concern
-class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping, Steps, LossSettings, Network):
+class BaseMLP(
+    NetworkPredictor,
+    SavedNetwork,
+    BaseTrainer,
+    Preset,
+    Fitting,
+    Penalties,
+    Weighting,
+    Stopping,
+    Steps,
+    LossSettings,
+    Network,
+):
     """Shared fit and forward pass of the two estimators."""
 
     _multi_output: ClassVar[bool]
@@ -86,6 +101,10 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
     @abstractmethod
     def _keep_targets(self, targets: Any) -> None:
         """Store them."""
+
+    def _calibrated(self, targets: Any, module: Any, rows: Rows | None) -> Any:
+        """The targets with what the held-out rows, if any, say of a trained network."""
+        return targets
 
     @abstractmethod
     def _loss_function(self, targets: Any) -> tuple[Callable[..., Any], float]:
@@ -155,34 +174,44 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         with unchanged_on_error(self):
             self._check_settings()
             held_out = held_out_rows(eval_set, X_val, y_val, sample_weight_val, self.early_stopping)
+            goes_on = self.warm_start and hasattr(self, "module_")
+            X, categories = self._coded(X, not goes_on)
             # All of it: what torch does on several threads ahead of the loop would leave them to a forked child, too.
             with cells_named(X, "X"), limited_threads(self.n_threads):
-                trained = self._fit(X, y, sample_weight, held_out)
+                trained = self._fit(X, y, sample_weight, held_out, categories, goes_on)
             return self._keep(*trained)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, held_out: RowsToStopBy | None) -> tuple[Any, ...]:
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        held_out: RowsToStopBy | None,
+        categories: Categories,
+        goes_on: bool,
+    ) -> tuple[Any, ...]:
         """What ``_keep`` takes, of a network that was trained on these rows."""
         training = part_of(self, Training)
         callbacks, device = callbacks_and_device(training)
-        goes_on = self.warm_start and hasattr(self, "module_")
         y, columns = self._labels(y, "y")
         X, y = self._validate(X, y, reset=not goes_on)
         weight, X, y = present(check_row_weights(sample_weight, len(y)), X, y)
         targets = self._targets_of(y, columns, not goes_on)
         objective = self._loss_function(targets)
-        seeds, saved = self._start(training, self.n_models)
+        seeds, saved = self._start(training, part_of(self, Fitting).n_members)
 
-        (X, codes, weight), validation = self._split(
-            X, y, weight, sample_weight is not None, held_out, targets, seeds["split"]
+        trained, validation = self._split(
+            X, y, weight, sample_weight is not None, held_out, targets, seeds["split"], categories
         )
         check_schedule(training.schedule, validation is not None)
-        scales = Scales(self.scaler_, targets) if goes_on else self._learn_scales(targets, X, codes, weight)
+        X, codes, weight = trained
+        scales = self._fitted_scales(targets) if goes_on else learn_scales(self, targets, trained, categories)
         sizes = warn_of_few_rows(weight, None if validation is None else validation[2])
         rows, validation_rows = rows_on(device, *scales.tensors(X, codes), weight), None
         if validation is not None:
             X, codes, weight = validation
             validation_rows = rows_on(device, *scales.tensors(X, codes), weight)
-        run = self._run(len(rows), objective, targets.n_outputs, seeds, device, goes_on)
+        run = self._run(len(rows), objective, scales, seeds, device, goes_on)
         if not goes_on:
             warn_of_symmetry(part_of(self, Network))
         write = self._checkpoint(run, (rows, validation_rows), self.loss, seeds, saved)
@@ -199,22 +228,37 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         warn_of_gradients(run.norms.names, run.history.get("gradient_norm"), run.history.get("dead_units"))
         if weights_may_rest(run):
             warn_of_inactive_weights(run.history["weight_effect"], can_interpolate(run, rows), accuracy)
-        return run, device, sizes, scales, None
+        calibrated = self._calibrated(scales.targets, run.module, validation_rows)
+        return run, device, sizes, replace(scales, targets=calibrated), None
 
     def _partial_fit(
-        self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool, held_out: RowsToStopBy | None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        targets: Targets,
+        categories: Categories,
+        first: bool,
+        held_out: RowsToStopBy | None,
     ) -> Self:
         """One epoch over the rows, going on from where the last call left off."""
         self._check_settings()
         if self.early_stopping is True:
             raise ShiftDataError('partial_fit does not stop by held-out rows: set early_stopping="auto" or False.')
-        check_schedule(self.schedule, has_validation=held_out is not None)
+        check_schedule(part_of(self, Steps).schedule, has_validation=held_out is not None)
         with limited_threads(self.n_threads):
-            trained = self._trained_further(X, y, sample_weight, targets, first, held_out)
+            trained = self._trained_further(X, y, sample_weight, targets, categories, first, held_out)
         return self._keep(*trained)
 
     def _trained_further(
-        self, X: Any, y: Any, sample_weight: Any, targets: Targets, first: bool, held_out: RowsToStopBy | None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        targets: Targets,
+        categories: Categories,
+        first: bool,
+        held_out: RowsToStopBy | None,
     ) -> tuple[Any, ...]:
         """What ``_keep`` takes, after one epoch."""
         training = part_of(self, Training)
@@ -228,12 +272,12 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         weight, unit = weights_in_unit(weight, training, None if state is None else state["unit"])
         factors = targets.factors(codes, weight)
         weight = weight * factors(codes)
-        scales = self._learn_scales(targets, X, codes, weight) if first else Scales(self.scaler_, targets)
+        scales = learn_scales(self, targets, (X, codes, weight), categories) if first else self._fitted_scales(targets)
         trained_mean = unit.setdefault("trained mean", weight.mean())
         rows = rows_on(device, *scales.tensors(X, codes), weight, unit=trained_mean)
         continued = continued_settings(training, None if state is None else state["continued"])
-        seeds = self._seeds(self.n_models) if state is None else state["seeds"]
-        run = self._run(len(rows), objective, targets.n_outputs, seeds, device, not first)
+        seeds = self._seeds(part_of(self, Fitting).n_members) if state is None else state["seeds"]
+        run = self._run(len(rows), objective, scales, seeds, device, not first)
         if first:
             warn_of_symmetry(part_of(self, Network))
         if state is not None:
@@ -241,7 +285,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         run.max_epochs = run.epoch + 1
         watched = None
         if held_out is not None:
-            X_val, codes_val, _, weight_val = self._held_out(held_out, targets, factors)
+            X_val, codes_val, _, weight_val = self._held_out(held_out, targets, factors, categories)
             watched = rows_on(device, *scales.tensors(X_val, codes_val), weight_val)
         fit_loop(run, rows, watched=watched, callbacks=callbacks)
         kept = {
@@ -251,6 +295,11 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
             "run": run.state_dict() | {"module": None, "finite": None},
         }
         return run, device, (effective_size(weight), None), scales, kept
+
+    def _coded(self, X: Any, first: bool) -> tuple[Any, Categories]:
+        """The rows with codes in the place of categories, which a preset takes, and their levels, learned at first."""
+        categories = (learn_categories(X) if self.preset is not None else {}) if first else self.categories_
+        return coded(X, categories), categories
 
     def _validate(self, X: Any, y: Any, reset: bool) -> tuple[Any, NDArray[Any]]:
         return read_rows(self, X, y, reset=reset, multi_output=self._multi_output, y_numeric=self._y_numeric)
@@ -264,6 +313,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         held_out: RowsToStopBy | None,
         targets: Targets,
         seed: int,
+        categories: Categories,
     ) -> tuple[Held, Held | None]:
         """Training and validation rows, the latter None without early stopping, as (X, codes, weight).
 
@@ -274,18 +324,24 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         tempered = training_weights(weight, weighting.exponent, weighting.clip)
         factors = targets.factors(codes, full)  # "balanced" is about the weights as they are used
         full, tempered = full * factors(codes), tempered * targets.factors(codes, tempered)(codes)
-        to_stop_by = None if held_out is None else self._held_out(held_out, targets, factors)
-        stopping = part_of(self, Stopping)
-        rows, validation = hold_out((X, codes, tempered, full), weighted, to_stop_by, stopping, seed, self._stratify)
+        to_stop_by = None if held_out is None else self._held_out(held_out, targets, factors, categories)
+        stopping, judged = part_of(self, Stopping), weighted or self.preset is not None
+        rows, validation = hold_out((X, codes, tempered, full), judged, to_stop_by, stopping, seed, self._stratify)
         return rows[:3], None if validation is None else (validation[0], validation[1], validation[3])
 
     def _held_out(
-        self, held_out: RowsToStopBy, targets: Targets, factors: Callable[[NDArray[Any]], NDArray[np.float64]]
+        self,
+        held_out: RowsToStopBy,
+        targets: Targets,
+        factors: Callable[[NDArray[Any]], NDArray[np.float64]],
+        categories: Categories,
     ) -> tuple[Any, NDArray[Any], None, NDArray[np.float64]]:
         """The rows to stop by as (X, codes, None, full weight)."""
-        X, names = held_out.X, held_out.names
-        with rows_named(names.of("X")), cells_named(X, names.of("X")):
-            X = read_rows(self, X)
+        names = held_out.names
+        with rows_named(names.of("X")):
+            X = coded(held_out.X, categories)
+            with cells_named(X, names.of("X")):
+                X = read_rows(self, X)
         weight = check_row_weights(held_out.sample_weight, X.shape[0], names.of("sample_weight"))
         y, columns = self._labels(held_out.y, names.of("y"))
         targets.check_columns(columns, names.of("y"))
@@ -311,23 +367,20 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         targets.check_columns(columns, "y")
         return targets
 
-    def _learn_scales(self, targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[np.float64]) -> Scales:
-        """Scaling of the features, and of targets that are numbers, from the training rows alone."""
-        if not self.standardize:
-            return Scales(None, targets)
-        return Scales(feature_scaler(X, weight), targets.scaled(codes, weight))
+    def _fitted_scales(self, targets: Targets) -> Scales:
+        return Scales(self.scaler_, targets, self.categories_)
 
     def _build_module(self) -> torch.nn.Sequential:
         """An untrained network of the shapes of the fitted one."""
-        return build_network(
-            part_of(self, Network), self.n_features_in_, self._fitted_targets().n_outputs, [0] * self.n_models
-        )
+        targets, start = self._fitted_targets(), [0] * part_of(self, Fitting).n_members
+        width, embedded = network_inputs(self.scaler_, self.n_features_in_, self._embeds)
+        return build_network(part_of(self, Network), width, targets.n_outputs, start, n_numbers=embedded)
 
     def _run(
         self,
         n_rows: int,
         objective: tuple[Callable[..., Any], float],
-        n_outputs: int,
+        scales: Scales,
         seeds: dict[str, Any],
         device: torch.device,
         goes_on: bool,
@@ -339,7 +392,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         n_rows : int
             Of the training.
         objective : tuple (loss, floor)
-        n_outputs : int
+        scales : Scales
         seeds : dict
         device : torch.device
         goes_on : bool
@@ -351,7 +404,9 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
             When the fitted network has other layers.
         """
         generator = torch.Generator(device).manual_seed(seeds["dropout"])
-        module = build_network(part_of(self, Network), self.n_features_in_, n_outputs, seeds["start"], generator)
+        width, embedded = network_inputs(scales.features, self.n_features_in_, self._embeds)
+        n_outputs, network = scales.targets.n_outputs, part_of(self, Network)
+        module = build_network(network, width, n_outputs, seeds["start"], generator, embedded)
         if goes_on:
             check_same_shapes(module, self.module_)
             module.load_state_dict(self.module_.state_dict())
@@ -362,7 +417,7 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
             n_rows,
             seeds["order"],
             part_of(self, Training),
-            n_models=self.n_models,
+            n_models=part_of(self, Fitting).n_members,
             floor=floor,
             writes_out=True,
             generators={"dropout": generator},
@@ -380,40 +435,9 @@ class BaseMLP(SavedNetwork, BaseTrainer, Fitting, Penalties, Weighting, Stopping
         remove_generators(run.module)
         self._keep_run(run, device, sizes)
         self._keep_targets(scales.targets)
-        self.scaler_ = scales.features
+        self.scaler_, self.categories_ = scales.features, scales.categories
         self._training_state = state
         return self
-
-    @property
-    def _row_shape(self) -> tuple[int, ...]:
-        return (self.n_features_in_,)
-
-    def _outputs(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Network outputs, shape (n_models, n_rows, n_outputs)."""
-        check_is_fitted(self, "module_")
-        with cells_named(X, "X"):
-            return network_outputs(self.module_, read_rows(self, X), self.scaler_, self.n_threads)
-
-    def _sampled(
-        self, X: ArrayLike, n_samples: int, random_state: Any, transform: Callable[[NDArray[np.float64]], NDArray[Any]]
-    ) -> NDArray[np.float32]:
-        """``transform`` of Monte-Carlo outputs, shape (n_samples * n_models, n_rows, ...)."""
-        check_is_fitted(self, "module_")
-        with cells_named(X, "X"):
-            rows = read_rows(self, X)
-        check_count(n_samples, "n_samples")
-        if not any(is_random(layer) for layer in self.module_):
-            raise ShiftDataError("The network has no dropout, so that all samples would be equal: fit it with dropout.")
-        rng = check_generator(self.random_state if random_state is None else random_state)
-        return sampled_outputs(
-            self.module_,
-            rows,
-            self.scaler_,
-            self.n_threads,
-            n_samples=n_samples,
-            seed=int(rng.integers(2**31 - 1)),
-            transform=transform,
-        )
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

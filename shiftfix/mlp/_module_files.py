@@ -34,9 +34,10 @@ OF_NETWORKS = (
 # What a fit learns, and whether a value can be that; only these are read from a file.
 LEARNED: dict[str, Holds] = {name: COMMON[name][1] for name in OF_NETWORKS} | {
     "classes_": CLASSES["classes_"][1],
+    "temperature_": CLASSES["temperature_"][1],
     "_flat_targets": lambda value, _: type(value) is bool,
 }
-OPTIONAL = {"classes_", *ADDED}
+OPTIONAL = {"classes_", "temperature_", *ADDED}
 # Beside them: the form of the rows, and the settings that the file lacks.
 BESIDE = ("_form", "_needed")
 CONTENT = {"class", "settings", "fitted", "module"}
@@ -145,6 +146,8 @@ def unpack_fitted(content: dict[str, Any]) -> dict[str, Any]:
     if not set(LEARNED) - OPTIONAL <= set(fitted) <= set(LEARNED):
         raise _unreadable("its fitted attributes")
     found = {name: _decoded(value, name) for name, value in fitted.items()}
+    if "classes_" in found and "temperature" not in content["settings"]:  # the file is of an earlier version
+        found.setdefault("temperature_", 1.0)
     for name, value in found.items():
         if not LEARNED[name](value, None):
             raise _unreadable(name)

@@ -20,6 +20,7 @@ from shiftfix.mlp._module_numbers import numpy_of
 from shiftfix.mlp._module_outputs import module_dtype, outputs_of, proba_of_outputs
 from shiftfix.mlp._module_rows import read_module_rows
 from shiftfix.mlp._module_targets import loss_kind
+from shiftfix.mlp._temperature import scaled_proba
 from shiftfix.mlp._training import limited_threads
 
 
@@ -30,6 +31,7 @@ class ModulePredictor(PublicCalls, BaseEstimator):
     loss: Any
     n_threads: int | None
     classes_: NDArray[Any]
+    temperature_: float
     _form: InputsForm
     _flat_targets: bool
     _loss_of_fit: Any
@@ -84,9 +86,10 @@ class ModulePredictor(PublicCalls, BaseEstimator):
         """Class probabilities, float64 of shape (n_rows, n_classes), columns as ``classes_``.
 
         Those that make the expected loss least: the softmax of the outputs, the logistic function of one, and for
-        "polynomial_tail" what belongs to its margins. Not there with a loss that is not of classes.
+        "polynomial_tail" what belongs to its margins; scaled by ``temperature_``. Not there with a loss that is not of
+        classes.
         """
-        return self._probabilities(self.predict_outputs(X))
+        return scaled_proba(self._probabilities(self.predict_outputs(X)), self.temperature_)
 
     @available_if(lambda self: self._kind == "classes")  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: ModuleInput) -> NDArray[np.float64]:

@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from shiftfix._blocks import row_blocks
-from shiftfix.mlp._inputs import scaled_rows
+from shiftfix.mlp._inputs import FeatureScaler, scaled_rows
 from shiftfix.mlp._network import monte_carlo_outputs
 from shiftfix.mlp._training import CHUNK, forward, limited_threads, rows_at_once
 
@@ -31,7 +30,7 @@ def prediction_blocks(X: Any) -> list[slice]:
 
 
 def network_outputs(
-    module: nn.Sequential, X: Any, scaler: StandardScaler | None, n_threads: int | None
+    module: nn.Sequential, X: Any, scaler: FeatureScaler | None, n_threads: int | None
 ) -> NDArray[np.float64]:
     """Outputs without dropout, of shape (n_models, n_rows, n_outputs).
 
@@ -48,7 +47,7 @@ def network_outputs(
 def sampled_outputs(
     module: nn.Sequential,
     X: Any,
-    scaler: StandardScaler | None,
+    scaler: FeatureScaler | None,
     n_threads: int | None,
     *,
     n_samples: int,
@@ -62,7 +61,7 @@ def sampled_outputs(
     module : torch.nn.Sequential
         With at least one random layer.
     X : ndarray or csr_array of shape (n_rows, n_features)
-    scaler : StandardScaler or None
+    scaler : StandardScaler, TableScaler or None
     n_threads : int or None
     n_samples : int
         Passes per network.

@@ -1,6 +1,6 @@
 """A multilayer perceptron for numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._held_out import held_out_rows
 from shiftfix.mlp._inputs import feature_scaler, read_y
 from shiftfix.mlp._mlp import BaseMLP
+from shiftfix.mlp._presets import NUMBER_PRESETS, preset_values
 from shiftfix.mlp._settings import RandomState, concern
 from shiftfix.mlp._training import REGRESSION_LOSSES, Rows, check_loss
 
@@ -113,8 +114,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     activation : str or sequence of str, default="relu"
         "relu", "leaky_relu", "prelu" (a slope learned for each unit), "elu", "selu", "gelu", "silu" (swish), "mish",
         "softplus", "tanh", "sigmoid", "softsign" or "identity"; or one of them per hidden layer. Behind "selu" the
-        ``dropout`` is alpha dropout, since setting units to 0 would undo its normalisation; give such layers the
-        initializer "auto" or "lecun_normal", ``standardize=True`` and no batch norm.
+        ``dropout`` is alpha dropout (unless there is a preset), since setting units to 0 would undo its normalisation;
+        give such layers the initializer "auto" or "lecun_normal", ``standardize=True`` and no batch norm.
     initializer : str, float, callable or sequence of them, default="auto"
         Starting weights: "kaiming_normal", "kaiming_uniform" (He; keep the signal's mean square through the
         activation), "xavier_normal", "xavier_uniform" (Glorot), "lecun_normal", "lecun_uniform", "uniform" (within
@@ -135,6 +136,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         The same on the outputs of each hidden layer, behind its activation, or one deviation per hidden layer.
     batch_norm : bool, default=False
         Batch normalisation ahead of each activation, with WEIGHTED means and variances.
+    preset : "tabular" or None, default=None
+        "tabular" is for tables of numbers and categories: a frame may have columns of text or categories, which enter
+        as indicators of the 100 levels of most weight (none for a level that is missing or new); numbers are scaled by
+        their WEIGHTED quartiles, kept within 3 and embedded by learned waves; each input has a learned factor, and each
+        group of parameters a rate of its own; rows are held out with early_stopping="auto" without weights too.
+        Settings that are left at their defaults, or equal them, have others: hidden_layer_sizes=(64, 64, 64),
+        activation="gelu", learning_rate=0.1, schedule="cosine_log", max_epochs=192, patience=192, n_models=8.
     loss : str or callable, default="squared_error"
         "squared_error" (means), "absolute_error" (medians), "huber" and "smooth_l1" (between the two, the switch at 1
         in the units of the standardised y), or a function of outputs and targets, both (n_rows, n_outputs), that
@@ -155,10 +163,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     schedule : str, class or None, default=None
         Learning rate after each epoch: "step" (a tenth after each third of ``max_epochs``), "multistep" (a tenth at a
         half and at three quarters), "exponential" (to a hundredth at the end), "cosine" (to 0), "plateau" (half when
-        the WEIGHTED validation loss stands still), or a scheduler from ``torch.optim.lr_scheduler`` that is called
-        with the optimiser, such as ``functools.partial(StepLR, step_size=30)``. None keeps it. "step_decay" and
-        "StepLR" are "step", "multistep_decay" and "MultiStepLR" "multistep", "exponential_decay" and "ExponentialLR"
-        "exponential".
+        the WEIGHTED validation loss stands still), "cosine_log" (four cosine cycles, each twice as long as the one
+        before), or a scheduler from ``torch.optim.lr_scheduler`` that is called with the optimiser, such as
+        ``functools.partial(StepLR, step_size=30)``. None keeps it. "step_decay" and "StepLR" are "step",
+        "multistep_decay" and "MultiStepLR" "multistep", "exponential_decay" and "ExponentialLR" "exponential".
     warmup : int, default=0
         Epochs over which the rate rises linearly, step by step.
     batch_size : int or None, default=256
@@ -192,9 +200,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Largest norm of each unit's incoming weights, restored after each step.
     clip_norm, clip_value : float or None, default=None
         Largest norm of the whole gradient, and largest size of each of its entries.
-    n_models : int, default=1
+    n_models : int or None, default=None
         Networks trained together by batched matrix products, each with its own start, order of rows and masks, on the
         same split; predictions are their means (a deep ensemble: Lakshminarayanan, Pritzel & Blundell 2017, NIPS).
+        None is one, or what the preset says.
         "plateau" follows the mean of their validation losses, and one whose loss becomes infinite ends the training
         of all.
     standardize : bool, default=True
@@ -235,7 +244,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Scaling of y.
     module_ : torch.nn.Sequential
         The trained network, on the CPU and in evaluation mode; several carry a leading axis in all parameters.
-    scaler_ : StandardScaler or None
+    scaler_ : StandardScaler, TableScaler or None
+        The second with a preset.
+    categories_ : dict of int to ndarray of str
+        With a preset: the levels of each column of text or categories, by its position.
     history_ : dict of list
         Per epoch: "train_loss" (weighted) and "train_loss_unweighted", both as met while training, dropout and all;
         with early stopping "validation_loss" and "validation_loss_unweighted"; with weights that vary
@@ -283,6 +295,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     _multi_output = True
     _y_numeric = True
     _stratify = False
+    _embeds = True
     _saved_private = ("_single_output", "_n_outputs", "_training_state")
 
     def partial_fit(
@@ -324,12 +337,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         FloatingPointError
             When the loss becomes infinite or NaN.
         """
+        first = not hasattr(self, "module_")
+        X, categories = self._coded(X, first)
         with cells_named(X, "X"), unchanged_on_error(self):
-            first = not hasattr(self, "module_")
             # Its shape is learned before it is checked: what has none is refused later.
             targets = learn_columns(np.atleast_1d(read_y(y, "y"))) if first else self._fitted_targets()
             held_out = held_out_rows(None, X_val, y_val, sample_weight_val)
-            return self._partial_fit(X, y, sample_weight, targets, first, held_out)
+            return self._partial_fit(X, y, sample_weight, targets, categories, first, held_out)
+
+    def _preset_values(self) -> Mapping[str, Any]:
+        return preset_values(NUMBER_PRESETS, self.preset)
 
     def _learn_targets(self, y: Any, columns: NDArray[Any] | None = None) -> NumberTargets:
         return learn_columns(y)

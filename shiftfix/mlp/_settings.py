@@ -13,7 +13,7 @@ Fields stand in the order of the constructor. Of several concerns the LAST base 
 
 import numbers
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import (
     Annotated,
@@ -48,7 +48,7 @@ OptimizerName = Literal[Descent, "adagrad", "rmsprop", "adam", "adamw", "lars"]
 UsualScheduleName = Literal[
     "step_decay", "StepLR", "multistep_decay", "MultiStepLR", "exponential_decay", "ExponentialLR"
 ]
-ScheduleName = Literal["step", "multistep", "exponential", "cosine", "plateau", UsualScheduleName]
+ScheduleName = Literal["step", "multistep", "exponential", "cosine", "cosine_log", "plateau", UsualScheduleName]
 ClassLoss = Literal["cross_entropy", "binary_cross_entropy", "polynomial_tail"]
 NumberLoss = Literal["squared_error", "absolute_error", "huber", "smooth_l1"]
 RandomState = int | np.random.Generator | np.random.RandomState | None
@@ -75,8 +75,26 @@ class Concern:
 
 
 def part_of(settings: Concern, kind: type[Part]) -> Part:
-    """The settings of one concern, from an estimator that has them among others."""
-    return kind(**{item.name: getattr(settings, item.name) for item in fields(kind)})
+    """The settings of one concern, from an estimator that has them among others, and as its preset has them."""
+    preset = settings._preset_values() if isinstance(settings, Preset) else {}
+    return kind(**{item.name: resolved(settings, item.name, preset) for item in fields(kind)})
+
+
+def resolved(settings: Concern, name: str, preset: Mapping[str, Any]) -> Any:
+    """The value of a setting: that of the preset where there is one and the user left the default."""
+    value = getattr(settings, name)
+    if name not in preset:
+        return value
+    default = next(item.default for item in fields(settings) if item.name == name)
+    return preset[name] if type(value) is type(default) and value == default else value
+
+
+class Preset:
+    """Settings some of whose defaults a preset replaces."""
+
+    def _preset_values(self) -> Mapping[str, Any]:
+        """Values by name; empty without a preset."""
+        return {}
 
 
 def check_fields(settings: Concern) -> None:
@@ -186,6 +204,7 @@ class Network(Concern):
     input_noise: Annotated[float, deviation] = 0.0
     hidden_noise: float | Sequence[float] = 0.0
     batch_norm: Annotated[bool, yes_or_no] = False
+    preset: Literal["tabular", None] = None
 
 
 @concern
@@ -201,6 +220,13 @@ class Classes(LossSettings):
 
     label_smoothing: Annotated[float, rate] = 0.0
     class_weight: Literal["balanced"] | dict[Any, float] | None = None
+
+
+@concern
+class Calibration(Concern):
+    """What is done to the probabilities of classes after the training."""
+
+    temperature: Literal["auto", None] = "auto"
 
 
 @concern
@@ -262,9 +288,15 @@ class Penalties(Concern):
 class Fitting(Concern):
     """How many networks, from which start, on which scale."""
 
-    n_models: Annotated[int, count(most=MOST_MODELS)] = 1
+    # None and not 1, so that one network can be asked for where a preset has several.
+    n_models: Annotated[int | None, unless_none(count(most=MOST_MODELS))] = None
     standardize: Annotated[bool, yes_or_no] = True
     warm_start: Annotated[bool, yes_or_no] = False
+
+    @property
+    def n_members(self) -> int:
+        """Networks that are trained together."""
+        return 1 if self.n_models is None else self.n_models
 
 
 @concern

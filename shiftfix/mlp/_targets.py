@@ -1,15 +1,16 @@
 """What y is to a network: checked numbers, their scale, and what the loss takes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.preprocessing import StandardScaler
 
-from shiftfix.mlp._inputs import network_rows
+from shiftfix.mlp._categories import Categories
+from shiftfix.mlp._inputs import FeatureScaler, feature_scaler, network_rows
+from shiftfix.mlp._table_scaler import table_scaler
 from shiftfix.mlp._training import Rows, SparseRows
 
 
@@ -47,13 +48,37 @@ class Scales:
 
     Parameters
     ----------
-    features : StandardScaler or None
+    features : StandardScaler, TableScaler or None
     targets : Targets
+    categories : dict of int to ndarray
+        Levels of the columns that are coded.
     """
 
-    features: StandardScaler | None
+    features: FeatureScaler | None
     targets: Targets
+    categories: Categories = field(default_factory=dict)
 
     def tensors(self, X: Any, codes: NDArray[Any]) -> tuple[torch.Tensor | SparseRows, torch.Tensor]:
         """What the network takes, and what the loss takes."""
         return network_rows(X, self.features), torch.as_tensor(self.targets.encode(codes))
+
+
+def learn_scales(
+    settings: Any, targets: Targets, rows: tuple[Any, NDArray[Any], NDArray[np.float64]], categories: Categories
+) -> Scales:
+    """Scaling of the features, and of targets that are numbers, from the training rows alone.
+
+    Parameters
+    ----------
+    settings : Fitting and Network
+        With ``standardize`` and ``preset``.
+    targets : Targets
+    rows : tuple (X, codes, weight)
+    categories : dict of int to ndarray
+        Levels of the columns of X that are coded.
+    """
+    X, codes, weight = rows
+    scaled = targets.scaled(codes, weight) if settings.standardize else targets
+    if settings.preset is not None:
+        return Scales(table_scaler(X, weight, list(categories), settings.standardize), scaled, categories)
+    return Scales(feature_scaler(X, weight) if settings.standardize else None, scaled)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import DataLoader, Dataset
 
@@ -23,30 +23,36 @@ from shiftfix.mlp._held_out import TRAINING, RowsToStopBy, held_out_rows
 from shiftfix.mlp._inputs import rows_on
 from shiftfix.mlp._module_files import filled_module, pack_module, trainer_settings, unpack_fitted
 from shiftfix.mlp._module_inputs import ModuleInput
-from shiftfix.mlp._module_outputs import check_module, copy_of_module, module_dtype
+from shiftfix.mlp._module_outputs import check_module, copy_of_module, module_dtype, proba_of_outputs
 from shiftfix.mlp._module_predictions import ModulePredictor
 from shiftfix.mlp._module_rows import ModuleRows, learn_module_classes, read_held_out, read_module_rows
 from shiftfix.mlp._module_targets import loss_kind, outputs_as_columns
 from shiftfix.mlp._saving import read, write_atomically
 from shiftfix.mlp._settings import (
+    Calibration,
     OwnModule,
     Penalties,
     Steps,
     Stopping,
     Training,
     Weighting,
+    check_fields,
     check_training,
     concern,
     part_of,
 )
+from shiftfix.mlp._temperature import fit_temperature
 from shiftfix.mlp._training import (
     CLASSIFICATION_LOSSES,
     REGRESSION_LOSSES,
+    Rows,
+    Run,
     borrowed_generators,
     call_module,
     check_loss,
     check_schedule,
     fit_loop,
+    forward,
     hold_out,
     limited_threads,
     make_run,
@@ -61,7 +67,7 @@ from shiftfix.mlp._training import (
 
 # Of several concerns the last comes first in the constructor.
 @concern
-class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stopping, Steps, OwnModule):
+class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stopping, Steps, Calibration, OwnModule):
     """Train a torch module of your own with row weights, by the loop of the MLP estimators.
 
     Parameters
@@ -77,6 +83,10 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         for each class) and "binary_cross_entropy" (the logit of the second class) the trainer is a classifier; with
         "squared_error", "absolute_error", "huber" and "smooth_l1" a regressor. With a function of your own
         :meth:`predict` returns the outputs, and there is no ``predict_proba`` and no ``score``.
+    temperature : "auto" or None, default="auto"
+        Of a classifier: "auto" scales the probabilities by a temperature that the rows held out for early stopping
+        choose by their WEIGHTED likelihood; the classes predicted stay the same. It is 1 without such rows, and where
+        these are few or of one class. None leaves the probabilities as the module has them.
     optimizer : str or class, default="adam"
         "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" (from ``torch.optim``, with its defaults
         but the learning rate and a momentum of 0.9), "averaged_momentum" (v = 0.9 v + 0.1 g where "momentum" has
@@ -162,6 +172,9 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
     ----------
     classes_ : ndarray of shape (n_classes,)
         Label of each column of the outputs; with the named losses for classes only.
+    temperature_ : float
+        ``predict_proba`` is in proportion to p ** (1 / temperature_), p what the outputs mean; with the named losses
+        for classes only.
     module_ : torch.nn.Module
         The trained copy, on the CPU and in evaluation mode.
     history_ : dict of list
@@ -277,16 +290,17 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         """
         with unchanged_on_error(self):
             check_training(part_of(self, Training))
+            check_fields(part_of(self, Calibration))
             held_out = held_out_rows(eval_set, X_val, y_val, sample_weight_val, self.early_stopping)
             # All of it: what torch does on several threads ahead of the loop would leave them to a forked child, too.
             with limited_threads(self.n_threads):
-                run, device, sizes, given, classes = self._fit(X, y, sample_weight, held_out)
+                run, device, sizes, given, learned = self._fit(X, y, sample_weight, held_out)
             self._keep_run(run, device, sizes)
-            self._keep_learned(given, classes)
+            self._keep_learned(given, learned)
             return self
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, held_out: RowsToStopBy | None) -> tuple[Any, ...]:
-        """The run of a module that was trained on these rows, its device and sizes, the rows and their classes."""
+        """The run of a module trained on these rows, its device and sizes, the rows, and attributes by name."""
         training = part_of(self, Training)
         check_module(self.module)
         loss = check_loss(self.loss, CLASSIFICATION_LOSSES | REGRESSION_LOSSES)
@@ -330,19 +344,26 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
                 progress=progress_bar(training),
             )
             warn_of_units(run, rows)
+            learned = (
+                {} if classes is None else {"classes_": classes, "temperature_": self._tempered(run, validation_rows)}
+            )
         warn_of_gradients(run.norms.names, run.history.get("gradient_norm"), run.history.get("dead_units"))
         if weights_may_rest(run):
             warn_of_inactive_weights(run.history["weight_effect"], can_interpolate(run, rows), None)
-        return run, device, sizes, given, classes
+        return run, device, sizes, given, learned
 
-    def _keep_learned(self, given: ModuleRows, classes: NDArray[Any] | None) -> None:
+    def _tempered(self, run: Run, rows: Rows | None) -> float:
+        """Temperature of the held-out rows, 1 without."""
+        if rows is None or self.temperature is None:
+            return 1.0
+        proba = proba_of_outputs(self.loss, forward(run.module, rows.X).double().cpu().numpy())
+        return fit_temperature(proba, rows.y.long().flatten().cpu().numpy(), rows.weight.double().cpu().numpy())
+
+    def _keep_learned(self, given: ModuleRows, learned: dict[str, Any]) -> None:
         """Store what was learned of the rows, and nothing of those of a fit before."""
-        learned = given.form.as_attributes()
-        if classes is not None:
-            learned["classes_"] = classes
-        for name in ("classes_", "n_features_in_", "feature_names_in_"):
+        for name in ("classes_", "temperature_", "n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
-        for name, value in learned.items():
+        for name, value in (given.form.as_attributes() | learned).items():
             setattr(self, name, value)
         self._form = given.form
         self._flat_targets = given.single
@@ -403,7 +424,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         check_training(part_of(trainer, Training))
         check_loss(trainer.loss, CLASSIFICATION_LOSSES | REGRESSION_LOSSES)
         fitted = unpack_fitted(content)
-        if (loss_kind(trainer.loss) == "classes") != ("classes_" in fitted):
+        if {(loss_kind(trainer.loss) == "classes")} != {name in fitted for name in ("classes_", "temperature_")}:
             raise ShiftDataError("The module in the file was trained with another kind of loss: pass that one as loss.")
         trainer.module_ = filled_module(module, content["module"])
         for name, value in fitted.items():

@@ -124,11 +124,11 @@ def test_eval_set_decides_the_epoch_with_its_weights(rng):
     model.fit(X, y, eval_set=held_out)
     losses = model.history_["validation_loss"]
     assert model.best_epoch_ == np.argmin(losses) + 1
-    p = model.predict_proba(held_out[0])[np.arange(100), held_out[1]]
+    p = model.predict_proba_members(held_out[0])[0, np.arange(100), held_out[1]]  # without the temperature
     assert -np.log(p).mean() == pytest.approx(min(losses), rel=1e-4)
     w = rng.exponential(size=100)
     model.fit(X, y, eval_set=(*held_out, w))
-    p = model.predict_proba(held_out[0])[np.arange(100), held_out[1]]
+    p = model.predict_proba_members(held_out[0])[0, np.arange(100), held_out[1]]
     assert np.average(-np.log(p), weights=w) == pytest.approx(min(model.history_["validation_loss"]), rel=1e-4)
 
 

@@ -27,7 +27,7 @@ SMALL = {"hidden_layer_sizes": (16,), "learning_rate": 0.02, "max_epochs": 20}
 
 @pytest.mark.slow
 @parametrize_with_checks(
-    [MLPClassifier(**SMALL), MLPRegressor(**SMALL)],
+    [MLPClassifier(**SMALL), MLPRegressor(**SMALL), MLPClassifier(**SMALL, preset="tabular", n_models=2)],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES[type(estimator)],
 )
 def test_scikit_learn(estimator, check):

@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp import MLPRegressor, WeightedTrainer
+from shiftfix.mlp import MLPClassifier, WeightedTrainer
 
 
 def built(*makers, seed=0):
@@ -349,7 +349,7 @@ def test_settings_and_clones(rng):
     module = plain()
     model = WeightedTrainer(module, max_epochs=2, random_state=0)
     assert model.get_params()["module"] is module
-    assert set(WeightedTrainer(module).get_params()) - {"module", "loss"} <= set(MLPRegressor().get_params())
+    assert set(WeightedTrainer(module).get_params()) - {"module", "loss"} <= set(MLPClassifier().get_params())
     copied = clone(model.fit(X, y))
     assert not hasattr(copied, "module_")
     assert copied.module is not module

@@ -14,6 +14,7 @@ import torch
 from sklearn.preprocessing import StandardScaler
 
 from shiftfix.exceptions import ShiftDataError
+from shiftfix.mlp._table_scaler import TableScaler
 
 # Exact types: numpy's float64 is a float too, and pickles as an object.
 PLAIN = (NoneType, bool, int, float, str)
@@ -194,6 +195,8 @@ def encode_other(value: Any, where: str) -> Any:
         return {"type": "scalar", **encode_array(np.asarray(value), where)}
     if type(value) is StandardScaler:
         return encode_scaler(value, where)
+    if type(value) is TableScaler:
+        return {"type": "TableScaler", "fitted": encode(vars(value), where)}
     raise NotStorableError(where, value)
 
 
@@ -232,4 +235,5 @@ DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "array": decode_array,
     "scalar": lambda encoded: decode_array(encoded)[()],
     "StandardScaler": decode_scaler,
+    "TableScaler": lambda encoded: TableScaler(**decode(encoded["fitted"])),
 }

@@ -18,7 +18,9 @@ from sklearn.preprocessing import StandardScaler
 
 from shiftfix._setting_checks import check_generator
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.mlp._settings import layer_sizes
+from shiftfix.mlp._inputs import network_inputs
+from shiftfix.mlp._settings import Fitting, Network, layer_sizes, part_of
+from shiftfix.mlp._table_scaler import TableScaler
 
 Holds = Callable[[Any, Any], bool]
 CLASS_KINDS = "biufUO"
@@ -94,7 +96,54 @@ def is_column_count(value: Any, _: Any) -> bool:
 
 
 def scales_columns(value: Any, estimator: Any) -> bool:
-    return is_scaler(value, estimator.n_features_in_)
+    if (type(value) is TableScaler) != (estimator.preset is not None):
+        return False
+    return (
+        is_table_scaler(value, estimator) if type(value) is TableScaler else is_scaler(value, estimator.n_features_in_)
+    )
+
+
+def are_whole(values: Any, least: int, below: int) -> bool:
+    """Whether it is a row of whole numbers of this range."""
+    is_row = isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype == np.int64
+    return is_row and bool(((values >= least) & (values < below)).all())
+
+
+def is_table_scaler(scaler: TableScaler, estimator: Any) -> bool:
+    """Whether its numbers and indicators are those of the columns, and its scales finite and positive."""
+    n_columns, categorical = estimator.n_features_in_, sorted(estimator.categories_)
+    places = (scaler.numbers, scaler.indicator_columns)
+    if scaler.n_features_in != n_columns or not all(are_whole(value, 0, n_columns) for value in places):
+        return False
+    if not (are_whole(scaler.indicator_codes, 0, 2**31) and type(scaler.bounded) is bool):
+        return False
+    shapes_fit = scaler.indicator_codes.shape == scaler.indicator_columns.shape
+    partition = np.array_equal(np.sort(np.concatenate([scaler.numbers, categorical])), np.arange(n_columns))
+    scales = (scaler.center, scaler.scale)
+    sound = all(is_finite(value) and value.shape == scaler.numbers.shape for value in scales)
+    return shapes_fit and partition and sound and bool((scaler.scale > 0).all()) and has_known_levels(scaler, estimator)
+
+
+def has_known_levels(scaler: TableScaler, estimator: Any) -> bool:
+    """Whether each indicator is of a level of its column, and no two are alike."""
+    pairs = list(zip(scaler.indicator_columns.tolist(), scaler.indicator_codes.tolist(), strict=True))
+    known = {column: len(levels) for column, levels in estimator.categories_.items()}
+    return len(set(pairs)) == len(pairs) and all(code < known.get(column, 0) for column, code in pairs)
+
+
+def are_categories(value: Any, estimator: Any) -> bool:
+    """Whether it is a dict of levels by column: sorted text without repetition."""
+    if type(value) is not dict or not all(is_count(place) and place < estimator.n_features_in_ for place in value):
+        return False
+    if value and estimator.preset is None:
+        return False
+    return all(are_levels(levels) for levels in value.values())
+
+
+def are_levels(levels: Any) -> bool:
+    """Whether it is a sorted row of text without repetition."""
+    is_text_row = isinstance(levels, np.ndarray) and levels.ndim == 1 and levels.dtype.kind == "U"
+    return is_text_row and bool((levels[:-1] < levels[1:]).all())
 
 
 def scales_outputs(value: Any, estimator: Any) -> bool:
@@ -121,6 +170,10 @@ def is_number_of_rows_if_any(value: Any, _: Any) -> bool:
     return is_size(0 if value is None else value)
 
 
+def is_positive(value: Any, _: Any) -> bool:
+    return is_size(value) and 1e-6 < float(value) < 1e6
+
+
 def is_text(value: Any, _: Any) -> bool:
     return type(value) is str
 
@@ -136,6 +189,7 @@ def is_single(value: Any, estimator: Any) -> bool:
 # name: what is needed, and whether a value and its estimator have it; in the order in which they rely on each other
 COMMON: dict[str, tuple[str, Holds]] = {
     "n_features_in_": ("a number of columns", is_column_count),
+    "categories_": ("a dict of sorted levels by column", are_categories),
     "scaler_": ("None or a scaler of these columns", scales_columns),
     "history_": ("a dict of lists", holds_lists),
     "layer_names_": ("a list of text", is_list_of_text),
@@ -154,12 +208,20 @@ CLASSES: dict[str, tuple[str, Holds]] = {
     "classes_": ("a sorted array of at least two classes", has_classes),
     "_trained_loss": ("the name of a loss", is_text),
     "_n_outputs": ("an output for each class", fits_classes),
+    "temperature_": ("a positive number", is_positive),
 }
 NUMBERS: dict[str, tuple[str, Holds]] = {
     "_n_outputs": ("a number of outputs", is_column_count),
     "_single_output": ("a bool that fits the outputs", is_single),
     "target_scaler_": ("None or a scaler of the outputs", scales_outputs),
 }
+
+
+def values_of_earlier_versions(settings: dict[str, Any], classifies: bool) -> dict[str, Any]:
+    """What holds of a network whose file is of a version that had no presets and no temperature, by its settings."""
+    if "preset" in settings:
+        return {}
+    return {"categories_": {}} | ({"temperature_": 1.0} if classifies else {})
 
 
 def check_learned(estimator: Any) -> None:
@@ -208,8 +270,9 @@ def check_room(estimator: Any, parameters: dict[str, torch.Tensor]) -> None:
 
     To be called before the network is built: its weights are not to be larger than what the file holds.
     """
-    widths = [estimator.n_features_in_, *map(int, layer_sizes(estimator)), estimator._n_outputs]
-    needed = estimator.n_models * sum(a * b for a, b in pairwise(widths))
+    sizes = map(int, layer_sizes(part_of(estimator, Network)))
+    widths = [network_inputs(estimator.scaler_, estimator.n_features_in_, False)[0], *sizes, estimator._n_outputs]
+    needed = part_of(estimator, Fitting).n_members * sum(a * b for a, b in pairwise(widths))
     found = sum(value.numel() for value in parameters.values())
     expect(
         needed <= found,
@@ -241,12 +304,20 @@ def check_training_state(estimator: Any) -> None:
     )
     targets = estimator._fitted_targets()
     objective, device = estimator._loss_function(targets), torch.device("cpu")
-    run = estimator._run(1, objective, targets.n_outputs, state["seeds"], device, True)
+    run = estimator._run(1, objective, estimator._fitted_scales(targets), state["seeds"], device, True)
+    ordered = [parameter for group in run.optimizer.param_groups for parameter in group["params"]]
     for key, values in state["run"]["optimizer"]["state"].items():
-        check_moments(values, run.parameters[key])
+        check_moments(values, ordered[key])
+    multiples = multiples_of(run)
     run.load_state_dict(state["run"] | {"module": run.module.state_dict()})
+    expect(multiples_of(run) == multiples, "the rates of its optimizer are of another network")
     expect(is_count(run.epoch) and is_count(run.step), "the state of its training is of another form")
     expect(is_history(run.history), "the state of its training is of another form")
+
+
+def multiples_of(run: Any) -> list[Any]:
+    """Multiples of the learning rate at which the groups of an optimizer move."""
+    return [group.get("multiple") for group in run.optimizer.param_groups]
 
 
 def check_moments(values: dict[str, Any], parameter: torch.Tensor) -> None:

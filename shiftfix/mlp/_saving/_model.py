@@ -5,7 +5,7 @@ import reprlib
 from typing import Any, TypeVar
 
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix import __version__
@@ -18,6 +18,7 @@ from shiftfix.mlp._saving._learned import (
     check_room,
     check_shapes,
     check_training_state,
+    values_of_earlier_versions,
 )
 
 Estimator = TypeVar("Estimator", bound=BaseEstimator)
@@ -136,6 +137,8 @@ def unpack_estimator(content: Any, expected_class: type[Estimator]) -> Estimator
 def _restore(content: dict[str, Any], expected_class: type[Estimator]) -> Estimator:
     """The estimator of content that may be made up: everything is checked before the network is built."""
     estimator: Any = unpack_settings(content["settings"], expected_class)
+    for name, earlier in values_of_earlier_versions(content["settings"], is_classifier(estimator)).items():
+        setattr(estimator, name, earlier)
     for name, value in content["fitted"].items():
         if _is_kept(estimator, name):
             setattr(estimator, name, decode(value))

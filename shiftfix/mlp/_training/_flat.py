@@ -88,9 +88,11 @@ def plain_stages(module: nn.Module) -> tuple[Dropout | None, list[Stage]] | None
 
 
 def _is_trained(parameter: nn.Parameter, like: Tensor) -> bool:
+    """Whether autograd and the optimiser treat it like any other, at the one rate of all."""
     hooked = parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None)
     same = (parameter.device, parameter.dtype) == (like.device, like.dtype)
-    return same and parameter.requires_grad and parameter.is_leaf and type(parameter) is nn.Parameter and not hooked
+    plain = type(parameter) is nn.Parameter and not hasattr(parameter, "rate") and not hooked
+    return same and parameter.requires_grad and parameter.is_leaf and plain
 
 
 def parameters_of(stages: Sequence[Stage]) -> list[nn.Parameter]:
@@ -331,8 +333,9 @@ def flat_step(
     """The written-out step for a module, or None where autograd has to make the gradients.
 
     Taken are ``nn.Sequential`` of linear layers, the activations of ``ACTIVATION_RULES`` and our dropout, in float32 or
-    float64 on the CPU, with every parameter trained and nothing hooked in; any loss and any optimiser. Batch norm,
-    noise, dropped weights, frozen layers, lower precision, other devices and other modules are left to autograd.
+    float64 on the CPU, with every parameter trained at one rate and nothing hooked in; any loss and any optimiser.
+    Batch norm, noise, dropped weights, frozen layers, rates by group as a preset has them, lower precision, other
+    devices and other modules are left to autograd.
 
     Parameters
     ----------

@@ -23,6 +23,7 @@ from shiftfix.mlp._training._diagnostics import interpolated_share, loss_summary
 from shiftfix.mlp._training._explained import explained, shapes_text
 from shiftfix.mlp._training._flat import flat_step
 from shiftfix.mlp._training._losses import check_row_losses
+from shiftfix.mlp._training._optimizers import base_rate
 from shiftfix.mlp._training._run import Run
 from shiftfix.mlp._training._several import RowsOfX, call_module
 from shiftfix.mlp._training._units import MOST_IDLE, warn_of_idle_units
@@ -107,7 +108,7 @@ def _move_parameters(run: Run, share: float) -> None:
     if not run.regularizers.active:
         step()
         return
-    rate = run.optimizer.param_groups[0]["lr"]
+    rate = base_rate(run.optimizer)
     run.regularizers.before_step(run.matrices, run.parameters, run.n_models, rate, share)
     step()
     run.regularizers.after_step(run.matrices, rate, share)
@@ -287,7 +288,7 @@ def fit_loop(
     epochs = range(run.epoch + 1, (run.epoch if run.stop else run.max_epochs) + 1)
     for _ in epochs if progress is None else progress(epochs):
         before = _copy_of(run.module) if validation is None else {}
-        record(run, "learning_rate", run.optimizer.param_groups[0]["lr"])
+        record(run, "learning_rate", base_rate(run.optimizer))
         weighted = record_losses(run, *run_epoch(run, training))
         shown = None if validation is not None else watch_loss(run, watched)
         if not _judge_epoch(run, weighted, validation, before, shown):

@@ -203,6 +203,26 @@ def options_of(steps: Steps) -> dict[str, float]:
     return {name: float(value) for name, value in given.items() if value is not None}
 
 
+def by_rate(parameters: Iterable[torch.Tensor], learning_rate: float) -> Any:
+    """The parameters as they are, or in groups where some are marked with a ``rate``, a multiple of the learning rate.
+
+    A group keeps its multiple under "multiple".
+    """
+    parameters = list(parameters)
+    groups: dict[float, list[torch.Tensor]] = {}
+    for parameter in parameters:
+        groups.setdefault(getattr(parameter, "rate", 1.0), []).append(parameter)
+    if set(groups) <= {1.0}:
+        return parameters
+    return [{"params": members, "lr": learning_rate * rate, "multiple": rate} for rate, members in groups.items()]
+
+
+def base_rate(optimizer: optim.Optimizer) -> float:
+    """The learning rate as scheduled, without the multiples of the groups."""
+    group = optimizer.param_groups[0]
+    return group["lr"] / group.get("multiple", 1.0)
+
+
 def make_optimizer(
     optimizer: OptimizerName | Callable[..., Any],
     parameters: Iterable[torch.Tensor],
@@ -222,7 +242,8 @@ def make_optimizer(
         parameters = list(parameters)
         if optimizer in FUSED and has_fused(found, parameters):
             found = partial(found, fused=True)
-    made = found(parameters, lr=float(learning_rate))  # torch takes no whole number beyond 64 bits
+    # torch takes no whole number beyond 64 bits
+    made = found(by_rate(parameters, float(learning_rate)), lr=float(learning_rate))
     if not isinstance(made, optim.Optimizer):
         raise ShiftDataError(
             f"optimizer={optimizer!r} makes a {type(made).__name__}: pass a class from torch.optim, or a function "

@@ -8,6 +8,8 @@ With T = ``max_epochs`` and the epochs counted from t = 0, the rate is lr times
 ``multistep``    0.1^(how many of ceil(T / 2), ceil(3 T / 4) are <= t)
 ``exponential``  0.01^(t / (T - 1))                             the last epoch has 1 % of the first
 ``cosine``       (1 + cos(pi t / T)) / 2                        Loshchilov & Hutter (2017), ICLR, equation 5
+``cosine_log``   (1 - cos(2 pi log2(1 + 15 (t + 1/2) / T))) / 2     Holzmueller, Grinsztajn & Steinwart (2024), NeurIPS,
+                                                               section 3: four cycles, each twice as long
 ``plateau``      halved when more than max(1, ``patience`` // 2) epochs in a row fail to lower the validation loss
                  by 0.01 %
 ===============  ==============================================================================================
@@ -41,6 +43,23 @@ NEEDS_VALIDATION = (
     "lowers the learning rate by the validation loss, and there are no validation rows: set early_stopping=True or "
     "pass an eval_set to fit, or take another schedule for partial_fit."
 )
+
+
+class LogCycles:
+    """Share of the rate in each epoch: four cycles from 0 to 1 and back, each twice as long as the one before.
+
+    Parameters
+    ----------
+    length : int
+        Epochs. A scheduler keeps it in its state, as the attributes of what it calls.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __call__(self, epoch: int) -> float:
+        share = min((epoch + 0.5) / self.length, 1)
+        return (1 - math.cos(2 * math.pi * math.log2(1 + 15 * share))) / 2
 
 
 class Schedule:
@@ -142,6 +161,8 @@ def make_schedule(
         made = lr_scheduler.MultiStepLR(optimizer, milestones=milestones, gamma=0.1)
     elif schedule == "exponential":
         made = lr_scheduler.ExponentialLR(optimizer, gamma=0.01 ** (1 / max(1, max_epochs - 1)))
+    elif schedule == "cosine_log":
+        made = lr_scheduler.LambdaLR(optimizer, LogCycles(max_epochs))
     elif schedule == "cosine":
         made = lr_scheduler.CosineAnnealingLR(optimizer, T_max=max_epochs)
     else:
