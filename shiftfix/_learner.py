@@ -136,6 +136,11 @@ def fit_weighted(
     ShiftDataError
         When the learner takes no weights and ``fallback`` is None, and for weights that are negative, all zero or not
         one per row.
+
+    See Also
+    --------
+    CovariateShiftClassifier : Trains a classifier on weighted source rows.
+    shiftfix.covariate.LogisticWeighter : Odds of a logistic source-versus-target classifier; the default.
     """
     check_methods(estimator, "estimator", ["fit", "get_params"], "an estimator of scikit-learn's kind")
     check_option(fallback, "fallback", [None, "resample"])

@@ -30,6 +30,11 @@ class TargetSample:
     rows : array-like of int, shape (n_labels,), or of bool, shape (n_target,), default=None
         Which rows of X they belong to: positions in the order of ``y``, or a mask. None means all rows of X, in their
         order. ``y`` and ``rows`` are checked when they are used.
+
+    See Also
+    --------
+    ShiftCorrectedClassifier : Diagnoses, and corrects as far as the evidence supports it.
+    FewLabelClassifier : Corrects a classifier by a few target labels.
     """
 
     def __init__(self, X: Any, y: Any = None, rows: Any = None) -> None:

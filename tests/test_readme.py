@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import runpy
 import warnings
 from pathlib import Path
 
@@ -40,20 +41,31 @@ def test_the_example_prints_its_output():
         assert float(now) == pytest.approx(float(then), abs=0.03)
 
 
-@pytest.mark.slow
-def test_the_snippets_run_as_they_stand():
-    code = [
-        block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "LogisticWeighter" in block
-    ]
-    assert len(code) == 1
-    printed_by(code[0])
-
-
 def test_the_opening_fits_one_screen():
     opening = README.split("\n## ")[0]
     assert len(opening.splitlines()) <= 50
+    assert len(README.splitlines()) <= 120
 
 
 def test_every_linked_file_exists():
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (Path(__file__).parents[1] / target).exists(), target
+
+
+def test_a_registry_gets_absolute_links_once_there_is_an_address():
+    """Links to files, pictures to the raw file; addresses and anchors stay. Without an address nothing changes."""
+    pytest.importorskip("hatchling")
+    hook = runpy.run_path(str(Path(__file__).parents[1] / "notebooks/registry_readme.py"))
+    given = "![a picture](b/c.png) and [d](e.md), [f](https://g.h/i), [j](#k)"
+    told = hook["with_address"](given, "https://l.m/n/")
+    assert told == (
+        "![a picture](https://l.m/n/raw/main/b/c.png) and [d](https://l.m/n/blob/main/e.md), "
+        "[f](https://g.h/i), [j](#k)"
+    )
+    found = hook["with_address"](README, "https://l.m/n")
+    assert re.findall(r"\]\((?!https?:)[^)]*\)", found) == []
+    for source, expected in ((None, README), ("https://l.m/n", found)):
+        metadata = {"urls": {"Source": source}} if source else {}
+        made = hook["RegistryReadme"](str(Path(__file__).parents[1]), {})
+        made.update(metadata)
+        assert metadata["readme"]["text"] == expected

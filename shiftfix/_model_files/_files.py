@@ -63,6 +63,10 @@ def save_model(model: BaseEstimator, path: str | os.PathLike[str]) -> None:
     NotFittedError
     MissingDependencyError
         Without skops (extra ``cli``).
+
+    See Also
+    --------
+    load_model : Reads the file again.
     """
     if not isinstance(model, BaseEstimator):
         raise ShiftDataError(f"model={reprlib.repr(model)} is no estimator: pass a fitted one.")
@@ -128,6 +132,10 @@ def load_model(path: str | os.PathLike[str]) -> Any:
         For a damaged file, one of another program, which is named where it is known, and one that holds anything else.
     MissingDependencyError
         Without skops (extra ``cli``), for all but networks.
+
+    See Also
+    --------
+    save_model : Writes the file.
     """
     name = os.fsdecode(path)
     if os.path.exists(name) and not os.path.isfile(name):

@@ -106,6 +106,12 @@ class ConformalClassifier(ClassifierMixin, BaseConformal):
     feature_names_in_ : ndarray of str
         Only when X had string column names.
 
+    See Also
+    --------
+    ConformalRegressor : Intervals around any regressor.
+    CoverageSummary : What such sets cost and what their coverage rests on.
+    shiftfix.display.CoverageDisplay : Draws the coverage of sets and intervals.
+
     Notes
     -----
     A label is in the set when its p-value exceeds 1 - level; see :func:`conformal_p_values`. A row in a region that

@@ -42,6 +42,11 @@ def clipping_cost(target_weights: ArrayLike, clip: float, *, sample_weight: Arra
     ShiftDataError
         For negative or infinite weights, and a clip that is not positive.
 
+    See Also
+    --------
+    CoverageSummary : What such sets cost and what their coverage rests on.
+    shiftfix.weights.clip_weights : Min(w, c).
+
     Examples
     --------
     >>> clipping_cost([0.5, 1.0, 4.0], clip=2.0)

@@ -53,6 +53,12 @@ class CoverageSummary(Printed, KeepsVerdicts):
         What coverage rests on.
     verdict : Verdict
         On the sets; "abstain": they say little.
+
+    See Also
+    --------
+    ConformalClassifier : Sets of labels around any classifier.
+    ConformalRegressor : Intervals around any regressor.
+    clipping_cost : How much coverage clipped weights may cost.
     """
 
     level: float

@@ -139,6 +139,11 @@ def conformal_quantile(
     ShiftDataError
         For scores that are not finite, weights that are negative or all zero, and arguments that do not fit together.
 
+    See Also
+    --------
+    conformal_p_values : A p-value for each score.
+    ConformalRegressor : Intervals around any regressor.
+
     Examples
     --------
     >>> conformal_quantile([1, 2, 3], 0.8, weights=[1, 1, 2]).tolist()
@@ -191,6 +196,11 @@ def conformal_p_values(
     ShiftDataError
         As :func:`conformal_quantile`.
 
+    See Also
+    --------
+    conformal_quantile : The weighted threshold of scores.
+    label_shift_p_values : P-values by class when the class shares moved.
+
     Examples
     --------
     >>> conformal_p_values([1, 2, 3], [0, 2, 4], weights=[1, 1, 2]).round(3).tolist()
@@ -236,6 +246,11 @@ def label_shift_p_values(
     ------
     ShiftDataError
         For labels that are not among the classes, and for scores and weights that are no finite numbers.
+
+    See Also
+    --------
+    conformal_p_values : A p-value for each score.
+    ConformalClassifier : Sets of labels around any classifier.
 
     Examples
     --------

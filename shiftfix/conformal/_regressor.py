@@ -83,6 +83,12 @@ class ConformalRegressor(RegressorMixin, BaseConformal):
     feature_names_in_ : ndarray of str
         Only when X had string column names.
 
+    See Also
+    --------
+    ConformalClassifier : Sets of labels around any classifier.
+    CoverageSummary : What such sets cost and what their coverage rests on.
+    shiftfix.display.CoverageDisplay : Draws the coverage of sets and intervals.
+
     Examples
     --------
     >>> from sklearn.linear_model import LinearRegression

@@ -75,6 +75,13 @@ class ShiftCorrectedClassifier(ClassifierMixin, BaseShiftCorrected):
     feature_names_in_ : ndarray of str
         Only when X had string column names.
 
+    See Also
+    --------
+    shiftfix.detect.diagnose_shift : Evidence for each kind of shift, verdict, next action.
+    LabelShiftClassifier : A classifier that follows the target's class shares.
+    CovariateShiftClassifier : Trains a classifier on weighted source rows.
+    FewLabelClassifier : Corrects a classifier by a few target labels.
+
     Notes
     -----
     Preprocessing belongs inside ``estimator``, as a Pipeline: a Pipeline around this one transforms X but not X_target.
@@ -226,6 +233,12 @@ class ShiftCorrectedRegressor(RegressorMixin, BaseShiftCorrected):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only when X had string column names.
+
+    See Also
+    --------
+    shiftfix.detect.diagnose_shift : Evidence for each kind of shift, verdict, next action.
+    CovariateShiftRegressor : Trains a regressor on weighted source rows.
+    FewLabelRegressor : Corrects a regressor by a few target labels.
 
     Examples
     --------

@@ -283,6 +283,12 @@ class CovariateShiftClassifier(ClassifierMixin, BaseCovariateShift):
         Only when X had string column names.
     classes_ : ndarray of shape (n_classes,)
 
+    See Also
+    --------
+    ShiftCorrectedClassifier : Diagnoses, and corrects as far as the evidence supports it.
+    CovariateShiftRegressor : Trains a regressor on weighted source rows.
+    shiftfix.covariate.LogisticWeighter : Odds of a logistic source-versus-target classifier; the default.
+
     Examples
     --------
     >>> from sklearn.linear_model import LogisticRegression
@@ -400,6 +406,12 @@ class CovariateShiftRegressor(RegressorMixin, BaseCovariateShift):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only when X had string column names.
+
+    See Also
+    --------
+    ShiftCorrectedRegressor : Diagnoses, and corrects values as far as the evidence supports it.
+    CovariateShiftClassifier : Trains a classifier on weighted source rows.
+    shiftfix.covariate.LogisticWeighter : Odds of a logistic source-versus-target classifier; the default.
 
     Examples
     --------

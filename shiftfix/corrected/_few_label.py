@@ -116,6 +116,12 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
     feature_names_in_ : ndarray of str
         Only when X had string column names.
 
+    See Also
+    --------
+    FewLabelRegressor : Corrects a regressor by a few target labels.
+    ShiftCorrectedClassifier : Diagnoses, and corrects as far as the evidence supports it.
+    shiftfix.risk.plan_labels : How many labels buy which interval?
+
     Notes
     -----
     Below 5 labels nothing is corrected. Of more than 724 (228 with ten classes) the processes learn from so many, drawn
@@ -312,6 +318,12 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only when X had string column names.
+
+    See Also
+    --------
+    FewLabelClassifier : Corrects a classifier by a few target labels.
+    ShiftCorrectedRegressor : Diagnoses, and corrects values as far as the evidence supports it.
+    shiftfix.risk.plan_labels : How many labels buy which interval?
 
     Notes
     -----

@@ -109,6 +109,12 @@ class LabelShiftClassifier(KeepsVerdicts, ClassifierMixin, BaseCorrected):
     feature_names_in_ : ndarray of str
         Only when X had string column names.
 
+    See Also
+    --------
+    ShiftCorrectedClassifier : Diagnoses, and corrects as far as the evidence supports it.
+    shiftfix.label.MLLS : Maximum likelihood on calibrated scores; the most precise.
+    shiftfix.label.label_shift_fit : How much of what moved does one change of the class shares explain?
+
     Notes
     -----
     Preprocessing belongs inside ``estimator``, as a Pipeline: a Pipeline around this one transforms X but not

@@ -210,6 +210,11 @@ class ClassifierWeighter(BaseWeighter):
     PoorOverlapWarning
         By ``fit``, when the verdict is "abstain".
 
+    See Also
+    --------
+    LogisticWeighter : Odds of a logistic source-versus-target classifier; the default.
+    shiftfix.detect.classifier_test : Can a model tell source from target rows?
+
     Examples
     --------
     >>> import numpy as np

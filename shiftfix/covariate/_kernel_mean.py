@@ -120,6 +120,11 @@ class KMM(BaseWeighter):
     ConvergenceWarning
         By ``fit``, when ``residual_`` is above ``tol``.
 
+    See Also
+    --------
+    KLIEP : The ratio by maximum likelihood on kernels.
+    LogisticWeighter : Odds of a logistic source-versus-target classifier; the default.
+
     Notes
     -----
     The kernel matrix of smooth kernels is singular for all purposes: weights that differ wildly match the kernel means

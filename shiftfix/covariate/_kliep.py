@@ -290,6 +290,11 @@ class KLIEP(BaseWeighter):
     ConvergenceWarning
         By ``fit``, when ``gap_`` is above ``tol``.
 
+    See Also
+    --------
+    ULSIF : The ratio by least squares on kernels.
+    LogisticWeighter : Odds of a logistic source-versus-target classifier; the default.
+
     Notes
     -----
     Memory is n_target * n_centers numbers. A ratio below 1e-6 is raised to it, so that its logarithm is finite. A

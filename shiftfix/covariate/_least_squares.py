@@ -195,6 +195,12 @@ class ULSIF(_LeastSquaresWeighter):
     ShiftDataError
         By ``fit`` and ``transform``, for input or settings that cannot be used.
 
+    See Also
+    --------
+    RULSIF : A bounded, relative ratio by least squares.
+    KLIEP : The ratio by maximum likelihood on kernels.
+    LogisticWeighter : Odds of a logistic source-versus-target classifier; the default.
+
     Notes
     -----
     A ratio below 1 / n_source is raised to it, so that its logarithm is finite: all such rows together weigh no more
@@ -289,6 +295,11 @@ class RULSIF(_LeastSquaresWeighter):
     ------
     ShiftDataError
         By ``fit`` and ``transform``, for input or settings that cannot be used.
+
+    See Also
+    --------
+    ULSIF : The ratio by least squares on kernels.
+    LogisticWeighter : Odds of a logistic source-versus-target classifier; the default.
 
     Notes
     -----

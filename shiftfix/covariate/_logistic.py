@@ -305,6 +305,11 @@ class LogisticWeighter(BaseWeighter):
     sklearn.exceptions.ConvergenceWarning
         By ``fit``, when ``gradient_norm_`` stays above ``tol``.
 
+    See Also
+    --------
+    ClassifierWeighter : Odds of any classifier, cross-fitted where it is flexible.
+    TableColumns : Numbers from a table with gaps and categories.
+
     Examples
     --------
     >>> import numpy as np

@@ -211,6 +211,10 @@ class TableColumns(PublicCalls, TransformerMixin, BaseEstimator):
     names_ : list of str
         Of the columns made.
     n_features_in_ : int
+
+    See Also
+    --------
+    LogisticWeighter : Odds of a logistic source-versus-target classifier; the default.
     """
 
     def fit(self, X: Any, y: Any = None) -> Self:

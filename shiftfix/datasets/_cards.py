@@ -38,6 +38,11 @@ def list_datasets() -> list[str]:
     -------
     list of str
 
+    See Also
+    --------
+    load : The data, after checking the files.
+    load_card : Origin, licence, shift and files of one.
+
     Examples
     --------
     >>> "digits" in list_datasets()
@@ -64,6 +69,11 @@ def load_card(name: str) -> dict[str, Any]:
     ------
     ShiftDataError
         For a name without a card.
+
+    See Also
+    --------
+    load : The data, after checking the files.
+    list_datasets : Names of the data sets.
 
     Examples
     --------

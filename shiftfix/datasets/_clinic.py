@@ -170,6 +170,11 @@ def make_clinic(
     ShiftDataError
         For sizes below 1 or an unknown kind of random state.
 
+    See Also
+    --------
+    write_clinic : Writes its two files.
+    load : The data, after checking the files.
+
     Examples
     --------
     >>> clinic = make_clinic()
@@ -242,6 +247,10 @@ def write_clinic(
     ------
     ShiftDataError
         When the folder does not exist, or one of the files would replace another.
+
+    See Also
+    --------
+    make_clinic : Generates the made-up clinic data.
     """
     check_option(overwrite, "overwrite", [True, False])
     clinic, home = make_clinic(n_source, n_target, random_state), Path(os.fsdecode(folder))

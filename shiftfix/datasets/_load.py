@@ -212,6 +212,11 @@ def load(
     MissingDependencyError
         For "lalonde" and ``as_frame=True`` without pandas.
 
+    See Also
+    --------
+    load_card : Origin, licence, shift and files of one.
+    shiftfix.simulate.from_recipe : Runs the recipe on a data set's card.
+
     Examples
     --------
     >>> load("digits").data.shape

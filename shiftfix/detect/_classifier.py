@@ -219,6 +219,12 @@ def classifier_test(
     ShiftDataError
         For sparse rows, fewer than five rows, and more than 1,000 columns without ``classifier``.
 
+    See Also
+    --------
+    mmd_test : Kernel means: any difference.
+    feature_tests : Every column by itself.
+    shiftfix.covariate.ClassifierWeighter : Odds of any classifier, cross-fitted where it is flexible.
+
     Notes
     -----
     Products of every two columns are made up to 33 columns, squares only above. With 20,000 + 20,000 rows of 30

@@ -234,6 +234,12 @@ def concept_test(
     ShiftDataError
         For fewer than 100 labels, and data that cannot be used.
 
+    See Also
+    --------
+    covariate_or_label : By target labels: did p(y given x) stay, or p(x given y)?
+    performance_drop : By target labels: where a change of the loss comes from.
+    diagnose_shift : Evidence for each kind of shift, verdict, next action.
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)

@@ -275,6 +275,12 @@ def diagnose_shift(
         For data or settings that cannot be used, target labels that the source never had, and a learner that takes no
         weights.
 
+    See Also
+    --------
+    ShiftDiagnosis : What it returns.
+    shiftfix.corrected.ShiftCorrectedClassifier : Diagnoses, and corrects as far as the evidence supports it.
+    covariate_or_label : By target labels: did p(y given x) stay, or p(x given y)?
+
     Notes
     -----
     The rules by which a correction is supported are those of :func:`shiftfix.label.label_shift_fit` and

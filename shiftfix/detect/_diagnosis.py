@@ -35,6 +35,11 @@ class ClassShare(NamedTuple):
     """Share of one class: of the source, of the target by the scores, and its 95% interval there.
 
     The estimate takes label shift for granted and is NaN where there is none; the interval does not.
+
+    See Also
+    --------
+    ShiftDiagnosis : What it returns.
+    diagnose_shift : Evidence for each kind of shift, verdict, next action.
     """
 
     label: Any
@@ -91,6 +96,10 @@ class ShiftDiagnosis(Printed, KeepsVerdicts):
     cannot_exclude : tuple of str
         What may be there unseen.
     seconds : float
+
+    See Also
+    --------
+    diagnose_shift : Evidence for each kind of shift, verdict, next action.
     """
 
     verdict: Verdict

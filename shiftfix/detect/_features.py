@@ -46,6 +46,11 @@ class ColumnShift(NamedTuple):
         Kolmogorov-Smirnov distance of numbers, total variation of categories; from 0 to 1.
     why : str
         Why it is taken for an identifier or a time stamp, or that its ranges do not overlap; else empty.
+
+    See Also
+    --------
+    feature_tests : Every column by itself.
+    FeatureTests : The tests of all columns.
     """
 
     name: str
@@ -70,6 +75,11 @@ class FeatureTests(ShiftTest):
     ----------
     columns : tuple of ColumnShift
         Those that differ most first; identifiers and time stamps last.
+
+    See Also
+    --------
+    feature_tests : Every column by itself.
+    ColumnShift : The test of one column.
     """
 
     columns: tuple[ColumnShift, ...] = ()
@@ -147,6 +157,12 @@ def feature_tests(X_source: Any, X_target: Any, *, adjust: Adjustment = "holm") 
     ------
     ShiftDataError
         For sparse rows and fewer than five rows.
+
+    See Also
+    --------
+    FeatureTests : The tests of all columns.
+    classifier_test : Can a model tell source from target rows?
+    shiftfix.weights.balance_table : Moments before and after weighting.
 
     Examples
     --------

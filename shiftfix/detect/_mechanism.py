@@ -68,6 +68,10 @@ class MechanismTest(ShiftTest):
     labels_needed : int or None
         Further labels, of rows drawn at random, that would probably decide; 0 where they have, None where a million
         would not, because both predict the same labels.
+
+    See Also
+    --------
+    covariate_or_label : By target labels: did p(y given x) stay, or p(x given y)?
     """
 
     decision: Decision = "undecided"
@@ -321,6 +325,12 @@ def covariate_or_label(
         For scores that are no probabilities, labels the source never had, and positions beyond the rows.
     NotIdentifiedError
         Where the scores cannot tell the classes apart.
+
+    See Also
+    --------
+    MechanismTest : What it returns.
+    concept_test : By target labels: did p(y given x) move?
+    diagnose_shift : Evidence for each kind of shift, verdict, next action.
 
     Notes
     -----

@@ -99,6 +99,11 @@ def mmd_test(
     ShiftDataError
         For sparse rows, fewer than five rows, and widths that are no positive numbers.
 
+    See Also
+    --------
+    classifier_test : Can a model tell source from target rows?
+    feature_tests : Every column by itself.
+
     Notes
     -----
     Memory: blocks of some 16 MB, and 8 bytes for each row and permutation. Time on one core: .2 s for 500 + 500 rows of

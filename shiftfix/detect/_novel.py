@@ -107,6 +107,11 @@ def novel_class_test(
     ShiftDataError
         For data that cannot be used.
 
+    See Also
+    --------
+    concept_test : By target labels: did p(y given x) move?
+    diagnose_shift : Evidence for each kind of shift, verdict, next action.
+
     Notes
     -----
     At most 5,000 rows of each half and of the target are used, drawn at random.

@@ -38,7 +38,13 @@ CHANCE = 3.0
 
 
 class Part(NamedTuple):
-    """A part of the change of the mean loss, and its confidence interval, in units of the loss."""
+    """A part of the change of the mean loss, and its confidence interval, in units of the loss.
+
+    See Also
+    --------
+    PerformanceDrop : The parts of a change of the loss.
+    performance_drop : By target labels: where a change of the loss comes from.
+    """
 
     estimate: float
     low: float
@@ -61,6 +67,11 @@ class PerformanceDrop(ShiftTest):
         support; they add up to the total. None where they cannot be told apart.
     imbalance : float
         Largest difference of the weighted samples, in standard deviations, less what is chance; 0 when balanced.
+
+    See Also
+    --------
+    performance_drop : By target labels: where a change of the loss comes from.
+    Part : One of them.
     """
 
     total: Part | None = None
@@ -224,6 +235,12 @@ def performance_drop(
     ------
     ShiftDataError
         For data that cannot be used, fewer than 20 labels, and positions beyond the rows.
+
+    See Also
+    --------
+    PerformanceDrop : The parts of a change of the loss.
+    shiftfix.risk.target_risk : A metric on the target, with its interval.
+    concept_test : By target labels: did p(y given x) move?
 
     Notes
     -----

@@ -32,6 +32,13 @@ class ShiftTest(Printed):
         What the effect size is: "AUC", say.
     note : str
         What else to know; empty when nothing.
+
+    See Also
+    --------
+    classifier_test : Can a model tell source from target rows?
+    mmd_test : Kernel means: any difference.
+    score_test : Did the scores of a model move?
+    concept_test : By target labels: did p(y given x) move?
     """
 
     statistic: float

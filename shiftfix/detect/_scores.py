@@ -71,6 +71,11 @@ def score_test(
     ShiftDataError
         For scores that are no probabilities or numbers, and fewer than five rows.
 
+    See Also
+    --------
+    classifier_test : Can a model tell source from target rows?
+    shiftfix.label.label_shift_test : Does one change of the class shares explain the scores?
+
     Examples
     --------
     >>> score_test(np.linspace(0, 1, 80), np.linspace(0.5, 1.5, 60)).p_value < 0.001

@@ -33,6 +33,11 @@ class BalanceDisplay(PublicCalls):
         At 0.1.
     shown_ : BalanceTable
         The entries drawn, worst first.
+
+    See Also
+    --------
+    shiftfix.weights.balance_table : Moments before and after weighting.
+    OverlapDisplay : Draws the log ratio of both samples.
     """
 
     def __init__(self, table: BalanceTable) -> None:

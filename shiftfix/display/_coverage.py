@@ -47,6 +47,11 @@ class CoverageDisplay(PublicCalls):
     points_, size_line_ : Line2D or None
     intervals_ : LineCollection
         Wilson's 95% intervals of the observed coverage.
+
+    See Also
+    --------
+    shiftfix.conformal.ConformalClassifier : Sets of labels around any classifier.
+    shiftfix.conformal.ConformalRegressor : Intervals around any regressor.
     """
 
     def __init__(self, levels: Floats, coverage: Floats, *, n_rows: int, sizes: Floats | None, unit: str) -> None:

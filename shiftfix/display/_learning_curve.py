@@ -54,6 +54,11 @@ class LearningCurveDisplay(PublicCalls):
         One per distinct best epoch; empty without a validation loss, where no epoch was chosen.
     limit_line_ : Line2D or None
         At a weight effect of 0.05, below which the weights hardly act any more.
+
+    See Also
+    --------
+    shiftfix.mlp.MLPClassifier : A network for classes, with row weights and dropout.
+    shiftfix.mlp.MLPRegressor : A network for values, with row weights and dropout.
     """
 
     def __init__(self, history: dict[str, NDArray[np.float64]], *, best_epoch: NDArray[np.intp] | None) -> None:

@@ -41,6 +41,10 @@ class MonitorDisplay(PublicCalls):
         Intervals.
     reference_line_ : Line2D or None
     alarm_lines_ : dict of str to Line2D
+
+    See Also
+    --------
+    shiftfix.risk.RiskMonitor : Watches a classifier in use.
     """
 
     def __init__(

@@ -51,6 +51,12 @@ class OverlapDisplay(PublicCalls):
         The histograms over log10 of the ratio; ``get_data()`` gives densities and edges.
     clip_line_ : Line2D
         At the clip or, without one, at the largest source ratio.
+
+    See Also
+    --------
+    WeightDisplay : Draws the weights and their clip.
+    BalanceDisplay : Draws the balance of features.
+    shiftfix.weights.summarize_weights : Size, overlap, verdict.
     """
 
     def __init__(

@@ -47,6 +47,11 @@ class PriorDisplay(PublicCalls):
     interval_ : LineCollection or None
     shown_ : ndarray of int
         Positions in ``classes`` of the rows drawn, the largest change first.
+
+    See Also
+    --------
+    shiftfix.label.MLLS : Maximum likelihood on calibrated scores; the most precise.
+    shiftfix.corrected.LabelShiftClassifier : A classifier that follows the target's class shares.
     """
 
     def __init__(

@@ -63,6 +63,11 @@ class RiskDisplay(PublicCalls):
         Estimates (x) at their rows (y), drawn downwards from 0; those that the data support, and those they do not.
     intervals_ : LineCollection
     truth_ : Line2D or None
+
+    See Also
+    --------
+    shiftfix.risk.compare_risks : Several methods side by side.
+    shiftfix.risk.target_risk : A metric on the target, with its interval.
     """
 
     def __init__(

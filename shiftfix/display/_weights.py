@@ -35,6 +35,11 @@ class WeightDisplay(PublicCalls):
     bars_ : BarContainer
         One bar per bin of log10 weight; its height is a number of rows.
     clip_line_ : Line2D or None
+
+    See Also
+    --------
+    OverlapDisplay : Draws the log ratio of both samples.
+    shiftfix.weights.summarize_weights : Size, overlap, verdict.
     """
 
     def __init__(

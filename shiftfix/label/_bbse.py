@@ -91,7 +91,7 @@ class BBSE(BasePriorEstimator):
     joint_confusion_, conditional_confusion_ : ndarray of shape (n_classes, n_classes)
         P(predicted i, true j), which sums to 1, and P(predicted i given true j), whose columns do.
     condition_number_, smallest_singular_value_ : float
-        Of the joint matrix; errors of the mean prediction grow by up to 1 / smallest_singular_value_ in the weights.
+        Of the joint matrix; errors of the mean prediction grow up to 1 / ``smallest_singular_value_`` in the weights.
     identified_ : bool
         False when the estimate is vague (its variances sum to more than a quarter of those of a uniform
         draw from the simplex) and also cannot be told from the source prior (Wald test at level 0.05).
@@ -111,6 +111,12 @@ class BBSE(BasePriorEstimator):
         By ``fit``, ``update``, ``transform`` and ``adjust_proba``, for input that cannot be used.
     NotIdentifiedError
         By ``fit``, when the confusion matrix is singular; names the confounded classes.
+
+    See Also
+    --------
+    MLLS : Maximum likelihood on calibrated scores; the most precise.
+    RLLS : By the confusion matrix, regularised towards no shift.
+    confusion_matrices : Joint and conditional confusion matrices.
 
     Examples
     --------

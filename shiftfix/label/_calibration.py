@@ -260,7 +260,7 @@ class ScoreCalibrator(PublicCalls, BaseEstimator):
     kind_ : str
         The kind fitted.
     scale_, bias_ : ndarray of shape (n_classes,)
-        Calibrated scores are softmax(scale_ * log(scores) + bias_); scales lie within [1e-3, 1e2], biases average 0.
+        Calibrated scores are ``softmax(scale_ * log(scores) + bias_)``; scales within [1e-3, 1e2], biases average 0.
     losses_ : dict of str to float
         Held-out negative log likelihood of each kind, in nats per row; empty unless ``kind="auto"``.
 
@@ -269,6 +269,11 @@ class ScoreCalibrator(PublicCalls, BaseEstimator):
     ShiftDataError
         By ``fit`` and ``transform``, for scores that are no probabilities, lengths that differ, labels not among
         ``classes``, a class without rows, or one class only.
+
+    See Also
+    --------
+    MLLS : Maximum likelihood on calibrated scores; the most precise.
+    adjust_proba : Posteriors under another prior.
 
     Notes
     -----

@@ -74,6 +74,11 @@ def confusion_matrices(
     ShiftDataError
         For scores that are no probabilities, lengths that differ, or a class without rows.
 
+    See Also
+    --------
+    BBSE : By the confusion matrix, with an analytic interval.
+    RLLS : By the confusion matrix, regularised towards no shift.
+
     Examples
     --------
     >>> confusion_matrices(["a", "b", "b"], ["a", "a", "b"], kind="hard")[1]

@@ -336,6 +336,12 @@ def label_shift_fit(
     ShiftDataError
         For scores that are no probabilities, features of one sample only, and rows that do not match.
 
+    See Also
+    --------
+    LabelShiftFit : What it returns.
+    label_shift_test : Does one change of the class shares explain the scores?
+    shiftfix.corrected.LabelShiftClassifier : A classifier that follows the target's class shares.
+
     Examples
     --------
     >>> import numpy as np

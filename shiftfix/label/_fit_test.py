@@ -52,6 +52,10 @@ class LabelShiftTest(Printed):
         The prior that fits best.
     moments : str
         Which moments were compared.
+
+    See Also
+    --------
+    label_shift_test : Does one change of the class shares explain the scores?
     """
 
     statistic: float
@@ -156,6 +160,12 @@ def label_shift_test(
     ShiftDataError
         For scores that are no probabilities, lengths that differ, a class without source rows, or scores that leave
         nothing to test (hard 0/1 scores: any mean is some mixture).
+
+    See Also
+    --------
+    LabelShiftTest : What it returns.
+    label_shift_fit : How much of what moved does one change of the class shares explain?
+    mean_score_test : Did the class shares move at all?
 
     References
     ----------

@@ -316,7 +316,7 @@ class GMM(BasePriorEstimator):
     joint_confusion_, conditional_confusion_ : ndarray of shape (n_classes, n_classes)
         P(predicted i, true j), which sums to 1, and P(predicted i given true j), whose columns do.
     condition_number_, smallest_singular_value_ : float
-        Of the joint matrix; errors of the mean prediction grow by up to 1 / smallest_singular_value_ in the weights.
+        Of the joint matrix; errors of the mean prediction grow up to 1 / ``smallest_singular_value_`` in the weights.
     identified_ : bool
         False when the estimate is vague (its variances sum to more than a quarter of those of a uniform
         draw from the simplex) and also cannot be told from the source prior (Wald test at level 0.05).
@@ -326,6 +326,11 @@ class GMM(BasePriorEstimator):
         "abstain" when the prior is not identified, else "ok", which has a reason where ``shrink`` found no shift.
     prior_covariance_ : ndarray of shape (n_classes, n_classes)
         Asymptotic sampling covariance, from both samples.
+
+    See Also
+    --------
+    MLLS : Maximum likelihood on calibrated scores; the most precise.
+    label_shift_test : Does one change of the class shares explain the scores?
 
     Examples
     --------

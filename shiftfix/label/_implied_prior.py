@@ -138,6 +138,11 @@ def prior_of_scores(
     ShiftDataError
         For scores that are no probabilities, labels that are missing, or lengths that differ.
 
+    See Also
+    --------
+    adjust_proba : Posteriors under another prior.
+    MLLS : Maximum likelihood on calibrated scores; the most precise.
+
     Examples
     --------
     >>> import numpy as np

@@ -39,6 +39,10 @@ class LabelShiftFit(NamedTuple):
         Whether correcting the class shares alone is supported.
     reason : str
         Why it passes or not.
+
+    See Also
+    --------
+    label_shift_fit : How much of what moved does one change of the class shares explain?
     """
 
     explained_share: float

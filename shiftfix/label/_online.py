@@ -129,6 +129,11 @@ class OnlinePrior(PublicCalls, BaseEstimator):
         By ``update``, for a prior that is not a fitted BBSE, settings out of range, or scores that are no
         probabilities; the state stays as it was.
 
+    See Also
+    --------
+    MLLS : Maximum likelihood on calibrated scores; the most precise.
+    shiftfix.risk.RiskMonitor : Watches a classifier in use.
+
     Notes
     -----
     The estimate depends on the stream only, not on how it is cut into batches. Memory is about 5 log(rows) (n_classes,

@@ -39,6 +39,11 @@ def adjust_proba(scores: ArrayLike, source_prior: ArrayLike, target_prior: Array
     ShiftDataError
         For scores that are no probabilities, a source prior with a zero, or priors of another length.
 
+    See Also
+    --------
+    MLLS : Maximum likelihood on calibrated scores; the most precise.
+    prior_of_scores : The prior that class probabilities imply.
+
     References
     ----------
     Saerens, Latinne & Decaestecker (2002), Neural Computation 14(1):21-41, equation 2.4.

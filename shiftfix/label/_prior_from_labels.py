@@ -47,6 +47,10 @@ class LabelledPrior(NamedTuple):
     n_labels : int
     power : float
         lambda, between 0 (the scores are not used) and 1.
+
+    See Also
+    --------
+    prior_from_labels : Class shares by a few target labels.
     """
 
     classes: NDArray[Any]
@@ -161,6 +165,12 @@ def prior_from_labels(
     ShiftDataError
         For one kind of scores without the other, scores that are no probabilities or not one row per label, and labels
         that are not among ``classes``.
+
+    See Also
+    --------
+    LabelledPrior : What it returns.
+    MLLS : Maximum likelihood on calibrated scores; the most precise.
+    shiftfix.corrected.FewLabelClassifier : Corrects a classifier by a few target labels.
 
     Notes
     -----

@@ -149,7 +149,7 @@ class RLLS(BaseResampledPrior):
     kind : {"soft", "hard"}, default="soft"
         As for :class:`BBSE`.
     regularization : "auto" or float, default="auto"
-        Delta, >= 0. "auto" is :func:`default_regularization`'s hundredth of a worst-case bound on the error of the
+        Delta, >= 0. "auto" is a hundredth of a worst-case bound on the error of the
         confusion matrix, which falls with the number of source rows.
     gamma : float in [0, 1], default=1.0
         Share of the estimated shift that is used.
@@ -180,7 +180,7 @@ class RLLS(BaseResampledPrior):
     joint_confusion_, conditional_confusion_ : ndarray of shape (n_classes, n_classes)
         P(predicted i, true j), which sums to 1, and P(predicted i given true j), whose columns do.
     condition_number_, smallest_singular_value_ : float
-        Of the joint matrix; errors of the mean prediction grow by up to 1 / smallest_singular_value_ in the weights.
+        Of the joint matrix; errors of the mean prediction grow up to 1 / ``smallest_singular_value_`` in the weights.
     identified_ : bool
         False when the estimate is vague (its variances sum to more than a quarter of those of a uniform
         draw from the simplex) and also cannot be told from the source prior (Wald test at level 0.05).
@@ -190,6 +190,11 @@ class RLLS(BaseResampledPrior):
         "abstain" when the prior is not identified, else "ok", which has a reason where ``shrink`` found no shift.
     prior_covariance_ : ndarray of shape (n_classes, n_classes)
         Delta-method sampling covariance of the solution WITHOUT regularisation, which varies more than the estimate.
+
+    See Also
+    --------
+    BBSE : By the confusion matrix, with an analytic interval.
+    MLLS : Maximum likelihood on calibrated scores; the most precise.
 
     Examples
     --------

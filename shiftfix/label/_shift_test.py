@@ -107,6 +107,11 @@ def mean_score_test(
     ShiftDataError
         For scores that are no probabilities, or samples with different numbers of columns.
 
+    See Also
+    --------
+    label_shift_test : Does one change of the class shares explain the scores?
+    shiftfix.detect.score_test : Did the scores of a model move?
+
     Examples
     --------
     >>> import numpy as np

@@ -133,7 +133,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         held out too; the weights of an eval_set are taken as they are. See :func:`shiftfix.weights.clip_weights`.
         Weighters clip on their own: None leaves theirs.
     l1, l2 : float, default=0
-        Penalty l1 sum |w| + l2 / 2 sum w^2 on weights, not on biases; both together are the elastic net. It is added
+        Penalty ``l1 sum |w| + l2 / 2 sum w^2`` on weights, not on biases; both are the elastic net. It is added
         to the weighted mean of the losses, whatever the scale of ``sample_weight`` and ``batch_size``.
     decoupled : bool, default=False
         Shrink the weights themselves instead of adding the penalty's gradient to the loss's: w <- w (1 - lr l2), and
@@ -216,6 +216,11 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         Only when X was one table.
     feature_names_in_ : ndarray of str
         Only when X was one frame.
+
+    See Also
+    --------
+    MLPClassifier : A network for classes, with row weights and dropout.
+    weighted_loss : The objective, for a loop of your own.
 
     Notes
     -----

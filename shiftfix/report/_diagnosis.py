@@ -27,6 +27,11 @@ def diagnosis_record(diagnosis: ShiftDiagnosis) -> dict[str, Any]:
         Its attributes by name, the verdict as "verdict" (its level), "reasons" and "action", whether any test says that
         the samples differ as "moved", each test as a dict of its own attributes; and "lines", the pairs of label and
         text that are printed. None stands for a test that was not made and for a number that is not finite.
+
+    See Also
+    --------
+    fit_record : What a fitted meta-estimator did and why.
+    shiftfix.detect.diagnose_shift : Evidence for each kind of shift, verdict, next action.
     """
     record, verdict = as_plain(diagnosis), diagnosis.verdict
     said = {"verdict": verdict.level, "reasons": list(verdict.reasons), "action": verdict.action}

@@ -61,6 +61,11 @@ def source_weights(model: Corrected, y: ArrayLike) -> NDArray[np.float64]:
     -------
     ndarray of shape (n_source,)
         Before any ``sample_weight``. Of a model that adjusts its posteriors, the weights that would do the same.
+
+    See Also
+    --------
+    fit_record : What a fitted meta-estimator did and why.
+    shiftfix.weights.summarize_weights : Size, overlap, verdict.
     """
     if isinstance(model, Automatic):
         return source_weights(model.corrector_, y) if has_weights(model) else np.ones(len(np.asarray(y)))
@@ -101,6 +106,11 @@ def fit_record(model: Corrected, y: ArrayLike | None = None, *, sample_weight: A
         :func:`diagnosis_record`) and "used" (in words, how far target labels were followed; else None). Of one that
         target labels correct "correction", "used", "n_labels" and "shares" (of the prediction, by correction). Values
         are what JSON has; None stands for a number that is not finite.
+
+    See Also
+    --------
+    run_record : The same with data, options and versions.
+    diagnosis_record : A diagnosis with all its tests.
     """
     if isinstance(model, Automatic):
         return automatic_record(model, y, sample_weight)
@@ -256,6 +266,11 @@ def run_record(
     -------
     dict
         Ready for JSON.
+
+    See Also
+    --------
+    fit_record : What a fitted meta-estimator did and why.
+    summary_text : A record as text.
     """
     return {
         "task": task,
@@ -364,6 +379,11 @@ def summary_rows(record: Record) -> list[tuple[str, str]]:
     Returns
     -------
     list of (str, str)
+
+    See Also
+    --------
+    summary_text : A record as text.
+    run_record : The same with data, options and versions.
     """
     rows = [
         ("shift assumed", record["shift"]),
@@ -398,6 +418,11 @@ def summary_text(record: Record) -> str:
     Returns
     -------
     str
+
+    See Also
+    --------
+    summary_rows : Labels and values for people.
+    run_record : The same with data, options and versions.
     """
     columns = record["columns"]
     more = [

@@ -66,6 +66,11 @@ class MonitorAlarm(Printed):
         something was wrong as far as one could tell then.
     bound : str
         What is not so any more when it is raised.
+
+    See Also
+    --------
+    RiskMonitor : Watches a classifier in use.
+    AccuracyEstimate : Accuracy as labels come.
     """
 
     name: str

@@ -90,6 +90,10 @@ class HarmCertificate(Printed):
         The same if the difference is 0.
     method, assumes : str
         What was done, and what it rests on.
+
+    See Also
+    --------
+    certify_no_harm : Is the loss at most so much higher?
     """
 
     answer: str
@@ -293,6 +297,12 @@ def certify_no_harm(
     ShiftDataError
         For losses beyond their range, arrays that do not fit each other, fewer than 2 labels without a range, and
         ``anytime`` without a range or with a reference on other rows.
+
+    See Also
+    --------
+    HarmCertificate : What it returns.
+    target_risk : A metric on the target, with its interval.
+    plan_labels : How many labels buy which interval?
 
     Notes
     -----

@@ -57,6 +57,11 @@ class RiskComparison(Printed, KeepsVerdicts):
     verdict : Verdict
         "caution" where the estimates disagree, or some refuse; "abstain" where all do.
     seconds : float
+
+    See Also
+    --------
+    compare_risks : Several methods side by side.
+    RiskEstimate : Value, interval, what it assumes.
     """
 
     estimates: dict[str, RiskEstimate]
@@ -260,6 +265,12 @@ def compare_risks(
     ------
     ShiftDataError
         As :func:`target_risk`.
+
+    See Also
+    --------
+    RiskComparison : What it returns.
+    target_risk : A metric on the target, with its interval.
+    shiftfix.display.RiskDisplay : Draws estimates of the risk side by side.
 
     Examples
     --------

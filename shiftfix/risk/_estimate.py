@@ -24,6 +24,11 @@ class GroupRisk:
         Kish effective size of the weights of its source rows, in rows; their number where none are used.
     mean_weight : float
         Mean weight of its source rows, over all of which weights average 1; 1 where none are used.
+
+    See Also
+    --------
+    RiskEstimate : Value, interval, what it assumes.
+    target_risk : A metric on the target, with its interval.
     """
 
     group: Any
@@ -69,6 +74,11 @@ class RiskEstimate(Printed, KeepsVerdicts):
         In the order of their labels; empty without groups.
     seconds : float
         Time it took.
+
+    See Also
+    --------
+    target_risk : A metric on the target, with its interval.
+    RiskComparison : What it returns.
     """
 
     value: float

@@ -129,6 +129,10 @@ class LabelPlan(Printed):
         Of the intervals.
     basis : str
         What the variance comes from, and what that assumes.
+
+    See Also
+    --------
+    plan_labels : How many labels buy which interval?
     """
 
     loss_variance: float
@@ -250,6 +254,12 @@ def plan_labels(
     ------
     ShiftDataError
         For losses beyond their range, scores without a partner, and no bound without a pilot.
+
+    See Also
+    --------
+    LabelPlan : What it returns.
+    certify_no_harm : Is the loss at most so much higher?
+    shiftfix.corrected.FewLabelClassifier : Corrects a classifier by a few target labels.
 
     Examples
     --------

@@ -35,6 +35,11 @@ def log_losses(proba: NDArray[np.float64], y: ArrayLike, classes: ArrayLike) -> 
     Returns
     -------
     ndarray of shape (n_rows,)
+
+    See Also
+    --------
+    zero_one_losses : 1 where the label is wrong.
+    row_losses : The loss a model is commonly judged by.
     """
     proba = check_matrix(proba, "proba", dtype=[np.float64, np.float32])
     if proba.min() < 0 or proba.max() > MOST_PROBABILITY:
@@ -60,6 +65,11 @@ def zero_one_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of shape (n_rows,)
+
+    See Also
+    --------
+    log_losses : Negative log probability of the label.
+    row_losses : The loss a model is commonly judged by.
     """
     found = check_labels(predicted, "predicted", whole=False)
     return (found != check_labels(y, "y", len(found), of="predictions", whole=False)).astype(np.float64)
@@ -105,6 +115,11 @@ def squared_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of shape (n_rows,)
+
+    See Also
+    --------
+    absolute_losses : Absolute error.
+    row_losses : The loss a model is commonly judged by.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         return _finite_losses((_residuals(predicted, y) ** 2).mean(axis=1))
@@ -122,6 +137,12 @@ def absolute_losses(predicted: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of shape (n_rows,)
+
+    See Also
+    --------
+    squared_losses : Squared error.
+    pinball_losses : Loss of a predicted quantile.
+    row_losses : The loss a model is commonly judged by.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         return _finite_losses(np.abs(_residuals(predicted, y)).mean(axis=1))
@@ -143,6 +164,11 @@ def pinball_losses(predicted: ArrayLike, y: ArrayLike, quantile: float = 0.5) ->
     Returns
     -------
     ndarray of shape (n_rows,)
+
+    See Also
+    --------
+    absolute_losses : Absolute error.
+    shiftfix.conformal.ConformalRegressor : Intervals around any regressor.
     """
     check_number(quantile, "quantile", above=0, below=1)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -168,6 +194,12 @@ def row_losses(model: Any, X: Any, y: ArrayLike) -> NDArray[np.float64]:
     ------
     ShiftDataError
         For what is no model, y of another length than X, and losses that are no finite numbers.
+
+    See Also
+    --------
+    log_losses : Negative log probability of the label.
+    zero_one_losses : 1 where the label is wrong.
+    squared_losses : Squared error.
     """
     check_methods(model, "model", ["predict"], "a fitted classifier or regressor")
     X = check_rows(X, "X")

@@ -88,6 +88,13 @@ class RiskMonitor(PublicCalls, BaseEstimator):
         By ``update`` and ``update_labels``, for settings out of range, scores that are no probabilities, labels that
         are no class, and rows that were never scored or have a label; the state stays as it was.
 
+    See Also
+    --------
+    AccuracyEstimate : Accuracy as labels come.
+    MonitorAlarm : What was raised and when.
+    shiftfix.display.MonitorDisplay : Draws the accuracy of a classifier in use.
+    shiftfix.label.OnlinePrior : A prior that follows a stream.
+
     Notes
     -----
     An alarm says that the accuracy was below ``reference`` less ``tolerance`` for some of the rows whose labels came in

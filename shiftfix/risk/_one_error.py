@@ -56,6 +56,11 @@ def simplest_within_one_error(row_scores: ArrayLike, weights: ArrayLike | None =
     -------
     int
 
+    See Also
+    --------
+    OneStandardErrorRule : The same for a grid search.
+    iw_cross_val_score : A learner's score on the target by weighted source rows.
+
     Examples
     --------
     >>> simplest_within_one_error([[0.0, 2.0, 1.0], [1.0, 2.0, 1.0], [1.1, 1.9, 1.1]])
@@ -92,6 +97,11 @@ class OneStandardErrorRule:
     ShiftDataError
         When called, for a setting that was not searched, complexities that are no numbers, fewer than two folds, and
         scores that are missing throughout.
+
+    See Also
+    --------
+    simplest_within_one_error : The simplest choice that is not shown to be worse.
+    make_weighted_scorer : The same for a grid search.
 
     Examples
     --------

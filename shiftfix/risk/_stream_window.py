@@ -102,6 +102,11 @@ class AccuracyEstimate(Printed):
         Mean of the largest probability less the accuracy, over the labelled rows; None without a label.
     method, assumes : str
         How it was found, and what it rests on.
+
+    See Also
+    --------
+    RiskMonitor : Watches a classifier in use.
+    MonitorAlarm : What was raised and when.
     """
 
     accuracy: float

@@ -321,6 +321,13 @@ def target_risk(
     ShiftDataError
         For data and settings that cannot be used, and a method that cannot estimate the metric.
 
+    See Also
+    --------
+    compare_risks : Several methods side by side.
+    RiskEstimate : Value, interval, what it assumes.
+    certify_no_harm : Is the loss at most so much higher?
+    shiftfix.display.RiskDisplay : Draws estimates of the risk side by side.
+
     Notes
     -----
     Without target labels no method is safe: each is right under the assumption that its result states, and

@@ -36,6 +36,10 @@ class WeightedScorer(PublicCalls, BaseEstimator):
     weighter : weighter or None
     scoring : None, str or callable
         Both as :func:`make_weighted_scorer` takes them.
+
+    See Also
+    --------
+    make_weighted_scorer : The same for a grid search.
     """
 
     _own_output = False
@@ -119,6 +123,12 @@ def make_weighted_scorer(weighter: Any = None, scoring: Any = None) -> WeightedS
     ------
     ShiftDataError
         For what is no weighter, and another scoring; when called, without weights.
+
+    See Also
+    --------
+    WeightedScorer : What it returns.
+    iw_cross_val_score : A learner's score on the target by weighted source rows.
+    OneStandardErrorRule : The same for a grid search.
 
     Examples
     --------

@@ -53,6 +53,10 @@ class WeightedScores(Printed):
         Kish's, of the weights, in rows.
     verdict : Verdict
         On the weights.
+
+    See Also
+    --------
+    iw_cross_val_score : A learner's score on the target by weighted source rows.
     """
 
     scores: Floats
@@ -193,6 +197,12 @@ def iw_cross_val_score(
     -----
     PoorOverlapWarning
         When the verdict on the weights is "abstain": a few rows decide then, and the standard error is too small.
+
+    See Also
+    --------
+    WeightedScores : What it returns.
+    make_weighted_scorer : The same for a grid search.
+    target_risk : A metric on the target, with its interval.
 
     Examples
     --------

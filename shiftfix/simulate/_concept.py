@@ -33,6 +33,10 @@ def rotated_accuracy(angle: float, noise: float = 0.0) -> float:
     ShiftDataError
         For an angle that is no finite number or a negative noise.
 
+    See Also
+    --------
+    concept_shift : P(y given x) moves: the negative control.
+
     Examples
     --------
     >>> round(rotated_accuracy(np.pi / 2, 0.3), 12), rotated_accuracy(0.0)
@@ -82,6 +86,11 @@ def concept_shift(
     ------
     ShiftDataError
         For sizes below 1, fewer than 2 features, or a negative noise.
+
+    See Also
+    --------
+    rotated_accuracy : The accuracy left there.
+    gaussian_covariate_shift : N(0, I) to N(mu, diag(s^2)).
 
     Examples
     --------

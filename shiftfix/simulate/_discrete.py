@@ -68,6 +68,11 @@ def discrete_covariate_shift(
         For vectors that are no probabilities or differ in length, a source probability of 0, or
         exact counts that are no whole numbers.
 
+    See Also
+    --------
+    gaussian_covariate_shift : N(0, I) to N(mu, diag(s^2)).
+    exponential_covariate_shift : Weights with a Pareto tail of known index.
+
     Examples
     --------
     >>> problem = discrete_covariate_shift([0.5, 0.3, 0.2], [0.1, 0.3, 0.6], 10, 10, random_state=0)

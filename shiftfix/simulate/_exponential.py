@@ -32,6 +32,11 @@ def exponential_chi2(rate: float) -> float:
     float
         Infinite for rate <= 1/2.
 
+    See Also
+    --------
+    exponential_covariate_shift : Weights with a Pareto tail of known index.
+    gaussian_chi2 : Chi-square divergence.
+
     Examples
     --------
     >>> exponential_chi2(0.75)
@@ -77,6 +82,12 @@ def exponential_covariate_shift(
     ------
     ShiftDataError
         For sizes below 1, a rate that is not positive, or an unknown conditional.
+
+    See Also
+    --------
+    exponential_chi2 : Chi-square divergence.
+    gaussian_covariate_shift : N(0, I) to N(mu, diag(s^2)).
+    shiftfix.weights.pareto_k : Shape of the tail of the weights.
 
     Examples
     --------

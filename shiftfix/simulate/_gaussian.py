@@ -92,6 +92,11 @@ def gaussian_log_ratio(X: ArrayLike, mean_shift: ArrayLike = 1.0, scale: ArrayLi
     ShiftDataError
         For bad rows, a vector of another length, or a standard deviation that is not positive.
 
+    See Also
+    --------
+    gaussian_covariate_shift : N(0, I) to N(mu, diag(s^2)).
+    shiftfix.covariate.LogisticWeighter : Odds of a logistic source-versus-target classifier; the default.
+
     Examples
     --------
     >>> float(gaussian_log_ratio([[2.0]])[0])
@@ -125,7 +130,7 @@ def _distance_and_cut(mean_shift: ArrayLike, clip: float) -> tuple[float, float]
 def gaussian_clipped_mean(clip: float, mean_shift: ArrayLike = 1.0) -> float:
     """Expectation of min(w, clip) over the source, for scale 1.
 
-    E_S min(w, c) = Phi(a - d) + c Phi(-a), with d = |mean_shift| and a = (log c + d^2/2) / d. The first
+    E_S min(w, c) = Phi(a - d) + c Phi(-a), with d = ``|mean_shift|`` and a = (log c + d^2/2) / d. The first
     term is P_T(w <= c), the second c P_S(w > c).
 
     Parameters
@@ -138,6 +143,12 @@ def gaussian_clipped_mean(clip: float, mean_shift: ArrayLike = 1.0) -> float:
     -------
     float
         At most 1: a clip takes mass away.
+
+    See Also
+    --------
+    gaussian_clipped_square : Mean square of clipped weights.
+    gaussian_share_above_clip : Target share above the clip.
+    shiftfix.weights.clip_weights : Min(w, c).
 
     Examples
     --------
@@ -163,6 +174,11 @@ def gaussian_clipped_square(clip: float, mean_shift: ArrayLike = 1.0) -> float:
     Returns
     -------
     float
+
+    See Also
+    --------
+    gaussian_clipped_mean : Mean of clipped weights.
+    gaussian_share_above_clip : Target share above the clip.
     """
     d, a = _distance_and_cut(mean_shift, clip)
     with np.errstate(over="ignore"):
@@ -183,6 +199,11 @@ def gaussian_share_above_clip(clip: float, mean_shift: ArrayLike = 1.0) -> float
     -------
     float
         Between 0 and 1.
+
+    See Also
+    --------
+    gaussian_clipped_mean : Mean of clipped weights.
+    gaussian_clipped_square : Mean square of clipped weights.
 
     Examples
     --------
@@ -211,6 +232,12 @@ def gaussian_chi2(mean_shift: ArrayLike = 1.0, scale: ArrayLike = 1.0) -> float:
     float
         Infinite when a target variance is 2 or more.
 
+    See Also
+    --------
+    gaussian_ess_share : Effective size, as a share.
+    exponential_chi2 : Chi-square divergence.
+    gaussian_covariate_shift : N(0, I) to N(mu, diag(s^2)).
+
     Examples
     --------
     >>> round(gaussian_chi2(1.0), 6)
@@ -238,6 +265,11 @@ def gaussian_ess_share(mean_shift: ArrayLike = 1.0, scale: ArrayLike = 1.0) -> f
     float
         Between 0 and 1; 0 when the chi-squared divergence is infinite.
 
+    See Also
+    --------
+    gaussian_chi2 : Chi-square divergence.
+    shiftfix.weights.effective_sample_size : Kish's, in rows.
+
     Examples
     --------
     >>> round(gaussian_ess_share(1.0), 6)
@@ -260,6 +292,11 @@ def gaussian_domain_auc(mean_shift: ArrayLike = 1.0) -> float:
     -------
     float
         0.5 without a shift, towards 1 without overlap.
+
+    See Also
+    --------
+    gaussian_covariate_shift : N(0, I) to N(mu, diag(s^2)).
+    shiftfix.detect.classifier_test : Can a model tell source from target rows?
 
     Examples
     --------
@@ -311,6 +348,12 @@ def gaussian_covariate_shift(
     ShiftDataError
         For sizes below 1, a vector of another length, a scale that is not positive, an unknown
         conditional, or a shift so large that a weight overflows.
+
+    See Also
+    --------
+    gaussian_log_ratio : The true log ratio.
+    gaussian_chi2 : Chi-square divergence.
+    exponential_tilt : Real rows drawn in proportion to exp(x'beta).
 
     Notes
     -----

@@ -64,6 +64,12 @@ def tweak_one_prior(n_classes: int, index: int, probability: float) -> NDArray[n
     ShiftDataError
         For fewer than two classes, a position that does not exist, or a number outside [0, 1].
 
+    See Also
+    --------
+    label_shift : Real rows drawn class by class.
+    knock_out_prior : A prior that thins out a class.
+    dirichlet_prior : A prior at random.
+
     Examples
     --------
     >>> tweak_one_prior(3, 0, 0.5).tolist()
@@ -106,6 +112,12 @@ def knock_out_prior(
         For fewer than two classes, a position that does not exist, a share outside [0, 1], a prior
         that is no probability vector, or a removal that leaves nothing.
 
+    See Also
+    --------
+    label_shift : Real rows drawn class by class.
+    tweak_one_prior : A prior that gives one class a share.
+    dirichlet_prior : A prior at random.
+
     Examples
     --------
     >>> knock_out_prior(3, 2, 1.0).tolist()
@@ -143,6 +155,12 @@ def dirichlet_prior(
     ------
     ShiftDataError
         For fewer than two classes or an alpha that is not positive.
+
+    See Also
+    --------
+    label_shift : Real rows drawn class by class.
+    tweak_one_prior : A prior that gives one class a share.
+    knock_out_prior : A prior that thins out a class.
 
     Examples
     --------
@@ -255,6 +273,12 @@ def label_shift(
     ShiftDataError
         When a class has too few rows (the message says how many there are, how many are needed, and
         the largest n_target that works), for vectors that are no priors, or for bad labels.
+
+    See Also
+    --------
+    tweak_one_prior : A prior that gives one class a share.
+    knock_out_prior : A prior that thins out a class.
+    dirichlet_prior : A prior at random.
 
     Examples
     --------

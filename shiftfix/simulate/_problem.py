@@ -47,6 +47,12 @@ class ShiftProblem:
         Class probabilities under label shift, in the order of ``classes``; else None.
     classes : ndarray of shape (n_classes,) or None
         Class labels in the order of the priors.
+
+    See Also
+    --------
+    gaussian_covariate_shift : N(0, I) to N(mu, diag(s^2)).
+    label_shift : Real rows drawn class by class.
+    concept_shift : P(y given x) moves: the negative control.
     """
 
     X_source: NDArray[Any]

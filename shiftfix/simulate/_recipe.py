@@ -100,6 +100,12 @@ def from_recipe(
     ShiftDataError
         For an unknown simulator, key, parameter or feature, and whatever the simulator raises.
 
+    See Also
+    --------
+    shiftfix.datasets.load : The data, after checking the files.
+    label_shift : Real rows drawn class by class.
+    exponential_tilt : Real rows drawn in proportion to exp(x'beta).
+
     Examples
     --------
     >>> recipe = {"simulator": "exponential_tilt", "features": ["a"], "parameters": {"beta": [0.5]}}

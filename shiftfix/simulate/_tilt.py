@@ -45,6 +45,10 @@ def tilt_log_weights(X: ArrayLike, beta: ArrayLike, *, standardize: bool = False
     ShiftDataError
         For bad rows or a beta of another length.
 
+    See Also
+    --------
+    exponential_tilt : Real rows drawn in proportion to exp(x'beta).
+
     Examples
     --------
     >>> np.exp(tilt_log_weights([[0.0], [np.log(3)]], [1.0])).round(12).tolist()
@@ -127,6 +131,11 @@ def exponential_tilt(
     ShiftDataError
         For bad rows, a beta or y of another length, sizes that leave a sample without rows, or both
         n_target and target_fraction.
+
+    See Also
+    --------
+    tilt_log_weights : Its true log weights.
+    gaussian_covariate_shift : N(0, I) to N(mu, diag(s^2)).
 
     Examples
     --------

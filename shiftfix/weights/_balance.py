@@ -211,6 +211,11 @@ def balance_table(
         For NaN or infinite values, columns that differ, unusable weights (also zero wherever the repeat counts
         are not), scores or names of another length, or an unknown scale.
 
+    See Also
+    --------
+    BalanceTable : What it returns.
+    shiftfix.display.BalanceDisplay : Draws the balance of features.
+
     Notes
     -----
     Time is linear in n, extra memory a block of rows. The weights are taken as fixed; weights fitted to the same

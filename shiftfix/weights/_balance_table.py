@@ -36,6 +36,11 @@ class BalanceTable(Printed):
         quantity is one constant in both samples, infinite where it is two different constants.
     se_before, se_after : ndarray of shape (n_entries,)
         Their standard errors, weights and scale taken as fixed.
+
+    See Also
+    --------
+    balance_table : Moments before and after weighting.
+    shiftfix.display.BalanceDisplay : Draws the balance of features.
     """
 
     names: tuple[str, ...]

@@ -43,6 +43,11 @@ def effective_sample_size(weights: ArrayLike, *, sample_weight: ArrayLike | None
     ShiftDataError
         For NaN, infinite, negative, empty or all-zero weights.
 
+    See Also
+    --------
+    summarize_weights : Size, overlap, verdict.
+    pareto_k : Shape of the tail of the weights.
+
     References
     ----------
     Kish (1965), "Survey Sampling", section 11.7, the design effect of unequal weights.

@@ -145,6 +145,11 @@ def pareto_k(weights: ArrayLike, *, sample_weight: ArrayLike | None = None) -> f
     ShiftDataError
         For NaN, infinite, negative, empty or all-zero weights.
 
+    See Also
+    --------
+    pareto_k_threshold : How large it may be.
+    smooth_weights : Pareto-smoothed weights.
+
     Notes
     -----
     Rows tied with the threshold are outside the tail, so that k does not depend on the order of the rows. Its
@@ -188,6 +193,10 @@ def pareto_k_threshold(n_rows: float) -> float:
     ------
     ShiftDataError
         For n_rows below 1.
+
+    See Also
+    --------
+    pareto_k : Shape of the tail of the weights.
 
     References
     ----------
@@ -248,6 +257,11 @@ def smooth_weights(weights: ArrayLike, *, sample_weight: ArrayLike | None = None
     ------
     ShiftDataError
         For NaN, infinite, negative, empty or all-zero weights.
+
+    See Also
+    --------
+    pareto_k : Shape of the tail of the weights.
+    clip_weights : Min(w, c).
 
     References
     ----------

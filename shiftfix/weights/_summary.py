@@ -95,7 +95,7 @@ class WeightSummary(Printed, KeepsVerdicts):
     max_weight : float
         Largest weight after clipping, at mean 1.
     verdict : Verdict
-        "ok", "caution" or "abstain" (do not weight, the data do not support it), with the reasons and what to do.
+        "ok", "caution" or "abstain" (the data support no weights), with the reasons; see :func:`summarize_weights`.
     """
 
     n_source: float
@@ -418,6 +418,12 @@ def summarize_weights(
     ShiftDataError
         For NaN, infinite, negative, empty or all-zero weights, also those zero wherever the repeat counts are not, and
         for a clip that is not known.
+
+    See Also
+    --------
+    WeightSummary : What it returns.
+    effective_sample_size : Kish's, in rows.
+    shiftfix.display.WeightDisplay : Draws the weights and their clip.
     """
     w = check_weights(weights)
     counts = check_repeat_counts(sample_weight, w.size)

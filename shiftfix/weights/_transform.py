@@ -156,6 +156,11 @@ def clip_threshold(
         For a clip that is not positive or not known, a percentile that is 0, a ``min_ess`` out of reach, and for
         unusable weights.
 
+    See Also
+    --------
+    clip_weights : Min(w, c).
+    smooth_weights : Pareto-smoothed weights.
+
     References
     ----------
     Ionides (2008), "Truncated importance sampling", J. Comput. Graph. Statist. 17(2):295-311:
@@ -189,6 +194,11 @@ def clip_weights(
     ------
     ShiftDataError
         As :func:`clip_threshold`.
+
+    See Also
+    --------
+    clip_threshold : C from the data.
+    normalize_weights : W / mean(w).
     """
     w = check_weights(weights)
     check_clip(clip, min_ess)
@@ -223,6 +233,11 @@ def normalize_weights(weights: ArrayLike, *, sample_weight: ArrayLike | None = N
     ------
     ShiftDataError
         For unusable weights, or when every row of positive weight has sample_weight 0.
+
+    See Also
+    --------
+    clip_weights : Min(w, c).
+    temper_weights : W ** exponent.
     """
     w = check_weights(weights)
     return normalize_weights_of(w, check_repeat_counts(sample_weight, w.size))
@@ -248,6 +263,11 @@ def temper_weights(weights: ArrayLike, exponent: float) -> Floats:
     ------
     ShiftDataError
         For unusable weights or an exponent outside [0, 1].
+
+    See Also
+    --------
+    normalize_weights : W / mean(w).
+    shiftfix.corrected.CovariateShiftClassifier : Trains a classifier on weighted source rows.
 
     References
     ----------

@@ -165,6 +165,11 @@ def polynomial_tail(
     ShiftDataError
         For a setting out of its range.
 
+    See Also
+    --------
+    weighted_loss : The objective, for a loop of your own.
+    MLPClassifier : A network for classes, with row weights and dropout.
+
     References
     ----------
     Wang, Chatterji, Haque & Hashimoto (2022), "Is importance weighting incompatible with interpolating classifiers?",
@@ -217,6 +222,11 @@ def huber(prediction: Tensor, y: Tensor, delta: float = 1.0) -> Tensor:
     ShiftDataError
         For shapes that differ, or a delta out of its range.
 
+    See Also
+    --------
+    smooth_l1 : The same on another scale.
+    weighted_loss : The objective, for a loop of your own.
+
     References
     ----------
     Huber (1964), Annals of Mathematical Statistics 35:73-101.
@@ -243,6 +253,11 @@ def smooth_l1(prediction: Tensor, y: Tensor, beta: float = 1.0) -> Tensor:
     ------
     ShiftDataError
         For shapes that differ, or a beta out of its range.
+
+    See Also
+    --------
+    huber : Squared near 0, absolute beyond.
+    weighted_loss : The objective, for a loop of your own.
     """
     check_number(beta, "beta", above=0, below=math.inf)
     _check_shapes(prediction, y)

@@ -46,6 +46,12 @@ def weighted_loss(loss: torch.Tensor, w: torch.Tensor | ArrayLike) -> torch.Tens
         For other shapes, among them (n, 1) against (n,), which would be multiplied to n x n; for negative or NaN
         weights; for a loss of whole numbers, to which the weights would be rounded.
 
+    See Also
+    --------
+    WeightedTrainer : Trains a torch module of your own.
+    polynomial_tail : A loss under which weights keep acting.
+    huber : Squared near 0, absolute beyond.
+
     Examples
     --------
     >>> import torch
