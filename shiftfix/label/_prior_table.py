@@ -33,6 +33,10 @@ class PriorTable(Printed):
         Ends of the intervals of the target's shares.
     level : float
         Of the intervals.
+
+    See Also
+    --------
+    prior_table : Shares with intervals, to print.
     """
 
     classes: NDArray[Any]
@@ -98,6 +102,11 @@ def prior_table(prior: Any, *, level: float = 0.95) -> PriorTable:
         For an estimator that is not fitted.
     ShiftDataError
         For a level outside (0, 1), and for what estimates no class shares.
+
+    See Also
+    --------
+    PriorTable : What it returns.
+    shiftfix.display.PriorDisplay : Draws class shares with intervals.
 
     Examples
     --------

@@ -29,6 +29,10 @@ class UnitError(RuntimeError):
     unit : str
         File and rows.
     reason : str
+
+    See Also
+    --------
+    StreamingLogisticWeighter : Importance weights by passes over files.
     """
 
     def __init__(self, unit: str, reason: str) -> None:

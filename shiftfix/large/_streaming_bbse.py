@@ -72,6 +72,11 @@ class StreamingBBSE(BaseStreamingPrior):
     PoorIdentificationWarning
         By ``fit``, when ``identified_`` comes out False.
 
+    See Also
+    --------
+    StreamingMLLS : Class shares by maximum likelihood in passes.
+    shiftfix.label.BBSE : By the confusion matrix, with an analytic interval.
+
     Examples
     --------
     >>> import numpy as np

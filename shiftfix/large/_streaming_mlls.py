@@ -72,6 +72,11 @@ class StreamingMLLS(BaseStreamingPrior):
     PoorIdentificationWarning
         By ``fit``, when ``identified_`` comes out False.
 
+    See Also
+    --------
+    StreamingBBSE : Class shares in one pass.
+    shiftfix.label.MLLS : Maximum likelihood on calibrated scores; the most precise.
+
     Examples
     --------
     >>> import numpy as np

@@ -227,6 +227,10 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     ------
     ShiftDataError
         Where there is none: the weights are not complete.
+
+    See Also
+    --------
+    StreamingLogisticWeighter : Importance weights by passes over files.
     """
     path = Path(folder) / MANIFEST
     if not path.is_file():

@@ -133,6 +133,11 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
     sklearn.exceptions.ConvergenceWarning
         By ``fit``, when more than ``tol`` standard errors are left.
 
+    See Also
+    --------
+    shiftfix.covariate.LogisticWeighter : Odds of a logistic source-versus-target classifier; the default.
+    read_manifest : What was written.
+
     Notes
     -----
     What a fit costs: passes x (bytes to decode) / (cores x rate), and 8 d^2 bytes per unit that travel to the driver in

@@ -101,6 +101,11 @@ class ParquetRows(PublicCalls):
     MissingDependencyError
         Without pyarrow.
 
+    See Also
+    --------
+    MLPClassifier : A network for classes, with row weights and dropout.
+    shiftfix.large.StreamingLogisticWeighter : Importance weights by passes over files.
+
     Notes
     -----
     Batches come from the row groups of a window, which were drawn from all of them. Where files are sorted by something

@@ -57,6 +57,11 @@ class BiasedCoin(PublicCalls):
     ShiftDataError
         For numbers out of range.
 
+    See Also
+    --------
+    feedback_loop : Rounds of a rule, a population that answers, and retraining.
+    LoanApplicants : Shoes and loans.
+
     Examples
     --------
     >>> coin = BiasedCoin(mu=0.2, eps=0.3)

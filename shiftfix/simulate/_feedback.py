@@ -34,6 +34,11 @@ class Crowd(NamedTuple):
         True P(y = 1 | x) under the rule in use.
     ratio : ndarray of shape (n_rows,) or None
         Density of x under the rule / density without any rule, no unit; None where it is not known.
+
+    See Also
+    --------
+    feedback_loop : Rounds of a rule, a population that answers, and retraining.
+    LoanApplicants : Shoes and loans.
     """
 
     X: NDArray[np.float64]
@@ -68,6 +73,10 @@ class FeedbackRound:
         In use in this round.
     learned : fitted model or None
         In use in the next one. ``model`` itself where the labels of this round held fewer than two classes.
+
+    See Also
+    --------
+    feedback_loop : Rounds of a rule, a population that answers, and retraining.
     """
 
     number: int
@@ -221,6 +230,13 @@ def feedback_loop(
     ShiftDataError
         For settings out of range, a population without ``draw`` or whose rows are not as described, and a learner that
         can neither be fitted nor called.
+
+    See Also
+    --------
+    FeedbackRound : One round.
+    LoanApplicants : Shoes and loans.
+    BiasedCoin : A loop with a closed form.
+    concept_shift : P(y given x) moves: the negative control.
 
     Notes
     -----

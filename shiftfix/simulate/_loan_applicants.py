@@ -35,6 +35,10 @@ class LoanCells(NamedTuple):
         P(repays | income, shoes).
     came : float
         Share of all who want a loan that still apply.
+
+    See Also
+    --------
+    LoanApplicants : Shoes and loans.
     """
 
     X: NDArray[np.float64]
@@ -88,6 +92,11 @@ class LoanApplicants(PublicCalls):
     ------
     ShiftDataError
         For shares outside [0, 1], and when nobody comes.
+
+    See Also
+    --------
+    LoanCells : Their exact shares.
+    feedback_loop : Rounds of a rule, a population that answers, and retraining.
 
     Examples
     --------
