@@ -30,6 +30,7 @@ from shiftfix.mlp._layer_settings import check_network
 from shiftfix.mlp._network import build_network, remove_generators, warn_of_symmetry
 from shiftfix.mlp._network_outputs import NetworkPredictor
 from shiftfix.mlp._saved import SavedNetwork
+from shiftfix.mlp._saving import networks_of
 from shiftfix.mlp._settings import (
     Fitting,
     LossSettings,
@@ -46,17 +47,22 @@ from shiftfix.mlp._settings import (
     concern,
     part_of,
 )
+from shiftfix.mlp._split import Split
 from shiftfix.mlp._targets import Scales, Targets, learn_scales
 from shiftfix.mlp._training import (
     Rows,
     Run,
+    automatic_models,
     check_row_weights,
     check_schedule,
+    cross_fits,
+    deal,
     effective_size,
     fit_loop,
     hold_out,
     limited_threads,
     make_run,
+    n_dealt,
     training_weights,
     warn_of_few_rows,
     warn_of_gradients,
@@ -64,9 +70,6 @@ from shiftfix.mlp._training import (
     warn_of_units,
     weights_in_unit,
 )
-
-# X, codes and weight of some rows.
-Held = tuple[Any, NDArray[Any], NDArray[np.float64]]
 
 
 # Of several concerns the last comes first in the constructor.
@@ -198,19 +201,15 @@ class BaseMLP(
         weight, X, y = present(check_row_weights(sample_weight, len(y)), X, y)
         targets = self._targets_of(y, columns, not goes_on)
         objective = self._loss_function(targets)
-        seeds, saved = self._start(training, part_of(self, Fitting).n_members)
+        codes = targets.codes(y, "y")
+        n_models, n_parts = self._n_networks(codes, held_out, goes_on)
+        seeds, saved = self._start(training, n_models)
 
-        trained, validation = self._split(
-            X, y, weight, sample_weight is not None, held_out, targets, seeds["split"], categories
-        )
-        check_schedule(training.schedule, validation is not None)
-        X, codes, weight = trained
-        scales = self._fitted_scales(targets) if goes_on else learn_scales(self, targets, trained, categories)
-        sizes = warn_of_few_rows(weight, None if validation is None else validation[2])
-        rows, validation_rows = rows_on(device, *scales.tensors(X, codes), weight), None
-        if validation is not None:
-            X, codes, weight = validation
-            validation_rows = rows_on(device, *scales.tensors(X, codes), weight)
+        split = self._split((X, codes, weight), held_out, targets, seeds["split"], categories, n_parts)
+        check_schedule(training.schedule, split.validation is not None)
+        scales = self._fitted_scales(targets) if goes_on else learn_scales(self, targets, split.training, categories)
+        sizes = warn_of_few_rows(split.training[2], split.judging_weight)
+        rows, validation_rows = split.rows_on(device, scales)
         run = self._run(len(rows), objective, scales, seeds, device, goes_on)
         if not goes_on:
             warn_of_symmetry(part_of(self, Network))
@@ -276,7 +275,7 @@ class BaseMLP(
         trained_mean = unit.setdefault("trained mean", weight.mean())
         rows = rows_on(device, *scales.tensors(X, codes), weight, unit=trained_mean)
         continued = continued_settings(training, None if state is None else state["continued"])
-        seeds = self._seeds(part_of(self, Fitting).n_members) if state is None else state["seeds"]
+        seeds = self._seeds(networks_of(self)) if state is None else state["seeds"]
         run = self._run(len(rows), objective, scales, seeds, device, not first)
         if first:
             warn_of_symmetry(part_of(self, Network))
@@ -306,28 +305,38 @@ class BaseMLP(
 
     def _split(
         self,
-        X: Any,
-        y: NDArray[Any],
-        weight: NDArray[np.float64],
-        weighted: bool,
+        rows: tuple[Any, NDArray[Any], NDArray[np.float64]],
         held_out: RowsToStopBy | None,
         targets: Targets,
         seed: int,
         categories: Categories,
-    ) -> tuple[Held, Held | None]:
-        """Training and validation rows, the latter None without early stopping, as (X, codes, weight).
-
-        The training weights are tempered; the validation's are full, since its loss speaks of the target.
-        """
-        weighting, codes = part_of(self, Weighting), targets.codes(y, "y")
+        n_parts: int,
+    ) -> Split:
+        """Training and validation rows of (X, codes, weight), in so many parts if in more than one."""
+        weighting, (X, codes, weight) = part_of(self, Weighting), rows
         full = training_weights(weight, 1.0, weighting.clip)
         tempered = training_weights(weight, weighting.exponent, weighting.clip)
         factors = targets.factors(codes, full)  # "balanced" is about the weights as they are used
         full, tempered = full * factors(codes), tempered * targets.factors(codes, tempered)(codes)
+        if n_parts > 1:
+            folds = deal(codes if self._stratify else None, len(codes), n_parts, seed)
+            return Split((X, codes, tempered), (X, codes, full), folds)
         to_stop_by = None if held_out is None else self._held_out(held_out, targets, factors, categories)
-        stopping, judged = part_of(self, Stopping), weighted or self.preset is not None
-        rows, validation = hold_out((X, codes, tempered, full), judged, to_stop_by, stopping, seed, self._stratify)
-        return rows[:3], None if validation is None else (validation[0], validation[1], validation[3])
+        trained, validation = hold_out(
+            (X, codes, tempered, full), to_stop_by, part_of(self, Stopping), seed, self._stratify
+        )
+        return Split(trained[:3], None if validation is None else (validation[0], validation[1], validation[3]))
+
+    def _n_networks(self, codes: NDArray[Any], held_out: RowsToStopBy | None, goes_on: bool) -> tuple[int, int]:
+        """How many networks to train, and how many parts of the rows they hold out, 1 where all hold out the same."""
+        n_models, stopping = part_of(self, Fitting).n_models, part_of(self, Stopping)
+        n_rows = n_dealt(codes if self._stratify else None, len(codes))
+        if n_models is None and goes_on:
+            n_models = self.n_models_
+        elif n_models is None:
+            n_models = automatic_models(n_rows, stopping) if held_out is None else 1
+        apart = held_out is None and cross_fits(n_models, n_rows, stopping)
+        return n_models, n_models if apart else 1
 
     def _held_out(
         self,
@@ -372,7 +381,7 @@ class BaseMLP(
 
     def _build_module(self) -> torch.nn.Sequential:
         """An untrained network of the shapes of the fitted one."""
-        targets, start = self._fitted_targets(), [0] * part_of(self, Fitting).n_members
+        targets, start = self._fitted_targets(), [0] * networks_of(self)
         width, embedded = network_inputs(self.scaler_, self.n_features_in_, self._embeds)
         return build_network(part_of(self, Network), width, targets.n_outputs, start, n_numbers=embedded)
 
@@ -417,7 +426,7 @@ class BaseMLP(
             n_rows,
             seeds["order"],
             part_of(self, Training),
-            n_models=part_of(self, Fitting).n_members,
+            n_models=len(seeds["start"]),
             floor=floor,
             writes_out=True,
             generators={"dropout": generator},

@@ -26,8 +26,6 @@ class ModuleRows:
     X : Tensor or Inputs
     y : Tensor, or ndarray of labels
     weight : ndarray of float64 of shape (n_rows,)
-    weighted : bool
-        Whether the user gave weights.
     single : bool
         Whether y are numbers in one axis.
     form : InputsForm
@@ -37,7 +35,6 @@ class ModuleRows:
     X: torch.Tensor | Inputs
     y: Any
     weight: NDArray[np.float64]
-    weighted: bool
     single: bool
     form: InputsForm
 
@@ -87,7 +84,7 @@ def read_module_rows(
     single = loss_kind(loss) == "numbers" and y.ndim == 1
     y = y[:, None] if single else y
     weight, X, y = present(read_weight(sample_weight, len(X), names.of("sample_weight")), X, y)
-    return ModuleRows(X, y, weight, sample_weight is not None, single, form)
+    return ModuleRows(X, y, weight, single, form)
 
 
 def read_held_out(held_out: RowsToStopBy, loss: Any, dtype: torch.dtype, form: InputsForm) -> ModuleRows:

@@ -7,6 +7,7 @@ _TABULAR: dict[str, Any] = {
     "hidden_layer_sizes": (64, 64, 64),
     "schedule": "cosine_log",
     "n_models": 8,
+    "validation_fraction": 0.1,
 }
 # By preset: of the classifier, then of the regressor. Label smoothing keeps classes that are nearly separated from
 # pulling at the weights to the end; what it does to the probabilities the temperature takes back.

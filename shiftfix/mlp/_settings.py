@@ -122,6 +122,19 @@ def unless_none(check: Callable[..., Any]) -> Callable[..., Any]:
     return lambda value, name: None if value is None else check(value, name)
 
 
+def or_named(check: Callable[..., Any], option: str) -> Callable[..., Any]:
+    """The check, and this one word passes."""
+
+    def checked(value: Any, name: str) -> None:
+        value = plain(value)
+        if not isinstance(value, str):
+            check(value, name)
+        elif value != option:
+            raise ShiftDataError(f"{name}={value!r}: a number, or {option!r}, is needed.")
+
+    return checked
+
+
 def yes_or_no(value: object, name: str) -> None:
     """Check of a bool."""
     check_option(value, name, [True, False])
@@ -185,6 +198,7 @@ def check_path(path: object, name: str) -> None:
 
 
 rate = number(least=0, below=1)
+share = number(above=0, below=1)
 deviation = number(least=0, below=np.inf)
 bound = unless_none(number(above=0, most=LARGEST_BOUND))
 
@@ -258,7 +272,7 @@ class Stopping(Concern):
     """When to stop, and on which rows that is judged."""
 
     early_stopping: Literal["auto", True, False] = "auto"
-    validation_fraction: Annotated[float, number(above=0, below=1)] = 0.1
+    validation_fraction: Annotated[float | Literal["folds"], or_named(share, "folds")] = "folds"
     patience: Annotated[int, count()] = 10
 
 
@@ -288,15 +302,10 @@ class Penalties(Concern):
 class Fitting(Concern):
     """How many networks, from which start, on which scale."""
 
-    # None and not 1, so that one network can be asked for where a preset has several.
+    # None and not a number, since it depends on the rows.
     n_models: Annotated[int | None, unless_none(count(most=MOST_MODELS))] = None
     standardize: Annotated[bool, yes_or_no] = True
     warm_start: Annotated[bool, yes_or_no] = False
-
-    @property
-    def n_members(self) -> int:
-        """Networks that are trained together."""
-        return 1 if self.n_models is None else self.n_models
 
 
 @concern

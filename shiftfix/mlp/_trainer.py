@@ -40,6 +40,7 @@ from shiftfix.mlp._settings import (
     check_training,
     concern,
     part_of,
+    share,
 )
 from shiftfix.mlp._temperature import fit_temperature
 from shiftfix.mlp._training import (
@@ -230,6 +231,9 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
     True
     """
 
+    # Of the one module; where several are trained each may hold out another part.
+    validation_fraction: float = 0.1
+
     def fit(
         self,
         X: ModuleInput,
@@ -285,6 +289,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         """
         with unchanged_on_error(self):
             check_training(part_of(self, Training))
+            share(self.validation_fraction, "validation_fraction")
             check_fields(part_of(self, Calibration))
             held_out = held_out_rows(eval_set, X_val, y_val, sample_weight_val, self.early_stopping)
             # All of it: what torch does on several threads ahead of the loop would leave them to a forked child, too.
@@ -313,7 +318,6 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
             columns, y, weight = given.columns(classes, "y")
             (columns, y, full), validation = hold_out(
                 (columns, y, training_weights(weight, 1.0, training.clip)),
-                given.weighted,
                 None if held_out is None or to_stop_by is None else to_stop_by.columns(classes, held_out.names.of("y")),
                 training,
                 seeds["split"],
@@ -417,6 +421,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         check_module(module)
         trainer = cls(module, **trainer_settings(content, cls(module).get_params(deep=False), settings))
         check_training(part_of(trainer, Training))
+        share(trainer.validation_fraction, "validation_fraction")
         check_loss(trainer.loss, CLASSIFICATION_LOSSES | REGRESSION_LOSSES)
         fitted = unpack_fitted(content)
         if {(loss_kind(trainer.loss) == "classes")} != {name in fitted for name in ("classes_", "temperature_")}:

@@ -14,14 +14,23 @@ GATHERED_AT_ONCE = 2**18
 
 @dataclass
 class Rows:
-    """Rows on their device: X (n_rows, ...) several of them or sparse, y (n_rows, ...), and weight (n_rows,)."""
+    """Rows on their device: X (n_rows, ...) several of them or sparse, y (n_rows, ...), and weight (n_rows,).
+
+    With ``parts``, int64 of shape (n_models, n) on the CPU, each model has n of them, at these positions.
+    """
 
     X: RowsOfX
     y: torch.Tensor
     weight: torch.Tensor
+    parts: torch.Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.X)
+        return len(self.X) if self.parts is None else self.parts.shape[1]
+
+    @property
+    def own_weight(self) -> torch.Tensor:
+        """Weights of the rows of each model, (n,) where all have the same, or (n_models, n)."""
+        return self.weight if self.parts is None else self.weight[self.parts.to(self.weight.device)]
 
     def take(self, index: torch.Tensor) -> "Rows":
         """The rows at an index of shape (n,), or (n_models, n), with that shape ahead of their own."""
@@ -68,6 +77,29 @@ def resampled_order(weight: torch.Tensor, generators: list[torch.Generator]) -> 
         draws = torch.rand(len(weight), generator=generator, dtype=torch.float64) * upper[-1]
         orders.append(torch.searchsorted(upper, draws, right=True).clamp_(max=len(weight) - 1))
     return orders[0] if len(orders) == 1 else torch.stack(orders)
+
+
+def order_of(rows: Rows, generators: list[torch.Generator], drawn: bool) -> torch.Tensor:
+    """An epoch of each model's rows: all of them shuffled, or drawn by their weights.
+
+    Parameters
+    ----------
+    rows : Rows
+    generators : list of torch.Generator
+        One per model.
+    drawn : bool
+
+    Returns
+    -------
+    Tensor of int64 of shape (n,), or (n_models, n)
+        Positions among all rows.
+    """
+    if rows.parts is None:
+        return resampled_order(rows.weight, generators) if drawn else epoch_order(len(rows), generators)
+    if not drawn:
+        return rows.parts.gather(1, epoch_order(len(rows), generators))
+    own = zip(rows.parts, rows.own_weight, generators, strict=True)
+    return torch.stack([part[resampled_order(weight, [generator])] for part, weight, generator in own])
 
 
 def part_sizes(n_rows: int, size: int, least: int) -> list[int]:
