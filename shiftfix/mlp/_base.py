@@ -102,7 +102,7 @@ class BaseTrainer(PublicCalls, Running, BaseEstimator, metaclass=ABCMeta):
         self.history_ = run.history
         self.layer_names_ = run.norms.names
         self.best_epoch_ = int(run.best_epoch[0]) if run.n_models == 1 else run.best_epoch.numpy()
-        self.n_epochs_, self.n_models_ = run.epoch, run.n_models
+        self.n_epochs_ = run.epoch
         self.n_steps_, self.n_batches_ = run.step, run.n_batches
         self.n_parameters_ = sum(parameter.numel() for parameter in run.module.parameters())
         self.effective_sample_size_, self.validation_effective_sample_size_ = sizes

@@ -444,6 +444,7 @@ class BaseMLP(
         remove_generators(run.module)
         self._keep_run(run, device, sizes)
         self._keep_targets(scales.targets)
+        self.n_models_ = run.n_models
         self.scaler_, self.categories_ = scales.features, scales.categories
         self._training_state = state
         return self

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _TABULAR: dict[str, Any] = {
+    "batch_size": 256,
     "hidden_layer_sizes": (64, 64, 64),
     "schedule": "cosine_log",
     "n_models": 8,

@@ -263,7 +263,7 @@ class Steps(Concern):
     eps: Annotated[float | None, unless_none(number(least=1e-30, below=np.inf))] = None
     schedule: ScheduleName | Callable[..., Any] | None = None
     warmup: Annotated[int, count(least=0)] = 0
-    batch_size: Annotated[int | None, unless_none(count())] = 256
+    batch_size: Annotated[int | Literal["auto"] | None, unless_none(or_named(count(), "auto"))] = "auto"
     max_epochs: Annotated[int, count()] = 100
 
 

@@ -110,13 +110,15 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         "exponential".
     warmup : int, default=0
         Epochs over which the rate rises linearly, step by step.
-    batch_size : int or None, default=256
-        Rows per gradient step; capped at the number of rows. None takes all rows in each step.
+    batch_size : int, "auto" or None, default="auto"
+        Rows per gradient step; capped at the number of rows. "auto" is the power of two next to a twentieth of the rows
+        that a network trains on, but 16 at least and 256 at most, so that an epoch is about twenty steps where rows are
+        few. None takes all rows in each step.
     max_epochs : int, default=100
     early_stopping : {"auto", True, False}, default="auto"
-        Stop when the WEIGHTED loss of held-out rows stops falling, and restore the best epoch. "auto"
-        does so when weights or rows to stop by are given (and at least 10 rows would be held out): a
-        network that interpolates its rows has forgotten their weights.
+        Stop when the WEIGHTED loss of held-out rows stops falling, and restore the best epoch: a network that
+        interpolates its rows has forgotten their weights. "auto" does so, with weights and without, when at least 10
+        rows would be held out or rows to stop by are given.
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows held out; drawn in the proportions of the classes, and never the last row of one.
     patience : int, default=10

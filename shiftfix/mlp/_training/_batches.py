@@ -1,5 +1,6 @@
 """Mini-batches cut from tensors in memory: no loader, no worker, no copy of the data."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -7,6 +8,9 @@ import torch
 
 from shiftfix.mlp._training._several import Inputs, RowsOfX
 
+# "auto" makes about so many steps of an epoch, of a power of two of rows: patience, and how long a training is, are
+# counted in epochs, and what a network has learned goes by steps.
+STEPS_OF_AN_EPOCH, FEWEST_ROWS, MOST_ROWS = 20, 16, 256
 # Numbers gathered at once: small batches spend more on the calls than on the copying, so many share one gather. The
 # block (1 MB) still fits the processor's cache.
 GATHERED_AT_ONCE = 2**18
@@ -100,6 +104,16 @@ def order_of(rows: Rows, generators: list[torch.Generator], drawn: bool) -> torc
         return rows.parts.gather(1, epoch_order(len(rows), generators))
     own = zip(rows.parts, rows.own_weight, generators, strict=True)
     return torch.stack([part[resampled_order(weight, [generator])] for part, weight, generator in own])
+
+
+def rows_of_a_step(batch_size: int | str | None, n_rows: int) -> int:
+    """Rows of a gradient step, of so many rows of an epoch: as asked for, all with None, or "auto"."""
+    if batch_size is None:
+        return n_rows
+    if not isinstance(batch_size, str):
+        return min(batch_size, n_rows)
+    near = 2 ** round(math.log2(max(1, n_rows) / STEPS_OF_AN_EPOCH))
+    return min(n_rows, max(FEWEST_ROWS, min(MOST_ROWS, int(near))))
 
 
 def part_sizes(n_rows: int, size: int, least: int) -> list[int]:
