@@ -22,7 +22,7 @@ def rows(rng):
 
 
 def test_there_are_tasks_enough_in_both_halves():
-    for half in ("design", "confirm"):
+    for half in ("design", "confirm", "fresh"):
         of_half = [task for task in tasks.TASKS.values() if task.half == half]
         assert len(of_half) >= 12
         assert {task.classify for task in of_half} == {True, False}

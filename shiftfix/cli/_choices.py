@@ -124,9 +124,7 @@ TaskName = Annotated[
 Weight = Annotated[str | None, typer.Option(help="Column of SOURCE with a weight per row.", metavar="COLUMN")]
 Drop = Annotated[list[str] | None, typer.Option(help="Column to leave out; may be repeated.", metavar="COLUMN")]
 Unseen = Annotated[UnseenCategory, typer.Option(help="What to do about text values in TARGET that no SOURCE row has.")]
-Hidden = Annotated[
-    str | None, typer.Option(help="For mlp: units of the hidden layers; default 256,256.", metavar="SIZES")
-]
+Hidden = Annotated[str | None, typer.Option(help="For mlp: units of the hidden layers; default 128.", metavar="SIZES")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="For mlp: most passes over the rows; default 100.")]
 Dropout = Annotated[
     float | None,

@@ -39,7 +39,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Calibration, Classes):
 
     Parameters
     ----------
-    hidden_layer_sizes : int or sequence of int, default=(256, 256)
+    hidden_layer_sizes : int or sequence of int, default=(128,)
         Units of each hidden layer; ``()`` gives a linear model.
     activation : str or sequence of str, default="relu"
         "relu", "leaky_relu", "prelu" (a slope learned for each unit), "elu", "selu", "gelu", "silu" (swish), "mish",

@@ -207,7 +207,7 @@ bound = unless_none(number(above=0, most=LARGEST_BOUND))
 class Network(Concern):
     """Layers, their start, and the noise in them."""
 
-    hidden_layer_sizes: int | Sequence[int] = field(default=(256, 256), kw_only=False)
+    hidden_layer_sizes: int | Sequence[int] = field(default=(128,), kw_only=False)
     activation: Annotated[Activation | Sequence[Activation], each(check_activation)] = "relu"
     initializer: Annotated[Start | Sequence[Start], each(check_initializer)] = "auto"
     # Off by default for numbers: its noise ahead of a linear output inflates the variance that a regression is judged

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.defaults --quick
     python -m tests.benchmarks.defaults --cache FOLDER --out tests/benchmarks/results/defaults.json
 
-Prints a table for each half of the tasks. What needs a file or a package that is not here is left out, and told.
+Prints a table for each part of the tasks. What needs a file or a package that is not here is left out, and told.
 """
 
 import argparse
@@ -19,11 +19,9 @@ from tests.benchmarks.defaults.summary import compared, price_of_weights, record
 from tests.benchmarks.defaults.tasks import TASKS
 from tests.benchmarks.natural.__main__ import names, numbers
 
-GROUPS = {
-    "all": list(TASKS),
-    "design": [name for name, task in TASKS.items() if task.half == "design"],
-    "confirm": [name for name, task in TASKS.items() if task.half == "confirm"],
-}
+PARTS = ("design", "confirm", "fresh")
+GROUPS = {"all": list(TASKS)}
+GROUPS |= {part: [name for name, task in TASKS.items() if task.half == part] for part in PARTS}
 QUICK = ["iris", "breast_cancer_200", "diabetes"]
 
 
@@ -56,13 +54,13 @@ def main(argv=None):
     for unit in units:
         records.append(run_unit(unit, asked.cache, stamp))
         say(f"{len(records)}/{len(units)} {' '.join(map(str, unit))} ({time.time() - start:.0f} s)")
-    halves = {half: [record for record in records if record["half"] == half] for half in ("design", "confirm")}
+    halves = {half: [record for record in records if record["half"] == half] for half in PARTS}
     for half, part in halves.items():
         if part:
             sys.stdout.write(text(part, f"{half}: {len({record['task'] for record in part})} tasks") + "\n\n")
     if asked.out is not None:
         told = {"seconds": round(time.time() - start), "left_out": left_out, "seeds": asked.seeds}
-        for half, part in halves.items():
+        for half, part in filter(lambda pair: pair[1], halves.items()):
             told[half] = {"rows": compared(part), "price_of_weights": price_of_weights(part)}
         told["records"] = records_as_columns(records)
         asked.out.write_text(json.dumps(told).replace("}, {", "},\n{").replace("], [", "],\n[") + "\n")

@@ -18,8 +18,15 @@ from sklearn.preprocessing import StandardScaler
 
 from shiftfix.mlp import MLPClassifier, MLPRegressor
 
-# Of the length of training, before it was told in steps; without weights nothing stopped it.
-FIXED = {"patience": 10, "max_epochs": 100}
+# One wide network of two layers, in steps of 256 rows, a tenth of them held out; without weights nothing stopped it.
+FIXED = {
+    "hidden_layer_sizes": (256, 256),
+    "batch_size": 256,
+    "max_epochs": 100,
+    "patience": 10,
+    "validation_fraction": 0.1,
+    "n_models": 1,
+}
 
 
 class Method(NamedTuple):
@@ -52,8 +59,10 @@ def networks(**settings):
     )
 
 
-def _before(kind):
-    return lambda seed, weighted: kind(random_state=seed, early_stopping="auto" if weighted else False, **FIXED)
+def _before(kind, **settings):
+    return lambda seed, weighted: kind(
+        random_state=seed, early_stopping="auto" if weighted else False, **FIXED, **settings
+    )
 
 
 def _realmlp(name, seed):
@@ -63,8 +72,9 @@ def _realmlp(name, seed):
 
 
 METHODS = {
-    "before": Method(_before(MLPClassifier), _before(MLPRegressor)),
+    "before": Method(_before(MLPClassifier, dropout=0.5), _before(MLPRegressor)),
     "default": networks(),
+    "one_network": networks(n_models=1),
     "sklearn_mlp": Method(
         lambda seed, weighted: make_pipeline(StandardScaler(), PlainClassifier(random_state=seed)),
         lambda seed, weighted: make_pipeline(StandardScaler(), PlainRegressor(random_state=seed)),
