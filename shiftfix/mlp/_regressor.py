@@ -153,7 +153,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         v = 0.9 v + g, so that the same path takes ten times the rate), "lars" (a rate per layer, so it needs a much
         larger ``learning_rate``), or an optimiser class that is called with the parameters and ``lr``. Adam corrects
         the bias of its averages: texts that leave that out take a first step of 3.2 rates where this takes one.
-    learning_rate : float, default=1e-3
+    learning_rate : float, default=3e-3
     running_decay : float in [0, 1) or None, default=None
         What is kept at each step of the running sum or average: of the gradients for "momentum", "averaged_momentum",
         "nesterov" and "lars" (None is 0.9), of their squares for "rmsprop" (None is 0.99, many texts have 0.9).
@@ -173,7 +173,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Rows per gradient step; capped at the number of rows. "auto" is the power of two next to a twentieth of the rows
         that a network trains on, but 16 at least and 256 at most, so that an epoch is about twenty steps where rows are
         few. None takes all rows in each step.
-    max_epochs : int, default=100
+    max_epochs : int, default=200
     early_stopping : {"auto", True, False}, default="auto"
         Stop when the WEIGHTED loss of held-out rows stops falling, and restore the best epoch: a network that
         interpolates its rows has forgotten their weights. "auto" does so, with weights and without, when at least 10
@@ -183,7 +183,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         another n_models-th of the rows, so that all are learned from (Krogh & Vedelsby 1995, NIPS); one network holds
         out a tenth. Rows are drawn in the proportions of the classes; never the last row of one, and in folds none of a
         class with fewer than three. An eval_set or X_val takes the place of all that.
-    patience : int, default=10
+    patience : int, default=20
         Epochs without improvement before stopping.
     weighting : {"loss", "resample"}, default="loss"
         Multiply the losses by the weights, or draw the rows of each epoch in proportion to them, with replacement,

@@ -203,6 +203,12 @@ deviation = number(least=0, below=np.inf)
 bound = unless_none(number(above=0, most=LARGEST_BOUND))
 
 
+LearningRate = Annotated[float, number(above=0, most=1e30)]
+BatchSize = Annotated[int | Literal["auto"] | None, unless_none(or_named(count(), "auto"))]
+Count = Annotated[int, count()]
+HeldOutShare = Annotated[float | Literal["folds"], or_named(share, "folds")]
+
+
 @concern
 class Network(Concern):
     """Layers, their start, and the noise in them."""
@@ -257,14 +263,14 @@ class Steps(Concern):
 
     optimizer: Annotated[OptimizerName | Callable[..., Any], check_optimizer] = "adam"
     # A float32 network takes no larger step.
-    learning_rate: Annotated[float, number(above=0, most=1e30)] = 1e-3
+    learning_rate: LearningRate = 1e-3
     running_decay: Annotated[float | None, unless_none(rate)] = None
     # Of a gradient of 0 the step is 0 / eps, and float32 holds nothing below 1e-38.
     eps: Annotated[float | None, unless_none(number(least=1e-30, below=np.inf))] = None
     schedule: ScheduleName | Callable[..., Any] | None = None
     warmup: Annotated[int, count(least=0)] = 0
-    batch_size: Annotated[int | Literal["auto"] | None, unless_none(or_named(count(), "auto"))] = "auto"
-    max_epochs: Annotated[int, count()] = 100
+    batch_size: BatchSize = 256
+    max_epochs: Count = 100
 
 
 @concern
@@ -272,8 +278,8 @@ class Stopping(Concern):
     """When to stop, and on which rows that is judged."""
 
     early_stopping: Literal["auto", True, False] = "auto"
-    validation_fraction: Annotated[float | Literal["folds"], or_named(share, "folds")] = "folds"
-    patience: Annotated[int, count()] = 10
+    validation_fraction: HeldOutShare = 0.1
+    patience: Count = 10
 
 
 @concern

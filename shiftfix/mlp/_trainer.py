@@ -110,7 +110,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         "exponential".
     warmup : int, default=0
         Epochs over which the rate rises linearly, step by step.
-    batch_size : int, "auto" or None, default="auto"
+    batch_size : int, "auto" or None, default=256
         Rows per gradient step; capped at the number of rows. "auto" is the power of two next to a twentieth of the rows
         that a network trains on, but 16 at least and 256 at most, so that an epoch is about twenty steps where rows are
         few. None takes all rows in each step.
@@ -232,9 +232,6 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
     >>> trainer.score(images, y) > 0.9
     True
     """
-
-    # Of the one module; where several are trained each may hold out another part.
-    validation_fraction: float = 0.1
 
     def fit(
         self,

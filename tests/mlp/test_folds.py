@@ -83,12 +83,13 @@ def test_rows_are_dealt_at_random():
     ],
 )
 def test_when_each_network_holds_out_its_own_rows(n_models, n_rows, stopping, apart):
-    assert cross_fits(n_models, n_rows, Stopping(**stopping)) is apart
+    assert cross_fits(n_models, n_rows, Stopping(**{"validation_fraction": "folds"} | stopping)) is apart
 
 
 def test_how_many_networks_there_are_where_none_are_asked_for():
-    assert [automatic_models(n, Stopping()) for n in (49, 50, 20_000, 20_001)] == [1, 5, 5, 1]
-    assert automatic_models(1000, Stopping(early_stopping=False)) == 1
+    folds = Stopping(validation_fraction="folds")
+    assert [automatic_models(n, folds) for n in (49, 50, 20_000, 20_001)] == [1, 5, 5, 1]
+    assert automatic_models(1000, Stopping(validation_fraction="folds", early_stopping=False)) == 1
     assert automatic_models(1000, Stopping(validation_fraction=0.1)) == 1
 
 

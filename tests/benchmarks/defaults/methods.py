@@ -21,6 +21,7 @@ from shiftfix.mlp import MLPClassifier, MLPRegressor
 # One wide network of two layers, in steps of 256 rows, a tenth of them held out; without weights nothing stopped it.
 FIXED = {
     "hidden_layer_sizes": (256, 256),
+    "learning_rate": 1e-3,
     "batch_size": 256,
     "max_epochs": 100,
     "patience": 10,
