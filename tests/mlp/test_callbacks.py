@@ -51,8 +51,8 @@ def linear_module():
 
 
 MAKERS = {
-    "classifier": lambda **kw: MLPClassifier((4,), random_state=0, **kw),
-    "regressor": lambda **kw: MLPRegressor((4,), random_state=0, **kw),
+    "classifier": lambda **kw: MLPClassifier((4,), n_models=1, random_state=0, **kw),
+    "regressor": lambda **kw: MLPRegressor((4,), n_models=1, random_state=0, **kw),
     "ensemble": lambda **kw: MLPClassifier((4,), n_models=2, random_state=0, **kw),
     "trainer": lambda **kw: WeightedTrainer(linear_module(), random_state=0, **kw),
 }

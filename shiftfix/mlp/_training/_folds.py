@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._settings import Stopping
 
 # Networks that are trained where nothing else is asked for, and rows of which each may hold out a part: of more a tenth
@@ -53,7 +52,7 @@ def cross_fits(n_models: int, n_rows: int, stopping: Stopping) -> bool:
     """Whether each of several networks holds out a part of its own of so many rows, where none are given to stop by."""
     if n_models == 1 or stopping.validation_fraction != "folds" or stopping.early_stopping is False:
         return False
-    return stopping.early_stopping is True or n_rows >= FEWEST_HELD_OUT * n_models
+    return n_rows >= n_models * (1 if stopping.early_stopping is True else FEWEST_HELD_OUT)
 
 
 def automatic_models(n_rows: int, stopping: Stopping) -> int:
@@ -80,20 +79,12 @@ def deal(y: NDArray[np.int64] | None, n_rows: int, n_models: int, seed: int) -> 
     ----------
     y : ndarray of int of shape (n_rows,) or None
         Classes, in whose proportions rows are held out; None for values.
-    n_rows, n_models : int
+    n_rows : int
+    n_models : int
+        No more than rows that may be held out.
     seed : int
-
-    Raises
-    ------
-    ShiftDataError
-        When there are fewer rows than networks, or none would be left to train on.
     """
     order = dealt_rows(y, n_rows, np.random.default_rng(seed))
-    if len(order) < n_models:
-        raise ShiftDataError(
-            f"{n_rows} rows cannot be split so that each of {n_models} networks holds out another part: pass more "
-            "rows, an eval_set, fewer n_models, validation_fraction=0.1, or early_stopping=False."
-        )
     places = np.arange(n_models)[:, np.newaxis] + n_models * np.arange(-(-len(order) // n_models))
     held_out = order[places % len(order)]
     trained = np.ones((n_models, n_rows), dtype=bool)

@@ -91,7 +91,8 @@ def judged(unit):
         seconds = time.process_time() - start
         found = losses(problem.y_test, predict(model, problem), problem.classify)
     facts = {"seconds": seconds, "rows": len(problem.y)}
-    facts |= {name: int(getattr(model, name)) for name in ("n_epochs_", "best_epoch_") if hasattr(model, name)}
+    epochs = {name: np.mean(getattr(model, name)) for name in ("n_epochs_", "best_epoch_") if hasattr(model, name)}
+    facts |= {name: round(float(value)) for name, value in epochs.items()}
     return found | facts
 
 
