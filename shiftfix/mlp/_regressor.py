@@ -181,8 +181,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     validation_fraction : float in (0, 1) or "folds", default="folds"
         Share of the rows held out, the same ones by all networks. With "folds" each of ``n_models`` networks holds out
         another n_models-th of the rows, so that all are learned from (Krogh & Vedelsby 1995, NIPS); one network, and
-        several that have too few rows, hold out a tenth. Rows are drawn in the proportions of the classes; never the last row of one, and in folds none of a
-        class with fewer than three. An eval_set or X_val takes the place of all that.
+        several that have too few rows, hold out a tenth. Rows are drawn in the proportions of the classes; never the
+        last row of one, and in folds none of a class with fewer than three. An eval_set or X_val takes the place of
+        all that.
     patience : int, default=20
         Epochs without improvement before stopping.
     weighting : {"loss", "resample"}, default="loss"
