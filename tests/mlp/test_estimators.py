@@ -140,7 +140,7 @@ def test_eval_set_decides_the_epoch_with_its_weights(rng):
 def test_counts_of_parameters_and_names(rng):
     X, y = blobs(rng, 60, 5)
     model = MLPClassifier((8, 4), max_epochs=1, random_state=0).fit(X, np.where(y, "yes", "no"))
-    assert model.n_parameters_ == 5 * 8 + 8 + 8 * 4 + 4 + 4 * 2 + 2
+    assert model.n_parameters_ == model.n_models_ * (5 * 8 + 8 + 8 * 4 + 4 + 4 * 2 + 2)
     assert set(model.predict(X)) <= {"yes", "no"}
     assert model.classes_.tolist() == ["no", "yes"]
 
@@ -274,7 +274,13 @@ def test_whole_numbers_are_standardised_in_full(estimator):
     """Seconds since 1970 differ in the last of their ten digits, and float32 holds seven."""
     seconds = 1_700_000_000 + np.arange(200)[:, None]
     y = np.arange(200) % 2
-    settings = {"hidden_layer_sizes": (8,), "max_epochs": 2, "random_state": 0}
+    settings = {
+        "hidden_layer_sizes": (8,),
+        "max_epochs": 2,
+        "learning_rate": 1e-3,
+        "batch_size": 256,
+        "random_state": 0,
+    }
     whole = estimator(**settings).fit(seconds, y, eval_set=(seconds, y))
     broken = estimator(**settings).fit(seconds.astype(float), y, eval_set=(seconds.astype(float), y))
     predict = "predict_proba" if estimator is MLPClassifier else "predict"
