@@ -51,15 +51,13 @@ from shiftfix.mlp._settings import (
     concern,
     part_of,
 )
-from shiftfix.mlp._split import Split
+from shiftfix.mlp._split import Split, plan_networks
 from shiftfix.mlp._targets import Scales, Targets, learn_scales
 from shiftfix.mlp._training import (
     Rows,
     Run,
-    automatic_models,
     check_row_weights,
     check_schedule,
-    cross_fits,
     deal,
     effective_size,
     fit_loop,
@@ -93,7 +91,7 @@ class BaseMLP(
 ):
     """Shared fit and forward pass of the two estimators."""
 
-    # What lost least on twelve tables, beside other widths, depths, rates of dropout and of learning.
+    # What lost least on twelve tables, beside other widths, lengths, rates of dropout and of learning.
     learning_rate: LearningRate = 3e-3
     batch_size: BatchSize = "auto"
     max_epochs: Count = 200
@@ -213,7 +211,9 @@ class BaseMLP(
         targets = self._targets_of(y, columns, not goes_on)
         objective = self._loss_function(targets)
         codes = targets.codes(y, "y")
-        n_models, n_parts = self._n_networks(codes, held_out, goes_on)
+        classes = codes if self._stratify else None
+        counted = (self.n_models_ if goes_on else None, held_out is not None, n_dealt(classes, len(codes)))
+        n_models, n_parts = plan_networks(part_of(self, Fitting), part_of(self, Stopping), *counted)
         seeds, saved = self._start(training, n_models)
 
         split = self._split((X, codes, weight), held_out, targets, seeds["split"], categories, n_parts)
@@ -225,14 +225,8 @@ class BaseMLP(
         if not goes_on:
             warn_of_symmetry(part_of(self, Network))
         write = self._checkpoint(run, (rows, validation_rows), self.loss, seeds, saved)
-        fit_loop(
-            run,
-            rows,
-            validation_rows,
-            callbacks=callbacks,
-            checkpoint=write,
-            progress=progress_bar(training),
-        )
+        bar = progress_bar(training)
+        fit_loop(run, rows, validation_rows, callbacks=callbacks, checkpoint=write, progress=bar)
         accuracy = targets.accuracy(run.module, rows) if weights_may_rest(run) else None
         warn_of_units(run, rows)
         warn_of_gradients(run.norms.names, run.history.get("gradient_norm"), run.history.get("dead_units"))
@@ -337,17 +331,6 @@ class BaseMLP(
             (X, codes, tempered, full), to_stop_by, part_of(self, Stopping), seed, self._stratify
         )
         return Split(trained[:3], None if validation is None else (validation[0], validation[1], validation[3]))
-
-    def _n_networks(self, codes: NDArray[Any], held_out: RowsToStopBy | None, goes_on: bool) -> tuple[int, int]:
-        """How many networks to train, and how many parts of the rows they hold out, 1 where all hold out the same."""
-        n_models, stopping = part_of(self, Fitting).n_models, part_of(self, Stopping)
-        n_rows = n_dealt(codes if self._stratify else None, len(codes))
-        if n_models is None and goes_on:
-            n_models = self.n_models_
-        elif n_models is None:
-            n_models = automatic_models(n_rows, stopping) if held_out is None else 1
-        apart = held_out is None and cross_fits(n_models, n_rows, stopping)
-        return n_models, n_models if apart else 1
 
     def _held_out(
         self,

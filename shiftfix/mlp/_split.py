@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from shiftfix.mlp._inputs import rows_on
+from shiftfix.mlp._settings import Fitting, Stopping
 from shiftfix.mlp._targets import Scales
-from shiftfix.mlp._training import Folds, Rows, effective_size
+from shiftfix.mlp._training import Folds, Rows, automatic_models, cross_fits, effective_size
 
 # X, codes and weight of some rows.
 Held = tuple[Any, NDArray[Any], NDArray[np.float64]]
@@ -50,6 +51,29 @@ class Split:
             return rows, _on(device, scales, self.validation)
         judging = rows_on(device, rows.X, rows.y, self.validation[2])
         return replace(rows, parts=self.folds.training), replace(judging, parts=self.folds.held_out)
+
+
+def plan_networks(
+    fitting: Fitting, stopping: Stopping, fitted: int | None, rows_given: bool, n_rows: int
+) -> tuple[int, int]:
+    """How many networks to train, and how many parts of the rows they hold out, 1 where all hold out the same.
+
+    Parameters
+    ----------
+    fitting : Fitting
+    stopping : Stopping
+    fitted : int or None
+        Networks to go on from, if any.
+    rows_given : bool
+        Whether there are rows of the user's to stop by.
+    n_rows : int
+        That may be held out.
+    """
+    n_models = fitted if fitting.n_models is None else fitting.n_models
+    if n_models is None:
+        n_models = 1 if rows_given else automatic_models(n_rows, stopping)
+    apart = not rows_given and cross_fits(n_models, n_rows, stopping)
+    return n_models, n_models if apart else 1
 
 
 def _on(device: torch.device, scales: Scales, held: Held) -> Rows:
