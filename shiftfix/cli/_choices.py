@@ -217,12 +217,10 @@ Clip = Annotated[
     ),
 ]
 Unseen = Annotated[UnseenCategory, typer.Option(help="What to do about text values in TARGET that no SOURCE row has.")]
-Hidden = Annotated[
-    str | None, typer.Option(help="For mlp: units of the hidden layers; default 256,256.", metavar="SIZES")
-]
-Epochs = Annotated[int | None, typer.Option(min=1, help="For mlp: most passes over the rows; default 100.")]
+Hidden = Annotated[str | None, typer.Option(help="For mlp: units of the hidden layers; default 128.", metavar="SIZES")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="For mlp: most passes over the rows; default 200.")]
 Dropout = Annotated[
     float | None,
-    typer.Option(min=0, max=0.99, help="For mlp: dropout rate; default 0.5 for classes, 0 for numbers."),
+    typer.Option(min=0, max=0.99, help="For mlp: dropout rate; default 0.2 for classes, 0 for numbers."),
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="For everything random.")]

@@ -54,7 +54,7 @@ def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
     if given["shift"] == "label" and given["correction"] is None:
         given["correction"] = "adjust"
     if given["learner"] == "mlp":
-        given["hidden"] = hidden_sizes(given["hidden"] or "256,256")
+        given["hidden"] = hidden_sizes(given["hidden"] or "128")
         given["epochs"] = 100 if given["epochs"] is None else given["epochs"]
     return given
 

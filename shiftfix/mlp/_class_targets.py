@@ -23,6 +23,7 @@ from shiftfix.mlp._training import (
     class_weights,
     forward,
     loss_floor,
+    own_outputs,
 )
 
 # Labels that a message names.
@@ -100,11 +101,14 @@ class ClassTargets:
 
     def calibrated(self, module: Any, rows: Rows, loss: Any) -> Self:
         """The same with the temperature of rows that were held out."""
-        outputs = forward(module, rows.X, int(n_networks(module) > 1)).double().cpu().numpy()
-        proba = class_probabilities(loss, outputs.reshape(-1, self.n_outputs))
-        proba = proba.reshape(-1, len(rows), len(self.classes)).mean(axis=0)
-        codes, weight = rows.y.cpu().numpy(), rows.weight.double().cpu().numpy()
-        return replace(self, temperature=fit_temperature(proba, codes, weight))
+        if rows.parts is None:
+            outputs, y = forward(module, rows.X, int(n_networks(module) > 1)), rows.y
+        else:  # of each row the network that has not learned it
+            outputs, y = own_outputs(module, rows).flatten(0, 1), rows.y[rows.parts.to(rows.y.device)].flatten()
+        proba = class_probabilities(loss, outputs.double().cpu().numpy().reshape(-1, self.n_outputs))
+        proba = proba.reshape(-1, len(y), len(self.classes)).mean(axis=0)
+        weight = rows.own_weight.flatten().double().cpu().numpy()
+        return replace(self, temperature=fit_temperature(proba, y.cpu().numpy(), weight))
 
 
 def learn_classes(y: Any, loss: Any, class_weight: Any, columns: NDArray[Any] | None = None) -> ClassTargets:

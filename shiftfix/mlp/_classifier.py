@@ -39,7 +39,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Calibration, Classes):
 
     Parameters
     ----------
-    hidden_layer_sizes : int or sequence of int, default=(256, 256)
+    hidden_layer_sizes : int or sequence of int, default=(128,)
         Units of each hidden layer; ``()`` gives a linear model.
     activation : str or sequence of str, default="relu"
         "relu", "leaky_relu", "prelu" (a slope learned for each unit), "elu", "selu", "gelu", "silu" (swish), "mish",
@@ -53,7 +53,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Calibration, Classes):
         fills a weight matrix from a ``torch.Generator``. "auto" is what goes with the activation: "kaiming_normal" for
         relu and its kin, "xavier_normal" for tanh, sigmoid and softsign, "lecun_normal" for selu. Or one per hidden
         layer, of which the last is the output layer's too unless there is one more.
-    dropout : float in [0, 1) or sequence of them, default=0.5
+    dropout : float in [0, 1) or sequence of them, default=0.2
         Rate of inverted dropout after every hidden layer, or one rate per hidden layer: the share of units that is
         DROPPED. A text that gives the probability p of keeping a unit means 1 - p.
     input_dropout : float in [0, 1), default=0
@@ -70,10 +70,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Calibration, Classes):
         "tabular" is for tables of numbers and categories: a frame may have columns of text or categories, which enter
         as indicators of the 100 levels of most weight (none for a level that is missing or new); numbers are scaled by
         their WEIGHTED quartiles and kept within 3; each input has a learned factor, and each group of parameters a rate
-        of its own; rows are held out with early_stopping="auto" without weights too. Settings that are left at their
-        defaults, or equal them, have others: hidden_layer_sizes=(64, 64, 64), activation="selu", dropout=0.15,
-        learning_rate=0.04, schedule="cosine_log", max_epochs=160, patience=160, n_models=8, and label_smoothing=0.1
-        for a named loss with a temperature, which takes back what the smoothing does to the probabilities.
+        of its own. Settings that are left at their defaults, or equal them, have others: hidden_layer_sizes=(64, 64,
+        64), activation="selu", dropout=0.15, learning_rate=0.04, schedule="cosine_log", batch_size=256, max_epochs=160,
+        patience=160, validation_fraction=0.1, n_models=8, and label_smoothing=0.1 for a named loss with a temperature,
+        which takes back what the smoothing does to the probabilities.
     loss : str or callable, default="cross_entropy"
         "cross_entropy", "binary_cross_entropy" (two classes, one logit), "polynomial_tail" (keeps weights acting on
         rows that are right already; Wang, Chatterji, Haque & Hashimoto 2022, ICLR), or a function of logits
@@ -86,16 +86,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Calibration, Classes):
         dict needs a weight for every label in y; labels that no row has are ignored.
     temperature : "auto" or None, default="auto"
         "auto" scales the probabilities by a temperature that the rows held out for early stopping choose by their
-        WEIGHTED likelihood; the classes predicted stay the same. It is 1 without such rows, where these are few or of
-        one class, and after ``partial_fit``. With label smoothing it undoes some of the smoothing. None leaves the
-        probabilities as the network has them.
+        WEIGHTED likelihood, in folds by that of the network which held each row out; the classes predicted stay the
+        same. It is 1 without such rows, where these are few or of one class, and after ``partial_fit``. With label
+        smoothing it undoes some of the smoothing. None leaves the probabilities as the network has them.
     optimizer : str or class, default="adam"
         "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" (from ``torch.optim``, with its defaults
         but the learning rate and a momentum of 0.9), "averaged_momentum" (v = 0.9 v + 0.1 g where "momentum" has
         v = 0.9 v + g, so that the same path takes ten times the rate), "lars" (a rate per layer, so it needs a much
         larger ``learning_rate``), or an optimiser class that is called with the parameters and ``lr``. Adam corrects
         the bias of its averages: texts that leave that out take a first step of 3.2 rates where this takes one.
-    learning_rate : float, default=1e-3
+    learning_rate : float, default=3e-3
     running_decay : float in [0, 1) or None, default=None
         What is kept at each step of the running sum or average: of the gradients for "momentum", "averaged_momentum",
         "nesterov" and "lars" (None is 0.9), of their squares for "rmsprop" (None is 0.99, many texts have 0.9).
@@ -111,16 +111,22 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Calibration, Classes):
         "multistep_decay" and "MultiStepLR" "multistep", "exponential_decay" and "ExponentialLR" "exponential".
     warmup : int, default=0
         Epochs over which the rate rises linearly, step by step.
-    batch_size : int or None, default=256
-        Rows per gradient step; capped at the number of rows. None takes all rows in each step.
-    max_epochs : int, default=100
+    batch_size : int, "auto" or None, default="auto"
+        Rows per gradient step; capped at the number of rows. "auto" is the power of two next to a twentieth of the rows
+        that a network trains on, but 16 at least and 256 at most, so that an epoch is about twenty steps where rows are
+        few. None takes all rows in each step.
+    max_epochs : int, default=200
     early_stopping : {"auto", True, False}, default="auto"
-        Stop when the WEIGHTED loss of held-out rows stops falling, and restore the best epoch. "auto"
-        does so when weights or rows to stop by are given (and at least 10 rows would be held out): a
-        network that interpolates its rows has forgotten their weights.
-    validation_fraction : float in (0, 1), default=0.1
-        Share of the rows held out; drawn in the proportions of the classes, and never the last row of one.
-    patience : int, default=10
+        Stop when the WEIGHTED loss of held-out rows stops falling, and restore the best epoch: a network that
+        interpolates its rows has forgotten their weights. "auto" does so, with weights and without, when at least 10
+        rows would be held out (by each network) or rows to stop by are given.
+    validation_fraction : float in (0, 1) or "folds", default="folds"
+        Share of the rows held out, the same ones by all networks. With "folds" each of ``n_models`` networks holds out
+        another n_models-th of the rows, so that all are learned from (Krogh & Vedelsby 1995, NIPS); one network, and
+        several that have too few rows, hold out a tenth. Rows are drawn in the proportions of the classes; never the
+        last row of one, and in folds none of a class with fewer than three. An eval_set or X_val takes the place of
+        all that.
+    patience : int, default=20
         Epochs without improvement before stopping.
     weighting : {"loss", "resample"}, default="loss"
         Multiply the losses by the weights, or draw the rows of each epoch in proportion to them, with replacement,
@@ -143,9 +149,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Calibration, Classes):
     clip_norm, clip_value : float or None, default=None
         Largest norm of the whole gradient, and largest size of each of its entries.
     n_models : int or None, default=None
-        Networks trained together by batched matrix products, each with its own start, order of rows and masks, on the
-        same split; predictions are their means (a deep ensemble: Lakshminarayanan, Pritzel & Blundell 2017, NIPS).
-        None is one, or what the preset says.
+        Networks trained together by batched matrix products, each with its own start, order of rows, masks and, unless
+        ``validation_fraction`` is a number, rows to stop by; predictions are their means (a deep ensemble:
+        Lakshminarayanan, Pritzel & Blundell 2017, NIPS). None is five where each can hold out 10 rows of its own, of
+        20,000 at most; else one, so with an eval_set, with early_stopping=False and in ``partial_fit``; a preset has
+        its own number, and ``warm_start`` that of the fitted network.
         "plateau" follows the mean of their validation losses, and one whose loss becomes infinite ends the training
         of all.
     standardize : bool, default=True
@@ -212,6 +220,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Calibration, Classes):
         Layers with a weight matrix, as in ``module_``.
     best_epoch_ : int, or ndarray of shape (n_models,)
         Epoch whose parameters were kept, counted from 1.
+    n_models_ : int
+        Networks.
     n_epochs_ : int
         Epochs run.
     n_steps_ : int
@@ -223,6 +233,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Calibration, Classes):
     effective_sample_size_ : float
         Of the training weights, in rows (Kish).
     validation_effective_sample_size_ : float or None
+        The least of the networks', where each holds out its own rows.
     device_ : str
         Where the network was trained.
     n_features_in_ : int
@@ -243,7 +254,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Calibration, Classes):
     True
     """
 
-    dropout: float | Sequence[float] = 0.5
+    dropout: float | Sequence[float] = 0.2
     loss: ClassLoss | Callable[..., Any] = "cross_entropy"
 
     _multi_output = False

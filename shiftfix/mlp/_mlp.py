@@ -36,8 +36,13 @@ from shiftfix.mlp._parallel import (
     rows_to_stop_by,
 )
 from shiftfix.mlp._saved import SavedNetwork
+from shiftfix.mlp._saving import networks_of
 from shiftfix.mlp._settings import (
+    BatchSize,
+    Count,
     Fitting,
+    HeldOutShare,
+    LearningRate,
     LossSettings,
     Network,
     Penalties,
@@ -52,6 +57,7 @@ from shiftfix.mlp._settings import (
     concern,
     part_of,
 )
+from shiftfix.mlp._split import Split, plan_networks
 from shiftfix.mlp._targets import Scales, Targets, learn_scales
 from shiftfix.mlp._training import (
     ALONE,
@@ -60,11 +66,13 @@ from shiftfix.mlp._training import (
     Run,
     check_row_weights,
     check_schedule,
+    deal,
     effective_size,
     fit_loop,
     hold_out,
     limited_threads,
     make_run,
+    n_dealt,
     training_weights,
     warn_of_few_rows,
     warn_of_gradients,
@@ -72,9 +80,6 @@ from shiftfix.mlp._training import (
     warn_of_units,
     weights_in_unit,
 )
-
-# X, codes and weight of some rows.
-Held = tuple[Any, NDArray[Any], NDArray[np.float64]]
 
 
 # Of several concerns the last comes first in the constructor.
@@ -93,6 +98,13 @@ class BaseMLP(
     Network,
 ):
     """Shared fit and forward pass of the two estimators."""
+
+    # What lost least on twelve tables, beside other widths, lengths, rates of dropout and of learning.
+    learning_rate: LearningRate = 3e-3
+    batch_size: BatchSize = "auto"
+    max_epochs: Count = 200
+    validation_fraction: HeldOutShare = "folds"
+    patience: Count = 20
 
     _multi_output: ClassVar[bool]
     _y_numeric: ClassVar[bool]
@@ -212,31 +224,24 @@ class BaseMLP(
         weight, X, y = present(weight, X, y)
         targets = self._targets_of(y, columns, not goes_on)
         objective = self._loss_function(targets)
-        seeds, saved = self._start(training, part_of(self, Fitting).n_members, ranks)
+        codes = targets.codes(y, "y")
+        classes = codes if self._stratify else None
+        one_part = held_out is not None or ranks.size > 1 or hasattr(X, "starts")
+        counted = (self.n_models_ if goes_on else None, one_part, n_dealt(classes, len(codes)))
+        n_models, n_parts = plan_networks(part_of(self, Fitting), part_of(self, Stopping), *counted)
+        seeds, saved = self._start(training, n_models, ranks)
 
-        trained, validation = self._split(
-            X, y, weight, sample_weight is not None, held_out, targets, seeds["split"], categories, ranks
-        )
-        check_schedule(training.schedule, validation is not None)
-        X, codes, weight = trained
-        scales = self._fitted_scales(targets) if goes_on else learn_scales(self, targets, trained, categories)
-        sizes = warn_of_few_rows(weight, None if validation is None else validation[2])
-        rows, validation_rows = rows_on(device, *scales.tensors(X, codes), weight), None
-        if validation is not None:
-            X, codes, weight = validation
-            validation_rows = rows_on(device, *scales.tensors(X, codes), weight)
+        split = self._split((X, codes, weight), held_out, targets, seeds["split"], categories, n_parts, ranks)
+        check_schedule(training.schedule, split.validation is not None)
+        scales = self._fitted_scales(targets) if goes_on else learn_scales(self, targets, split.training, categories)
+        sizes = warn_of_few_rows(split.training[2], split.judging_weight)
+        rows, validation_rows = split.rows_on(device, scales)
         run = self._run(len(rows), objective, scales, seeds, device, goes_on, ranks)
         if not goes_on:
             warn_of_symmetry(part_of(self, Network))
         write = self._checkpoint(run, (rows, validation_rows), self.loss, seeds, saved)
-        fit_loop(
-            run,
-            rows,
-            validation_rows,
-            callbacks=callbacks,
-            checkpoint=write,
-            progress=progress_bar(training, ranks),
-        )
+        bar = progress_bar(training, ranks)
+        fit_loop(run, rows, validation_rows, callbacks=callbacks, checkpoint=write, progress=bar)
         accuracy = targets.accuracy(run.module, rows) if weights_may_rest(run) else None
         warn_of_units(run, rows)
         warn_of_gradients(run.norms.names, run.history.get("gradient_norm"), run.history.get("dead_units"))
@@ -292,7 +297,7 @@ class BaseMLP(
         trained_mean = unit.setdefault("trained mean", weight.mean())
         rows = rows_on(device, *scales.tensors(X, codes), weight, unit=trained_mean)
         continued = continued_settings(training, None if state is None else state["continued"])
-        seeds = self._seeds(part_of(self, Fitting).n_members) if state is None else state["seeds"]
+        seeds = self._seeds(networks_of(self)) if state is None else state["seeds"]
         run = self._run(len(rows), objective, scales, seeds, device, not first)
         if first:
             warn_of_symmetry(part_of(self, Network))
@@ -322,29 +327,28 @@ class BaseMLP(
 
     def _split(
         self,
-        X: Any,
-        y: NDArray[Any],
-        weight: NDArray[np.float64],
-        weighted: bool,
+        rows: tuple[Any, NDArray[Any], NDArray[np.float64]],
         held_out: RowsToStopBy | None,
         targets: Targets,
         seed: int,
         categories: Categories,
+        n_parts: int,
         ranks: OneProcess,
-    ) -> tuple[Held, Held | None]:
-        """Training and validation rows, the latter None without early stopping, as (X, codes, weight).
-
-        The training weights are tempered; the validation's are full, since its loss speaks of the target.
-        """
-        weighting, codes = part_of(self, Weighting), targets.codes(y, "y")
+    ) -> Split:
+        """Training and validation rows of (X, codes, weight), in so many parts if in more than one."""
+        weighting, (X, codes, weight) = part_of(self, Weighting), rows
         full = training_weights(weight, 1.0, weighting.clip)
         tempered = training_weights(weight, weighting.exponent, weighting.clip)
         factors = targets.factors(codes, full)  # "balanced" is about the weights as they are used
         full, tempered = full * factors(codes), tempered * targets.factors(codes, tempered)(codes)
+        if n_parts > 1:
+            folds = deal(codes if self._stratify else None, len(codes), n_parts, seed)
+            return Split((X, codes, tempered), (X, codes, full), folds)
         to_stop_by = None if held_out is None else self._held_out(held_out, targets, factors, categories, ranks)
-        stopping, judged = part_of(self, Stopping), weighted or self.preset is not None
-        rows, validation = hold_out((X, codes, tempered, full), judged, to_stop_by, stopping, seed, self._stratify)
-        return rows[:3], None if validation is None else (validation[0], validation[1], validation[3])
+        trained, validation = hold_out(
+            (X, codes, tempered, full), to_stop_by, part_of(self, Stopping), seed, self._stratify
+        )
+        return Split(trained[:3], None if validation is None else (validation[0], validation[1], validation[3]))
 
     def _held_out(
         self,
@@ -373,7 +377,7 @@ class BaseMLP(
 
     def _build_module(self) -> torch.nn.Sequential:
         """An untrained network of the shapes of the fitted one."""
-        targets, start = self._fitted_targets(), [0] * part_of(self, Fitting).n_members
+        targets, start = self._fitted_targets(), [0] * networks_of(self)
         width, embedded = network_inputs(self.scaler_, self.n_features_in_, self._embeds)
         return build_network(part_of(self, Network), width, targets.n_outputs, start, n_numbers=embedded)
 
@@ -421,7 +425,7 @@ class BaseMLP(
             n_rows,
             seeds["order"],
             part_of(self, Training),
-            n_models=part_of(self, Fitting).n_members,
+            n_models=len(seeds["start"]),
             floor=floor,
             writes_out=True,
             ranks=ranks,
@@ -440,6 +444,7 @@ class BaseMLP(
         remove_generators(run.module)
         self._keep_run(run, device, sizes)
         self._keep_targets(scales.targets)
+        self.n_models_ = run.n_models
         self.scaler_, self.categories_ = scales.features, scales.categories
         self._training_state = state
         return self

@@ -26,8 +26,6 @@ class ModuleRows:
     X : Tensor, Inputs, StoredRows or RankedRows
     y : Tensor, or ndarray of labels
     weight : ndarray of float64 of shape (n_rows,)
-    weighted : bool
-        Whether the user gave weights.
     single : bool
         Whether y are numbers in one axis.
     form : InputsForm
@@ -37,7 +35,6 @@ class ModuleRows:
     X: RowsOfX
     y: Any
     weight: NDArray[np.float64]
-    weighted: bool
     single: bool
     form: InputsForm
 
@@ -95,7 +92,7 @@ def read_module_rows(
         X, y, joint = ranks.joined(names.of("X"), X, y, sample_weight)
         weight = read_weight(joint, len(X), names.of("sample_weight"))
     weight, X, y = present(weight, X, y)
-    return ModuleRows(X, y, weight, sample_weight is not None, single, form)
+    return ModuleRows(X, y, weight, single, form)
 
 
 def read_held_out(

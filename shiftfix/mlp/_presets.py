@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 _TABULAR: dict[str, Any] = {
+    "batch_size": 256,
     "hidden_layer_sizes": (64, 64, 64),
     "schedule": "cosine_log",
     "n_models": 8,
+    "validation_fraction": 0.1,
 }
 # By preset: of the classifier, then of the regressor. Label smoothing keeps classes that are nearly separated from
 # pulling at the weights to the end; what it does to the probabilities the temperature takes back.

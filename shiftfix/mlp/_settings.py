@@ -122,6 +122,19 @@ def unless_none(check: Callable[..., Any]) -> Callable[..., Any]:
     return lambda value, name: None if value is None else check(value, name)
 
 
+def or_named(check: Callable[..., Any], option: str) -> Callable[..., Any]:
+    """The check, and this one word passes."""
+
+    def checked(value: Any, name: str) -> None:
+        value = plain(value)
+        if not isinstance(value, str):
+            check(value, name)
+        elif value != option:
+            raise ShiftDataError(f"{name}={value!r}: a number, or {option!r}, is needed.")
+
+    return checked
+
+
 def yes_or_no(value: object, name: str) -> None:
     """Check of a bool."""
     check_option(value, name, [True, False])
@@ -185,15 +198,22 @@ def check_path(path: object, name: str) -> None:
 
 
 rate = number(least=0, below=1)
+share = number(above=0, below=1)
 deviation = number(least=0, below=np.inf)
 bound = unless_none(number(above=0, most=LARGEST_BOUND))
+
+
+LearningRate = Annotated[float, number(above=0, most=1e30)]
+BatchSize = Annotated[int | Literal["auto"] | None, unless_none(or_named(count(), "auto"))]
+Count = Annotated[int, count()]
+HeldOutShare = Annotated[float | Literal["folds"], or_named(share, "folds")]
 
 
 @concern
 class Network(Concern):
     """Layers, their start, and the noise in them."""
 
-    hidden_layer_sizes: int | Sequence[int] = field(default=(256, 256), kw_only=False)
+    hidden_layer_sizes: int | Sequence[int] = field(default=(128,), kw_only=False)
     activation: Annotated[Activation | Sequence[Activation], each(check_activation)] = "relu"
     initializer: Annotated[Start | Sequence[Start], each(check_initializer)] = "auto"
     # Off by default for numbers: its noise ahead of a linear output inflates the variance that a regression is judged
@@ -243,14 +263,14 @@ class Steps(Concern):
 
     optimizer: Annotated[OptimizerName | Callable[..., Any], check_optimizer] = "adam"
     # A float32 network takes no larger step.
-    learning_rate: Annotated[float, number(above=0, most=1e30)] = 1e-3
+    learning_rate: LearningRate = 1e-3
     running_decay: Annotated[float | None, unless_none(rate)] = None
     # Of a gradient of 0 the step is 0 / eps, and float32 holds nothing below 1e-38.
     eps: Annotated[float | None, unless_none(number(least=1e-30, below=np.inf))] = None
     schedule: ScheduleName | Callable[..., Any] | None = None
     warmup: Annotated[int, count(least=0)] = 0
-    batch_size: Annotated[int | None, unless_none(count())] = 256
-    max_epochs: Annotated[int, count()] = 100
+    batch_size: BatchSize = 256
+    max_epochs: Count = 100
 
 
 @concern
@@ -258,8 +278,8 @@ class Stopping(Concern):
     """When to stop, and on which rows that is judged."""
 
     early_stopping: Literal["auto", True, False] = "auto"
-    validation_fraction: Annotated[float, number(above=0, below=1)] = 0.1
-    patience: Annotated[int, count()] = 10
+    validation_fraction: HeldOutShare = 0.1
+    patience: Count = 10
 
 
 @concern
@@ -288,15 +308,10 @@ class Penalties(Concern):
 class Fitting(Concern):
     """How many networks, from which start, on which scale."""
 
-    # None and not 1, so that one network can be asked for where a preset has several.
+    # None and not a number, since it depends on the rows.
     n_models: Annotated[int | None, unless_none(count(most=MOST_MODELS))] = None
     standardize: Annotated[bool, yes_or_no] = True
     warm_start: Annotated[bool, yes_or_no] = False
-
-    @property
-    def n_members(self) -> int:
-        """Networks that are trained together."""
-        return 1 if self.n_models is None else self.n_models
 
 
 @concern

@@ -42,6 +42,7 @@ from shiftfix.mlp._settings import (
     check_training,
     concern,
     part_of,
+    share,
 )
 from shiftfix.mlp._temperature import fit_temperature
 from shiftfix.mlp._training import (
@@ -111,13 +112,15 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         "exponential".
     warmup : int, default=0
         Epochs over which the rate rises linearly, step by step.
-    batch_size : int or None, default=256
-        Rows per gradient step; capped at the number of rows. None takes all rows in each step.
+    batch_size : int, "auto" or None, default=256
+        Rows per gradient step; capped at the number of rows. "auto" is the power of two next to a twentieth of the rows
+        that a network trains on, but 16 at least and 256 at most, so that an epoch is about twenty steps where rows are
+        few. None takes all rows in each step.
     max_epochs : int, default=100
     early_stopping : {"auto", True, False}, default="auto"
-        Stop when the WEIGHTED loss of held-out rows stops falling, and restore the best epoch. "auto"
-        does so when weights or rows to stop by are given (and at least 10 rows would be held out): a
-        network that interpolates its rows has forgotten their weights.
+        Stop when the WEIGHTED loss of held-out rows stops falling, and restore the best epoch: a network that
+        interpolates its rows has forgotten their weights. "auto" does so, with weights and without, when at least 10
+        rows would be held out or rows to stop by are given.
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows held out; drawn in the proportions of the classes, and never the last row of one.
     patience : int, default=10
@@ -299,6 +302,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         """
         with unchanged_on_error(self):
             check_training(part_of(self, Training))
+            share(self.validation_fraction, "validation_fraction")
             check_fields(part_of(self, Calibration))
             held_out = held_out_rows(eval_set, X_val, y_val, sample_weight_val, self.early_stopping)
             # All of it: what torch does on several threads ahead of the loop would leave them to a forked child, too.
@@ -332,7 +336,6 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
             columns, y, weight = given.columns(classes, "y")
             (columns, y, full), validation = hold_out(
                 (columns, y, training_weights(weight, 1.0, training.clip)),
-                given.weighted,
                 None if held_out is None or to_stop_by is None else to_stop_by.columns(classes, held_out.names.of("y")),
                 training,
                 seeds["split"],
@@ -444,6 +447,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         check_module(module)
         trainer = cls(module, **trainer_settings(content, cls(module).get_params(deep=False), settings))
         check_training(part_of(trainer, Training))
+        share(trainer.validation_fraction, "validation_fraction")
         check_loss(trainer.loss, CLASSIFICATION_LOSSES | REGRESSION_LOSSES)
         fitted = unpack_fitted(content)
         if {(loss_kind(trainer.loss) == "classes")} != {name in fitted for name in ("classes_", "temperature_")}:

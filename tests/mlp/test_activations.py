@@ -19,7 +19,7 @@ from shiftfix.mlp._network._layers import GaussianNoise
 from shiftfix.mlp._network._module import ACTIVATIONS, build_mlp
 from shiftfix.mlp._training._regularizers import weights_of
 
-SMALL = {"max_epochs": 3, "batch_size": 16, "random_state": 0}
+SMALL = {"max_epochs": 3, "batch_size": 16, "n_models": 1, "random_state": 0}
 
 
 def generator(seed=0):
@@ -68,7 +68,7 @@ def test_each_stacked_model_has_slopes_of_its_own():
     X, y = rows()
     settings = {"activation": "prelu", "dropout": 0.0, "early_stopping": False, **SMALL}
     alone = MLPRegressor((5,), **settings).fit(X, y)
-    three = MLPRegressor((5,), n_models=3, **settings).fit(X, y)
+    three = MLPRegressor((5,), **settings | {"n_models": 3}).fit(X, y)
     slopes = three.module_[1].slope.detach().numpy()
     assert_allclose(slopes[0], alone.module_[1].slope.detach().numpy(), rtol=1e-5)
     assert not np.allclose(slopes[0], slopes[1])

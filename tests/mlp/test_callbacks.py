@@ -51,8 +51,8 @@ def linear_module():
 
 
 MAKERS = {
-    "classifier": lambda **kw: MLPClassifier((4,), random_state=0, **kw),
-    "regressor": lambda **kw: MLPRegressor((4,), random_state=0, **kw),
+    "classifier": lambda **kw: MLPClassifier((4,), n_models=1, random_state=0, **kw),
+    "regressor": lambda **kw: MLPRegressor((4,), n_models=1, random_state=0, **kw),
     "ensemble": lambda **kw: MLPClassifier((4,), n_models=2, random_state=0, **kw),
     "trainer": lambda **kw: WeightedTrainer(linear_module(), random_state=0, **kw),
 }
@@ -92,7 +92,9 @@ def test_the_best_epoch_is_back_at_the_end(data):
 
         on_fit_end = on_epoch_end
 
-    model = MLPClassifier((4,), dropout=0.0, learning_rate=0.3, max_epochs=30, patience=3, callbacks=Watch())
+    model = MLPClassifier(
+        (4,), dropout=0.0, learning_rate=0.3, max_epochs=30, patience=3, n_models=1, callbacks=Watch()
+    )
     model.set_params(random_state=0).fit(*data)
     assert model.best_epoch_ < model.n_epochs_
     assert len(seen) == model.n_epochs_ + 1

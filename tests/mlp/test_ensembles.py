@@ -39,7 +39,8 @@ def one_by_one(model, *rows, **settings):
 
 def settings_of(**settings):
     common = {"hidden_layer_sizes": (10, 6), "dropout": 0.0, "batch_size": 16, "max_epochs": 6, "learning_rate": 0.01}
-    return {**common, "early_stopping": False, "n_models": N_MODELS, "random_state": 0, **settings}
+    stopping = {"early_stopping": False, "validation_fraction": 0.1}
+    return {**common, **stopping, "n_models": N_MODELS, "random_state": 0, **settings}
 
 
 RUNS = {

@@ -104,16 +104,21 @@ def test_probabilities_are_calibrated_on_gaussians(rng):
 
 
 @pytest.mark.slow
-def test_early_stopping_is_automatic_with_weights_only(rng):
+def test_early_stopping_is_automatic_with_weights_and_without(rng):
     X, y = blobs(rng, 200)
-    plain = MLPClassifier((8,), max_epochs=3, random_state=0).fit(X, y)
+    plain = MLPClassifier((8,), max_epochs=3, early_stopping=False, random_state=0).fit(X, y)
     assert "validation_loss" not in plain.history_
     assert "weight_effect" not in plain.history_
     assert plain.n_epochs_ == plain.best_epoch_ == 3
-    weighted = MLPClassifier((8,), max_epochs=3, random_state=0).fit(X, y, sample_weight=np.ones(200))
-    assert len(weighted.history_["validation_loss"]) == weighted.n_epochs_
-    few = MLPClassifier((8,), max_epochs=3, random_state=0).fit(X[:80], y[:80], sample_weight=np.ones(80))
-    assert "validation_loss" not in few.history_
+    for share, enough in (("folds", 50), (0.1, 91)):
+        settings = {"hidden_layer_sizes": (8,), "max_epochs": 3, "validation_fraction": share, "random_state": 0}
+        unweighted = MLPClassifier(**settings).fit(X, y)
+        weighted = MLPClassifier(**settings).fit(X, y, sample_weight=np.ones(200))
+        assert len(weighted.history_["validation_loss"]) == weighted.n_epochs_
+        assert weighted.history_["validation_loss"] == unweighted.history_["validation_loss"]
+        assert "validation_loss" in MLPClassifier(**settings).fit(X[:enough], y[:enough]).history_
+        few = MLPClassifier(**settings).fit(X[: enough - 1], y[: enough - 1], sample_weight=np.ones(enough - 1))
+        assert "validation_loss" not in few.history_
 
 
 @pytest.mark.slow
@@ -135,7 +140,7 @@ def test_eval_set_decides_the_epoch_with_its_weights(rng):
 def test_counts_of_parameters_and_names(rng):
     X, y = blobs(rng, 60, 5)
     model = MLPClassifier((8, 4), max_epochs=1, random_state=0).fit(X, np.where(y, "yes", "no"))
-    assert model.n_parameters_ == 5 * 8 + 8 + 8 * 4 + 4 + 4 * 2 + 2
+    assert model.n_parameters_ == model.n_models_ * (5 * 8 + 8 + 8 * 4 + 4 + 4 * 2 + 2)
     assert set(model.predict(X)) <= {"yes", "no"}
     assert model.classes_.tolist() == ["no", "yes"]
 
@@ -184,7 +189,8 @@ def test_scaling_is_learned_from_the_training_rows_alone(rng):
     far = np.full((5, 5), 1e4), np.zeros(5, int)
     model = MLPClassifier((4,), max_epochs=1, random_state=0).fit(X, y, eval_set=far)
     assert_allclose(model.scaler_.mean_, X.mean(axis=0))
-    regressor = MLPRegressor((4,), max_epochs=1, early_stopping=True, random_state=0).fit(X, X[:, 0])
+    regressor = MLPRegressor((4,), max_epochs=1, early_stopping=True, validation_fraction=0.1, random_state=0)
+    regressor.fit(X, X[:, 0])
     assert regressor.target_scaler_.n_samples_seen_ == regressor.scaler_.n_samples_seen_ == 90
 
 
@@ -268,7 +274,13 @@ def test_whole_numbers_are_standardised_in_full(estimator):
     """Seconds since 1970 differ in the last of their ten digits, and float32 holds seven."""
     seconds = 1_700_000_000 + np.arange(200)[:, None]
     y = np.arange(200) % 2
-    settings = {"hidden_layer_sizes": (8,), "max_epochs": 2, "random_state": 0}
+    settings = {
+        "hidden_layer_sizes": (8,),
+        "max_epochs": 2,
+        "learning_rate": 1e-3,
+        "batch_size": 256,
+        "random_state": 0,
+    }
     whole = estimator(**settings).fit(seconds, y, eval_set=(seconds, y))
     broken = estimator(**settings).fit(seconds.astype(float), y, eval_set=(seconds.astype(float), y))
     predict = "predict_proba" if estimator is MLPClassifier else "predict"

@@ -324,7 +324,14 @@ class TestWhatIsTaken:
 DATA = np.random.default_rng(3).normal(size=(90, 4))
 LABELS = (DATA[:, 0] + 0.5 * DATA[:, 1] > 0).astype(int)
 WEIGHT = np.random.default_rng(4).exponential(size=90)
-FIT = {"hidden_layer_sizes": (6, 5), "dropout": 0.3, "batch_size": 16, "max_epochs": 6, "random_state": 0}
+FIT = {
+    "hidden_layer_sizes": (6, 5),
+    "dropout": 0.3,
+    "batch_size": 16,
+    "max_epochs": 6,
+    "n_models": 1,
+    "random_state": 0,
+}
 
 
 def fitted(**settings):

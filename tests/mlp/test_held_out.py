@@ -26,8 +26,8 @@ def net(n_out=2):
 
 
 MAKE = {
-    "classifier": lambda **more: MLPClassifier((6,), **{**SETTINGS, **more}),
-    "regressor": lambda **more: MLPRegressor((6,), **{**SETTINGS, **more}),
+    "classifier": lambda **more: MLPClassifier((6,), **{**SETTINGS, "n_models": 1, **more}),
+    "regressor": lambda **more: MLPRegressor((6,), **{**SETTINGS, "n_models": 1, **more}),
     "trainer": lambda **more: WeightedTrainer(net(), **{**SETTINGS, **more}),
 }
 kinds = pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in MAKE.items()])

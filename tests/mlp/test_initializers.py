@@ -77,7 +77,7 @@ def test_the_signal_survives_twenty_layers(activation, law):
     assert found["normal"] < 1e-6
 
 
-SETTINGS = {"hidden_layer_sizes": (5,), "max_epochs": 5, "batch_size": 16, "random_state": 0}
+SETTINGS = {"hidden_layer_sizes": (5,), "max_epochs": 5, "batch_size": 16, "n_models": 1, "random_state": 0}
 
 
 @pytest.fixture

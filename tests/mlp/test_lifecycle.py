@@ -107,8 +107,8 @@ def dropping_net():
     return built(linear(4, 8), partial(nn.BatchNorm1d, 8), nn.ReLU, partial(nn.Dropout, 0.3), linear(8, 2))
 
 
-classifier = partial(MLPClassifier, hidden_layer_sizes=(8, 6), batch_size=64, max_epochs=N_EPOCHS, random_state=3)
-regressor = partial(MLPRegressor, hidden_layer_sizes=(8, 6), batch_size=64, max_epochs=N_EPOCHS, random_state=3)
+SETTINGS = {"hidden_layer_sizes": (8, 6), "batch_size": 64, "max_epochs": N_EPOCHS, "n_models": 1, "random_state": 3}
+classifier, regressor = partial(MLPClassifier, **SETTINGS), partial(MLPRegressor, **SETTINGS)
 trainer = partial(WeightedTrainer, batch_size=64, max_epochs=N_EPOCHS, random_state=3)
 NOISY = {"dropout": 0.4, "input_dropout": 0.1, "dropconnect": 0.2, "input_noise": 0.1, "batch_norm": True}
 RUNS = {

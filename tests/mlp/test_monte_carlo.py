@@ -163,6 +163,7 @@ def regressor(y_columns=None, **settings):
         "max_epochs": 15,
         "batch_size": 32,
         "learning_rate": 0.02,
+        "early_stopping": False,
         "random_state": 0,
         **settings,
     }
@@ -174,8 +175,8 @@ def classifier(n_classes=3, **settings):
     """As ``regressor``."""
     X, y = blobs()
     labels = np.digitize(y, np.quantile(y, np.arange(1, n_classes) / n_classes))
-    settings = {"max_epochs": 15, "batch_size": 32, "learning_rate": 0.02, "random_state": 0, **settings}
-    return MLPClassifier((12,), **settings).fit(X, labels)
+    common = {"dropout": 0.5, "max_epochs": 15, "batch_size": 32, "learning_rate": 0.02, "early_stopping": False}
+    return MLPClassifier((12,), **{**common, "random_state": 0, **settings}).fit(X, labels)
 
 
 KINDS = {

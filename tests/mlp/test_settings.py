@@ -18,6 +18,7 @@ from torch import nn
 import shiftfix
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp import MLPClassifier, MLPRegressor, WeightedTrainer, _settings
+from shiftfix.mlp._mlp import BaseMLP
 from shiftfix.mlp._network._initializers import CONSTANTS, RANDOM
 from shiftfix.mlp._network._module import ACTIVATIONS
 from shiftfix.mlp._settings import Concern, Network, Penalties, Steps, Stopping, Training, check_fields, part_of
@@ -50,7 +51,8 @@ def parameters(make):
 
 @kinds
 def test_a_parameter_is_declared_in_exactly_one_place(make):
-    """A concern declares it. The classifier gives two of them defaults of its own, which is all it may."""
+    """A concern declares it. The networks give five of them defaults of their own, and the classifier two more, which
+    is all they may."""
     declared = [
         (name, base)
         for base in class_of(make).__mro__
@@ -58,7 +60,8 @@ def test_a_parameter_is_declared_in_exactly_one_place(make):
         for name, kind in vars(base).get("__annotations__", {}).items()
         if "ClassVar" not in str(kind)
     ]
-    again = {("dropout", MLPClassifier), ("loss", MLPClassifier)}
+    own = ("learning_rate", "batch_size", "max_epochs", "validation_fraction", "patience")
+    again = {("dropout", MLPClassifier), ("loss", MLPClassifier), *((name, BaseMLP) for name in own)}
     concerns = [(name, base) for name, base in declared if (name, base) not in again]
     assert sorted(name for name, _ in concerns) == sorted(parameters(make))
     assert all(base in CONCERNS for _, base in concerns)

@@ -176,11 +176,12 @@ def test_settings_left_at_their_defaults_are_replaced():
     model = MLPClassifier(preset="tabular", learning_rate=0.2, batch_size=32)
     training, asked = part_of(model, Training), model.get_params()
     assert (training.learning_rate, training.batch_size, training.schedule) == (0.2, 32, "cosine_log")
-    assert (asked["schedule"], asked["n_models"], asked["hidden_layer_sizes"]) == (None, None, (256, 256))
+    assert (asked["schedule"], asked["n_models"], asked["hidden_layer_sizes"]) == (None, None, (128,))
     assert part_of(MLPClassifier(), Training).schedule is None
-    members = [part_of(kind, Fitting).n_members for kind in (model, MLPClassifier(), MLPRegressor(n_models=3))]
-    assert members == [8, 1, 3]
-    assert part_of(MLPClassifier(preset="tabular", n_models=1), Fitting).n_members == 1
+    members = [part_of(kind, Fitting).n_models for kind in (model, MLPClassifier(), MLPRegressor(n_models=3))]
+    assert members == [8, None, 3]
+    assert part_of(MLPClassifier(preset="tabular", n_models=1), Fitting).n_models == 1
+    assert part_of(model, Training).validation_fraction == 0.1
 
 
 def test_smoothing_only_where_a_temperature_takes_it_back():

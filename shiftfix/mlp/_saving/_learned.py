@@ -197,13 +197,14 @@ COMMON: dict[str, tuple[str, Holds]] = {
     "n_epochs_": ("a whole number", is_number_of),
     "n_steps_": ("a whole number", is_number_of),
     "n_batches_": ("a whole number", is_number_of),
+    "n_models_": ("a number of networks", is_column_count),
     "n_parameters_": ("a whole number", is_number_of),
     "effective_sample_size_": ("a number of rows", is_number_of_rows),
     "validation_effective_sample_size_": ("a number of rows or None", is_number_of_rows_if_any),
     "device_": ("text", is_text),
 }
 # Files of earlier versions do not have them.
-ADDED = ("n_steps_", "n_batches_")
+ADDED = ("n_steps_", "n_batches_", "n_models_")
 CLASSES: dict[str, tuple[str, Holds]] = {
     "classes_": ("a sorted array of at least two classes", has_classes),
     "_trained_loss": ("the name of a loss", is_text),
@@ -265,6 +266,12 @@ def is_sound(name: str, value: torch.Tensor) -> bool:
     return bool(value.isfinite().all()) and not (name.endswith("running_variance") and bool((value < 0).any()))
 
 
+def networks_of(estimator: Any) -> int:
+    """Networks that an estimator has; one for files of versions that did not tell where none were asked for."""
+    asked: int | None = part_of(estimator, Fitting).n_models
+    return getattr(estimator, "n_models_", 1) if asked is None else asked
+
+
 def check_room(estimator: Any, parameters: dict[str, torch.Tensor]) -> None:
     """Raise ShiftDataError unless the layers that the settings ask for have room in these parameters.
 
@@ -272,7 +279,7 @@ def check_room(estimator: Any, parameters: dict[str, torch.Tensor]) -> None:
     """
     sizes = map(int, layer_sizes(part_of(estimator, Network)))
     widths = [network_inputs(estimator.scaler_, estimator.n_features_in_, False)[0], *sizes, estimator._n_outputs]
-    needed = part_of(estimator, Fitting).n_members * sum(a * b for a, b in pairwise(widths))
+    needed = networks_of(estimator) * sum(a * b for a, b in pairwise(widths))
     found = sum(value.numel() for value in parameters.values())
     expect(
         needed <= found,

@@ -7,7 +7,8 @@
 ``Ranks``, ``ALONE``          the processes of one training; ``RankedRows``: rows of all of them
 ``StoredRows``                rows that are read by blocks; ``BlockCache``: the blocks read last
 ``try_steps``                 whether a module of the user's can be trained, and on how few rows
-``hold_out``                  which rows judge when to stop
+``hold_out``                  which rows judge when to stop; ``deal``: another part of them for each of several
+                              networks
 ``check_row_weights`` ...     row weights on their way into the loss
 ``check_loss`` ...            losses by name, and the probabilities that belong to them
 ``check_schedule``            whether a schedule can be made; ``check_callbacks``: the callbacks as a tuple
@@ -21,8 +22,9 @@ from shiftfix.mlp._training._callbacks import check_callbacks
 from shiftfix.mlp._training._devices import borrowed_generators, limited_threads, own_torch_options, resolve_device
 from shiftfix.mlp._training._diagnostics import warn_of_gradients, warn_of_inactive_weights
 from shiftfix.mlp._training._explained import explained, shapes_text
+from shiftfix.mlp._training._folds import Folds, automatic_models, cross_fits, deal, n_dealt
 from shiftfix.mlp._training._holdout import hold_out
-from shiftfix.mlp._training._loop import CHUNK, fit_loop, forward, rows_at_once, warn_of_units
+from shiftfix.mlp._training._loop import CHUNK, fit_loop, forward, own_outputs, rows_at_once, warn_of_units
 from shiftfix.mlp._training._losses import (
     CLASSIFICATION_LOSSES,
     REGRESSION_LOSSES,
@@ -57,6 +59,7 @@ __all__ = [
     "CLASSIFICATION_LOSSES",
     "REGRESSION_LOSSES",
     "BlockCache",
+    "Folds",
     "Inputs",
     "OneProcess",
     "RankedRows",
@@ -66,6 +69,7 @@ __all__ = [
     "Run",
     "SparseRows",
     "StoredRows",
+    "automatic_models",
     "borrowed_generators",
     "call_module",
     "check_callbacks",
@@ -75,6 +79,8 @@ __all__ = [
     "check_schedule",
     "class_probabilities",
     "class_weights",
+    "cross_fits",
+    "deal",
     "draw_seeds",
     "effective_size",
     "explained",
@@ -85,6 +91,8 @@ __all__ = [
     "limited_threads",
     "loss_floor",
     "make_run",
+    "n_dealt",
+    "own_outputs",
     "own_torch_options",
     "polynomial_tail",
     "regular_starts",

@@ -1,5 +1,6 @@
 """Mini-batches cut from tensors in memory: no loader, no worker, no copy of the data."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from shiftfix.mlp._training._ranks import RankedRows, Share, row_shape
 from shiftfix.mlp._training._several import Inputs, RowsOfX
 from shiftfix.mlp._training._stored_rows import block_order, window_rows
 
+# "auto" makes about so many steps of an epoch, of a power of two of rows: patience, and how long a training is, are
+# counted in epochs, and what a network has learned goes by steps.
+STEPS_OF_AN_EPOCH, FEWEST_ROWS, MOST_ROWS = 20, 16, 256
 # Numbers gathered at once: small batches spend more on the calls than on the copying, so many share one gather. The
 # block (1 MB) still fits the processor's cache.
 GATHERED_AT_ONCE = 2**18
@@ -20,15 +24,22 @@ class Rows:
     """Rows on their device: X (n_rows, ...) several of them or sparse, y (n_rows, ...), and weight (n_rows,).
 
     With a ``share`` they are those of a batch that this process has.
+    With ``parts``, int64 of shape (n_models, n) on the CPU, each model has n of them, at these positions.
     """
 
     X: RowsOfX
     y: torch.Tensor
     weight: torch.Tensor
     share: Share | None = None
+    parts: torch.Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.X)
+        return len(self.X) if self.parts is None else self.parts.shape[1]
+
+    @property
+    def own_weight(self) -> torch.Tensor:
+        """Weights of the rows of each model, (n,) where all have the same, or (n_models, n)."""
+        return self.weight if self.parts is None else self.weight[self.parts.to(self.weight.device)]
 
     def take(self, index: torch.Tensor) -> "Rows":
         """The rows at an index of shape (n,), or (n_models, n), with that shape ahead of their own."""
@@ -91,13 +102,24 @@ def resampled_order(weight: torch.Tensor, generators: list[torch.Generator]) -> 
     return orders[0] if len(orders) == 1 else torch.stack(orders)
 
 
-def order_of_epoch(rows: Rows, generators: list[torch.Generator], drawn: bool) -> torch.Tensor:
-    """Order of an epoch, of each row once or ``drawn`` by weight; of rows that are read by blocks, block by block.
+def order_of(rows: Rows, generators: list[torch.Generator], drawn: bool) -> torch.Tensor:
+    """An epoch of each model's rows: all of them shuffled, or drawn by their weights.
+
+    Parameters
+    ----------
+    rows : Rows
+        Those that are read by blocks come block by block.
+    generators : list of torch.Generator
+        One per model.
+    drawn : bool
 
     Returns
     -------
-    Tensor of int64 of shape (n_rows,), or (n_models, n_rows)
+    Tensor of int64 of shape (n,), or (n_models, n)
+        Positions among all rows.
     """
+    if rows.parts is not None:
+        return order_of_parts(rows, rows.parts, generators, drawn)
     starts = getattr(rows.X, "starts", None)
     if starts is None:
         return resampled_order(rows.weight, generators) if drawn else epoch_order(len(rows), generators)
@@ -110,6 +132,24 @@ def order_of_epoch(rows: Rows, generators: list[torch.Generator], drawn: bool) -
         among = np.searchsorted(found.numpy(), starts)
         orders.append(found[block_order(among, len(rows), most, [generator])])
     return orders[0] if len(orders) == 1 else torch.stack(orders)
+
+
+def order_of_parts(rows: Rows, parts: torch.Tensor, generators: list[torch.Generator], drawn: bool) -> torch.Tensor:
+    """The same where each model has a part of the rows."""
+    if not drawn:
+        return parts.gather(1, epoch_order(len(rows), generators))
+    own = zip(parts, rows.own_weight, generators, strict=True)
+    return torch.stack([part[resampled_order(weight, [generator])] for part, weight, generator in own])
+
+
+def rows_of_a_step(batch_size: int | str | None, n_rows: int) -> int:
+    """Rows of a gradient step, of so many rows of an epoch: as asked for, all with None, or "auto"."""
+    if batch_size is None:
+        return n_rows
+    if not isinstance(batch_size, str):
+        return min(batch_size, n_rows)
+    near = 2 ** round(math.log2(max(1, n_rows) / STEPS_OF_AN_EPOCH))
+    return min(n_rows, max(FEWEST_ROWS, min(MOST_ROWS, int(near))))
 
 
 def part_sizes(n_rows: int, size: int, least: int) -> list[int]:

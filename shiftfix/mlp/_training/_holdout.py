@@ -10,6 +10,8 @@ from shiftfix.mlp._settings import Stopping
 
 # With fewer validation rows the least validation loss is mostly luck, so "auto" trains to the end.
 MIN_AUTO_VALIDATION_ROWS = 10
+# Share of the rows that one network holds out, as none other would train on them.
+LONE_SHARE = 0.1
 # Arrays or tensors with one entry per row.
 RowColumns = tuple[Any, ...]
 
@@ -51,25 +53,28 @@ def stratified_split(
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
-def n_held_out(n_rows: int, weighted: bool, stopping: Stopping) -> int:
-    """Number of rows to hold out, 0 for none; raise ShiftDataError when none would be left to train on."""
-    found = int(np.ceil(stopping.validation_fraction * n_rows))
+def n_held_out(n_rows: int, n_pinned: int, stopping: Stopping) -> int:
+    """Number of rows to hold out, 0 for none; raise ShiftDataError when none would be left to train on.
+
+    ``n_pinned`` rows, one of each class, are trained on in any case.
+    """
+    share = stopping.validation_fraction
+    share = LONE_SHARE if isinstance(share, str) else share
+    found = int(np.ceil(share * n_rows))
     if stopping.early_stopping == "auto":
-        stops = weighted and found >= MIN_AUTO_VALIDATION_ROWS
-    else:
-        stops = stopping.early_stopping
-    if not stops:
+        return found if MIN_AUTO_VALIDATION_ROWS <= found <= n_rows - max(1, n_pinned) else 0
+    if not stopping.early_stopping:
         return 0
     if found >= n_rows:
         raise ShiftDataError(
-            f"{n_rows} rows cannot be split with validation_fraction={stopping.validation_fraction}: pass more rows, "
+            f"{n_rows} rows cannot be split with validation_fraction={share}: pass more rows, "
             "an eval_set, or early_stopping=False."
         )
     return found
 
 
 def hold_out(
-    rows: RowColumns, weighted: bool, eval_set: RowColumns | None, stopping: Stopping, seed: int, stratify: bool
+    rows: RowColumns, eval_set: RowColumns | None, stopping: Stopping, seed: int, stratify: bool
 ) -> tuple[RowColumns, RowColumns | None]:
     """Training and validation rows; the latter None without early stopping.
 
@@ -77,8 +82,6 @@ def hold_out(
     ----------
     rows : tuple of ndarray, csr_array or torch.Tensor
         X, y and weights, with one entry per row each.
-    weighted : bool
-        Whether the user gave weights: then ``early_stopping="auto"`` holds rows out.
     eval_set : tuple or None
         Rows of the user's to validate on.
     stopping : Stopping
@@ -96,7 +99,7 @@ def hold_out(
             raise ShiftDataError("eval_set is given with early_stopping=False: drop one of them.")
         return rows, eval_set
     n_rows = len(rows[-1])  # a sparse X has no length
-    n_validation = n_held_out(n_rows, weighted, stopping)
+    n_validation = n_held_out(n_rows, len(np.unique(rows[1])) if stratify else 0, stopping)
     if n_validation == 0:
         return rows, None
     rng = np.random.default_rng(seed)

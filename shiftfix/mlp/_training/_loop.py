@@ -7,8 +7,9 @@ batch is divided by the same batch_size, so that each row counts once an epoch; 
 """
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import nn
 from shiftfix._verdict import tell
 from shiftfix.exceptions import NonFiniteLossWarning
 from shiftfix.mlp._network import forget_masks
-from shiftfix.mlp._training._batches import Rows, batches, order_of_epoch, part_sizes
+from shiftfix.mlp._training._batches import Rows, batches, order_of, part_sizes
 from shiftfix.mlp._training._callbacks import notify
 from shiftfix.mlp._training._diagnostics import interpolated_share, loss_summary
 from shiftfix.mlp._training._explained import explained, shapes_text
@@ -142,7 +143,7 @@ def run_epoch(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
     elif run.ranks.size > 1:
         run.ranks.seed_noise(run.generators, run.epoch)
     drawn = run.weighting == "resample"
-    order = order_of_epoch(rows, run.orders, drawn)
+    order = order_of(rows, run.orders, drawn)
     source = rows if run.flat is None else run.flat.prepared(rows, run.batch_size, not drawn)
     losses, gradients, n_watched = [], {}, 0
     watched = len(rows) // run.batch_size
@@ -189,17 +190,32 @@ def forward(module: nn.Module, X: RowsOfX, axis: int = 0) -> torch.Tensor:
     return torch.cat([call_module(module, part) for part in X.split(chunk_sizes(X))], dim=axis)
 
 
+def parts_of(rows: Rows) -> Iterator[tuple[RowsOfX, torch.Tensor]]:
+    """X and y of each forward pass through the rows outside training, (n, ...) or (n_models, n, ...)."""
+    if rows.parts is None:
+        sizes = chunk_sizes(rows.X)
+        yield from zip(rows.X.split(sizes), rows.y.split(sizes), strict=True)
+        return
+    for index in rows.parts.split(part_sizes(len(rows), chunk_size(rows.X), 2), dim=1):
+        part = rows.take(index.to(rows.y.device))
+        yield part.X, part.y
+
+
+@torch.no_grad()
+def own_outputs(module: nn.Module, rows: Rows) -> torch.Tensor:
+    """Outputs of each model for its own rows, (n_models, n, n_outputs), without dropout."""
+    module.eval()
+    return torch.cat([call_module(module, X) for X, _ in parts_of(rows)], dim=1)
+
+
 @torch.no_grad()
 def mean_losses(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Weighted mean, unweighted mean and pull of the losses without dropout; tensors of shape () or (n_models,)."""
     run.module.eval()
-    own = rows.own()
-    sizes = chunk_sizes(own.X)
-    parts = [losses_of_rows(run, X, y) for X, y in zip(own.X.split(sizes), own.y.split(sizes), strict=True)]
-    losses = torch.cat(parts, dim=-1)
+    losses = torch.cat([losses_of_rows(run, X, y) for X, y in parts_of(rows.own())], dim=-1)
     if isinstance(rows.X, RankedRows):
         losses = rows.X.filled(losses)
-    return loss_summary(losses, rows.weight, run.floor, False)
+    return loss_summary(losses, rows.own_weight, run.floor, False)
 
 
 def record(run: Run, name: str, value: torch.Tensor | float | list[float]) -> None:
@@ -210,11 +226,11 @@ def record(run: Run, name: str, value: torch.Tensor | float | list[float]) -> No
 
 
 def strided(rows: Rows, n_rows: int) -> Rows:
-    """About ``n_rows`` rows, evenly spread."""
+    """About ``n_rows`` rows, evenly spread; of each model's."""
     if len(rows) <= n_rows:
         return rows
     places = torch.linspace(0, len(rows) - 1, n_rows, device=rows.X.device, dtype=torch.float32).round().long()
-    return rows.lazily(places)
+    return rows.lazily(places) if rows.parts is None else replace(rows, parts=rows.parts[:, places.cpu()])
 
 
 def _copy_of(module: nn.Module) -> dict[str, torch.Tensor]:

@@ -11,7 +11,7 @@ from torch import nn
 from shiftfix._setting_checks import check_generator
 from shiftfix.mlp._network import BatchNorm
 from shiftfix.mlp._settings import Precision, Training, part_of
-from shiftfix.mlp._training._batches import part_sizes
+from shiftfix.mlp._training._batches import part_sizes, rows_of_a_step
 from shiftfix.mlp._training._diagnostics import LayerNorms
 from shiftfix.mlp._training._flat import FlatStep
 from shiftfix.mlp._training._optimizers import make_optimizer, options_of
@@ -229,7 +229,7 @@ def make_run(
     """
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = make_optimizer(training.optimizer, trained, training.learning_rate, options_of(training))
-    batch_size = n_rows if training.batch_size is None else min(training.batch_size, n_rows)
+    batch_size = rows_of_a_step(training.batch_size, n_rows)
     n_steps = len(part_sizes(n_rows, batch_size, least_batch))
     orders = {f"order {k}": torch.Generator().manual_seed(seed) for k, seed in enumerate(order_seeds)}
     return Run(

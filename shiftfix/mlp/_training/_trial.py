@@ -9,7 +9,7 @@ from torch import nn
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._settings import Training, part_of
-from shiftfix.mlp._training._batches import Rows, part_sizes
+from shiftfix.mlp._training._batches import Rows, part_sizes, rows_of_a_step
 from shiftfix.mlp._training._devices import generators_put_back
 from shiftfix.mlp._training._explained import explained
 from shiftfix.mlp._training._loop import outputs_in_training, train_step
@@ -63,9 +63,9 @@ def check_one_tensor(outputs: Any, n_rows: int) -> None:
         )
 
 
-def _is_trained_alone(n_rows: int, batch_size: int | None) -> bool:
+def _is_trained_alone(n_rows: int, batch_size: int | str | None) -> bool:
     """Whether a row of an epoch would be a batch of its own."""
-    return part_sizes(n_rows, batch_size or n_rows, 1)[-1] == 1
+    return part_sizes(n_rows, rows_of_a_step(batch_size, n_rows), 1)[-1] == 1
 
 
 def try_steps(
