@@ -391,20 +391,7 @@ class BaseMLP(
         goes_on: bool,
         ranks: OneProcess = ALONE,
     ) -> Run:
-        """A run before its first epoch, of a new network or of one with the parameters of the fitted one.
-
-        Parameters
-        ----------
-        n_rows : int
-            Of the training.
-        objective : tuple (loss, floor)
-        scales : Scales
-        seeds : dict
-        device : torch.device
-        goes_on : bool
-            Whether to start from the fitted network.
-        ranks : OneProcess
-            That train it together.
+        """A run before its first epoch, of a new network or, going on, of one with the parameters of the fitted one.
 
         Raises
         ------

@@ -153,7 +153,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
         CPU threads while fitting and predicting, no more than there are processors; torch's own number is put back
         afterwards. More than one pays for wide layers on an idle machine only. A child process that is forked after a
         fit with several works with one: more would wait for threads that it does not have, as they do with None, which
-        leaves torch's number alone. Children that are spawned may use several.
+        leaves torch's number alone.
     data_parallel : bool, default=False
         Whether several processes train one network together: start them with torchrun, Ray Train or Slurm, call
         ``torch.distributed.init_process_group`` in each, and then ``fit`` in each with rows of its own, as many as it
@@ -229,9 +229,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
     -----
     Batch-norm layers from torch count every row once; those of the MLP estimators are weighted. Where they fail on a
     lone row at the end of an epoch, it joins the batch before.
-
-    The gradients of an embedding with ``sparse=True`` are made dense for an optimizer by name, and left alone for a
-    class of your own.
+    The gradients of an embedding with ``sparse=True`` are made dense for an optimizer by name, not for one of your own.
 
     Examples
     --------
@@ -271,8 +269,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
             Class labels for the named losses of classes: whole numbers from 0 to K - 1 are the K columns of the
             outputs themselves; other labels (text, bools, numbers that do not begin with 0) stand for the columns in
             their sorted order.
-            Numbers for the named losses of numbers. As the loss takes it otherwise. None when X is a Dataset that
-            holds it.
+            Numbers for the named losses of numbers. As the loss takes it otherwise. None for a Dataset that holds it.
         sample_weight : array-like of shape (n_rows,), default=None
             Non-negative; only ratios matter. Rows of weight 0 are left out altogether.
         eval_set : tuple (X, y) or (X, y, sample_weight), Dataset or DataLoader, default=None
@@ -360,18 +357,12 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
                 generators=generators,
             )
             write = self._checkpoint(run, (rows, validation_rows), self.loss, seeds, saved)
-            fit_loop(
-                run,
-                rows,
-                validation_rows,
-                callbacks=callbacks,
-                checkpoint=write,
-                progress=progress_bar(training, ranks),
-            )
+            bar = progress_bar(training, ranks)
+            fit_loop(run, rows, validation_rows, callbacks=callbacks, checkpoint=write, progress=bar)
             warn_of_units(run, rows)
-            learned = (
-                {} if classes is None else {"classes_": classes, "temperature_": self._tempered(run, validation_rows)}
-            )
+            learned: dict[str, Any] = {}
+            if classes is not None:
+                learned = {"classes_": classes, "temperature_": self._tempered(run, validation_rows)}
         warn_of_gradients(run.norms.names, run.history.get("gradient_norm"), run.history.get("dead_units"))
         if weights_may_rest(run):
             warn_of_inactive_weights(run.history["weight_effect"], can_interpolate(run, rows), None)
