@@ -70,7 +70,7 @@ def order_of_rows(X: Any, *others: NDArray[Any], counts: Floats | None = None) -
     here = numbers[present], None if counts is None else [counts[present]]
     ((tied, ranks),) = _ranks_of_rows([here[0]], here[1])
     known = others if counts is None else (*others, counts)
-    columns = [_places(column[present]) for other in known for column in _rows_as_table(other).T]
+    columns = [places_of_values(column[present]) for other in known for column in _rows_as_table(other).T]
     order = present[np.lexsort([*columns[::-1], tied, ranks])]
     return order if counts is None else np.append(order, np.flatnonzero(counts == 0))
 
@@ -126,10 +126,10 @@ def comparable_numbers(X: Any) -> Any:
         numbers = values.astype(np.float64)
         if np.abs(numbers).max(initial=0) < LARGEST_SQUARED:  # False with gaps
             return numbers
-    return np.column_stack([_places(column) for column in values.T])
+    return np.column_stack([places_of_values(column) for column in values.T])
 
 
-def _places(column: NDArray[Any]) -> Floats:
+def places_of_values(column: NDArray[Any]) -> Floats:
     """Place of each value among the distinct ones of its column, in their order; those of objects as text."""
     if column.dtype.kind != "O":
         return np.unique(column, return_inverse=True)[1].astype(np.float64)

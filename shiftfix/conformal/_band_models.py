@@ -15,6 +15,7 @@ from shiftfix._numerics import Floats
 from shiftfix._row_order import Rows, order_of_rows
 from shiftfix.conformal._bands import Band
 from shiftfix.conformal._data import Labelled
+from shiftfix.conformal._splits import generator_of_sample
 from shiftfix.exceptions import ShiftDataError
 
 ValueScore = Literal["absolute", "normalized", "cqr"]
@@ -127,8 +128,8 @@ def fit_quantile_model(estimator: Any, source: Labelled, quantiles: tuple[float,
 
 def _scale_folds(source: Labelled, rng: np.random.Generator) -> list[Fold]:
     """Folds of the training rows, by what they hold."""
-    seed = int(rng.integers(2**31 - 1))
     order = order_of_rows(source.X, source.y, counts=source.counts)
+    seed = int(generator_of_sample(rng, source.y, order).integers(2**31 - 1))
     groups = None if source.groups is None else source.groups[order]
     n_folds = min(SCALE_FOLDS, len(order) if groups is None else len(np.unique(groups)))
     if n_folds < 2:
