@@ -398,7 +398,7 @@ FORGERIES = {
     "a device of numbers": fitted(device_=3),
     "weights of NaN": parameter("0.weight", filled(np.nan)),
     "infinite weights": parameter("0.bias", filled(np.inf)),
-    "weights of another shape": parameter("0.weight", lambda t: t.T.contiguous()),
+    "weights of another shape": parameter("0.weight", lambda t: t.mT.contiguous()),
     "weights of whole numbers": parameter("0.weight", lambda t: t.long()),
     "weights that are none": parameter("0.weight", lambda t: 3.0),
     "a negative variance": parameter("1.running_variance", filled(-1.0)),

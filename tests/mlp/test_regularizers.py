@@ -157,7 +157,8 @@ def test_max_norm_bounds_each_filter_of_a_convolution(shape, rng):
 @pytest.mark.parametrize("n_models", [1, 2])
 def test_the_estimators_units_stay_within_max_norm(n_models, rng):
     """After fit each row of each weight matrix, of each model, is at most .3 long, and most are that long: to 1e-6."""
-    model = MLPRegressor((8,), n_models=n_models, max_norm=0.3, max_epochs=2, random_state=0)
+    settings = {"max_epochs": 2, "batch_size": 50, "learning_rate": 1e-3, "early_stopping": False, "random_state": 0}
+    model = MLPRegressor((8,), n_models=n_models, max_norm=0.3, **settings)
     model.fit(rng.normal(size=(50, 4)), rng.normal(size=50))
     for weight in (model.module_[0].weight, model.module_[2].weight):
         lengths = np.linalg.norm(weight.detach().numpy(), axis=-1)

@@ -88,7 +88,8 @@ def spread_of_the_defaults(seed):
 
 @pytest.mark.slow
 def test_the_defaults_keep_the_effect():
-    """Required: within 15% of .77, in the mean over six seeds of data and start."""
+    """Required: within 15% of .77, in the mean over six seeds of data and start. Measured .99, single seeds .91 to
+    1.06."""
     assert bayes_effect(10, NEAR) == pytest.approx(0.77, abs=1e-4)
     found = [spread_of_the_defaults(seed) for seed in range(6)]
     assert np.mean(found) / 0.77 == pytest.approx(1, abs=0.15)
