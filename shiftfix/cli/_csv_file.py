@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from shiftfix.cli._cells import COMMA, USUAL_MISSING, Cells, Role, read_cells
 from shiftfix.cli._columns import SEPARATORS, Column, Reading, number_column
-from shiftfix.cli._csv_numbers import Layout, PlainNumbers, read_fast, read_words
+from shiftfix.cli._csv_numbers import CsvLayout, PlainNumbers, read_fast, read_words
 from shiftfix.cli._exit import InputError
 from shiftfix.cli._header import check_header
 from shiftfix.cli._words import listed, quoted
@@ -115,7 +115,7 @@ def read_csv_file(path: Path, name: str, reading: Reading) -> CsvTable:
             if not header:
                 raise InputError(f"the {name} file {quoted(str(path))} is empty: a header line and rows are needed.")
             check_header(header, path, name)
-            fast = _fast_table(Layout(path, header, reader.line_num, between), name, first, reading)
+            fast = _fast_table(CsvLayout(path, header, reader.line_num, between), name, first, reading)
             if fast is not None:
                 return fast
             _check_lines(reader, len(header), path, name, between)
@@ -131,7 +131,7 @@ def read_csv_file(path: Path, name: str, reading: Reading) -> CsvTable:
         ) from error
 
 
-def _fast_table(layout: Layout, name: str, first: list[str], reading: Reading) -> CsvTable | None:
+def _fast_table(layout: CsvLayout, name: str, first: list[str], reading: Reading) -> CsvTable | None:
     """The table as pyarrow reads it, where that is as good as word by word."""
     import pandas as pd
 

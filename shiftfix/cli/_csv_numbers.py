@@ -51,7 +51,7 @@ class FastTable(NamedTuple):
     words: dict[str, Any]
 
 
-class Layout(NamedTuple):
+class CsvLayout(NamedTuple):
     """Where the rows of a file begin, and what their cells are.
 
     Attributes
@@ -71,12 +71,12 @@ class Layout(NamedTuple):
     between: str
 
 
-def read_fast(layout: Layout, telling: Sequence[Sequence[str]], gaps: frozenset[str]) -> FastTable | None:
+def read_fast(layout: CsvLayout, telling: Sequence[Sequence[str]], gaps: frozenset[str]) -> FastTable | None:
     """The columns of a file, or None for one that is to be read word by word.
 
     Parameters
     ----------
-    layout : Layout
+    layout : CsvLayout
     telling : sequence of sequence of str
         The cells of some of its first lines, the header not among them.
     gaps : frozenset of str
@@ -97,7 +97,7 @@ def read_fast(layout: Layout, telling: Sequence[Sequence[str]], gaps: frozenset[
     return None
 
 
-def read_words(layout: Layout, name: str) -> Any:
+def read_words(layout: CsvLayout, name: str) -> Any:
     """Cells of one column of a file that :func:`read_fast` took: pyarrow.ChunkedArray of str."""
     return _arrow_table(layout, {name: "string"}, frozenset(), [name]).column(0)
 
@@ -120,7 +120,9 @@ def _are_plain(cells: Sequence[str], gaps: frozenset[str]) -> bool:
     return bool(numbers) and not any("_" in word for word in words)
 
 
-def _arrow_table(layout: Layout, types: dict[str, str], gaps: frozenset[str], columns: list[str] | None = None) -> Any:
+def _arrow_table(
+    layout: CsvLayout, types: dict[str, str], gaps: frozenset[str], columns: list[str] | None = None
+) -> Any:
     from shiftfix._setting_checks import import_optional
 
     reader = import_optional("pyarrow.csv", "cli")
@@ -135,7 +137,7 @@ def _arrow_table(layout: Layout, types: dict[str, str], gaps: frozenset[str], co
     )
 
 
-def _read(layout: Layout, plain: set[str], gaps: frozenset[str]) -> FastTable | str | None:
+def _read(layout: CsvLayout, plain: set[str], gaps: frozenset[str]) -> FastTable | str | None:
     """The table; what pyarrow says where it cannot read it; or None for numbers that are none."""
     from shiftfix._setting_checks import import_optional
 

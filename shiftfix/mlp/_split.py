@@ -44,11 +44,13 @@ class Split:
 
     def rows_on(self, device: torch.device, scales: Scales) -> tuple[Rows, Rows | None]:
         """Both on the device."""
-        rows = _on(device, scales, self.training)
+        X, codes, weight = self.training
+        rows = rows_on(device, *scales.tensors(X, codes), weight)
         if self.validation is None:
             return rows, None
         if self.folds is None:
-            return rows, _on(device, scales, self.validation)
+            X, codes, weight = self.validation
+            return rows, rows_on(device, *scales.tensors(X, codes), weight)
         judging = rows_on(device, rows.X, rows.y, self.validation[2])
         return replace(rows, parts=self.folds.training), replace(judging, parts=self.folds.held_out)
 
@@ -75,8 +77,3 @@ def plan_networks(
         n_models = 1 if one_part else automatic_models(n_rows, stopping)
     apart = not one_part and cross_fits(n_models, n_rows, stopping)
     return n_models, n_models if apart else 1
-
-
-def _on(device: torch.device, scales: Scales, held: Held) -> Rows:
-    X, codes, weight = held
-    return rows_on(device, *scales.tensors(X, codes), weight)

@@ -15,7 +15,7 @@ from shiftfix.mlp._settings import Stopping
 from shiftfix.mlp._temperature import fit_temperature
 from shiftfix.mlp._training import automatic_models, cross_fits, deal, draw_seeds, n_dealt
 from shiftfix.mlp._training._batches import Rows, order_of, rows_of_a_step
-from shiftfix.mlp._training._loop import parts_of, strided
+from shiftfix.mlp._training._loop import passes_of, strided
 
 K = 3
 SMALL = {"hidden_layer_sizes": (6,), "dropout": 0.0, "batch_size": 16, "max_epochs": 12, "random_state": 0}
@@ -185,10 +185,10 @@ def test_drawn_rows_are_the_networks_own():
 
 
 def test_chunks_and_samples_of_rows_keep_to_the_parts(monkeypatch):
-    monkeypatch.setattr("shiftfix.mlp._training._loop.CHUNK", 4)
+    monkeypatch.setattr("shiftfix.mlp._training._loop.CHUNK", 8)
     parts = torch.stack([torch.arange(0, 9), torch.arange(9, 18)])
     rows = Rows(torch.arange(18.0)[:, None], torch.arange(18), torch.ones(18), parts)
-    chunks = list(parts_of(rows))
+    chunks = list(passes_of(rows))
     assert torch.equal(torch.cat([y for _, y in chunks], dim=1), parts)
     assert torch.equal(torch.cat([X[..., 0] for X, _ in chunks], dim=1), parts.float())
     assert [y.shape for _, y in chunks] == [(2, 4), (2, 5)]

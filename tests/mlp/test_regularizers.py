@@ -299,7 +299,14 @@ def test_the_penalty_is_that_of_the_objective_whatever_the_last_batch(n_rows, ba
     X = np.random.default_rng(0).normal(size=(n_rows, 1))
     steps = {"learning_rate": 0.02, "max_epochs": 150} if batch_size > 4 else {"learning_rate": 2e-3, "max_epochs": 25}
     model = MLPRegressor(
-        (), optimizer="sgd", l2=1.0, batch_size=batch_size, decoupled=decoupled, random_state=0, **steps
+        (),
+        optimizer="sgd",
+        l2=1.0,
+        batch_size=batch_size,
+        decoupled=decoupled,
+        early_stopping=False,
+        random_state=0,
+        **steps,
     )
     model.fit(X, X[:, 0])
     # Largest miss of a right program over four seeds: 0.0006, from the order of the batches.

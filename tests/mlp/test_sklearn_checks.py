@@ -8,6 +8,8 @@ from shiftfix.mlp import MLPClassifier, MLPRegressor
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::shiftfix.exceptions.InactiveWeightsWarning"),
+    # Class weights of a thousand to one, on some thirty rows.
+    pytest.mark.filterwarnings("ignore::shiftfix.exceptions.LowEffectiveSizeWarning"),
     # Raised and expected inside scikit-learn's checks.
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning"),

@@ -254,7 +254,7 @@ def test_of_a_module(loss, tmp_path):
     assert_allclose(model.predict_proba(X), scaled_proba(plain.predict_proba(X), model.temperature_), rtol=1e-6)
     model.save(tmp_path / "model")
     assert_array_equal(WeightedTrainer.load(tmp_path / "model", net).predict_proba(X), model.predict_proba(X))
-    assert WeightedTrainer(net, loss, **settings).fit(X, y).temperature_ == 1
+    assert WeightedTrainer(net, loss, early_stopping=False, **settings).fit(X, y).temperature_ == 1
 
 
 def linear(n_in, n_out):

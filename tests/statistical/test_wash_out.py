@@ -38,7 +38,7 @@ def fit(seed, w, width, **settings):
     """Network, and the share of 20,000 fresh rows that it predicts class 1."""
     rng = np.random.default_rng(seed)
     (X, y), (fresh, _) = sample(rng, 1000), sample(rng, 20000)
-    model = MLPClassifier((width, width), dropout=0.0, random_state=seed, **settings)
+    model = MLPClassifier((width, width), dropout=0.0, n_models=1, random_state=seed, **settings)
     model.fit(X, y, sample_weight=np.where(y == 1, w, 1.0))
     return model, (model.predict(fresh) == 1).mean()
 

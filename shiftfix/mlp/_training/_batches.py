@@ -23,15 +23,15 @@ GATHERED_AT_ONCE = 2**18
 class Rows:
     """Rows on their device: X (n_rows, ...) several of them or sparse, y (n_rows, ...), and weight (n_rows,).
 
-    With a ``share`` they are those of a batch that this process has.
-    With ``parts``, int64 of shape (n_models, n) on the CPU, each model has n of them, at these positions.
+    With ``parts``, int64 of shape (n_models, n) on the CPU, each model has n of them, at these positions. With a
+    ``share`` they are those of a batch that this process has.
     """
 
     X: RowsOfX
     y: torch.Tensor
     weight: torch.Tensor
-    share: Share | None = None
     parts: torch.Tensor | None = None
+    share: Share | None = None
 
     def __len__(self) -> int:
         return len(self.X) if self.parts is None else self.parts.shape[1]
@@ -203,4 +203,4 @@ def _shares(rows: Rows, ranked: RankedRows, order: torch.Tensor, blocks: list[li
         shares = [Share(torch.nonzero(one)[:, 0].to(device), len(one)) for one in mine.split(cuts)]
         sizes = [len(share.places) for share in shares]
         pieces = zip(found.X.split(sizes), found.y.split(sizes), found.weight.split(sizes), shares, strict=True)
-        yield from (Rows(X, y, weight, share) for X, y, weight, share in pieces)
+        yield from (Rows(X, y, weight, share=share) for X, y, weight, share in pieces)

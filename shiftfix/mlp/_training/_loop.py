@@ -190,13 +190,14 @@ def forward(module: nn.Module, X: RowsOfX, axis: int = 0) -> torch.Tensor:
     return torch.cat([call_module(module, part) for part in X.split(chunk_sizes(X))], dim=axis)
 
 
-def parts_of(rows: Rows) -> Iterator[tuple[RowsOfX, torch.Tensor]]:
+def passes_of(rows: Rows) -> Iterator[tuple[RowsOfX, torch.Tensor]]:
     """X and y of each forward pass through the rows outside training, (n, ...) or (n_models, n, ...)."""
     if rows.parts is None:
         sizes = chunk_sizes(rows.X)
         yield from zip(rows.X.split(sizes), rows.y.split(sizes), strict=True)
         return
-    for index in rows.parts.split(part_sizes(len(rows), chunk_size(rows.X), 2), dim=1):
+    size = max(1, chunk_size(rows.X) // len(rows.parts))
+    for index in rows.parts.split(part_sizes(len(rows), size, 2), dim=1):
         part = rows.take(index.to(rows.y.device))
         yield part.X, part.y
 
@@ -205,14 +206,14 @@ def parts_of(rows: Rows) -> Iterator[tuple[RowsOfX, torch.Tensor]]:
 def own_outputs(module: nn.Module, rows: Rows) -> torch.Tensor:
     """Outputs of each model for its own rows, (n_models, n, n_outputs), without dropout."""
     module.eval()
-    return torch.cat([call_module(module, X) for X, _ in parts_of(rows)], dim=1)
+    return torch.cat([call_module(module, X) for X, _ in passes_of(rows)], dim=1)
 
 
 @torch.no_grad()
 def mean_losses(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Weighted mean, unweighted mean and pull of the losses without dropout; tensors of shape () or (n_models,)."""
     run.module.eval()
-    losses = torch.cat([losses_of_rows(run, X, y) for X, y in parts_of(rows.own())], dim=-1)
+    losses = torch.cat([losses_of_rows(run, X, y) for X, y in passes_of(rows.own())], dim=-1)
     if isinstance(rows.X, RankedRows):
         losses = rows.X.filled(losses)
     return loss_summary(losses, rows.own_weight, run.floor, False)
