@@ -24,7 +24,7 @@ def fitted():
     """The model of the README's example, and its problem."""
     digits = datasets.load("digits")
     shift = simulate.from_recipe(digits.data, digits.target, digits.recipe, random_state=0)
-    model = corrected.ShiftCorrectedClassifier(mlp.MLPClassifier(dropout=0.5, random_state=0))
+    model = corrected.ShiftCorrectedClassifier(mlp.MLPClassifier(random_state=0))
     return shift, model.fit(shift.X_source, shift.y_source, X_target=shift.X_target)
 
 
