@@ -4,7 +4,7 @@ Intervals that keep their promise
 
 Nine of ten intervals are to hold the truth, on the target, where the values scatter more than at home. Without
 weights they are too short; the weights widen them. The promise is exact for known weights and on average over draws
-of the rows; with estimated weights, or in one draw, it may be missed by a little, as here.
+of the rows; with estimated weights, or in one draw, it may be missed by some points, as here.
 """
 
 import matplotlib.pyplot as plt
