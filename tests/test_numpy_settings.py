@@ -273,7 +273,14 @@ def test_the_table_has_every_setting_that_can_be_of_numpys_types():
 @pytest.mark.parametrize("kind", [np.float32, np.float16, np.longdouble])
 def test_other_precisions_do_what_their_value_does(make, names, kind):
     one, other = ({name: as_type(kind(0.5 if name != "bound" else 2)) for name in names} for as_type in (float, kind))
-    fixed = {"max_epochs": 2, "hidden_layer_sizes": (4,), "random_state": 0} if make is MLPClassifier else {}
+    network = {
+        "max_epochs": 2,
+        "hidden_layer_sizes": (4,),
+        "early_stopping": False,
+        "batch_size": 256,
+        "random_state": 0,
+    }
+    fixed = network if make is MLPClassifier else {}
     ask = {MLPClassifier: learn, RLLS: adjust}.get(make, weigh)
     fixed = {"random_state": 0, "n_bootstrap": 0} if make is RLLS else fixed
     assert np.array_equal(ask(make(**one, **fixed)), ask(make(**other, **fixed)))

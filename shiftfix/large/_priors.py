@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from shiftfix._door import PublicCalls
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_count
+from shiftfix._validation import check_vector
 from shiftfix._verdict import Verdict, tell
 from shiftfix.exceptions import PoorIdentificationWarning, ShiftDataError
 from shiftfix.label import adjust_proba
@@ -79,7 +80,7 @@ class BaseStreamingPrior(PublicCalls, BaseEstimator):
         """The classes as given, or those that a pass finds."""
         n_scores = len(passes.units[-1].part.columns)
         given = self.classes is not None
-        labels = np.asarray(self.classes, dtype=np.float64) if given else passes.run(LABELS, n_scores)
+        labels = check_vector(self.classes, "classes") if given else passes.run(LABELS, n_scores)
         if len(labels) < 2 or (n_scores > 1 and len(labels) != n_scores):
             raise ShiftDataError(
                 f"{len(labels)} classes, and {n_scores} columns of scores: pass a score for each class, or one column "

@@ -199,7 +199,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP, Calibration, Classes):
     ----------
     classes_ : ndarray of shape (n_classes,)
     temperature_ : float
-        ``predict_proba`` is in proportion to p ** (1 / temperature_), p the mean over the networks: above 1 where these
+        ``predict_proba`` is in proportion to p ** (1 / T), p the mean over the networks: above 1 where these
         were surer than the held-out rows bear out.
     module_ : torch.nn.Sequential
         The trained network, on the CPU and in evaluation mode; several carry a leading axis in all parameters.

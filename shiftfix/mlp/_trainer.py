@@ -185,7 +185,7 @@ class WeightedTrainer(ModulePredictor, BaseTrainer, Penalties, Weighting, Stoppi
     classes_ : ndarray of shape (n_classes,)
         Label of each column of the outputs; with the named losses for classes only.
     temperature_ : float
-        ``predict_proba`` is in proportion to ``p ** (1 / temperature_)``, p what the outputs mean; with the named losses
+        ``predict_proba`` is in proportion to p ** (1 / T), p what the outputs mean; with the named losses
         for classes only.
     module_ : torch.nn.Module
         The trained copy, on the CPU and in evaluation mode.

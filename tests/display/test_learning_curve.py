@@ -145,7 +145,9 @@ def test_one_epoch_is_seen():
 @pytest.mark.slow
 def test_a_network_of_this_package(rng):
     X = rng.normal(size=(60, 2))
-    model = MLPRegressor((4,), max_epochs=4, batch_size=20, random_state=0, early_stopping=True).fit(X, X[:, 0])
+    model = MLPRegressor((4,), max_epochs=4, batch_size=20, n_models=1, random_state=0, early_stopping=True).fit(
+        X, X[:, 0]
+    )
     display = LearningCurveDisplay.from_estimator(model)
     for key in ("train_loss", "validation_loss"):
         assert drawn(display.lines_[key])[1] == model.history_[key]
