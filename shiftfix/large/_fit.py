@@ -295,7 +295,7 @@ def _log_cap_before(rule: Any, log_mean: float, n_source: float) -> float | None
         return float("inf")
     if rule == "sqrt":
         return log_mean + float(np.log(n_source)) / 2
-    return None if isinstance(rule, str) else float(np.log(rule))
+    return None if isinstance(rule, str) else float(np.log(float(rule)))
 
 
 def _sample_units(sample: list[tuple[Floats, Floats]], names: tuple[str, ...]) -> list[Unit]:

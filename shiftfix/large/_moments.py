@@ -10,7 +10,11 @@ import numpy as np
 
 from shiftfix._blocks import ColumnSpread
 from shiftfix._numerics import Floats
+from shiftfix.exceptions import ShiftDataError
 from shiftfix.large._units import Unit, refuse_bad_cells, unit_blocks
+
+# The squares of larger values overflow.
+LARGEST = 1e150
 
 
 class SampleMoments(NamedTuple):
@@ -116,10 +120,20 @@ class MomentSums:
         self.first = self.first + (Z.sum(axis=1) if counts is None else Z @ counts)
         self.second = self.second + products_of(Z, counts, self.products)
 
+    def _refuse_huge(self, unit: Unit) -> None:
+        size = np.maximum(np.abs(self.low), np.abs(self.high))
+        beyond = np.flatnonzero(np.isfinite(size) & (size > LARGEST))
+        if beyond.size:
+            raise ShiftDataError(
+                f"{unit.name}: values up to {size[beyond[0]]:.3g} in column {unit.part.columns[beyond[0]]!r} overflow "
+                "when squared: pass it in larger units, or its logarithm."
+            )
+
     def finished(self, unit: Unit) -> SampleMoments:
         """The moments, once all blocks are in; raises for cells that are no finite numbers."""
         if not (np.isfinite(self.first).all() and (self.present == 0 or np.isfinite(self.low + self.high).all())):
             refuse_bad_cells(unit)
+        self._refuse_huge(unit)
         total = max(self.total, np.finfo(float).tiny)
         away = self.first / total
         about = np.outer(away, away) if self.products else away**2

@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from shiftfix._door import PublicCalls
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_count
-from shiftfix._validation import check_vector
+from shiftfix._validation import check_matrix, check_vector
+from shiftfix._values import as_array
 from shiftfix._verdict import Verdict, tell
 from shiftfix.exceptions import PoorIdentificationWarning, ShiftDataError
 from shiftfix.label import adjust_proba
@@ -64,6 +65,11 @@ class BaseStreamingPrior(PublicCalls, BaseEstimator):
         units: list[Unit] = []
         for domain, (sample, wanted, weight) in enumerate(zip(samples, columns, weights, strict=True)):
             units += make_plan((sample,), wanted, (weight,), rows, domain).units
+        n_source, n_target = len(units[0].part.columns) - 1, len(units[-1].part.columns)
+        if n_source != n_target:
+            raise ShiftDataError(
+                f"source has {n_source} columns of scores, and target {n_target}: pass a score for each class in both."
+            )
         return units
 
     @contextmanager
@@ -92,7 +98,9 @@ class BaseStreamingPrior(PublicCalls, BaseEstimator):
 
     def _set_classes(self, layout: Layout) -> None:
         labels = np.asarray(layout.classes)
-        self.classes_ = labels.astype(np.int64) if (labels == np.floor(labels)).all() else labels
+        # Beyond 2^53 floats are whole, and not all whole numbers are floats.
+        whole = (labels == np.floor(labels)).all() and np.abs(labels).max() <= 2**53
+        self.classes_ = labels.astype(np.int64) if whole else labels
 
     def _warn_if_vague(self) -> None:
         if not self.identified_:
@@ -126,8 +134,6 @@ class BaseStreamingPrior(PublicCalls, BaseEstimator):
 
 def _with_labels(scores: Any, labels: Any) -> Any:
     """Scores of an array with the labels as one column more."""
-    table, labels = np.asarray(scores), np.asarray(labels, dtype=np.float64)
-    table = table[:, np.newaxis] if table.ndim == 1 else table
-    if labels.shape != (len(table),):
-        raise ShiftDataError(f"label has shape {labels.shape} for {len(table)} rows of scores: pass one per row.")
-    return np.column_stack([table, labels])
+    given = as_array(scores, "source")
+    table = check_vector(given, "source")[:, np.newaxis] if given.ndim == 1 else check_matrix(given, "source")
+    return np.column_stack([table, check_vector(labels, "label", len(table), of="rows of scores")])

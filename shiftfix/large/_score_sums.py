@@ -103,7 +103,8 @@ def largest_place(Z: Floats) -> NDArray[np.int64]:
 
 def check_probabilities(Z: Floats, unit: Unit) -> None:
     """Raise for scores of shape (n_classes, n_rows) that are no probabilities."""
-    total = Z.sum(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = Z.sum(axis=0)
     if not np.isfinite(total).all():
         refuse_bad_cells(unit)
     low, gap = float(Z.min(initial=0.0)), float(np.abs(total - 1).max(initial=0.0))

@@ -35,9 +35,12 @@ class UnitPlan(NamedTuple):
 
 def is_files(sample: Any) -> bool:
     """Whether a sample is given by paths or as an Arrow dataset."""
-    if isinstance(sample, list | tuple) and sample:
-        return all(map(is_files, sample))
-    return isinstance(sample, str | os.PathLike) or (hasattr(sample, "files") and hasattr(sample, "schema"))
+    several = isinstance(sample, list | tuple) and len(sample) > 0
+    return all(map(_is_file, sample)) if several else _is_file(sample)
+
+
+def _is_file(given: Any) -> bool:
+    return isinstance(given, str | os.PathLike) or (hasattr(given, "files") and hasattr(given, "schema"))
 
 
 def _is_dask(sample: Any) -> bool:

@@ -59,6 +59,8 @@ def check_same_call(ranks: OneProcess, settings: Mapping[str, Any], **given: Any
     **given
         Values that can be compared, by what messages call them.
     """
+    if ranks.size == 1:
+        return
     found = {name: setting_text(value) for name, value in settings.items() if name not in OWN_SETTINGS} | given
     every = ranks.gathered(found)
     for name in found:
