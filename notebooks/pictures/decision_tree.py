@@ -52,6 +52,7 @@ LAST = (
     ["ShiftCorrectedClassifier, ...Regressor", "diagnoses; corrects what is supported"],
     "api/shiftfix.corrected.ShiftCorrectedClassifier.html",
 )
+HEAD = ' class="head"'
 STYLE = """
 .tree text { font: 15px system-ui, sans-serif; fill: var(--pst-color-text-base, #1b2a3a); text-anchor: middle; }
 .tree .head { font-weight: 600; }
@@ -64,10 +65,10 @@ STYLE = """
 """
 
 
-def words(lines: list[str], x: float, y: float) -> str:
-    """Two centred lines, the first one bold."""
+def words(lines: list[str], x: float, y: float, look: str = "") -> str:
+    """Two centred lines, the first one in the look of a class."""
     first, second = (escape(line) for line in lines)
-    return f'<text class="head" x="{x}" y="{y}">{first}</text><text x="{x}" y="{y + 22}">{second}</text>'
+    return f'<text{look} x="{x}" y="{y}">{first}</text><text x="{x}" y="{y + 22}">{second}</text>'
 
 
 def question(lines: list[str], top: float) -> str:
@@ -81,7 +82,7 @@ def answer(lines: list[str], link: str, top: float, left: float) -> str:
     """A square box that leads to a page."""
     wide, high = ANSWER
     box = f'<rect class="take" x="{left}" y="{top}" width="{wide}" height="{high}" rx="4"/>'
-    return f'<a href="{link}">{box}{words(lines, left + wide / 2, top + 28)}</a>'
+    return f'<a href="{link}">{box}{words(lines, left + wide / 2, top + 28, HEAD)}</a>'
 
 
 def arrow(x1: float, y1: float, x2: float, y2: float, word: str) -> str:
