@@ -61,7 +61,8 @@ def test_fashion_mnist_when_nine_of_ten_are_shirts(load_real):
         random_state=0,
     )
     X_target, y_target = shirts.X_target, shirts.y_target
-    network = MLPClassifier((256, 256), dropout=0.5, max_epochs=15, standardize=False, random_state=0)
+    steps = {"learning_rate": 1e-3, "batch_size": 256, "max_epochs": 15, "early_stopping": False}
+    network = MLPClassifier((256, 256), dropout=0.5, standardize=False, random_state=0, **steps)
     model = LabelShiftClassifier(network, cv=3, random_state=0)
     model.fit(data.data[source], data.target[source], X_target=X_target)
     scores = model.estimator_.predict_proba(X_target)
