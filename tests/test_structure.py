@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -19,6 +20,20 @@ from tests.measure_structure import (
 FILES = package_files(ROOT)
 LARGEST_COMPLEXITY = 15
 NAMED_TUPLE = {"_asdict", "_fields", "_make", "_replace"}  # private by name only
+
+
+TOP_LEVEL = {
+    "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "README.md", "constraints.txt", "datasets",
+    "notebooks", "pyproject.toml", "shiftfix", "tests",
+}  # fmt: skip
+
+
+def test_nothing_else_lies_at_the_top():
+    if not (ROOT / ".git").exists():
+        pytest.skip("no checkout of git: what is tracked is not known")
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    top = {path.split("/")[0] for path in tracked.split("\0") if path}
+    assert {name for name in top if not name.startswith(".")} == TOP_LEVEL
 
 
 def test_no_file_is_too_long():
