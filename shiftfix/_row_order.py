@@ -5,6 +5,7 @@ that the same data, written down in another way, give the same answer.
 """
 
 from collections.abc import Hashable, Sequence
+from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
 
@@ -73,6 +74,23 @@ def order_of_rows(X: Any, *others: NDArray[Any], counts: Floats | None = None) -
     columns = [places_of_values(column[present]) for other in known for column in _rows_as_table(other).T]
     order = present[np.lexsort([*columns[::-1], tied, ranks])]
     return order if counts is None else np.append(order, np.flatnonzero(counts == 0))
+
+
+def generator_of_sample(rng: np.random.Generator, labels: NDArray[Any]) -> np.random.Generator:
+    """A generator that differs from sample to sample, and not with the way a sample is written down.
+
+    Rows in the order of what they hold are often in that of their scores. What is drawn there by the seed alone takes
+    the same ranks of every sample, and its chance is no chance: at one seed all intervals are too short.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        One number is drawn from it.
+    labels : ndarray of shape (n_rows,)
+        Labels, values or classes along the order of the rows.
+    """
+    digest = blake2b(places_of_values(labels).tobytes(), digest_size=8).digest()
+    return np.random.default_rng([int(rng.integers(2**31 - 1)), int.from_bytes(digest, "little")])
 
 
 def equal_rows(X: Any) -> Rows:

@@ -12,10 +12,9 @@ from sklearn.utils import _safe_indexing
 from shiftfix._crossfit import Fold, out_of_fold, shuffled_folds
 from shiftfix._learner import fit_weighted_of, learner_of
 from shiftfix._numerics import Floats
-from shiftfix._row_order import Rows, order_of_rows
+from shiftfix._row_order import Rows, generator_of_sample, order_of_rows
 from shiftfix.conformal._bands import Band
 from shiftfix.conformal._data import Labelled
-from shiftfix.conformal._splits import generator_of_sample
 from shiftfix.exceptions import ShiftDataError
 
 ValueScore = Literal["absolute", "normalized", "cqr"]
@@ -129,7 +128,7 @@ def fit_quantile_model(estimator: Any, source: Labelled, quantiles: tuple[float,
 def _scale_folds(source: Labelled, rng: np.random.Generator) -> list[Fold]:
     """Folds of the training rows, by what they hold."""
     order = order_of_rows(source.X, source.y, counts=source.counts)
-    seed = int(generator_of_sample(rng, source.y, order).integers(2**31 - 1))
+    seed = int(generator_of_sample(rng, source.y[order]).integers(2**31 - 1))
     groups = None if source.groups is None else source.groups[order]
     n_folds = min(SCALE_FOLDS, len(order) if groups is None else len(np.unique(groups)))
     if n_folds < 2:

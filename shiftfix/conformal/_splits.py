@@ -1,14 +1,9 @@
 """Which source rows train, and which calibrate: by what the rows hold, not by their order.
 
-Rows held out once, or folds that each hold out their own; every class or group gives its share.
-
-Rows in the order of what they hold are often in that of their scores, and a mask drawn by the seed alone would hold out
-the same ranks of every sample: the few that decide a threshold far out, or none of them. So the draw follows from the
-seed and from the labels along that order, which differ from sample to sample and not with the way a sample is written
-down.
+Rows held out once, or folds that each hold out their own; every class or group gives its share. A mask drawn by the
+seed alone would hold out the same ranks of every sample: the few that decide a threshold far out, or none of them.
 """
 
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -16,7 +11,7 @@ from numpy.typing import NDArray
 
 from shiftfix._crossfit import Fold, shuffled_folds
 from shiftfix._numerics import Floats
-from shiftfix._row_order import Rows, order_of_rows, places_of_values
+from shiftfix._row_order import Rows, generator_of_sample, order_of_rows
 from shiftfix.exceptions import ShiftDataError
 
 
@@ -34,13 +29,6 @@ def held_out_mask(strata: Rows, share: float, rng: np.random.Generator) -> NDArr
     mask = np.empty(len(strata), dtype=bool)
     mask[by_stratum] = np.concatenate([evenly_spread(size, share) for size in sizes])
     return mask
-
-
-def generator_of_sample(rng: np.random.Generator, y: NDArray[Any], order: Rows) -> np.random.Generator:
-    """A generator that differs from sample to sample: by the next number of ``rng``, and the labels in this order."""
-    places = places_of_values(y[order])
-    digest = blake2b(places.tobytes(), digest_size=8).digest()
-    return np.random.default_rng([int(rng.integers(2**31 - 1)), int.from_bytes(digest, "little")])
 
 
 def hold_out_share(
@@ -80,7 +68,7 @@ def hold_out_share(
         Where no row is left to learn from or to calibrate on.
     """
     order = order_of_rows(X, y, strata, counts=counts)
-    rng = generator_of_sample(rng, y, order)
+    rng = generator_of_sample(rng, y[order])
     mask = np.empty(len(order), dtype=bool)
     if together is None:
         mask[order] = held_out_mask(strata[order], share, rng)
@@ -117,7 +105,7 @@ def content_folds(
         For too few rows or groups.
     """
     order = order_of_rows(X, y, strata, counts=counts)
-    seed = int(generator_of_sample(rng, y, order).integers(2**31 - 1))
+    seed = int(generator_of_sample(rng, y[order]).integers(2**31 - 1))
     several = strata.max() > 0
     n_folds = min(n_folds, int(np.bincount(strata).max()))
     if n_folds < 2:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._resample import bootstrap_two_samples
-from shiftfix._row_order import order_of_rows
+from shiftfix._row_order import generator_of_sample, order_of_rows
 from shiftfix._setting_checks import check_count, check_generator
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label._base import BasePriorEstimator, JudgedEstimate
@@ -73,7 +73,7 @@ def resampled_priors(
         given.counts,
         given_target.counts,
         n_bootstrap=n_bootstrap,
-        rng=rng,
+        rng=generator_of_sample(rng, given.class_index),
         source_strata=[np.flatnonzero(given.class_index == k) for k in range(given.class_index.max() + 1)],
         progress=progress,
     )

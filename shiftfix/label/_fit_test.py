@@ -15,7 +15,7 @@ from scipy.stats import chi2
 from shiftfix._blocks import row_blocks
 from shiftfix._door import public
 from shiftfix._printed import Printed
-from shiftfix._row_order import order_of_rows
+from shiftfix._row_order import generator_of_sample, order_of_rows
 from shiftfix._setting_checks import check_count, check_generator
 from shiftfix._validation import check_repeat_counts, check_scores
 from shiftfix.exceptions import ShiftDataError
@@ -213,7 +213,7 @@ def label_shift_test(
             fitted.prior,
             max(1, round(target_counts.sum())),
             n_bootstrap,
-            rng,
+            generator_of_sample(rng, class_index[order]),
         )
         p_value = float((1 + (drawn >= fitted.statistic).sum()) / (n_bootstrap + 1))
     return LabelShiftTest(fitted.statistic, fitted.degrees_of_freedom, p_value, p_chi2, fitted.prior, kind)

@@ -14,6 +14,7 @@ from scipy.stats import norm
 
 from shiftfix._numerics import Floats
 from shiftfix._resample import resampled_counts
+from shiftfix._row_order import generator_of_sample
 from shiftfix._verdict import Verdict
 from shiftfix.label import wilson_ends
 from shiftfix.risk._cbpe_recalibrated import RecalibratedCBPERisk
@@ -86,7 +87,7 @@ def values_of_groups(method: RiskMethod, counts: Counts) -> Floats:
 def resampled_values(methods: list[RiskMethod], n_bootstrap: int, rng: np.random.Generator) -> Floats:
     """Values of several methods from the same draws, shape (n_bootstrap, n_methods, 1 + n_groups)."""
     problem = methods[0].problem
-    strata = class_strata(problem)
+    strata, rng = class_strata(problem), generator_of_sample(rng, problem.y)
     draws = (draw_counts(problem, strata, rng) for _ in range(n_bootstrap))
     return np.array([[values_of_groups(method, counts) for method in methods] for counts in draws])
 
