@@ -3,8 +3,11 @@
 import glob
 import shutil
 import time
+from importlib.util import find_spec
 
 import numpy as np
+
+from tests.benchmarks.large.other_engines import dask_ml, spark
 
 SAMPLE_ROWS = 200_000
 
@@ -123,3 +126,4 @@ CASES = {
     case.__name__: case
     for case in (cold, warm, warm_and_written, economical, threads, in_memory, lbfgs, newton_cholesky, confusion)
 }
+CASES |= {case.__name__: case for case, package in ((spark, "pyspark"), (dask_ml, "dask_ml")) if find_spec(package)}
