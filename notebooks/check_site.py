@@ -2,7 +2,8 @@
 
 Every internal link leads to a file and, where it names one, to an element; addresses of other hosts are well formed
 and named by what they lead to; no page asks another host for anything. Then the pages are opened in a headless
-Chromium, wide and 400 pixels narrow: no error on the console, nothing requested but files, no page wider than its screen.
+Chromium, wide and 400 pixels narrow: no error on the console, nothing requested but files, no page wider than its
+screen.
 """
 
 import argparse
