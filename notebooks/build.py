@@ -55,7 +55,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the site goes; html/index.html is its start")
     parser.add_argument("--stored", action="store_true", help="show the notebooks as committed instead of running them")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="notebooks at a time; one a core")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="notebooks, and pages, at a time; one a core"
+    )
     parser.add_argument("--linkcheck", action="store_true", help="ask every address on the pages; needs a network")
     return parser.parse_args()
 
@@ -71,7 +73,7 @@ def main() -> int:
         print(f"notebooks: {time.perf_counter() - start:.0f} s", flush=True)
     start = time.perf_counter()
     print(f"{api_pages.write_pages(source / 'api')} public names", flush=True)
-    sphinx = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q"]
+    sphinx = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-j", str(asked.jobs)]
     if asked.linkcheck:
         return subprocess.run([*sphinx, "-b", "linkcheck", source, asked.folder / "linkcheck"]).returncode
     if html.exists():

@@ -1,11 +1,13 @@
 """Check a built site: `python notebooks/check_site.py HTML_FOLDER [--pictures FOLDER]`.
 
-Every internal link leads to a file and, where it names one, to an element; no page asks another host for anything. Then
-the pages are opened in a headless Chromium, wide and 400 pixels narrow: no error on the console, nothing requested but
-files, no page wider than its screen.
+Every internal link leads to a file and, where it names one, to an element; addresses of other hosts are well formed
+and named by what they lead to; no page asks another host for anything. Then the pages are opened in a headless
+Chromium, wide and 400 pixels narrow: no error on the console, nothing requested but files, no page wider than its
+screen.
 """
 
 import argparse
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -17,6 +19,11 @@ from urllib.parse import unquote, urldefrag, urlsplit
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What a browser fetches by itself; an anchor is followed by the reader only.
 FETCHED = {"img": "src", "script": "src", "link": "href", "iframe": "src", "source": "src"}
+# A host with a dot in its name, and no character that an address must not hold.
+OUTSIDE = re.compile(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(:\d+)?(/[^\s<>\"{}|\\^`]*)?", re.IGNORECASE)
+# The form that the DOI handbook gives: directory 10, registrant, suffix.
+DOI = re.compile(r"10\.\d{4,9}/[^\s]+")
+SAYS_NOTHING = {"", "here", "link", "this", "click here"}
 WIDTHS = {"wide": 1280, "narrow": 400}
 # The reference's pages are alike: some of them stand for all in the browser. Links are checked on every page.
 SHOWN_OF_REFERENCE = ("index.html", "shiftfix.covariate.LogisticWeighter.html", "shiftfix.label.MLLS.html")
@@ -28,6 +35,8 @@ class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.links: list[str] = []
+        self.texts: list[str] = []  # of the links
+        self._in_link = False
         self.fetched: list[str] = []
         self.ids: set[str] = set()
         self.feed(text)
@@ -38,8 +47,19 @@ class Page(HTMLParser):
         self.ids.update(named[key] for key in ("id", "name") if key in named)
         if tag == "a" and named.get("href"):
             self.links.append(named["href"])
+            self.texts.append("")
+            self._in_link = True
         if FETCHED.get(tag) in named and named.get("rel") != "canonical":
             self.fetched.append(named[FETCHED[tag]])
+
+    def handle_data(self, data: str) -> None:
+        """Called by the parser."""
+        if self._in_link:
+            self.texts[-1] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        """Called by the parser."""
+        self._in_link = self._in_link and tag != "a"
 
 
 @cache
@@ -54,12 +74,29 @@ def is_outside(address: str) -> bool:
     return bool(parts.scheme or parts.netloc)
 
 
+def outside_faults(address: str, text: str) -> Iterator[str]:
+    """What is wrong with an address of another host, and with what the link to it is called."""
+    if urlsplit(address).scheme not in ("http", "https"):
+        return
+    if not OUTSIDE.fullmatch(urldefrag(address)[0]):
+        yield f"not the address of a page: {address}"
+    if urlsplit(address).netloc.endswith("doi.org") and not DOI.fullmatch(urlsplit(address).path.lstrip("/")):
+        yield f"no DOI: {address}"
+    said = text.strip().rstrip("/")
+    if said.lower() in SAYS_NOTHING:
+        yield f"a link to {address} is called {said!r}"
+    if said.startswith(("http://", "https://", "www.")) and said.split("://")[-1] not in address:
+        yield f"a link to {address} is called {said}"
+
+
 def faults_of(path: Path, root: Path) -> Iterator[str]:
     """What is wrong with the links of a page."""
     page = read_page(path)
     for address in page.fetched:
         if is_outside(address) and not address.startswith("data:"):
             yield f"asks another host: {address}"
+    for address, text in zip(page.links, page.texts, strict=True):
+        yield from outside_faults(address, text)
     for address in page.links + page.fetched:
         if is_outside(address):
             continue

@@ -6,10 +6,18 @@ only then is it loaded from here.
 
 from html import escape
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from shiftfix._naming import one_line
+
+T = TypeVar("T", bound=tuple[Any, ...])
 
 # Notebooks align cells to the right and in the middle, which suits numbers and not sentences.
 CELL = ' style="text-align: left; vertical-align: top"'
+# Numbers of an array that stand in a line; of more the shape is told.
+MOST_NUMBERS = 6
 
 
 class Printout(NamedTuple):
@@ -75,3 +83,45 @@ class Printed:
 
     def __rich__(self) -> Any:
         return as_rich(self._printout())
+
+
+def _in_words(value: Any) -> str:
+    """A field in one line."""
+    if isinstance(value, float | np.floating):
+        return f"{value:.4g}"
+    if isinstance(value, np.ndarray):
+        if value.ndim == 1 and len(value) <= MOST_NUMBERS:
+            return ", ".join(map(_in_words, value))
+        return f"array of shape {value.shape}"
+    if isinstance(value, list | tuple) and type(value).__str__ is object.__str__:
+        return f"{len(value)} in a {type(value).__name__}"
+    return one_line(str(value))
+
+
+def _fields(result: Any) -> Printout:
+    """A row for each field of a named tuple."""
+    return Printout(tuple((name, _in_words(value)) for name, value in zip(result._fields, result, strict=True)))
+
+
+def _as_text(result: Any) -> str:
+    """The parts of a result, cells one below the other."""
+    printout = result._printout()
+    table = [printout.columns, *printout.rows] if printout.columns else list(printout.rows)
+    widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    return "\n".join([*([printout.head] if printout.head else []), *lines, *printout.foot])
+
+
+def printed(cls: type[T]) -> type[T]:
+    """Decorator of named tuples, which take no mixin: they print as what inherits :class:`Printed` does.
+
+    One that has no ``__str__`` is printed by its ``_printout``, and without that field by field.
+    """
+    if "__str__" not in vars(cls):
+        cls.__str__ = _as_text  # type: ignore[method-assign]
+        if "_printout" not in vars(cls):
+            cls._printout = _fields  # type: ignore[attr-defined]
+    for name in ("_printout", "_repr_html_", "__rich__"):
+        if name not in vars(cls):
+            setattr(cls, name, vars(Printed)[name])
+    return cls

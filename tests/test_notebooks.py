@@ -68,6 +68,38 @@ def test_shows_at_least_one_picture(path):
     assert any("image/png" in output.get("data", {}) for output in outputs(path))
 
 
+# Titles set by hand, and the pictures of ``display``, which have one by themselves.
+TITLED = re.compile(r"title\(|title=|Display\.from_")
+
+
+def cells_with_pictures(path):
+    for cell in code_cells(path):
+        if any("image/png" in output.get("data", {}) for output in cell["outputs"]):
+            yield "".join(cell["source"])
+
+
+def functions_that_set_titles(path):
+    for source in map("".join, (cell["source"] for cell in code_cells(path))):
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.FunctionDef) and TITLED.search(ast.get_source_segment(source, node)):
+                yield f"{node.name}("
+
+
+def test_every_picture_has_a_title(path):
+    drawing = tuple(functions_that_set_titles(path))
+    untitled = [
+        source
+        for source in cells_with_pictures(path)
+        if not TITLED.search(source) and not any(name in source for name in drawing)
+    ]
+    assert untitled == []
+
+
+def test_no_legend_lies_on_the_data(path):
+    legends = [call for source in cells_with_pictures(path) for call in re.findall(r"\.legend\(.*", source)]
+    assert [call for call in legends if "outside" not in call and "bbox_to_anchor" not in call] == []
+
+
 def test_metadata_hold_the_kernel_and_no_state(path):
     notebook = read(path)
     assert notebook["metadata"]["kernelspec"]["name"] == "python3"

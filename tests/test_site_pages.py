@@ -128,3 +128,22 @@ def test_the_check_of_the_site_finds_what_is_wrong(tmp_path):
         "b.html leads nowhere: e.html",
         "b.html leads to no element: a.html#nothing",
     ]
+
+
+def test_addresses_of_other_hosts_are_well_formed_and_called_by_what_they_are(tmp_path):
+    """An address that cannot be, a DOI that is none, a link that says nothing, and one that says another address."""
+    (tmp_path / "a.html").write_text(
+        '<a href="https://doi.org/10.1214/09-STS313">Stuart <i>2010</i></a> <a href="mailto:a@b.c">a</a>'
+        '<a href="https://a.org/b#c">https://a.org/b</a> <a href="https://artowen/mc">Owen</a>'
+        '<a href="http://a.org/">plain</a> <a href="https://a.org/b c">b</a> <a href="https://doi.org/1214/09">d</a>'
+        '<a href="https://a.org/e">here</a> <a href="https://a.org/f">https://b.org/f</a>'
+    )
+    found = runpy.run_path(str(FOLDER / "check_site.py"))["check_links"](tmp_path)
+    assert sorted(found) == [
+        "a.html a link to https://a.org/e is called 'here'",
+        "a.html a link to https://a.org/f is called https://b.org/f",
+        "a.html no DOI: https://doi.org/1214/09",
+        "a.html not the address of a page: http://a.org/",
+        "a.html not the address of a page: https://a.org/b c",
+        "a.html not the address of a page: https://artowen/mc",
+    ]

@@ -20,13 +20,15 @@ before = LinearRegression().fit(moved.X_source, moved.y_source)
 after = LinearRegression().fit(moved.X_source, moved.y_source, sample_weight=w)
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
-ax.scatter(moved.X_source, moved.y_source, s=4 + 12 * w, alpha=0.35, color="#0b5394", label="source, size by weight")
-ax.scatter(moved.X_target, moved.y_target, s=8, alpha=0.35, color="#b45f06", label="target")
+ax.scatter(moved.X_source, moved.y_source, s=4 + 12 * w, alpha=0.35, color="#0072B2", label="source, size by weight")
+ax.scatter(moved.X_target, moved.y_target, s=8, alpha=0.35, color="#D55E00", label="target")
 grid = np.linspace(-3, 4, 50)[:, None]
-ax.plot(grid, before.predict(grid), color="#53677a", linestyle="--", label="fitted to the source")
-ax.plot(grid, after.predict(grid), color="#1b2a3a", label="fitted to weighted rows")
-ax.set(xlabel="x", ylabel="y", ylim=(-3, 12), title="weights move the line to where the target is")
-ax.legend(frameon=False, fontsize=8)
+ax.plot(grid, before.predict(grid), color="#666666", linestyle="--", label="fitted to the source")
+ax.plot(grid, after.predict(grid), color="#009E73", linewidth=2, label="fitted to weighted rows")
+ax.set(xlabel="x (source standard deviations)", ylabel="y (no unit)", ylim=(-3, 12))
+ax.set_title("weights move the line to where the target is", loc="left", fontsize="medium")
+ax.spines[["top", "right"]].set_visible(False)
+figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
 for name, line in (("source", before), ("weighted", after)):
     print(
         f"{name}: mean squared error on the target {np.mean((line.predict(moved.X_target) - moved.y_target) ** 2):.2f}"

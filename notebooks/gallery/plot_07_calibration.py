@@ -19,9 +19,13 @@ scores = np.column_stack([1 / (1 + np.exp(log_odds)), 1 / (1 + np.exp(-log_odds)
 calibrated = ScoreCalibrator().fit(scores[:2000], y[:2000]).transform(scores[2000:])
 
 figure, ax = plt.subplots(figsize=(5, 4.4), layout="constrained")
-ax.plot([0, 1], [0, 1], color="#8aa0b5", linewidth=1)
-for name, given, color in (("raw", scores[2000:], "#b45f06"), ("calibrated", calibrated, "#0b5394")):
+ax.plot([0, 1], [0, 1], color="#222222", linewidth=1, label="kept promise")
+misses = []
+for name, given, color, line in (("raw", scores[2000:], "#666666", "s--"), ("calibrated", calibrated, "#009E73", "o-")):
     share, mean = calibration_curve(y[2000:], given[:, 1], n_bins=10, strategy="quantile")
-    ax.plot(mean, share, "o-", color=color, label=name)
-ax.set(xlabel="mean score", ylabel="share of the class", title="calibration by temperature and bias")
-ax.legend(frameon=False)
+    ax.plot(mean, share, line, color=color, label=name)
+    misses.append(np.abs(mean - share).max())
+ax.set(xlabel="mean score of a tenth of the rows", ylabel="share of the class among them")
+ax.set_title(f"largest broken promise: {misses[0]:.2f} raw, {misses[1]:.2f} calibrated", loc="left", fontsize="medium")
+ax.spines[["top", "right"]].set_visible(False)
+figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)

@@ -18,8 +18,16 @@ moved = {column.name for column in tests.shifted}
 
 figure, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 names = [column.name for column in tests.columns]
-colors = ["#b45f06" if name in moved else "#8aa0b5" for name in names]
-ax.barh(names, [column.effect_size for column in tests.columns], color=colors)
+distances = np.array([column.effect_size for column in tests.columns])
+for told, chosen, color in (
+    ("moved beyond chance", [name in moved for name in names], "#222222"),
+    ("may be chance", [name not in moved for name in names], "#BBBBBB"),
+):
+    ax.barh(np.flatnonzero(chosen), distances[chosen], color=color, label=told)
+ax.set_yticks(range(len(names)), names)
 ax.invert_yaxis()
-ax.set(xlabel="distance between source and target", title=f"{len(moved)} of {len(names)} columns moved")
+ax.set(xlabel="Kolmogorov-Smirnov distance (0 alike, 1 apart)")
+ax.set_title(f"{len(moved)} of {len(names)} columns moved", loc="left", fontsize="medium")
+ax.spines[["top", "right"]].set_visible(False)
+figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
 print(sorted(moved))

@@ -26,6 +26,7 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 for ax, target, name in zip(axes, (moved.X_source, moved.X_target), ("not weighted", "weighted"), strict=True):
     model = ConformalRegressor(LinearRegression(), random_state=0).fit(moved.X_source, moved.y_source, target)
     display = CoverageDisplay.from_estimator(model, moved.X_target, moved.y_target, ax=ax)
+    ax.set_xlabel(f"{name}: coverage asked for")
     inside = model.predict_interval(moved.X_target, level=0.9)
     share = np.mean((inside[:, 0] <= moved.y_target) & (moved.y_target <= inside[:, 1]))
     print(f"{name}: {share:.3f} of the target inside intervals of level 0.9")

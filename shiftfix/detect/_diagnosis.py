@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from shiftfix._naming import one_line
-from shiftfix._printed import Printed, Printout
+from shiftfix._printed import Printed, Printout, printed
 from shiftfix._verdict import KeepsVerdicts, Verdict
 from shiftfix.detect._features import ColumnShift, FeatureTests
 from shiftfix.detect._mechanism import MechanismTest
@@ -31,6 +31,7 @@ WORDS: dict[Correction, str] = {
 }
 
 
+@printed
 class ClassShare(NamedTuple):
     """Share of one class: of the source, of the target by the scores, and its 95% interval there.
 

@@ -11,6 +11,7 @@ from scipy.stats import false_discovery_control
 from shiftfix._door import public
 from shiftfix._numerics import Floats
 from shiftfix._permutation import holm
+from shiftfix._printed import printed
 from shiftfix._setting_checks import check_option
 from shiftfix.detect._column_tests import ColumnOutcome, compare_column
 from shiftfix.detect._columns import Kind, Recognized, pair_columns, recognize_column
@@ -28,6 +29,7 @@ def _benjamini_hochberg(p_values: ArrayLike) -> Floats:
 ADJUSTMENTS: dict[str, Callable[[ArrayLike], Floats]] = {"holm": holm, "benjamini-hochberg": _benjamini_hochberg}
 
 
+@printed
 class ColumnShift(NamedTuple):
     """How one column differs.
 

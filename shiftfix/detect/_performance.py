@@ -22,6 +22,7 @@ from scipy.stats import norm
 
 from shiftfix._door import public
 from shiftfix._numerics import Floats
+from shiftfix._printed import printed
 from shiftfix._setting_checks import check_number
 from shiftfix._validation import check_vector
 from shiftfix._verdict import caller_warns
@@ -37,6 +38,7 @@ MOST_IMBALANCE = 0.1
 CHANCE = 3.0
 
 
+@printed
 class Part(NamedTuple):
     """A part of the change of the mean loss, and its confidence interval, in units of the loss.
 

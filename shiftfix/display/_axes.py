@@ -68,7 +68,8 @@ def name_ticks(ax: Any, names: Iterable[Any]) -> None:
 
 
 def legend_above(ax: Any, finding: str = "", **options: Any) -> Any:
-    """Legend over the axes, where it hides no data, and over it the finding as a title."""
+    """Legend over the axes, where it hides no data, and over it the finding as a title; no line is drawn there."""
+    ax.spines[["top", "right"]].set_visible(False)
     legend = ax.legend(
         loc="lower left", bbox_to_anchor=(0, 1), fontsize="small", frameon=False, alignment="left", **options
     )

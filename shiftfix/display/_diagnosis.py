@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from shiftfix._door import PublicCalls
 from shiftfix._naming import one_line
 from shiftfix.detect import ShiftDiagnosis
-from shiftfix.display._axes import GREY, SOURCE, TARGET, TITLE_WIDTH, get_axes, legend_above
+from shiftfix.display._axes import BLACK, GREY, TITLE_WIDTH, get_axes, legend_above
 from shiftfix.exceptions import ShiftDataError
 
 LEVEL = 0.05
@@ -122,8 +122,8 @@ class DiagnosisDisplay(PublicCalls):
         ax.hlines(rows, 0, 1, color="0.9", linewidth=0.8, zorder=0)
         between = np.isfinite(low) & np.isfinite(high)
         self.intervals_ = ax.hlines(rows[between], low[between], high[between], color=GREY, linewidth=2, zorder=2)
-        self.moved_ = _marks(ax, value, rows, moved, "shown by the data", marker="D", color=TARGET)
-        hollow = {"marker": "o", "color": SOURCE, "markerfacecolor": "white"}
+        self.moved_ = _marks(ax, value, rows, moved, "shown by the data", marker="D", color=BLACK)
+        hollow = {"marker": "o", "color": GREY, "markerfacecolor": "white"}
         self.unmoved_ = _marks(ax, value, rows, ~moved, "not shown", **hollow)
         self.words_ = [
             ax.annotate(

@@ -1,6 +1,7 @@
 """Accuracy of a classifier in use, batch by batch, and when an alarm was raised."""
 
 from collections.abc import Iterable, Sequence
+from itertools import cycle
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +14,9 @@ from shiftfix._values import as_array
 from shiftfix.display._axes import ALARM, LIMIT, TARGET, get_axes, legend_above
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.risk import AccuracyEstimate, MonitorAlarm
+
+# One for each alarm, in the order in which they were raised.
+ALARM_STYLES = ("-.", ":", (0, (7, 2)))
 
 
 class MonitorDisplay(PublicCalls):
@@ -135,10 +139,10 @@ class MonitorDisplay(PublicCalls):
     def _draw_alarms(self, ax: Any) -> dict[str, Any]:
         """A line where alarms were raised: one for those raised at once."""
         lines: dict[str, Any] = {}
-        for place in sorted(set(self.raised.values())):
+        for place, style in zip(sorted(set(self.raised.values())), cycle(ALARM_STYLES), strict=False):
             names = sorted(name for name, first in self.raised.items() if first == place)
             label = f"alarm: {one_line(', '.join(names))}"
-            lines |= dict.fromkeys(names, ax.axvline(self.x[place], color=ALARM, linestyle="-.", label=label))
+            lines |= dict.fromkeys(names, ax.axvline(self.x[place], color=ALARM, linestyle=style, label=label))
         return lines
 
 

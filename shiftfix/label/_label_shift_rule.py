@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shiftfix._numerics import Floats
+from shiftfix._printed import printed
 
 MOVED_LEVEL = 0.02
 LEAST_SHARE, LEAST_LOW_SHARE = 0.5, 0.8
@@ -17,6 +18,7 @@ LEAST_KNOWN = 2.5
 ONE_SIDED = 1.64
 
 
+@printed
 class LabelShiftFit(NamedTuple):
     """Whether label shift is what moved.
 

@@ -22,7 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import beta, norm
 
 from shiftfix._door import public
+from shiftfix._naming import one_line
 from shiftfix._numerics import Floats
+from shiftfix._printed import Printout, printed
 from shiftfix._setting_checks import check_number, check_option
 from shiftfix._validation import check_scores
 from shiftfix.exceptions import ShiftDataError
@@ -32,6 +34,7 @@ from shiftfix.label._labels import check_as_many, class_positions
 PSEUDO_LABELS = 0.5
 
 
+@printed
 class LabelledPrior(NamedTuple):
     """Class shares of the target by a few of its labels.
 
@@ -84,6 +87,15 @@ class LabelledPrior(NamedTuple):
         tail = (1 - level) / 2
         a, b = share * n + PSEUDO_LABELS, (1 - share) * n + PSEUDO_LABELS
         return beta.ppf(tail, a, b), beta.ppf(1 - tail, a, b)
+
+    def _printout(self) -> Printout:
+        cells = zip(self.classes, self.shares, *self.interval(), self.effective_labels, strict=True)
+        rows = tuple(
+            (one_line(str(label)), f"{share:.3f}", f"{low:.3f} to {high:.3f}", f"{labels:.4g}")
+            for label, share, low, high, labels in cells
+        )
+        foot = f"{self.n_labels} target labels; scores of the other rows used by {self.power:.2g}"
+        return Printout(rows, ("class", "share", "95% interval", "labels it is worth"), foot=(foot,))
 
 
 def wilson_interval(share: Floats, n: Floats, level: float) -> tuple[Floats, Floats]:

@@ -17,6 +17,7 @@ import numpy as np
 from shiftfix._atomic import replace_file
 from shiftfix._door import public
 from shiftfix._numerics import Floats
+from shiftfix._printed import printed
 from shiftfix._setting_checks import import_optional
 from shiftfix.covariate import Clip, bounded, finished_weights
 from shiftfix.exceptions import ShiftDataError
@@ -59,6 +60,7 @@ class WeightRule(NamedTuple):
         return finished_weights(self.log_ratio(Z), self.clip, self.log_mean)
 
 
+@printed
 class WeightFile(NamedTuple):
     """One file of weights: its name, what its rows are, how many, and the sum of their weights."""
 
@@ -71,6 +73,7 @@ class WeightFile(NamedTuple):
     largest: float
 
 
+@printed
 class Manifest(NamedTuple):
     """What was written.
 

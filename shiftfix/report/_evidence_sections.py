@@ -115,7 +115,8 @@ def column_blocks(columns: Any) -> list[Block]:
     listed = [column_row(column) for column in tested[:MOST_LISTED]]
     blocks: list[Block] = [
         Text(
-            f"Of {len(tested):,} columns, {shifted:,} differ beyond chance, their number taken into account."
+            f"Of {len(tested):,} columns, {shifted:,} {'differs' if shifted == 1 else 'differ'} beyond chance, their "
+            "number taken into account."
             + (f" The {MOST_LISTED} with the largest distance are listed; {rest:,} more are not." if rest > 0 else "")
         ),
         Grid("columns, worst first", ["Column", "Type", "Distance", "", "Chance, adjusted"], listed),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftfix._numerics import Floats
+from shiftfix._printed import printed
 from shiftfix.risk._exponent import Choice, Says, weighted_means
 
 # A standardised difference of means beyond which groups are commonly called unbalanced (Austin 2009, Stat. Med.
@@ -17,6 +18,7 @@ from shiftfix.risk._exponent import Choice, Says, weighted_means
 BALANCED, ERRORS = 0.1, 2.0
 
 
+@printed
 class WeightingEffect(NamedTuple):
     """What full weights do to a model, out of fold.
 

@@ -9,7 +9,7 @@ from shiftfix._verdict import KeepsVerdicts, Verdict
 
 
 @dataclass(frozen=True)
-class GroupRisk:
+class GroupRisk(Printed):
     """The risk of one group of the target rows.
 
     Attributes

@@ -24,7 +24,7 @@ from scipy.stats import norm
 
 from shiftfix._door import public
 from shiftfix._numerics import Floats
-from shiftfix._printed import Printed
+from shiftfix._printed import Printed, printed
 from shiftfix._setting_checks import check_count, check_number
 from shiftfix._validation import check_vector
 from shiftfix.exceptions import ShiftDataError
@@ -36,6 +36,7 @@ MOST_LABELS = 10**9
 LARGEST = 1e150
 
 
+@printed
 class Spread(NamedTuple):
     """What decides how exact n labels are.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from shiftfix._door import public
+from shiftfix._printed import Printed, printed
 from shiftfix._setting_checks import check_count, check_generator, check_number
 from shiftfix._validation import check_matrix, check_vector
 from shiftfix.exceptions import ShiftDataError
@@ -22,6 +23,7 @@ from shiftfix.exceptions import ShiftDataError
 Rule = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
+@printed
 class Crowd(NamedTuple):
     """Who comes in one round, and the truth about them: what ``draw`` of a population returns.
 
@@ -48,7 +50,7 @@ class Crowd(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class FeedbackRound:
+class FeedbackRound(Printed):
     """One round of :func:`feedback_loop`: the rows, the decisions, and the truth.
 
     Attributes

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from shiftfix._door import PublicCalls
+from shiftfix._printed import printed
 from shiftfix._setting_checks import check_count, check_generator, check_number
 from shiftfix._validation import check_vector
 from shiftfix.exceptions import ShiftDataError
@@ -22,6 +23,7 @@ INCOMES = np.linspace(-2.5, 2.5, 21)
 INCOME_SLOPE, RELIABLE = 1.0, 1.0
 
 
+@printed
 class LoanCells(NamedTuple):
     """The applicants under one rule, exactly.
 

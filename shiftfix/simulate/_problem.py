@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from shiftfix._printed import Printed
 from shiftfix.exceptions import ShiftDataError
 
 # exp(709.78) is the largest float64.
@@ -23,7 +24,7 @@ def exp_weights(log_weights: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class ShiftProblem:
+class ShiftProblem(Printed):
     """A source sample, a target sample and the known answer.
 
     Attributes

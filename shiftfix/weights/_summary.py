@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from shiftfix._door import public
 from shiftfix._naming import one_line
 from shiftfix._numerics import Floats
-from shiftfix._printed import Printed, Printout
+from shiftfix._printed import Printed, Printout, printed
 from shiftfix._setting_checks import check_number
 from shiftfix._validation import check_repeat_counts, check_weights
 from shiftfix._verdict import KeepsVerdicts, Verdict, judge
@@ -37,6 +37,7 @@ RAW_MEAN_LOW, RAW_MEAN_HIGH = 0.7, 1.4
 ACTION = "Collect more rows where it says, drop the features that separate the samples, or go on unweighted."
 
 
+@printed
 class Imbalance(NamedTuple):
     """One entry of a BalanceTable: standardised mean differences, in standard deviations."""
 

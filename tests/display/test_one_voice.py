@@ -101,6 +101,14 @@ def test_the_legend_lies_between_title_and_data(name):
     assert title.y1 <= display.figure_.bbox.y1 + 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FINDINGS)
+def test_no_line_is_drawn_where_the_legend_stands(name):
+    spines = FINDINGS[name][0]().ax_.spines
+    assert not spines["top"].get_visible()
+    assert not spines["right"].get_visible()
+
+
 def test_one_color_means_one_thing():
     overlap = FINDINGS["overlap"][0]()
     prior = PriorDisplay.from_priors([0.5, 0.5], [0.8, 0.2], true_prior=[0.7, 0.3])
