@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from shiftfix._naming import one_line
 from shiftfix._setting_checks import import_optional
+from shiftfix.exceptions import ShiftDataError
 from shiftfix.large._engines import UnitError, Work, do_unit
 from shiftfix.large._units import Unit
 
@@ -20,6 +22,11 @@ class DaskEngine:
     retries : int, default=2
         How often a unit is tried again whose work fails. A worker that dies is Dask's to replace; a unit at which as
         many die as ``distributed.scheduler.allowed-failures`` says is given up.
+
+    Raises
+    ------
+    ShiftDataError
+        Where no scheduler answers within ``distributed.comm.timeouts.connect``.
     """
 
     def __init__(self, n_workers: int = 2, scheduler: Any = None, retries: int = 2) -> None:
@@ -31,7 +38,16 @@ class DaskEngine:
             self.cluster = distributed.LocalCluster(
                 n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=":0"
             )
-        self.client: Any = distributed.Client(self.cluster or scheduler) if self.is_ours else scheduler
+        self.client: Any = self._connected(self.cluster or scheduler) if self.is_ours else scheduler
+
+    def _connected(self, address: Any) -> Any:
+        try:
+            return self.distributed.Client(address)
+        except (OSError, ValueError) as error:  # no answer, and no address
+            raise ShiftDataError(
+                f"No Dask scheduler answers at {address!r} ({one_line(str(error))}): start one there (dask scheduler), "
+                "or pass the address of one that runs."
+            ) from error
 
     def map(self, work: Work, units: Sequence[Unit], *arguments: Any) -> Iterator[Any]:
         """Results of ``work(unit, *arguments)`` in the order of the units; the first failure ends it."""
