@@ -191,6 +191,8 @@ def _engine(work: Work, tell: Tell) -> Iterator[Any]:
     name = work.engine or "threads"
     if name in CLUSTERS:
         tell(f"reaching {name} at {work.scheduler}" if work.scheduler else f"starting {name} on this machine")
+        # Read when Dask is imported, here and by its workers: what they log of a command that is stopped is no news.
+        os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
     try:
         engine = make_engine(name, work.workers, work.scheduler, retries=2)
     except ShiftDataError as error:

@@ -1,6 +1,8 @@
 """Dask's ``distributed`` as an engine: futures, and nothing else of it. Paths are shipped, no rows."""
 
+import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from shiftfix._naming import one_line
@@ -8,6 +10,22 @@ from shiftfix._setting_checks import import_optional
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.large._engines import UnitError, Work, do_unit
 from shiftfix.large._units import Unit
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Processes and threads that are started in the block never see Ctrl-C; this one does when the block has ended.
+
+    A terminal sends it to all processes, and the one that asks for the work is to end the others.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class DaskEngine:
@@ -35,9 +53,10 @@ class DaskEngine:
         self.cluster: Any = None
         self.is_ours = not isinstance(scheduler, distributed.Client)
         if scheduler is None:
-            self.cluster = distributed.LocalCluster(
-                n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=":0"
-            )
+            with _interrupts_held_back():
+                self.cluster = distributed.LocalCluster(
+                    n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=":0"
+                )
         self.client: Any = self._connected(self.cluster or scheduler) if self.is_ours else scheduler
 
     def _connected(self, address: Any) -> Any:
