@@ -9,6 +9,7 @@
 ``_automatic``       what both need of a model that is diagnosed on the columns of the files
 ``_weigh``           two samples in, a weight per source row out; ``_weights_table``
 ``_predict``         a saved model and a file of rows in, a prediction per row out
+``_weigh_files``     the same of files that do not fit in memory; ``_work`` who works, ``_kept`` to go on when stopped
 ``_render``          a record in, its page out; ``_page`` for where none can be made
 ``_samples``         the two files of a run, checked with the options they are read by
 ``_options``         options of ``correct`` that belong together; ``_weigh_options``
@@ -17,7 +18,7 @@
 ``_files``           read a file: ``_csv_file``, ``_parquet_file``, ``_header``; ``_standard_input``
 ``_columns``         one column, and the options of reading: ``_cells`` (words), ``_dates``
 ``_tables``          check the two samples against each other
-``_ids``             columns that name rows
+``_roles``           which columns are features, and what the others are for; ``_ids``
 ``_labels``          labels, and the task they make
 ``_encode``          columns to numbers
 ``_output``          write the folder, whole or not at all; ``_safe_csv`` for a spreadsheet

@@ -98,6 +98,26 @@ class LogRatio(StrEnum):
     auto = "auto"
 
 
+class EngineName(StrEnum):
+    """Who works on files that do not fit in memory."""
+
+    serial = "serial"
+    threads = "threads"
+    dask = "dask"
+    ray = "ray"
+
+
+class Dialect(StrEnum):
+    """Of SQL."""
+
+    duckdb = "duckdb"
+    postgres = "postgres"
+    snowflake = "snowflake"
+    spark = "spark"
+    bigquery = "bigquery"
+    mysql = "mysql"
+
+
 class FileFormat(StrEnum):
     """Of a table that is written."""
 

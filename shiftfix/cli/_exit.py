@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import typer
 
 from shiftfix._naming import one_line
-from shiftfix.cli._process import Stopped, make_printable, stop_received, stopped_by
+from shiftfix.cli._process import Stopped, make_printable, notes_of, stop_received, stopped_by
 from shiftfix.exceptions import (
     ChecksumError,
     DatasetNotFoundError,
@@ -100,7 +100,7 @@ def show(error: Exception) -> int:
     """Print an error as one message; return its exit code."""
     if isinstance(error, ReaderLeftError):
         return error.exit_code
-    typer.echo(f"shiftfix: {_message(error)}", err=True)
+    typer.echo(f"shiftfix: {' '.join([_message(error), *map(one_line, notes_of(error))])}", err=True)
     return _exit_code(error)
 
 

@@ -5,6 +5,7 @@ earlier run. Two runs never write one folder at a time.
 """
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from shiftfix.cli._exit import OutputError
 from shiftfix.cli._results import foreign_files, writing
 from shiftfix.cli._words import listed
-from shiftfix.cli._workplace import hold, is_free, publish, workplace_of
+from shiftfix.cli._workplace import KEPT, hold, is_free, publish, workplace_of
 
 PAGE = "report.html"
 FILES = ("predictions.csv", "weights.csv", "model.skops", "summary.txt", PAGE, "summary.json")
@@ -38,16 +39,39 @@ def new_folder(path: Path, overwrite: bool, inputs: Sequence[Path] = ()) -> Iter
         When the folder may not be replaced, cannot be made, or is being written by another run; and at the end, when
         files came or changed in it meanwhile. Then the results are kept in a new folder beside it.
     """
+    with held_place(path, overwrite, inputs) as (work, final):
+        with writing(final):
+            if (work / KEPT).exists():
+                discard_kept(work / KEPT, path, overwrite, "by a run of shiftfix weigh that was stopped")
+            (work / "new").mkdir()
+        yield work / "new"
+        with writing(final):
+            publish(work / "new", work, final, overwrite)
+
+
+@contextmanager
+def held_place(path: Path, overwrite: bool, inputs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+    """Hold the name of a folder in the block; yields the hidden folder beside it, and the name, links followed.
+
+    Parameters and errors are those of :func:`new_folder`.
+    """
     with writing(path):
         final = _resolved(path)
         _check_inputs(final, path, inputs)
     with hold(final) as work:
         with writing(final):
             _check_replaceable(final, path, overwrite)
-            (work / "new").mkdir()
-        yield work / "new"
-        with writing(final):
-            publish(work, final, overwrite)
+        yield work, final
+
+
+def discard_kept(kept: Path, path: Path, overwrite: bool, by: str) -> None:
+    """Remove what a run that was stopped has kept; OutputError where that is not wanted."""
+    if not overwrite:
+        raise OutputError(
+            f"--out {path} is being made {by}, and which can be gone on with: give that command again, name another "
+            "folder, or pass --overwrite to discard what it has done."
+        )
+    shutil.rmtree(kept)
 
 
 def _resolved(path: Path) -> Path:

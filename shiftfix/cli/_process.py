@@ -39,7 +39,13 @@ class Stopped(BaseException):
 def stopped_by(error: KeyboardInterrupt | Stopped) -> tuple[str, int]:
     """Message and exit code, as shells have it, of a command that was stopped."""
     number = error.number if isinstance(error, Stopped) else signal.SIGINT
-    return f"shiftfix: stopped by {signal.Signals(number).name}.", 128 + number
+    said = [f"shiftfix: stopped by {signal.Signals(number).name}.", *notes_of(error)]
+    return " ".join(said), 128 + number
+
+
+def notes_of(error: BaseException) -> list[str]:
+    """What was added to an error on its way (``add_note``)."""
+    return list(getattr(error, "__notes__", []))
 
 
 def stop_received() -> Stopped | None:

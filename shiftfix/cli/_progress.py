@@ -6,15 +6,24 @@ unless asked for; then each stage is a line of its own.
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from shiftfix._naming import one_line
 
-Tell = Callable[[str], None]
+# Between two lines that tell how far a stage is.
+SECONDS_BETWEEN = 5.0
 
 
-def silent(stage: str) -> None:
+class Tell(Protocol):
+    """What a run calls with the name of each stage as it begins."""
+
+    def __call__(self, stage: str, *, passing: bool = False) -> None:
+        """Show a stage; one that is ``passing`` tells how far another one is, and may be left out."""
+
+
+def silent(stage: str, *, passing: bool = False) -> None:
     """Show nothing of a stage."""
 
 
@@ -39,8 +48,15 @@ def stages(*, verbose: bool, quiet: bool = False) -> Iterator[Tell]:
 
 
 def _lines_since(begin: float) -> Tell:
-    def tell(stage: str) -> None:
-        sys.stderr.write(f"shiftfix: {time.monotonic() - begin:6.1f} s  {one_line(stage)}\n")
+    told = begin
+
+    def tell(stage: str, *, passing: bool = False) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if passing and now - told < SECONDS_BETWEEN:
+            return
+        told = now
+        sys.stderr.write(f"shiftfix: {now - begin:6.1f} s  {one_line(stage)}\n")
         sys.stderr.flush()
 
     return tell
@@ -55,4 +71,8 @@ def _spinner() -> Iterator[Tell]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task("starting", total=None)
-        yield lambda stage: shown.update(task, description=escape(one_line(stage)))
+
+        def tell(stage: str, *, passing: bool = False) -> None:
+            shown.update(task, description=escape(one_line(stage)))
+
+        yield tell

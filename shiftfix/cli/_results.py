@@ -29,9 +29,21 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(f"{path} cannot be written ({error}): make room or name another folder.") from error
 
 
+def entries_of(folder: Path) -> list[str]:
+    """Names of what is in a folder and the folders in it, with / between; of those only where they are empty."""
+    found = []
+    for where, folders, names in os.walk(folder):
+        inside = Path(where).relative_to(folder)
+        links = [name for name in folders if (Path(where) / name).is_symlink()]
+        found += [(inside / name).as_posix() for name in [*names, *links]]
+        if Path(where) != folder and not folders and not names:
+            found.append(inside.as_posix())
+    return sorted(found)
+
+
 def seal(folder: Path, record: Mapping[str, Any]) -> None:
     """Write summary.json, last of all: the record, and a digest of it and of every file in the folder."""
-    digests = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+    digests = {name: sha256(folder / name) for name in entries_of(folder)}
     (folder / SUMMARY).write_bytes(_sealed_bytes({**record, "files": digests}))
 
 
@@ -68,14 +80,15 @@ def put_into_results(folder: Path, name: str, content: str) -> None:
         raise OutputError(
             f"{folder / name} is no result of this command, or was changed since: move it away, or pass --out."
         )
-    replace_file(folder / name, lambda file: _put_bytes(file, as_bytes(content)))
+    replace_file(folder / name, lambda file: put_bytes(file, as_bytes(content)))
     record = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     del record["digest"]
     record["files"] = dict(sorted({**record["files"], name: sha256(folder / name)}.items()))
-    replace_file(folder / SUMMARY, lambda file: _put_bytes(file, _sealed_bytes(record)))
+    replace_file(folder / SUMMARY, lambda file: put_bytes(file, _sealed_bytes(record)))
 
 
-def _put_bytes(file: IO[bytes], content: bytes) -> None:
+def put_bytes(file: IO[bytes], content: bytes) -> None:
+    """Write content into an open file."""
     file.write(content)
 
 
@@ -88,7 +101,7 @@ def foreign_files(folder: Path) -> list[str]:
     if folder.is_symlink() or not folder.is_dir():
         return [folder.name]
     digests = _listed_digests(folder / SUMMARY)
-    return [name for name in sorted(os.listdir(folder)) if not _is_unchanged(folder / name, digests)]
+    return [name for name in entries_of(folder) if not _is_unchanged(folder, name, digests)]
 
 
 def _listed_digests(summary: Path) -> dict[str, str]:
@@ -108,10 +121,10 @@ def _is_plain_file(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
-def _is_unchanged(path: Path, digests: Mapping[str, str]) -> bool:
-    if path.name not in digests or not _is_plain_file(path):
+def _is_unchanged(folder: Path, name: str, digests: Mapping[str, str]) -> bool:
+    if name not in digests or not _is_plain_file(folder / name):
         return False
-    return path.name == SUMMARY or sha256(path) == digests[path.name]
+    return name == SUMMARY or sha256(folder / name) == digests[name]
 
 
 def remove_results(folder: Path) -> None:
@@ -129,6 +142,7 @@ def remove_results(folder: Path) -> None:
             f"({listed(foreign)}): move it away."
         )
     # The summary goes last: until then it tells what the others are.
-    for name in sorted(os.listdir(folder), key=lambda name: name == SUMMARY):
+    for name in sorted(entries_of(folder), key=lambda name: name == SUMMARY):
         (folder / name).unlink()
-    folder.rmdir()
+    for where, _, _ in os.walk(folder, topdown=False):
+        os.rmdir(where)

@@ -19,9 +19,10 @@ from shiftfix.cli._page import LEFT_OUT, check_makes_pages, makes_pages, page_of
 from shiftfix.cli._progress import Tell
 from shiftfix.cli._refusals import Refusals
 from shiftfix.cli._results import seal, writing
+from shiftfix.cli._roles import check_identifier
 from shiftfix.cli._samples import checked_samples, checked_unlabelled, files_of_run, read_and_tell
 from shiftfix.cli._standard_input import STANDARD, readable
-from shiftfix.cli._tables import Tables, check_identifier
+from shiftfix.cli._tables import Tables
 from shiftfix.cli._weigh_options import weigh_options
 from shiftfix.cli._words import out_of
 
@@ -217,7 +218,7 @@ def run_weigh(
         folder = None
         if out != STANDARD:
             folder = refusals.of(held.enter_context, new_folder(out, overwrite, read))
-        given = refusals.of(weigh_options, options)
+        given = refusals.of(weigh_options, {**options, "format": options["format"] or "csv"})
         tables = checked_unlabelled(read[0], read[1], options, refusals, tell)
         files = _files(source, target, read, tables)
         tell(f"weighing {_rows(tables)}")

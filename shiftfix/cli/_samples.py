@@ -10,7 +10,8 @@ from shiftfix.cli._learners import make_learner
 from shiftfix.cli._options import with_defaults
 from shiftfix.cli._progress import Tell
 from shiftfix.cli._refusals import Refusals
-from shiftfix.cli._tables import Roles, Tables, prepare_tables, prepare_unlabelled
+from shiftfix.cli._roles import Roles
+from shiftfix.cli._tables import Tables, prepare_tables, prepare_unlabelled
 from shiftfix.cli._words import out_of
 
 
@@ -39,7 +40,7 @@ def checked_samples(
     tables = None
     if files is not None:
         choices = {name: given[name] for name in ("shift", "task", "unseen_category")}
-        tables = prepare_tables(*files, _roles(given), **choices, refusals=refusals)
+        tables = prepare_tables(*files, roles_of(given), **choices, refusals=refusals)
     learner = refusals.of(make_learner, tables.task, options) if options and tables else None
     refusals.raise_found()
     assert tables is not None
@@ -51,13 +52,15 @@ def checked_unlabelled(source: Path, target: Path, given: Mapping[str, Any], ref
     files = _read_both(source, target, given, refusals, tell)
     tables = None
     if files is not None:
-        tables = prepare_unlabelled(*files, _roles(given), unseen_category=given["unseen_category"], refusals=refusals)
+        tables = prepare_unlabelled(
+            *files, roles_of(given), unseen_category=given["unseen_category"], refusals=refusals
+        )
     refusals.raise_found()
     assert tables is not None
     return tables
 
 
-def _roles(given: Mapping[str, Any]) -> Roles:
+def roles_of(given: Mapping[str, Any]) -> Roles:
     return Roles(given["label"], given["weight"], given["id"], given["drop"], given.get("target_labels"))
 
 

@@ -3,65 +3,30 @@
 Every message says which column, what was found, what is needed and what to do; all of them come at once.
 """
 
-import re
-from collections import Counter
 from collections.abc import Set
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftfix._naming import differences
 from shiftfix.cli._cells import Role, sort_words
 from shiftfix.cli._columns import Column
-from shiftfix.cli._exit import InputError, UsageError
+from shiftfix.cli._exit import InputError
 from shiftfix.cli._files import Table
 from shiftfix.cli._ids import identifier_doubt, identifier_problem
 from shiftfix.cli._labels import KnownLabels, known_target_labels, read_label, target_labels
 from shiftfix.cli._refusals import Refusals
-from shiftfix.cli._words import argument, lacks_and_adds, listed, out_of, quoted
+from shiftfix.cli._roles import Roles, check_roles, check_same_features, shared_features
+from shiftfix.cli._words import argument, listed, out_of, quoted
 
 # A text column with more values than this is an identifier or free text, not a category.
 MOST_CATEGORIES = 1000
 MISSING = "(missing)"
-# Columns of our own files, which an identifier would stand beside.
-OUR_COLUMNS = ("row", "prediction", "weight", "total_weight")
-OUR_NUMBERED = re.compile(r"probability_.*|prediction_\d+", re.DOTALL)
 # The end of messages about columns of two kinds.
 STRAY = (
     "A stray word or unit in one cell turns a whole CSV column into text; for one that means missing pass --missing."
 )
-
-
-class Roles(NamedTuple):
-    """Columns that are no features.
-
-    Attributes
-    ----------
-    label, weight, id : str or None
-        A label is there unless only weights are wanted.
-    drop : list of str
-    target_labels : str or None
-        Column of the target alone, which may be ``label``.
-    """
-
-    label: str | None
-    weight: str | None
-    id: str | None
-    drop: list[str]
-    target_labels: str | None = None
-
-    @property
-    def taken(self) -> list[str]:
-        """All of them."""
-        return [*(name for name, _ in self.by_option), *([] if self.target_labels is None else [self.target_labels])]
-
-    @property
-    def by_option(self) -> list[tuple[str, str]]:
-        """Each column of the source and the option that names it."""
-        given = [("--label", self.label), ("--weight", self.weight), ("--id", self.id)]
-        return [(name, option) for option, name in given if name is not None] + [(name, "--drop") for name in self.drop]
 
 
 @dataclass
@@ -134,7 +99,7 @@ def prepare_tables(
         None where the labels cannot be read. Not to be used when there are refusals.
     """
     notices: list[str] = []
-    refusals.of(_check_roles, roles)
+    refusals.of(check_roles, roles)
     labels = _read_labels(source, target, roles, task, shift, notices, refusals)
     tables = _prepared_features(source, target, roles, unseen_category, notices, refusals)
     if labels is None:
@@ -148,7 +113,7 @@ def prepare_unlabelled(
     source: Table, target: Table, roles: Roles, *, unseen_category: str, refusals: Refusals
 ) -> Tables:
     """As :func:`prepare_tables` of samples whose labels, if they have any, are left out: ``y`` is empty."""
-    refusals.of(_check_roles, roles)
+    refusals.of(check_roles, roles)
     return _prepared_features(source, target, roles, unseen_category, [], refusals)
 
 
@@ -156,9 +121,9 @@ def _prepared_features(
     source: Table, target: Table, roles: Roles, unseen_category: str, notices: list[str], refusals: Refusals
 ) -> Tables:
     sample_weight = _weights(source, target, roles.weight, notices, refusals)
-    features = refusals.of(_features, source, target, roles) or []
+    features = refusals.of(shared_features, source, target, roles) or []
     if features:
-        refusals.of(_check_columns, features, target, roles)
+        refusals.of(check_same_features, features, target, roles)
     usable = _usable(source, target, features, unseen_category, notices, refusals)
     return Tables(
         feature_frame([ours for ours, _ in usable], len(source)),
@@ -252,63 +217,6 @@ def _weights(
     if weight in target.columns:
         notices.append(f"the target's column {weight!r} was ignored: --weight is about source rows.")
     return refusals.of(_read_weight, source.column(weight))
-
-
-def _check_roles(roles: Roles) -> None:
-    """Raise for a column with two roles, or an identifier whose name the results need."""
-    counts = Counter(roles.taken)
-    # One column may hold the labels of both files.
-    counts[str(roles.label)] -= roles.label is not None and roles.label == roles.target_labels
-    twice = sorted(name for name, count in counts.items() if count > 1)
-    if twice:
-        raise UsageError(
-            f"column {listed(twice)} is given more than one role among --label, --target-labels, --weight, --id and "
-            "--drop: give it one."
-        )
-    check_identifier(roles.id)
-
-
-def check_identifier(name: str | None) -> None:
-    """Raise UsageError for an identifier whose name the results need."""
-    if name is not None and (name in OUR_COLUMNS or OUR_NUMBERED.fullmatch(name)):
-        raise UsageError(f"--id {argument(name)}: the results have a column of this name; rename it in the files.")
-
-
-def _lost(source: Table, target: Table, roles: Roles) -> list[str]:
-    """What to say of each option whose column is not there; an identifier may be in either table."""
-    lost = [
-        f"{option} {argument(column)}: the source has no such column; it has {listed(source.columns)}. Name "
-        "one of them."
-        for column, option in roles.by_option
-        if column not in [*source.columns, *(target.columns if option == "--id" else [])]
-    ]
-    if roles.target_labels not in [None, *target.columns]:
-        lost.append(
-            f"--target-labels {argument(str(roles.target_labels))}: the target has no such column; it has "
-            f"{listed(target.columns)}. Name one of them."
-        )
-    return lost
-
-
-def _features(source: Table, target: Table, roles: Roles) -> list[str]:
-    """Feature columns, which source and target must share."""
-    lost = _lost(source, target, roles)
-    features = [column for column in source.columns if column not in roles.taken]
-    if lost:
-        raise InputError(*lost)
-    if not features:
-        raise InputError(f"the source has no column besides {listed(roles.taken)}: at least one feature is needed.")
-    return features
-
-
-def _check_columns(features: list[str], target: Table, roles: Roles) -> None:
-    said = lacks_and_adds(*differences(features, [column for column in target.columns if column not in roles.taken]))
-    if said:
-        hint = " A label is left out with --label." if roles.label is None else ""
-        raise InputError(
-            f"the columns of source and target differ: the target {said}. Both need the same "
-            f"features: add or rename the columns, or leave them out with --drop (in both files) or by hand.{hint}"
-        )
 
 
 def _read_weight(column: Column) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from shiftfix.cli._samples import columns_of_run
 from shiftfix.cli._tables import Tables
 from shiftfix.cli._weigh_options import LOGISTIC, RELATIVE
 from shiftfix.cli._weights_table import weight_table
+from shiftfix.cli._words import out_of
 from shiftfix.exceptions import UncalibratedRatioWarning
 
 TOLD_BY_VERDICT = (*VERDICT_WARNINGS, UncalibratedRatioWarning)
@@ -48,7 +49,8 @@ def weigh_tables(
         weighter.fit(source, target, sample_weight_source=tables.sample_weight)
     # The verdict says so too, and in no words of Python.
     said = [str(found.message) for found in caught if not issubclass(found.category, TOLD_BY_VERDICT)]
-    record = _weights_record(weighter.summary_, tables, options, files, list(dict.fromkeys([*tables.notices, *said])))
+    notices = list(dict.fromkeys([*tables.notices, *said]))
+    record = weights_record(weighter.summary_, columns_of_run(tables, options), options, files, notices)
     table = weight_table(weighter.source_weights_, tables, options["id"])
     return table, record, f"{type(weighter).__name__}\n{weighter.summary_}"
 
@@ -71,9 +73,23 @@ def make_weighter(options: Mapping[str, Any]) -> Any:
     return kernels[method](bandwidth=options["bandwidth"], random_state=options["seed"], **own, **common)
 
 
-def _weights_record(
-    summary: Any, tables: Tables, options: Mapping[str, Any], files: Mapping[str, Any], notices: list[str]
+def weights_record(
+    summary: Any,
+    columns: Mapping[str, Any],
+    options: Mapping[str, Any],
+    files: Mapping[str, Any],
+    notices: list[str],
 ) -> dict[str, Any]:
+    """What a run found, as summary.json tells it.
+
+    Parameters
+    ----------
+    summary : WeightSummary
+    columns, options, files : mapping
+        What each column was, the command's options with their defaults, and both samples.
+    notices : list of str
+        What was ignored or warned of.
+    """
     from shiftfix.report import versions, weight_record
 
     verdict = summary.verdict
@@ -84,7 +100,8 @@ def _weights_record(
         "weights": weight_record(summary),
         "notices": notices,
         **files,
-        "columns": columns_of_run(tables, options),
+        "passes": None,
+        "columns": dict(columns),
         "options": dict(options),
         "versions": versions(),
     }
@@ -104,10 +121,7 @@ def weights_text(record: Mapping[str, Any], page: str) -> str:
     columns = record["columns"]
     rows = [
         *(("notice", notice) for notice in record["notices"]),
-        *(
-            (f"{name} file", f"{record[name]['file']} (sha256 {record[name]['sha256']})")
-            for name in ("source", "target")
-        ),
+        *((f"{name} file", _told_file(record[name])) for name in ("source", "target")),
         *((f"{role} column", columns[role]) for role in ("label", "weight", "id") if columns[role]),
         ("numeric columns", ", ".join(columns["numeric"]) or "none"),
         ("text columns", ", ".join(columns["text"]) or "none"),
@@ -115,3 +129,13 @@ def weights_text(record: Mapping[str, Any], page: str) -> str:
         ("versions", ", ".join(f"{name} {number}" for name, number in record["versions"].items())),
     ]
     return "\n".join([page, *(f"{label:<27}{one_line(value)}" for label, value in rows), ""])
+
+
+def _told_file(sample: Mapping[str, Any]) -> str:
+    """A sample as summary.txt names it: of files that are not read twice, how many there are."""
+    digest = sample["sha256"]
+    return (
+        f"{sample['file']} ({out_of(sample['files'], 'file')})"
+        if digest is None
+        else f"{sample['file']} (sha256 {digest})"
+    )

@@ -7,6 +7,7 @@
 ``new``    files being written
 ``ready``  complete results on their way to ``NAME``, or those that they have replaced
 ``old``    the replaced ones for a moment, where the system cannot exchange two folders at once
+``kept``   what a run has done that can be gone on with, its ``results`` among it; see ``_kept``
 =========  ============================================================================================
 
 Whoever gets the lock of such a folder knows that the run that made it is dead, and tidies up after it. A run that is
@@ -29,7 +30,8 @@ from shiftfix.cli._exit import OutputError
 from shiftfix.cli._results import foreign_files, remove_results, writing
 from shiftfix.cli._words import listed
 
-PARTS = ("lock", "new", "ready", "old")
+KEPT, RESULTS = "kept", "results"
+PARTS = ("lock", "new", "ready", "old", KEPT)
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
@@ -136,6 +138,9 @@ def tidy(work: Path, final: Path) -> None:
             remove_results(retired)
     if (work / "new").exists():
         shutil.rmtree(work / "new")
+    # Its results are in their place, or were never begun.
+    if (work / KEPT).exists() and not (work / KEPT / RESULTS).is_dir():
+        shutil.rmtree(work / KEPT)
 
 
 def is_free(final: Path) -> bool:
@@ -174,8 +179,8 @@ def swap(one: Path, other: Path, spare: Path) -> None:
     spare.rename(one)
 
 
-def publish(work: Path, final: Path, overwrite: bool) -> None:
-    """Move the complete results in ``new`` to their place; what they replace is left in ``ready``.
+def publish(made: Path, work: Path, final: Path, overwrite: bool) -> None:
+    """Move complete results from the folder where they were made to their place; what they replace is in ``ready``.
 
     Raises
     ------
@@ -183,8 +188,8 @@ def publish(work: Path, final: Path, overwrite: bool) -> None:
         When files came or changed there during the run. They stay, and the results are kept in a new folder beside.
     """
     ready = work / "ready"
-    _write_all_through(work / "new")
-    (work / "new").rename(ready)
+    _write_all_through(made)
+    made.rename(ready)
     try:
         _put(ready, final, work / "old", overwrite)
     except (OSError, OutputError) as error:
@@ -226,5 +231,7 @@ def _write_all_through(folder: Path) -> None:
     """Have the system bring a folder's files to the disk, before anything that they replace is removed."""
     if os.name == "nt":  # there no folder can be opened
         return
-    for path in [*folder.iterdir(), folder]:
-        write_through(path)
+    for where, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            write_through(Path(where) / name)
+        write_through(Path(where))

@@ -15,8 +15,13 @@ results at once. A cluster is the user's to start: ``engine="dask", scheduler=ad
 """
 
 from shiftfix.large._engines import UnitError
+from shiftfix.large._engines import make_engine as make_engine  # for the command line
+from shiftfix.large._parquet import freeze_schema as freeze_schema
+from shiftfix.large._parquet import list_files as list_files
+from shiftfix.large._parquet import read_footers as read_footers
 from shiftfix.large._streaming_bbse import StreamingBBSE
 from shiftfix.large._streaming_mlls import StreamingMLLS
+from shiftfix.large._units import BY_COLUMNS as BY_COLUMNS
 from shiftfix.large._weight_files import read_manifest
 from shiftfix.large._weighter import StreamingLogisticWeighter
 

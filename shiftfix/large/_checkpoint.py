@@ -16,7 +16,7 @@ from shiftfix.large._newton import NewtonState
 from shiftfix.large._objective import Evaluation
 from shiftfix.large._units import Unit
 
-FORMAT = 1
+FORMAT = 2
 
 
 class FitState(NamedTuple):
@@ -28,13 +28,16 @@ class FitState(NamedTuple):
     newton : NewtonState
     n_passes : int
     log_odds_sum : float
-        Sum of exp(h) over the source at the last point, repeat counts multiplied.
+        Sum of exp(h) over the source at the last point, repeat counts multiplied; of a judged state at the one before.
+    judged : bool
+        Whether the pass that led here summed weights too: it is to be made again, and is not among ``n_passes``.
     """
 
     moments: BothMoments
     newton: NewtonState
     n_passes: int
     log_odds_sum: float
+    judged: bool
 
 
 def fit_mark(units: Sequence[Unit], columns: Sequence[str], settings: dict[str, Any]) -> str:
@@ -57,7 +60,9 @@ def write_state(path: str | os.PathLike[str], mark: str, state: FitState) -> Non
     newton, now = state.newton, state.newton.now
     arrays = {
         "mark": np.array(mark),
-        "numbers": np.array([now.value, float(newton.fresh), float(state.n_passes), state.log_odds_sum]),
+        "numbers": np.array(
+            [now.value, newton.fresh, state.n_passes, state.log_odds_sum, state.judged], dtype=np.float64
+        ),
         "point": now.point,
         "gradient": now.gradient,
         "hessian": now.hessian,
@@ -84,10 +89,12 @@ def read_state(path: str | os.PathLike[str], mark: str) -> FitState | None:
         return None
     if str(arrays.get("mark")) != mark:
         return None
-    value, fresh, n_passes, log_odds_sum = arrays["numbers"].tolist()
+    value, fresh, n_passes, log_odds_sum, judged = arrays["numbers"].tolist()
     now = Evaluation(arrays["point"], value, arrays["gradient"], arrays["hessian"])
     newton = NewtonState(now, bool(fresh), arrays["steps"], arrays["changes"], arrays["lefts"])
-    return FitState((_stored_moments(arrays, 0), _stored_moments(arrays, 1)), newton, int(n_passes), log_odds_sum)
+    return FitState(
+        (_stored_moments(arrays, 0), _stored_moments(arrays, 1)), newton, int(n_passes), log_odds_sum, bool(judged)
+    )
 
 
 def _stored_moments(arrays: dict[str, Any], place: int) -> SampleMoments:

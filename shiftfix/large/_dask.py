@@ -1,11 +1,33 @@
 """Dask's ``distributed`` as an engine: futures, and nothing else of it. Paths are shipped, no rows."""
 
+import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
+from shiftfix._naming import one_line
 from shiftfix._setting_checks import import_optional
+from shiftfix.exceptions import ShiftDataError
 from shiftfix.large._engines import UnitError, Work, do_unit
 from shiftfix.large._units import Unit
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Processes and threads that are started in the block never see Ctrl-C; this one does when the block has ended.
+
+    A terminal sends it to all processes, and the one that asks for the work is to end the others.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # it would let interrupts through in the thread that starts the first process
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class DaskEngine:
@@ -20,6 +42,11 @@ class DaskEngine:
     retries : int, default=2
         How often a unit is tried again whose work fails. A worker that dies is Dask's to replace; a unit at which as
         many die as ``distributed.scheduler.allowed-failures`` says is given up.
+
+    Raises
+    ------
+    ShiftDataError
+        Where no scheduler answers within ``distributed.comm.timeouts.connect``.
     """
 
     def __init__(self, n_workers: int = 2, scheduler: Any = None, retries: int = 2) -> None:
@@ -28,10 +55,20 @@ class DaskEngine:
         self.cluster: Any = None
         self.is_ours = not isinstance(scheduler, distributed.Client)
         if scheduler is None:
-            self.cluster = distributed.LocalCluster(
-                n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=":0"
-            )
-        self.client: Any = distributed.Client(self.cluster or scheduler) if self.is_ours else scheduler
+            with _interrupts_held_back():
+                self.cluster = distributed.LocalCluster(
+                    n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=":0"
+                )
+        self.client: Any = self._connected(self.cluster or scheduler) if self.is_ours else scheduler
+
+    def _connected(self, address: Any) -> Any:
+        try:
+            return self.distributed.Client(address)
+        except (OSError, ValueError) as error:  # no answer, and no address
+            raise ShiftDataError(
+                f"No Dask scheduler answers at {address!r} ({one_line(str(error))}): start one there (dask scheduler), "
+                "or pass the address of one that runs."
+            ) from error
 
     def map(self, work: Work, units: Sequence[Unit], *arguments: Any) -> Iterator[Any]:
         """Results of ``work(unit, *arguments)`` in the order of the units; the first failure ends it."""

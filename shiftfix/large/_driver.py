@@ -76,14 +76,22 @@ class Passes:
     def run(self, statistic: Statistic, *arguments: Any) -> Any:
         """One pass: the merged results of all units."""
         self.n_passes += 1
-        found = self._told(self.engine.map(statistic.of_unit, self.units, *arguments))
-        return merge_in_order(found, statistic.merge)
+        results = self.engine.map(statistic.of_unit, self.units, *arguments)
+        try:
+            return merge_in_order(self._told(results), statistic.merge)
+        finally:
+            # What is still being worked on is called off before the engine is closed, not when memory is tidied up.
+            getattr(results, "close", _nothing)()
 
     def _told(self, results: Iterable[Any]) -> Iterable[Any]:
         for done, result in enumerate(results, start=1):
             if self.progress is not None:
                 self.progress(self.n_passes, done, len(self.units))
             yield result
+
+
+def _nothing() -> None:
+    """An engine of the user's may return what cannot be closed."""
 
 
 def check_both(found: Sequence[Any]) -> None:

@@ -183,6 +183,17 @@ def _some(units: Iterator[Unit], n: int) -> Iterator[Unit]:
         yield unit
 
 
+@contextmanager
+def opened_engine(engine: Any, n_workers: int | None, scheduler: Any, retries: int) -> Iterator[Engine]:
+    """The engine of a setting, for a block; what was made for it is closed again. Parameters of :func:`make_engine`."""
+    made = make_engine(engine, n_workers, scheduler, retries)
+    try:
+        yield made
+    finally:
+        if made is not engine:
+            made.close()
+
+
 ENGINES = ("serial", "threads", "dask", "ray")
 
 

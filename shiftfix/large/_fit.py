@@ -108,8 +108,9 @@ class StreamFitter:
         self.scales: Standardization = None  # type: ignore[assignment]
         self.moments: Any = None
         self.odds = 0.0
-        # Weights at the point of the last pass that summed them.
+        # Weights at the point of the last pass that summed them, and the odds by which that pass was told its clip.
         self.judged: tuple[Floats, FinalSums] | None = None
+        self.odds_before = 0.0
 
     def run(self, known: LogisticPoint | None) -> StreamedFit:
         """The fit; ``known`` is a point to begin at, such as an earlier solution."""
@@ -127,12 +128,15 @@ class StreamFitter:
     def _take_up(self, stored: FitState) -> None:
         self.moments, self.odds, self.passes.n_passes = stored.moments, stored.log_odds_sum, stored.n_passes
         self.scales = make_scales(self.moments, self.settings.C)
+        if stored.judged:
+            self._evaluate(stored.newton.now.point, "final")
 
     def _keep(self, state: NewtonState) -> None:
-        if self.settings.checkpoint is not None:
-            write_state(
-                self.settings.checkpoint, self.mark, FitState(self.moments, state, self.passes.n_passes, self.odds)
-            )
+        if self.settings.checkpoint is None:
+            return
+        judged = self.judged is not None and np.array_equal(self.judged[0], state.now.point)
+        n_passes, odds = self.passes.n_passes - judged, self.odds_before if judged else self.odds
+        write_state(self.settings.checkpoint, self.mark, FitState(self.moments, state, n_passes, odds, judged))
 
     # -- where to begin
 
@@ -201,6 +205,7 @@ class StreamFitter:
     def _evaluate(self, point: Floats, kind: PassKind) -> Evaluation:
         at = self.scales.at(point)
         if kind == "final":
+            self.odds_before = self.odds
             found = self.passes.run(FINAL, self._to_judge(at))
             self.judged = point, found
             logistic = found.logistic

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from shiftfix._naming import differences, one_line
 from shiftfix._setting_checks import import_optional
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.large._units import CHUNK_ROWS, Chunk, ColumnChunk
+from shiftfix.large._units import BY_COLUMNS, CHUNK_ROWS, Chunk, ColumnChunk
 
 SUFFIXES = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
 # Row groups up to this long are decoded whole: slices of one cost nearly as much as all of it.
@@ -264,7 +264,7 @@ def _compare_names(first: Footer, footer: Footer, counted: set[str]) -> None:
         what = f"lacks {missing}" if missing else f"also has {more}"
         raise ShiftDataError(
             f"{one_line(footer.path)} {what}, compared with {one_line(first.path)}: pass files with the same columns, "
-            "or name the common ones with columns=[...]."
+            f"or name the common ones with {BY_COLUMNS}."
         )
 
 
@@ -282,12 +282,12 @@ def _check_type(name: str, footers: Sequence[Footer]) -> None:
         if other != kind:
             raise ShiftDataError(
                 f"Column {name!r} is {other} in {one_line(path)} and {kind} in {one_line(first)}: write them with one "
-                "type, or leave the column out with columns=[...]."
+                f"type, or leave the column out with {BY_COLUMNS}."
             )
     if not (_is_number(kind) or kind == "a folder's name"):
         raise ShiftDataError(
             f"Column {name!r} holds {kind} values ({one_line(first)}), and numbers are needed: encode it, or leave it "
-            "out with columns=[...]."
+            f"out with {BY_COLUMNS}."
         )
 
 
@@ -308,6 +308,6 @@ def _numbers_of_keys(footer: Footer, columns: tuple[str, ...]) -> dict[str, floa
         except ValueError as error:
             raise ShiftDataError(
                 f"Column {name!r} is {footer.keys[name]!r} by the folders of {one_line(footer.path)}, and a number is "
-                "needed: leave it out with columns=[...]."
+                f"needed: leave it out with {BY_COLUMNS}."
             ) from error
     return found

@@ -1,7 +1,7 @@
 """What the streaming estimators of the target prior share: how samples are read, and what a prior is used for."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from shiftfix._verdict import Verdict, tell
 from shiftfix.exceptions import PoorIdentificationWarning, ShiftDataError
 from shiftfix.label import adjust_proba
 from shiftfix.large._driver import Passes, Statistic
-from shiftfix.large._engines import Engine, make_engine
+from shiftfix.large._engines import Engine, opened_engine
 from shiftfix.large._score_sums import Layout, merge_labels, unit_labels
 from shiftfix.large._sources import check_column_names, is_files, make_plan
 from shiftfix.large._units import Unit
@@ -72,15 +72,8 @@ class BaseStreamingPrior(PublicCalls, BaseEstimator):
             )
         return units
 
-    @contextmanager
-    def _engine(self) -> Iterator[Engine]:
-        """The engine of the settings; what was made for it is closed again."""
-        engine = make_engine(self.engine, self.n_workers, self.scheduler, int(self.retries))
-        try:
-            yield engine
-        finally:
-            if engine is not self.engine:
-                engine.close()
+    def _engine(self) -> AbstractContextManager[Engine]:
+        return opened_engine(self.engine, self.n_workers, self.scheduler, int(self.retries))
 
     def _layout(self, passes: Passes, soft: bool) -> Layout:
         """The classes as given, or those that a pass finds."""

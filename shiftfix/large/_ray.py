@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from shiftfix._naming import one_line
 from shiftfix._setting_checks import import_optional
+from shiftfix.exceptions import ShiftDataError
 from shiftfix.large._engines import UnitError, Work, do_unit
 from shiftfix.large._units import Unit
 
@@ -26,7 +28,15 @@ class RayEngine:
         self.is_ours = not self.ray.is_initialized()
         if self.is_ours:
             own: dict[str, Any] = {"num_cpus": n_workers, "include_dashboard": False} if scheduler is None else {}
-            self.ray.init(address=scheduler, log_to_driver=False, logging_level="ERROR", **own)
+            try:
+                self.ray.init(address=scheduler, log_to_driver=False, logging_level="ERROR", **own)
+            except (OSError, ValueError, RuntimeError) as error:
+                if scheduler is None:
+                    raise
+                raise ShiftDataError(
+                    f"No Ray cluster answers at {scheduler!r} ({one_line(str(error))}): start one there (ray start "
+                    "--head), or pass the address of one that runs."
+                ) from error
         self.task = self.ray.remote(do_unit).options(max_retries=retries)
 
     def map(self, work: Work, units: Sequence[Unit], *arguments: Any) -> Iterator[Any]:

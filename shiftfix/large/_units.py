@@ -22,6 +22,8 @@ LARGE_BLOCK_ENTRIES = 2**18
 LOSS_GROUP = 512
 # Rows of an array, or of a file without row groups, that are looked at together.
 CHUNK_ROWS = 131_072
+# How messages say that columns are chosen; a command line has another word for it.
+BY_COLUMNS = "columns=[...]"
 
 
 class Chunk(Protocol):
@@ -239,7 +241,7 @@ def refuse_bad_cells(unit: Unit) -> None:
     more = f" and in {bad.size - 5} more columns" if bad.size > 5 else ""
     raise ShiftDataError(
         f"{unit.name}: values that are missing, NaN or infinite: {', '.join(named)}{more}. Impute or drop them, or "
-        "leave the column out with columns=[...]."
+        f"leave the column out with {BY_COLUMNS}."
     )
 
 

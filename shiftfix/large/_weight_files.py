@@ -21,8 +21,7 @@ from shiftfix._printed import printed
 from shiftfix._setting_checks import import_optional
 from shiftfix.covariate import Clip, bounded, finished_weights
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.large._driver import merge_in_order
-from shiftfix.large._engines import Engine
+from shiftfix.large._driver import Passes, Statistic
 from shiftfix.large._logistic_sums import LogisticPoint
 from shiftfix.large._parquet import is_parquet
 from shiftfix.large._units import Unit, refuse_bad_cells, unit_blocks
@@ -166,15 +165,20 @@ def unit_write(unit: Unit, rule: WeightRule, folder: str, numbers: dict[str, int
     return [WeightFile(name, unit.part.name, unit.start, unit.stop, *found)]
 
 
-def write_all(
-    engine: Engine, units: Sequence[Unit], rule: WeightRule, folder: str | os.PathLike[str], keep: Sequence[str]
-) -> Manifest:
+def _both_lists(earlier: list[Any], later: list[Any]) -> list[Any]:
+    return earlier + later
+
+
+WRITTEN = Statistic(unit_write, _both_lists)
+
+
+def write_all(passes: Passes, rule: WeightRule, folder: str | os.PathLike[str], keep: Sequence[str]) -> Manifest:
     """Write the weights of all units, then the manifest.
 
     Parameters
     ----------
-    engine : Engine
-    units : sequence of Unit
+    passes : Passes
+        Over the units of the source.
     rule : WeightRule
     folder : path
         Made where it is not there. The workers must see it under this name.
@@ -187,12 +191,10 @@ def write_all(
     """
     where = Path(folder)
     where.mkdir(parents=True, exist_ok=True)
-    numbers = {unit.name: place for place, unit in enumerate(units)}
+    numbers = {unit.name: place for place, unit in enumerate(passes.units)}
     _refuse_strangers(where, len(numbers))
     (where / MANIFEST).unlink(missing_ok=True)
-    found = merge_in_order(
-        engine.map(unit_write, units, rule, os.fspath(where), numbers, tuple(keep)), lambda a, b: a + b
-    )
+    found = passes.run(WRITTEN, rule, os.fspath(where), numbers, tuple(keep))
     files = [WeightFile(*file) for file in found]
     rows, total = sum(f.rows for f in files), float(sum(f.total for f in files))
     manifest = Manifest(files, rows, total, max(f.largest for f in files))

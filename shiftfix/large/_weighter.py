@@ -7,7 +7,7 @@ Brueckner & Scheffer (2009), JMLR 10:2137-2155; Qin (1998), Biometrika 85(3):619
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -26,7 +26,7 @@ from shiftfix.covariate import Clip
 from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
 from shiftfix.large._checkpoint import fit_mark
 from shiftfix.large._driver import Passes
-from shiftfix.large._engines import Engine, make_engine
+from shiftfix.large._engines import Engine, opened_engine
 from shiftfix.large._fit import FitSettings, ProgressCall, StreamedFit, StreamFitter
 from shiftfix.large._logistic_sums import LogisticPoint
 from shiftfix.large._sources import UnitPlan, check_column_names, check_kept, is_files, make_plan
@@ -280,15 +280,8 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
                 tell(warning)
             return self
 
-    @contextmanager
-    def _engine(self) -> Iterator[Engine]:
-        """The engine of the settings; what was made for it is closed again."""
-        engine = make_engine(self.engine, self.n_workers, self.scheduler, int(self.retries))
-        try:
-            yield engine
-        finally:
-            if engine is not self.engine:
-                engine.close()
+    def _engine(self) -> AbstractContextManager[Engine]:
+        return opened_engine(self.engine, self.n_workers, self.scheduler, int(self.retries))
 
     def _known(self, n_columns: int) -> LogisticPoint | None:
         """The last solution, when a fit shall begin there and may."""
@@ -385,7 +378,14 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
         """
         return np.concatenate([self._rule().weigh(Z) for Z in self._blocks_of(X)])
 
-    def write_weights(self, source: Any, folder: str | os.PathLike[str], *, keep: Sequence[str] = ()) -> Manifest:
+    def write_weights(
+        self,
+        source: Any,
+        folder: str | os.PathLike[str],
+        *,
+        keep: Sequence[str] = (),
+        progress: ProgressCall | None = None,
+    ) -> Manifest:
         """Write the weights of source rows as Parquet files, one per unit, in the order of the rows.
 
         No file is seen before it is whole. A call that was stopped is completed by the same call; ``_manifest.json``,
@@ -398,6 +398,8 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
             Made where it is not there; without other Parquet files. All workers must see it.
         keep : sequence of str, default=()
             Columns of Parquet files to copy beside ``weight``: a key, say.
+        progress : callable, default=None
+            Called as ``progress(1, units_done, n_units)``.
 
         Returns
         -------
@@ -418,7 +420,7 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
             )
         kept = check_kept(source, keep)
         with self._engine() as engine:
-            return write_all(engine, plan.units, self._rule(), folder, kept)
+            return write_all(Passes(engine, plan.units, progress), self._rule(), folder, kept)
 
     def weight_sql(self, dialect: Dialect = "duckdb") -> str:
         """The finished weight as one SQL expression of the columns.

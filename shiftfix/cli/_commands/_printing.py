@@ -11,8 +11,11 @@ import typer
 from shiftfix._naming import one_line
 from shiftfix.cli._json import as_json
 
-# Parameters of commands that say where results go and what is printed, and have no part in them.
-NOT_OF_THE_RUN = ("source", "target", "out", "html", "json_out", "exit_code", "overwrite", "quiet", "verbose", "debug")
+# Parameters of commands that say where results go, what is printed and who works, and have no part in them.
+NOT_OF_THE_RUN = (
+    *("source", "target", "out", "html", "json_out", "exit_code", "overwrite", "quiet", "verbose", "debug"),
+    *("engine", "scheduler", "workers", "sql"),
+)
 RENAMED = {"id_column": "id", "format_name": "format"}
 LISTS = ("drop", "missing")
 

@@ -1,5 +1,6 @@
 """``shiftfix weigh``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +11,9 @@ from shiftfix.cli._choices import (
     Dates,
     DatesAs,
     DecimalMark,
+    Dialect,
     Drop,
+    EngineName,
     ExitCode,
     FileFormat,
     IdColumn,
@@ -22,8 +25,6 @@ from shiftfix.cli._choices import (
     ReplaceFolder,
     Seed,
     Separator,
-    SourceFile,
-    TargetFile,
     Unseen,
     UnseenCategory,
     Verbose,
@@ -36,20 +37,30 @@ from shiftfix.cli._exit import UsageError, exit_codes
 from shiftfix.cli._outcome import weights_code
 from shiftfix.cli._progress import stages
 from shiftfix.cli._standard_input import STANDARD
+from shiftfix.cli._work import Work, is_out_of_memory
 
 HELP = (
     "Weigh the rows of SOURCE so that they stand for those of TARGET, for a learner of your own: each gets the ratio "
     "of the densities, target over source, with mean 1. No labels are needed, and none are used. SOURCE and TARGET are "
     "CSV (.csv, .csv.gz) or Parquet (.parquet, .pq) files with the same feature columns. The folder DIR gets "
-    "weights.csv, summary.txt and summary.json, all or none; --out - prints the weights instead. With --exit-code: 4 "
-    "where the verdict on the weights is abstain, else 0."
+    "weights.csv, summary.txt and summary.json, all or none; --out - prints the weights instead. Folders and quoted "
+    "patterns of Parquet files, of any size, are read in passes that keep little in memory, by --method logistic and "
+    "of columns that are numbers; the folder weights in DIR gets them in parts, in the order of the rows. Such a run "
+    "that is stopped goes on when the same command is given again, to the same weights. With --exit-code: 4 where the "
+    "verdict on the weights is abstain, else 0."
 )
 
 
 def weigh(
     context: typer.Context,
-    source: SourceFile,
-    target: TargetFile,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Rows to weigh: a file, - for standard input, or a folder or quoted pattern of Parquet files.",
+            show_default=False,
+        ),
+    ],
+    target: Annotated[Path, typer.Argument(help="Rows that matter; the same.", show_default=False)],
     out: OutFolder,
     label: Annotated[
         str | None,
@@ -104,7 +115,30 @@ def weigh(
     dates: DatesAs = Dates.refuse,
     unseen_category: Unseen = UnseenCategory.error,
     seed: Seed = 0,
-    format_name: Annotated[FileFormat, typer.Option("--format", help="Of the file of weights.")] = FileFormat.csv,
+    format_name: Annotated[
+        FileFormat | None,
+        typer.Option("--format", help="Of the file of weights; default csv, and parquet where they are in parts."),
+    ] = None,
+    engine: Annotated[
+        EngineName | None,
+        typer.Option(
+            help="Who works on Parquet files in passes: one process, threads (default for folders and patterns), or "
+            "the processes of Dask or Ray. The weights are the same to the last bit."
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="For dask and ray: address of a cluster; without one they start on this machine.", metavar="ADDRESS"
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads, or processes that are started; default 2.")
+    ] = None,
+    sql: Annotated[
+        Dialect | None,
+        typer.Option(help="Of passes: also write weights.sql, the weight as an expression of the columns."),
+    ] = None,
     overwrite: ReplaceFolder = False,
     json_out: Json = False,
     exit_code: ExitCode = False,
@@ -116,11 +150,18 @@ def weigh(
     options = options_of_run(context)
     to_print = out == STANDARD
     with exit_codes(debug), stages(verbose=verbose, quiet=quiet) as tell:
-        from shiftfix.cli._runs import run_weigh
-
-        if to_print and (json_out or format_name is not FileFormat.csv):
+        if to_print and (json_out or format_name not in (None, FileFormat.csv)):
             raise UsageError("--out - prints the weights as CSV, and nothing else: leave out --json and --format.")
-        page, record, weights = run_weigh(source, target, out, options, overwrite, tell)
+        work = Work(engine and engine.value, scheduler, workers, sql and sql.value)
+        if is_out_of_memory(source, target, work):
+            from shiftfix.cli._weigh_files import run_weigh_files
+
+            page, record = run_weigh_files(source, target, out, options, work, overwrite, tell)
+            weights = ""
+        else:
+            from shiftfix.cli._runs import run_weigh
+
+            page, record, weights = run_weigh(source, target, out, options, overwrite, tell)
     with exit_codes(debug):
         if json_out:
             print_record(record)
