@@ -162,7 +162,6 @@ class Likelihood:
             scales = scales + self.share[rows] @ change
         return self.join(scales, biases)
 
-
     def hessian(self) -> NDArray[np.float64]:
         """Hessian at the last point evaluated, of a kind with biases; shape (n_parameters, n_parameters).
 
