@@ -1,14 +1,14 @@
 """Kernel mean matching of more rows than kernels can be stored of: a low-rank problem, corrected by exact products.
 
-With K = L L' + E, L of few columns by pivoted Cholesky, S = diag(shares) and E at most ``missed`` / shares as a quadratic
-form, the objective F lies below
+With K = L L' + E, L of few columns by pivoted Cholesky, S = diag(shares) and S E S at most ``missed`` times S, the
+objective F lies below
 
     F(b) + <gradient at b, beta - b> + |L' S (beta - b)|^2 / 2 + (ridge + missed) / 2 * sum shares (beta - b)^2,
 
-which is a kernel mean matching of its own with L L' for K, solved with no product with K. Its least point is the next b,
-with momentum: every such step takes one product with K, computed in single precision, block by block, and multiplied
-with the change alone; gradients are made anew in double precision where the conditions of optimality seem to hold. So
-nothing of n x n is kept, and what is returned is certified by an exact gradient. The letters are those of
+which is a kernel mean matching of its own with L L' for K, solved with no product with K. Its least point, and some
+momentum, is the next b: every such step takes one product with K, computed in single precision, block by block, and
+multiplied with the change alone; gradients are made anew in double precision where the conditions of optimality seem to
+hold. So nothing of n x n is kept, and what is returned is certified by an exact gradient. The letters are those of
 ``_kernel_mean.py``.
 Sources: Harbrecht, Peters & Schneider (2012), Appl. Numer. Math. 62(4):428-440 (pivoted Cholesky); Beck & Teboulle
 (2009), SIAM J. Imaging Sci. 2(1):183-202, and Nesterov (2004), "Introductory Lectures on Convex Optimization", section

@@ -43,7 +43,7 @@ ROUNDING_PER_SCORE = 4 * float(np.finfo(np.float64).eps)
 # Where every row is far on one side F is almost straight, and a Newton step has no measure.
 LEAST_CURVATURE = 1e-8
 LEAST_BLOCK_ROWS = 16
-# Parameters up to which the Hessian is made and factored: products with it, of which a step takes some sixty, cost more.
+# Parameters up to which the Hessian is made and factored: products with it, some sixty in a step, cost more.
 FACTORED_PARAMETERS = 3000
 # Least reciprocal condition number of a Hessian that is solved with, and what is added to the diagonal of one below it,
 # in units of that diagonal.
