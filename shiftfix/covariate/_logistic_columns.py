@@ -80,12 +80,11 @@ class Columns:
         """Log odds h at the rows of a dense or sparse matrix, shape (n_rows,)."""
         coefficients = beta / self.scale
         in_place = self.in_place(X)
-        if in_place:
-            intercept = intercept - self.mean @ coefficients
+        level = float(intercept - self.mean @ coefficients) if in_place else intercept
         h = np.empty(X.shape[0])
         for rows in matrix_blocks(X, len(coefficients)):
             h[rows] = (X[rows] if in_place else self.centred(X[rows])) @ coefficients
-        h += intercept
+        h += level
         return h
 
     def polynomial(self, beta: Floats, intercept: float) -> tuple[float, Floats, Floats | None]:

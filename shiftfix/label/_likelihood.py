@@ -43,6 +43,8 @@ ROUNDING_PER_SCORE = 4 * float(np.finfo(np.float64).eps)
 # Where every row is far on one side F is almost straight, and a Newton step has no measure.
 LEAST_CURVATURE = 1e-8
 LEAST_BLOCK_ROWS = 16
+# Columns below which rows are summed column by column: in the order of numpy's own sum.
+NARROW = 8
 # Parameters up to which the Hessian is made and factored: products with it, some sixty in a step, cost more.
 FACTORED_PARAMETERS = 3000
 # Least reciprocal condition number of a Hessian that is solved with, and what is added to the diagonal of one below it,
@@ -62,12 +64,22 @@ def softmax_block(
     """Calibrated scores of a block of rows and the logarithms of their normalizers, in float64."""
     logits = z * scale
     logits += bias
-    top = logits.max(axis=1)
+    top = _of_columns(np.maximum, logits)
     logits -= top[:, np.newaxis]
     P = np.exp(logits, out=logits)
-    total = P.sum(axis=1)
+    total = _of_columns(np.add, P)
     P /= total[:, np.newaxis]
     return P, top + np.log(total)
+
+
+def _of_columns(combine: np.ufunc, table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Maximum or sum of every row; of few columns column by column, which spares numpy's loop over short rows."""
+    if table.shape[1] >= NARROW:
+        return np.asarray(combine.reduce(table, axis=1))
+    found: NDArray[np.float64] = table[:, 0].copy()
+    for column in table.T[1:]:
+        combine(found, column, out=found)
+    return found
 
 
 class Likelihood:
@@ -136,7 +148,7 @@ class Likelihood:
             Pz = P * z
             scales = scales + share @ Pz
             if self.n_scales == 1:
-                shared += share @ (np.einsum("ij,ij->i", Pz, z) - Pz.sum(axis=1) ** 2)
+                shared += share @ (np.einsum("ij,ij->i", Pz, z) - _of_columns(np.add, Pz) ** 2)
             else:
                 scale_curvature = scale_curvature + share @ (Pz * z * (1 - P))
             if self.has_bias:
