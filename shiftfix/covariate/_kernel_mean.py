@@ -11,7 +11,7 @@ sqrt(n_source). Divided by n_source, the gradient is the difference of the two m
     g_i = (1 / n_source) sum_l beta_l k(x_i, x_l) - mean_T k(x_i, .),
 
 which lies between -1 and bound: here every tolerance is in its unit. A row that counts c times is c rows of one weight.
-``_kernel_mean_solver.py`` solves it.
+``_kernel_mean_solver.py`` solves it, and ``_kernel_mean_many.py`` for more rows than kernels are stored of.
 Source: Huang, Smola, Gretton, Borgwardt & Schoelkopf (2006), Advances in Neural Information Processing Systems 19,
 equation 12.
 """
@@ -35,7 +35,8 @@ from shiftfix._kernels import (
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_count, check_generator, check_number
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
-from shiftfix.covariate._kernel_mean_solver import SymmetricKernel, match_kernel_means
+from shiftfix.covariate._kernel_mean_many import match_kernel_means
+from shiftfix.covariate._kernel_mean_solver import SymmetricKernel
 
 
 def kernel_average(X: Floats, rows: Floats, counts: Floats, values: Floats, bandwidth: float) -> Floats:
@@ -81,7 +82,7 @@ class KMM(BaseWeighter):
     tol : float, default=1e-6
         Largest violation of the optimality conditions, in units of the kernel, whose values lie in [0, 1].
     max_iter : int, default=100
-        Interior-point steps; each takes some products with the kernel matrix.
+        Interior-point steps, or low-rank problems; each takes products with the kernel matrix.
     random_state : int, RandomState, Generator or None, default=0
         Draws the rows for the median distance. The default is a number, not None, so that the same data give the
         same weights.
@@ -97,7 +98,10 @@ class KMM(BaseWeighter):
         Those rows, sorted, in the units of the features.
     residual_ : float
         Largest violation of the optimality conditions, in double precision.
+    gap_ : float
+        Certified bound of how far the objective, divided by n_source^2, lies above its least value.
     n_iter_ : int
+        Interior-point steps; with more than 11,000 rows low-rank problems solved.
     n_source_, n_target_ : float
         Rows of each sample, or the totals of their repeat counts.
     scaler_ : StandardScaler
@@ -130,8 +134,10 @@ class KMM(BaseWeighter):
     The kernel matrix of smooth kernels is singular for all purposes: weights that differ wildly match the kernel means
     equally well, and the exact solution of the published problem follows their noise. On N(0, 1) -> N(1, 1) with 1,000
     rows its weights have no correlation with the truth. The ridge chooses among them the one nearest to no weighting.
-    Time grows with the square of the source rows; memory stays bounded: at most 256 MiB of kernels are kept. A weight
-    below 1e-6 is raised to it, so that its logarithm is finite.
+    Time grows with the square of the source rows; memory stays bounded: at most 256 MiB of kernels are kept. Beyond
+    some 11,000 distinct source rows, whose kernels take more, problems with a kernel matrix of rank 500 are solved
+    instead, each corrected by one product with the whole matrix, until the conditions of the whole problem hold to
+    ``tol`` as they do for fewer rows. A weight below 1e-6 is raised to it, so that its logarithm is finite.
     Source: Huang, Smola, Gretton, Borgwardt & Schoelkopf (2006), Advances in Neural Information Processing Systems 19,
     equation 12.
 
@@ -193,12 +199,12 @@ class KMM(BaseWeighter):
         rows = setup.scaler.transform(distinct)
         target_mean = kernel_times(rows, setup.target, bandwidth, setup.counts_target / setup.counts_target.sum())
         kernel, bound = SymmetricKernel(rows, bandwidth), float(self.bound)
-        weights, residual, n_iter = match_kernel_means(
+        solved = match_kernel_means(
             kernel, counts / n_source, target_mean, bound, slack, ridge, tol=self.tol, max_iter=self.max_iter
         )
         self.bandwidth_, self.scaler_ = bandwidth, setup.scaler
         self.rows_, self._counts = distinct, counts
-        self.weights_, self.residual_, self.n_iter_ = weights, residual, n_iter
+        self.weights_, self.residual_, self.gap_, self.n_iter_ = solved
         at_source, at_target = self._log_ratio(X_source), self._log_ratio(X_target)
         return FittedRatio(at_source, at_target, float(n_source), float(n_target), warnings=self._unsolved())
 

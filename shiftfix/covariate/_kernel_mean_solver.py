@@ -7,7 +7,7 @@ and its letters stand in ``_kernel_mean.py``.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from shiftfix._numerics import Floats
 # What the stored triangle of K may take: float64 up to about 8,000 rows, float32 up to 11,000, nothing stored beyond.
 CACHE_BYTES = 2**28
 STRIP_ROWS = 256
+# Kernels that are made in single precision at a time: 1 MB.
+ROUGH_ROWS, ROUGH_COLUMNS = 256, 1024
 # The preconditioner need not be exact: what its factor leaves out of K counts with its diagonal.
 MAX_RANK = 500
 LOW_RANK_TOL = 1e-10
@@ -70,11 +72,44 @@ class SymmetricKernel:
             start = stop
         return product
 
+    def rough_times(self, vector: Floats) -> Floats:
+        """K times ``vector`` in single precision, by kernels that are not stored; shape (n_rows,)."""
+        rows, product = self.rows.astype(np.float32), np.zeros(len(vector))
+        scaled, largest = rows / np.float32(self.bandwidth), np.abs(vector).max()
+        if largest == 0:
+            return product
+        squares, values = np.einsum("ij,ij->i", scaled, scaled) / 2, (vector / largest).astype(np.float32)
+        for start in range(0, len(rows), ROUGH_ROWS):
+            block = slice(start, start + ROUGH_ROWS)
+            for first in range(start, len(rows), ROUGH_COLUMNS):
+                part = slice(first, first + ROUGH_COLUMNS)
+                exponent = scaled[block] @ scaled[part].T
+                exponent -= squares[block, np.newaxis]
+                exponent -= squares[part]
+                kernels = np.exp(exponent, out=exponent)
+                product[block] += kernels @ values[part]
+                # Of every pair of rows one kernel is made, which serves both.
+                beyond = max(start + ROUGH_ROWS - first, 0)
+                product[part][beyond:] += values[block] @ kernels[:, beyond:]
+        return product * largest
+
     def exact_times(self, vector: Floats) -> Floats:
         """K times ``vector`` in double precision, shape (n_rows,)."""
         if self.strips is not None and self.dtype is np.float64:
             return self.times(vector)
         return kernel_times(self.rows, self.rows, self.bandwidth, vector)
+
+
+class Products(Protocol):
+    """Products with a kernel matrix."""
+
+    def times(self, vector: Floats) -> Floats:
+        """In the precision stored."""
+        ...
+
+    def exact_times(self, vector: Floats) -> Floats:
+        """In double precision."""
+        ...
 
 
 def optimality_residual(beta: Floats, gradient: Floats, shares: Floats, bound: float, slack: float) -> float:
@@ -84,6 +119,13 @@ def optimality_residual(beta: Floats, gradient: Floats, shares: Floats, bound: f
     nu is 0 inside the band, >= 0 at its upper and <= 0 at its lower end. A mean outside the band violates its
     condition by the distance.
     """
+    return _residual_and_multiplier(beta, gradient, shares, bound, slack)[0]
+
+
+def _residual_and_multiplier(
+    beta: Floats, gradient: Floats, shares: Floats, bound: float, slack: float
+) -> tuple[float, float]:
+    """The violation, and the multiplier of the band under which it is least."""
     largest = float(gradient[beta > 0].max(initial=-np.inf))
     least = float(gradient[beta < bound].min(initial=np.inf))
     outside = abs(float(shares @ beta) - 1) - slack
@@ -93,7 +135,24 @@ def optimality_residual(beta: Floats, gradient: Floats, shares: Floats, bound: f
         nu = -largest if np.isinf(least) else -least if np.isinf(largest) else -0.5 * (largest + least)
         if slack > BAND_ROUNDING:
             nu = max(nu, 0.0) if shares @ beta > 1 else min(nu, 0.0)
-    return max(largest + nu, -(least + nu), outside, 0.0)
+    return max(largest + nu, -(least + nu), outside, 0.0), nu
+
+
+def duality_gap(beta: Floats, gradient: Floats, shares: Floats, bound: float, slack: float, ridge: float) -> float:
+    """Bound of what the objective lies above its least value, by weak duality; a float.
+
+    The objective lies above its tangent at beta plus ridge / 2 * sum shares (beta' - beta)^2. With a multiplier nu of
+    the band, the least of that over 0 <= beta' <= bound is a sum over the rows, and no more than the least value.
+    """
+    _, nu = _residual_and_multiplier(beta, gradient, shares, bound, slack)
+    slope = gradient + nu
+    # Where the parabola of a row is least, within the bounds; without a ridge at one of them.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        best = np.where(slope == 0, beta, np.clip(beta - slope / ridge, 0, bound))
+    away = best - beta
+    fall = -float(shares @ (away * (slope + ridge / 2 * away)))
+    end = min(1 + slack, bound) if nu > 0 else 1 - slack
+    return max(fall + nu * (end - float(shares @ beta)), 0.0)
 
 
 def pivoted_cholesky(
@@ -145,7 +204,7 @@ class Matching:
 
     Attributes
     ----------
-    kernel : SymmetricKernel
+    kernel : SymmetricKernel, or one with the same products
     low_rank : tuple of ndarray
         As :func:`pivoted_cholesky` gives them.
     shares : ndarray of shape (n_rows,)
@@ -155,7 +214,7 @@ class Matching:
     bound, ridge : float
     """
 
-    kernel: SymmetricKernel
+    kernel: Products
     low_rank: tuple[Floats, Floats]
     shares: Floats
     target_mean: Floats
@@ -199,14 +258,15 @@ def newton_step(matching: Matching, at: Point, gradient: Floats, mean: float | N
     barrier = z / beta + y / (bound - beta) + matching.ridge
     right = -(gradient + nu) + mu / beta - mu / (bound - beta)
     diagonal = np.maximum(missed + barrier, 1e-14)
-    over_diagonal = scaled_factor / diagonal[:, np.newaxis]
-    core = cho_factor(np.eye(factor.shape[1]) + scaled_factor.T @ over_diagonal)
+    over_root = np.divide(scaled_factor, np.sqrt(diagonal)[:, np.newaxis], out=scaled_factor)
+    core = cho_factor(np.eye(factor.shape[1]) + over_root.T @ over_root)
 
     def times(v: Floats) -> Floats:
         return root * matching.kernel.times(root * v) + barrier * v
 
     def precondition(v: Floats) -> Floats:
-        return v / diagonal - over_diagonal @ cho_solve(core, over_diagonal.T @ v)
+        halved = v / np.sqrt(diagonal)
+        return (halved - over_root @ cho_solve(core, over_root.T @ halved)) / np.sqrt(diagonal)
 
     def solve(right: Floats, wanted: float) -> Floats:
         return conjugate_gradients(times, precondition, right, lambda r: bool(np.abs(r / root).max() <= wanted))
@@ -277,16 +337,7 @@ def solve_box(
     return best[1], best[2], n_iter
 
 
-def match_kernel_means(
-    kernel: SymmetricKernel,
-    shares: Floats,
-    target_mean: Floats,
-    bound: float,
-    slack: float,
-    ridge: float = 0.0,
-    tol: float = 1e-6,
-    max_iter: int = 100,
-) -> tuple[Floats, float, int]:
+def solve_matching(matching: Matching, slack: float, tol: float, max_iter: int) -> tuple[Floats, Floats, int]:
     """Solve the quadratic programme.
 
     The best value for a given mean weight is convex in that mean: when the solution without the band has a mean outside
@@ -294,29 +345,21 @@ def match_kernel_means(
 
     Parameters
     ----------
-    kernel : SymmetricKernel
-    shares : ndarray of shape (n_rows,)
-        Counts of the rows, divided by their sum.
-    target_mean : ndarray of shape (n_rows,)
-        Mean over the target of k(x_i, .).
-    bound : float
-        Largest weight.
+    matching : Matching
     slack : float
         Largest distance of the mean weight from 1.
-    ridge : float, default=0.0
-    tol : float, default=1e-6
+    tol : float
         Residual (:func:`optimality_residual`) at which to stop.
-    max_iter : int, default=100
+    max_iter : int
         Interior-point steps.
 
     Returns
     -------
-    beta : ndarray of shape (n_rows,)
-    residual : float
-        In double precision.
+    beta, gradient : ndarray of shape (n_rows,)
+        The gradient in double precision.
     n_iter : int
     """
-    matching = Matching(kernel, pivoted_cholesky(kernel.rows, kernel.bandwidth), shares, target_mean, bound, ridge)
+    bound, shares = matching.bound, matching.shares
     beta, gradient, n_iter = solve_box(matching, None, np.inf, tol, max_iter)
     mean = float(shares @ beta)
     if abs(mean - 1) > slack:
@@ -326,4 +369,4 @@ def match_kernel_means(
             gradient = matching.gradient(beta)
         else:
             beta, gradient, n_iter = solve_box(matching, end, slack, tol, max_iter)
-    return beta, optimality_residual(beta, gradient, shares, bound, slack), n_iter
+    return beta, gradient, n_iter

@@ -422,8 +422,10 @@ class LogisticWeighter(BaseWeighter):
         self.intercept_, self.coef_, self.quadratic_ = columns.polynomial(point[1:], point[0])
         self._solution = columns, point
         at_source, at_target = (odds_to_log_ratio(h, n_source, n_target) for h in objective.log_odds(point))
-        # The solver's h and that of ``_log_ratio`` round differently.
-        return FittedRatio(at_source, at_target, n_source, n_target, spreads=spreads, warnings=self._unsolved())
+        # Where no copy of a block is made, the solver's h and that of ``_log_ratio`` are one, to the last bit.
+        kept = objective.in_place[0]
+        found = self._unsolved()
+        return FittedRatio(at_source, at_target, n_source, n_target, kept=kept, spreads=spreads, warnings=found)
 
     def _start(self, columns: Columns) -> Floats | None:
         """Where the solver begins: at the last solution, when that is asked for and has the same columns."""

@@ -12,6 +12,8 @@ from shiftfix._blocks import ColumnSpread, column_spread, matrix_blocks, pooled_
 from shiftfix._numerics import Floats, column_scale
 
 EXPANSIONS = ("linear", "squares", "quadratic")
+# Offsets of a column, in its standard deviations, that sums of products keep ten digits with.
+OFFSET_LIMIT = 1e3
 
 
 def n_columns(expansion: str, n_features: int) -> int:
@@ -63,14 +65,26 @@ class Columns:
         out -= self.centre
         return out
 
+    def in_place(self, X: Any) -> bool:
+        """Whether sums over the rows of X may do without a centred copy of them.
+
+        Means are taken out of the sums, as long as they are not so large that the sums lose digits. Sparse rows could
+        not be centred; single precision must be left first.
+        """
+        if sparse.issparse(X):
+            return True
+        offset = np.abs(self.mean / self.scale).max() if self.expansion == "linear" else np.inf
+        return X.dtype == np.float64 and bool(offset < OFFSET_LIMIT)
+
     def log_odds(self, X: Any, beta: Floats, intercept: float) -> Floats:
         """Log odds h at the rows of a dense or sparse matrix, shape (n_rows,)."""
         coefficients = beta / self.scale
-        if sparse.issparse(X):
-            return X @ coefficients + (intercept - self.mean @ coefficients)
+        in_place = self.in_place(X)
+        level = float(intercept - self.mean @ coefficients) if in_place else intercept
         h = np.empty(X.shape[0])
         for rows in matrix_blocks(X, len(coefficients)):
-            h[rows] = self.centred(X[rows]) @ coefficients + intercept
+            h[rows] = (X[rows] if in_place else self.centred(X[rows])) @ coefficients
+        h += level
         return h
 
     def polynomial(self, beta: Floats, intercept: float) -> tuple[float, Floats, Floats | None]:

@@ -48,8 +48,6 @@ PILOT_TOLERANCE = 1e-3
 CHORD_GAIN = 8
 # Added to the Hessian, whose diagonal is at most 1/4, when the plain step fails.
 DAMPINGS = (1e-4, 1e-2, 1.0)
-# Offsets of a column, in its standard deviations, that sums of products keep ten digits with.
-OFFSET_LIMIT = 1e3
 SUFFICIENT_DECREASE = 1e-4
 # Relative rounding error of a mean over many rows.
 ROUNDING = 1e-13
@@ -97,10 +95,7 @@ class Objective:
         self.n_rows = sum(X.shape[0] for X in samples)
         # Where and with what h was made last: the answer at the solution needs no further pass.
         self.last: tuple[Any, Any] = (None, None)
-        # Means may be taken out of the sums, and no centred copy of a block is made, as long as they are not so large
-        # that the sums lose digits. Sparse blocks could not be centred; single precision must be left first.
-        offset = np.abs(columns.mean / columns.scale).max() if columns.expansion == "linear" else np.inf
-        self.in_place = [sparse.issparse(X) or (X.dtype == np.float64 and offset < OFFSET_LIMIT) for X in samples]
+        self.in_place = [columns.in_place(X) for X in samples]
 
     def pilot(self) -> "Objective":
         """The same objective on every 16th row."""

@@ -55,6 +55,7 @@ def ask_for_label_shift(
         features,
         counts,
         np.ones(len(target_scores)),
+        prior,
     )
     if not hasattr(prior, "prior_covariance_"):
         return fit

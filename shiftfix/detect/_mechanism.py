@@ -200,11 +200,13 @@ def labels_to_decide(truth: Floats, log_p: Floats, rivals: Changes, log_needed: 
 def _gains(truth: Floats, log_p: Floats, rivals: Changes) -> tuple[list[float], list[float]]:
     """Mean and variance of the log ratio of a label's probabilities against each rival, where it follows the truth."""
     mean, square = np.zeros((2, len(rivals.slopes)))
-    for rows in row_blocks(len(truth), rivals.biases.size):
-        for k, log_truth in enumerate(truth[rows].T):
-            gain = log_truth[:, np.newaxis] - rivals.log_likelihoods(log_p[rows], np.full(len(log_truth), k))
-            mean += np.exp(log_truth) @ gain / len(truth)
-            square += np.exp(log_truth) @ gain**2 / len(truth)
+    for rows in row_blocks(*truth.shape):
+        log_truth, weight = truth[rows], np.exp(truth[rows]) / len(truth)
+        for draw, (slope, bias) in enumerate(zip(rivals.slopes, rivals.biases, strict=True)):
+            gain = log_truth - log_softmax(slope * log_p[rows] + bias, axis=1)
+            weighted = weight * gain
+            mean[draw] += weighted.sum()
+            square[draw] += np.vdot(weighted, gain)
     return mean.tolist(), np.maximum(square - mean**2, 0.0).tolist()
 
 

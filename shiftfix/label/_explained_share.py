@@ -222,15 +222,17 @@ def judge_label_shift(
     )
 
 
-def visible_share_of(rows: DomainRows) -> float:
-    """How far the mean calibrated scores moved for each unit of the change of class shares; NaN without a change."""
-    every = np.arange(len(rows.is_target))
-    prior = _fitted_prior(rows, every)
+def visible_share_of(rows: DomainRows, prior: MLLS | None = None) -> float:
+    """How far the mean calibrated scores moved for each unit of the change of class shares; NaN without a change.
+
+    ``prior`` is one that was fitted to all rows, where there is one.
+    """
+    prior = _fitted_prior(rows, np.arange(len(rows.is_target))) if prior is None else prior
     calibrated = prior.calibrate(rows.scores)
     means = [
         np.average(calibrated[side], axis=0, weights=rows.counts[side]) for side in (rows.is_target, ~rows.is_target)
     ]
-    step = float(np.linalg.norm(prior.target_prior_ - prior.score_prior_))
+    step = float(np.linalg.norm(prior._estimated_prior - prior.score_prior_))
     return float(np.linalg.norm(means[0] - means[1])) / step if step > 0 else float("nan")
 
 
@@ -265,8 +267,13 @@ def explained_share_of(
     features: Floats | None,
     counts: Floats,
     target_counts: Floats,
+    prior: Any = None,
 ) -> LabelShiftFit:
-    """As :func:`label_shift_fit`, of checked arrays; ``features`` are those of both samples, source first."""
+    """As :func:`label_shift_fit`, of checked arrays.
+
+    ``features`` are those of both samples, source first; ``prior`` an estimator that was fitted to the same rows and is
+    used again where it is one of the kind that is needed.
+    """
     p_value = mean_score_p_value(
         np.asarray(scores, np.float64),
         np.asarray(target_scores, np.float64),
@@ -285,8 +292,9 @@ def explained_share_of(
         reason = "a class has a single source row, or the target a single row, so that nothing can be held out"
         return unjudged(p_value, features is not None, reason)
     folds = _domain_folds(labels, every[~is_target], every[is_target], n_folds)
+    fits = type(prior) is MLLS and prior.calibration == "auto" and hasattr(prior, "target_prior_")
     try:
-        losses, visible = held_out_losses_of(rows, folds), visible_share_of(rows)
+        losses, visible = held_out_losses_of(rows, folds), visible_share_of(rows, prior if fits else None)
     except NotIdentifiedError as error:
         return unjudged(p_value, features is not None, str(error).rstrip("."))
     return judge_label_shift(rows, losses, p_value, visible, features is not None)

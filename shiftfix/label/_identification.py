@@ -55,10 +55,39 @@ def tells_the_prior(
     covariance : ndarray of shape (n_classes, n_classes)
         Sampling covariance of q.
     """
-    if np.trace(covariance) <= VAGUE_SHARE * guess_variance(len(target_prior)):
+    variances = float(np.trace(covariance))
+    if not _is_vague(variances, len(target_prior)):
         return True
-    shift = target_prior - source_prior
-    return bool(chi2.sf(_wald(shift, covariance), len(shift) - 1) < SHIFT_LEVEL)
+    return _tells(variances, _wald(target_prior - source_prior, covariance), len(target_prior))
+
+
+def _is_vague(variances: float, n_classes: int) -> bool:
+    """Whether summed variances are beyond a share of a uniform guess's."""
+    return variances > VAGUE_SHARE * guess_variance(n_classes)
+
+
+def _tells(variances: float, statistic: float, n_classes: int) -> bool:
+    """The answer of :func:`tells_the_prior` by the summed variances and Wald's statistic."""
+    return not _is_vague(variances, n_classes) or bool(chi2.sf(statistic, n_classes - 1) < SHIFT_LEVEL)
+
+
+def _well_conditioned_factor(
+    covariance: NDArray[np.float64], centred: bool, largest: float = 0.0
+) -> NDArray[np.float64] | None:
+    """Cholesky's factor of a covariance, with the null vector 1 filled in where it is centred.
+
+    None where an eigenvalue may count as null beside the largest, or beside ``largest``.
+    """
+    level = np.trace(covariance) / len(covariance)
+    filled = covariance + level / len(covariance) if centred else covariance
+    factor, failed = dpotrf(filled, lower=1, clean=0)
+    norm = np.abs(filled).sum(axis=0).max()
+    # For a symmetric matrix the norm is no less than the largest eigenvalue, and dpocon's number times it no more than
+    # the least.
+    if failed or dpocon(factor, norm, uplo="L")[0] * norm <= 10 * NULL_SHARE * max(norm, largest):
+        return None
+    found: NDArray[np.float64] = factor
+    return found
 
 
 def _wald(shift: NDArray[np.float64], covariance: NDArray[np.float64]) -> float:
@@ -67,13 +96,10 @@ def _wald(shift: NDArray[np.float64], covariance: NDArray[np.float64]) -> float:
     Shares sum to 1, so that an exact covariance has the null vector 1, and shifts nothing along it. With that direction
     filled in, Cholesky's factor gives the same number in a tenth of the time, where no other direction is null.
     """
-    level = np.trace(covariance) / len(shift)
-    sums = np.abs(covariance.sum(axis=0)).max()
     if len(shift) >= FACTORED_CLASSES and np.abs(shift.sum()) <= SUM_ROUNDING:
-        filled = covariance + level / len(shift) if sums <= SUM_ROUNDING * level else covariance
-        factor, failed = dpotrf(filled, lower=1, clean=0)
-        # For a symmetric matrix this number is at most the least eigenvalue over the largest.
-        if not failed and dpocon(factor, np.abs(filled).sum(axis=0).max(), uplo="L")[0] > 10 * NULL_SHARE:
+        centred = np.abs(covariance.sum(axis=0)).max() <= SUM_ROUNDING * np.trace(covariance) / len(shift)
+        factor = _well_conditioned_factor(covariance, bool(centred))
+        if factor is not None:
             half = solve_triangular(factor, shift, lower=True, check_finite=False)
             return float(half @ half)
     return float(shift @ np.linalg.pinv(covariance, rcond=NULL_SHARE, hermitian=True) @ shift)
@@ -100,13 +126,48 @@ def suggest_merge(
     list of list of int
         Groups of two or more classes; empty when no merging is needed, or when none short of all classes helps.
     """
+    at_once = _all_merges(target_prior, source_prior, covariance)
+    if at_once is not None:
+        return at_once
     merging = _Merging(target_prior, source_prior, covariance)
     while not tells_the_prior(*merging.merged()):
-        for _ in range(max(1, len(merging.alive) // MERGES_SHARE)):
-            if len(merging.alive) == 2:
-                return []
-            merging.merge(*merging.likest_pair())
-    return sorted(sorted(group) for group in merging.groups if len(group) > 1)
+        if not merging.merge_some():
+            return []
+    return merging.merged_groups()
+
+
+def _all_merges(
+    target_prior: NDArray[np.float64], source_prior: NDArray[np.float64], covariance: NDArray[np.float64]
+) -> list[list[int]] | None:
+    """The groups of :func:`suggest_merge` by one factorisation for all its questions; None where it may be inexact.
+
+    The classes as they are after any number of merges are, but for a linear map, the last two and the classes that the
+    later merges did away with, as they were then. In that order, last ones first, Cholesky's factor of the covariance
+    holds that of every stage, and Wald's statistic of a stage is a sum of the first squares.
+    """
+    n_classes = len(target_prior)
+    shift = target_prior - source_prior
+    centred = np.abs(covariance.sum(axis=0)).max() <= SUM_ROUNDING * np.trace(covariance) / n_classes
+    if n_classes < FACTORED_CLASSES or np.abs(shift.sum()) > SUM_ROUNDING:
+        return None
+    merging = _Merging(target_prior, source_prior, covariance)
+    asked = [(n_classes, float(np.trace(covariance)))]
+    while merging.merge_some():
+        asked.append((len(merging.alive), merging.summed_variances()))
+    # Merging makes no eigenvalue less than the least, and none is larger than the summed variances.
+    if _well_conditioned_factor(covariance, bool(centred), max(variances for _, variances in asked)) is None:
+        return None
+    order = np.append(merging.alive, merging.gone[::-1])[int(centred) :]
+    shift, spread = merging.of_the_parts(order)
+    factor, failed = dpotrf(spread, lower=1, clean=0)
+    if failed:
+        return None
+    statistics = np.cumsum(np.square(solve_triangular(factor, shift, lower=True, check_finite=False)))
+    for n_alive, variances in asked:
+        statistic = float(statistics[n_alive - 1 - int(centred)])
+        if _tells(variances, statistic, n_alive):
+            return merging.merged_groups(n_classes - n_alive)
+    return []
 
 
 class _Merging:
@@ -116,27 +177,58 @@ class _Merging:
         self, target_prior: NDArray[np.float64], source_prior: NDArray[np.float64], covariance: NDArray[np.float64]
     ) -> None:
         self.alive = np.arange(len(target_prior))
-        self.groups = [[k] for k in range(len(target_prior))]
+        self.gone: list[int] = []
+        self._into: list[int] = []
         self._q, self._p, self._v = target_prior.copy(), source_prior.copy(), covariance.copy()
         self._pairs = covariance.copy()
         np.fill_diagonal(self._pairs, np.inf)
         self._likest = self._pairs.argmin(axis=1)
+        # Of every class its covariance with the likest other; of those not exact any more, a lower bound.
+        self._least = self._pairs[self.alive, self._likest]
+        self._exact = np.ones(len(self.alive), dtype=bool)
 
     def merged(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Both priors and the covariance of the classes as they are now."""
         return self._q[self.alive], self._p[self.alive], self._v[np.ix_(self.alive, self.alive)]
 
-    def likest_pair(self) -> list[int]:
-        """The two classes whose estimates exclude one another the most, in order."""
-        j = self.alive[self._pairs[self.alive, self._likest[self.alive]].argmin()]
-        return sorted((int(j), int(self._likest[j])))
+    def summed_variances(self) -> float:
+        """Trace of that covariance."""
+        return float(self._v[self.alive, self.alive].sum())
 
-    def merge(self, j: int, k: int) -> None:
+    def of_the_parts(self, order: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Difference of the priors and covariance, of classes that are gone too, each as it was when it went."""
+        return (self._q - self._p)[order], self._v[np.ix_(order, order)]
+
+    def merged_groups(self, n_merges: int | None = None) -> list[list[int]]:
+        """Groups of two or more classes after the first merges, or after all there were."""
+        groups = {k: [k] for k in range(len(self._q))}
+        for j, k in list(zip(self._into, self.gone, strict=True))[:n_merges]:
+            groups[j] += groups.pop(k)
+        return sorted(sorted(group) for group in groups.values() if len(group) > 1)
+
+    def merge_some(self) -> bool:
+        """Merge one pair, or a fiftieth of many classes; False once only two are left."""
+        for _ in range(max(1, len(self.alive) // MERGES_SHARE)):
+            if len(self.alive) == 2:
+                return False
+            self._merge(*self._likest_pair())
+        return True
+
+    def _likest_pair(self) -> list[int]:
+        """The two classes whose estimates exclude one another the most, in order."""
+        while True:
+            j = int(self._least.argmin())
+            if self._exact[j]:
+                return sorted((j, int(self._likest[j])))
+            likest = self._likest[j] = self._pairs[j].argmin()
+            self._least[j], self._exact[j] = self._pairs[j, likest], True
+
+    def _merge(self, j: int, k: int) -> None:
         """Make class k a part of class j."""
         for values in (self._q, self._p, self._v, self._v.T):
             values[j] += values[k]
-        self.groups[j] += self.groups[k]
-        self.groups[k] = []
+        self._into.append(j)
+        self.gone.append(k)
         self.alive = self.alive[self.alive != k]
         self._pairs[k] = self._pairs[:, k] = np.inf
         others = self.alive[self.alive != j]
@@ -145,14 +237,18 @@ class _Merging:
         self._update_likest(j, k)
 
     def _update_likest(self, j: int, k: int) -> None:
-        """Search the rows anew whose likest class was one of the two, and compare the others with the new one."""
-        likest = self._likest
-        nearest = likest[self.alive]
-        stale = self.alive[(nearest == j) | (nearest == k) | (self.alive == j)]
-        likest[stale] = self._pairs[stale].argmin(axis=1)
-        value, best = self._pairs[self.alive, j], self._pairs[self.alive, likest[self.alive]]
-        nearer = (value < best) | ((value == best) & (j < likest[self.alive]))
-        likest[self.alive[nearer]] = j
+        """Let classes that were likest to one of the two be searched anew, and compare the others with the new one.
+
+        The others of a class lie no lower than its likest did, which therefore bounds it until it is searched.
+        """
+        likest, least, exact = self._likest, self._least, self._exact
+        value = self._pairs[:, j]
+        exact &= (likest != k) & ((likest != j) | (value <= least))
+        nearer = (value < least) | ((value == least) & exact & (j < likest)) | (exact & (likest == j))
+        nearer[[j, k]] = False
+        likest[nearer], least[nearer], exact[nearer] = j, value[nearer], True
+        least[j], exact[j] = -np.inf, False
+        least[k], exact[k] = np.inf, True
 
 
 class Identification(NamedTuple):

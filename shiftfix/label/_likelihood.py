@@ -18,8 +18,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dpocon, dpotrf, dpotrs
 
-from shiftfix._blocks import row_blocks
+from shiftfix._blocks import PRODUCT_ENTRIES, row_blocks
 from shiftfix.label._labels import class_totals
 
 CalibrationKind = Literal["none", "temperature", "bcts", "vector"]
@@ -42,6 +43,13 @@ ROUNDING_PER_SCORE = 4 * float(np.finfo(np.float64).eps)
 # Where every row is far on one side F is almost straight, and a Newton step has no measure.
 LEAST_CURVATURE = 1e-8
 LEAST_BLOCK_ROWS = 16
+# Columns below which rows are summed column by column: in the order of numpy's own sum.
+NARROW = 8
+# Parameters up to which the Hessian is made and factored: products with it, some sixty in a step, cost more.
+FACTORED_PARAMETERS = 3000
+# Least reciprocal condition number of a Hessian that is solved with, and what is added to the diagonal of one below it,
+# in units of that diagonal.
+LEAST_CONDITION, DAMPING = 1e-14, 1e-11
 
 
 def log_scores(scores: NDArray[Any]) -> NDArray[np.float64]:
@@ -56,12 +64,22 @@ def softmax_block(
     """Calibrated scores of a block of rows and the logarithms of their normalizers, in float64."""
     logits = z * scale
     logits += bias
-    top = logits.max(axis=1)
+    top = _of_columns(np.maximum, logits)
     logits -= top[:, np.newaxis]
     P = np.exp(logits, out=logits)
-    total = P.sum(axis=1)
+    total = _of_columns(np.add, P)
     P /= total[:, np.newaxis]
     return P, top + np.log(total)
+
+
+def _of_columns(combine: np.ufunc, table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Maximum or sum of every row; of few columns column by column, which spares numpy's loop over short rows."""
+    if table.shape[1] >= NARROW:
+        return np.asarray(combine.reduce(table, axis=1))
+    found: NDArray[np.float64] = table[:, 0].copy()
+    for column in table.T[1:]:
+        combine(found, column, out=found)
+    return found
 
 
 class Likelihood:
@@ -130,7 +148,7 @@ class Likelihood:
             Pz = P * z
             scales = scales + share @ Pz
             if self.n_scales == 1:
-                shared += share @ (np.einsum("ij,ij->i", Pz, z) - Pz.sum(axis=1) ** 2)
+                shared += share @ (np.einsum("ij,ij->i", Pz, z) - _of_columns(np.add, Pz) ** 2)
             else:
                 scale_curvature = scale_curvature + share @ (Pz * z * (1 - P))
             if self.has_bias:
@@ -155,6 +173,54 @@ class Likelihood:
             change *= z
             scales = scales + self.share[rows] @ change
         return self.join(scales, biases)
+
+    def hessian(self) -> NDArray[np.float64]:
+        """Hessian at the last point evaluated, of a kind with biases; shape (n_parameters, n_parameters).
+
+        The softmax of a row has covariance diag(p) - p p', so that a diagonal is left of which products of rows go off.
+        """
+        n_scales, n_classes = self.n_scales, self.z.shape[1]
+        found = np.zeros((n_scales + n_classes, n_scales + n_classes))
+        first, second, crossed = np.zeros(n_classes), np.zeros(n_classes), np.zeros(n_classes)
+        for rows in row_blocks(*self.z.shape, entries=PRODUCT_ENTRIES):
+            z, share, P = self.z[rows] - self.centre, self.share[rows], self.P[rows]
+            Pz = P * z
+            first += share @ P
+            crossed += share @ Pz
+            second += share @ (Pz * z)
+            spread = np.hstack([Pz if n_scales > 1 else Pz.sum(axis=1, keepdims=True), P])
+            spread *= np.sqrt(share)[:, np.newaxis]
+            found -= spread.T @ spread
+        scales, biases = np.arange(n_scales), n_scales + np.arange(n_classes)
+        found[scales, scales] += second if n_scales > 1 else second.sum()
+        found[scales, biases] += crossed  # one row, or the diagonal
+        found[biases, scales] += crossed
+        found[biases, biases] += first
+        return found
+
+
+def newton_step(
+    hessian: NDArray[np.float64], gradient: NDArray[np.float64], free: NDArray[np.bool_], n_scales: int
+) -> NDArray[np.float64] | None:
+    """Solution of H step = -gradient over the free parameters; damped where H hardly tells some of them.
+
+    One bias for all classes changes nothing: along it, where gradients are 0, the Hessian is filled in. None where it
+    is not positive definite even so.
+    """
+    filled = hessian.copy()
+    n_classes = len(gradient) - n_scales
+    filled[n_scales:, n_scales:] += np.trace(hessian[n_scales:, n_scales:]) / n_classes**2
+    kept = np.flatnonzero(free)
+    root = np.sqrt(np.maximum(np.diag(filled)[kept], LEAST_CURVATURE))
+    scaled = filled[np.ix_(kept, kept)] / root / root[:, np.newaxis]
+    for damping in (0.0, DAMPING):
+        scaled[np.diag_indices(len(kept))] += damping
+        factor, failed = dpotrf(scaled, lower=1, clean=0)
+        if not failed and dpocon(factor, np.abs(scaled).sum(axis=0).max(), uplo="L")[0] >= LEAST_CONDITION:
+            step = np.zeros_like(gradient)
+            step[kept] = -dpotrs(factor, gradient[kept] / root, lower=1)[0] / root
+            return step
+    return None
 
 
 def inexact_newton_step(
@@ -224,12 +290,16 @@ def projected_newton(
         if norm <= tolerance:
             break
         curvature = np.maximum(objective.curvature, LEAST_CURVATURE)
-        step = inexact_newton_step(
-            lambda direction, free=free: objective.hessian_product(direction) * free,  # type: ignore[misc]
-            gradient * free,
-            curvature,
-            min(0.1, np.sqrt(norm)),
-        )
+        step = None
+        if objective.has_bias and len(point) <= FACTORED_PARAMETERS:
+            step = newton_step(objective.hessian(), gradient, free, objective.n_scales)
+        if step is None:
+            step = inexact_newton_step(
+                lambda direction, free=free: objective.hessian_product(direction) * free,  # type: ignore[misc]
+                gradient * free,
+                curvature,
+                min(0.1, np.sqrt(norm)),
+            )
         for direction in (step, -gradient * free / curvature):
             found = projected_step(objective, box, point, direction, value, gradient)
             if found is not None:

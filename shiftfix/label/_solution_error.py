@@ -190,6 +190,8 @@ def _noise(solved: Solved, share: NDArray[np.float64], between: NDArray[np.float
 
     The mean of column j lies a_j - 1 / K away from the corners' own, and A^-1 a_j is the j-th unit vector.
     """
+    if pseudo == 0:
+        return np.zeros((len(share), len(share)))
     n_classes, weight = len(share), share * between
     crossed = np.outer(solved.ones, weight) / n_classes
     level = weight.sum() / n_classes**2

@@ -12,9 +12,10 @@ from scipy.spatial.distance import cdist
 from sklearn.exceptions import ConvergenceWarning
 
 from shiftfix.covariate._kernel_mean import KMM, kernel_average
+from shiftfix.covariate._kernel_mean_many import match_kernel_means
 from shiftfix.covariate._kernel_mean_solver import (
     SymmetricKernel,
-    match_kernel_means,
+    duality_gap,
     optimality_residual,
     pivoted_cholesky,
 )
@@ -104,7 +105,7 @@ def test_objective_equals_that_of_a_general_solver(bound, slack, ridge):
         method="SLSQP",
         options={"ftol": 1e-15, "maxiter": 3000},
     )
-    beta, residual, _ = match_kernel_means(SymmetricKernel(rows, 0.7), shares, target_mean, bound, slack, ridge)
+    beta, residual, _, _ = match_kernel_means(SymmetricKernel(rows, 0.7), shares, target_mean, bound, slack, ridge)
     assert objective(beta) == pytest.approx(general.fun, abs=1e-6)
     assert residual <= 1e-6
     assert residual_by_hand(beta, gradient(beta) / shares, shares, bound, slack) <= 2e-5
@@ -119,7 +120,7 @@ def test_the_conditions_hold_in_double_precision_however_kernels_are_stored(cach
     rows, target = rng.normal(size=(600, 4)), rng.normal(0.4, 1, (500, 4))
     target_mean = whole_kernel(rows, target, 2.0).mean(axis=1)
     kernel, shares = SymmetricKernel(rows, 2.0, cache_bytes), np.full(600, 1 / 600)
-    beta, residual, _ = match_kernel_means(kernel, shares, target_mean, 1000.0, 0.96)
+    beta, residual, _, _ = match_kernel_means(kernel, shares, target_mean, 1000.0, 0.96)
     exact = whole_kernel(rows, rows, 2.0) @ beta / 600 - target_mean
     assert residual <= 1e-6
     assert optimality_residual(beta, exact, shares, 1000.0, 0.96) == pytest.approx(residual, abs=1e-12)
@@ -268,3 +269,66 @@ def test_too_few_steps_are_told(rng):
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(ShiftDataError, match=message):
         KMM(**settings).fit(np.eye(3), np.eye(3))
+
+
+def problem(n_rows, n_features, bandwidth, rng):
+    """Rows, shares by repeat counts, and the target's kernel means at the rows."""
+    rows, target = rng.normal(size=(n_rows, n_features)), rng.normal(0.4, 1, (n_rows, n_features))
+    repeats = rng.integers(1, 4, n_rows)
+    return rows, repeats / repeats.sum(), whole_kernel(rows, target, bandwidth).mean(axis=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("n_features", "bandwidth", "bound", "slack", "ridge"),
+    [(4, 2.0, 1000.0, 0.96, 1e-3), (12, 3.0, 1000.0, 0.96, 1e-3), (3, 1.0, 2.0, 0.02, 1e-2), (3, 1.0, 2.0, 0.0, 1e-2)],
+)
+def test_without_stored_kernels_the_answer_is_the_same(n_features, bandwidth, bound, slack, ridge, rng):
+    """By low rank and by the interior point; what the gap certifies holds, and is no wild bound."""
+    rows, shares, target_mean = problem(700, n_features, bandwidth, rng)
+    setting = shares, target_mean, bound, slack, ridge
+    exact, many = (
+        match_kernel_means(SymmetricKernel(rows, bandwidth, cache_bytes), *setting, tol=1e-8)
+        for cache_bytes in (2**28, 0)
+    )
+    K = whole_kernel(rows, rows, bandwidth)
+
+    def objective(beta):
+        v = shares * beta
+        return v @ K @ v / 2 - target_mean @ v + ridge / 2 * shares @ (beta - 1) ** 2
+
+    assert many.residual <= 1e-8
+    assert_allclose(many.beta, exact.beta, atol=1e-4)
+    above = objective(many.beta) - objective(exact.beta)
+    assert -exact.gap - 1e-15 <= above <= many.gap + 1e-15
+    assert 0 <= many.gap <= 1e-8
+
+
+@pytest.mark.parametrize("slack", [0.9, 0.05])
+@pytest.mark.parametrize("ridge", [1e-2, 0.0])
+def test_gap_bounds_the_objective_of_any_weights(slack, ridge, rng):
+    rows, shares, target_mean = problem(60, 2, 0.8, rng)
+    kernel, K = SymmetricKernel(rows, 0.8), whole_kernel(rows, rows, 0.8)
+    best = match_kernel_means(kernel, shares, target_mean, 3.0, slack, ridge, tol=1e-9).beta
+
+    def objective(beta):
+        v = shares * beta
+        return v @ K @ v / 2 - target_mean @ v + ridge / 2 * shares @ (beta - 1) ** 2
+
+    for away in (0.0, 1e-3, 0.1, 0.5):
+        beta = np.clip(best + away * rng.normal(size=60), 0, 3)
+        beta = np.clip(beta / (shares @ beta), 0, 3)
+        if abs(shares @ beta - 1) > slack:
+            continue
+        gradient = K @ (shares * beta) - target_mean + ridge * (beta - 1)
+        gap = duality_gap(beta, gradient, shares, 3.0, slack, ridge)
+        assert objective(beta) - objective(best) <= gap + 1e-12
+
+
+def test_rough_products_are_those_of_single_precision(rng):
+    """Rows that fill no whole blocks, and large numbers."""
+    rows, vector = rng.normal(size=(1500, 3)), 1e30 * rng.normal(size=1500)
+    found = SymmetricKernel(rows, 1.3, 0).rough_times(vector)
+    expected = whole_kernel(rows, rows, 1.3) @ vector
+    assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    assert not SymmetricKernel(rows, 1.3, 0).rough_times(np.zeros(1500)).any()

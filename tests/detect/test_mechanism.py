@@ -11,6 +11,7 @@ from shiftfix.detect import covariate_or_label
 from shiftfix.detect._mechanism import (
     WIDTH,
     Hypotheses,
+    _gains,
     averaged,
     draw_ratios,
     labels_to_decide,
@@ -41,6 +42,17 @@ def test_evidence_by_brute_force():
     expected = (label.mean() + anything.mean()) / 2 / wide.mean()
     assert_allclose(np.exp(found.against_covariate[-1]), expected)
     assert_allclose(np.exp(found.against_label[-1]), (covariate.mean() + anything.mean()) / 2 / label.max())
+
+
+def test_gains_by_brute_force():
+    """Mean and variance of the log ratio of a label drawn from the truth, label by label and draw by draw."""
+    truth, rivals = np.log(np.random.default_rng(5).dirichlet([2, 1, 1], 6)), changes(4)
+    mean, variance = _gains(truth, LOG_P, rivals)
+    for draw in range(4):
+        gain = truth - np.log([probability(rivals, draw, row) for row in range(6)])
+        expected = (np.exp(truth) * gain).sum() / 6
+        assert mean[draw] == pytest.approx(expected, rel=1e-12)
+        assert variance[draw] == pytest.approx((np.exp(truth) * gain**2).sum() / 6 - expected**2, rel=1e-10)
 
 
 @pytest.mark.slow

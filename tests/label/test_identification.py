@@ -6,6 +6,7 @@ import pytest
 from shiftfix.exceptions import PoorIdentificationWarning
 from shiftfix.label import BBSE, MLLS
 from shiftfix.label._identification import (
+    _Merging,
     _wald,
     guess_variance,
     identify,
@@ -21,6 +22,15 @@ THIRDS = np.full(3, 1 / 3)
 def merged(vector_or_matrix, groups, n_classes):
     join = np.array([[float(k in group) for k in range(n_classes)] for group in groups])
     return join @ vector_or_matrix if np.ndim(vector_or_matrix) == 1 else join @ vector_or_matrix @ join.T
+
+
+def _merged_one_by_one(q, p, v):
+    """With a question to the merged classes themselves between any two merges."""
+    merging = _Merging(q, p, v)
+    while not tells_the_prior(*merging.merged()):
+        if not merging.merge_some():
+            return []
+    return merging.merged_groups()
 
 
 def random_covariance(rng, n_classes):
@@ -182,12 +192,13 @@ class TestManyClasses:
         expected = shift @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ shift
         assert _wald(shift, covariance) == pytest.approx(expected, rel=1e-9)
 
+    @pytest.mark.parametrize("kind", ["sums to zero", "full rank"])
     @pytest.mark.parametrize("seed", range(3))
-    def test_merging(self, seed):
+    def test_merging(self, seed, kind):
         """Deleting rows and columns and searching the whole matrix gives the same groups."""
         rng = np.random.default_rng(seed)
         n_classes = 60
-        v = self.covariance(rng, n_classes, "sums to zero")
+        v = self.covariance(rng, n_classes, kind)
         q, p = rng.dirichlet(np.ones(n_classes)), rng.dirichlet(np.ones(n_classes))
         found = suggest_merge(p, p, v)
         groups = [[k] for k in range(n_classes)]
@@ -201,4 +212,18 @@ class TestManyClasses:
             groups[j] += groups.pop(k)
         told = tells_the_prior(q, p, v)
         assert found == (sorted(sorted(group) for group in groups if len(group) > 1) if told else [])
-        assert found
+        assert found or kind == "full rank"
+
+    @pytest.mark.parametrize("kind", ["sums to zero", "full rank"])
+    def test_one_factor_holds_the_statistics_of_all_stages(self, kind):
+        """A clear shift in one direction ends the merging as soon as Wald's test of the merged classes shows it."""
+        rng, asked = np.random.default_rng(3), []
+        for strength in np.linspace(0, 3, 13):
+            v = self.covariance(rng, 60, kind)
+            p = np.full(60, 1 / 60)
+            along = np.linalg.eigh(v)[1][:, -1]
+            q = p + strength * np.sqrt(np.trace(v)) * (along - along.mean())
+            groups = suggest_merge(q, p, v)
+            assert groups == _merged_one_by_one(q, p, v)
+            asked.append((len(groups), tells_the_prior(q, p, v)))
+        assert len(set(asked)) > 1

@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 from shiftfix.label._calibration import calibrate, fit_calibration
-from shiftfix.label._likelihood import Likelihood, log_scores
+from shiftfix.label._likelihood import Likelihood, log_scores, newton_step
 from tests.label.scores import labelled_scores, loss
 
 FITTED = ["temperature", "bcts", "vector"]
@@ -46,6 +46,28 @@ def test_gradient_and_hessian_products_are_those_of_the_loss(kind):
     hessian = np.stack([objective.hessian_product(axis) for axis in np.eye(size)])
     assert_allclose(hessian, curves, atol=1e-7)
     assert_allclose(np.diag(hessian), objective.curvature, atol=1e-12)
+    if objective.has_bias:
+        assert_allclose(objective.hessian(), hessian, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", ["bcts", "vector"])
+def test_newton_step_solves_its_system_where_no_bound_holds_a_parameter(kind):
+    """A class that hardly ever scores is no obstacle; one parameter stays where it is."""
+    scores, y = labelled_scores(3)
+    objective = Likelihood(log_scores(scores), y, np.full(len(y), 1 / len(y)), kind)
+    size = objective.n_scales + 4
+    _, gradient = objective(np.random.default_rng(0).uniform(0.5, 1.5, size))
+    hessian, free = objective.hessian(), np.ones(size, dtype=bool)
+    free[0] = kind == "bcts"
+    step = newton_step(hessian, gradient * free, free, objective.n_scales)
+    assert_allclose((hessian @ step)[free], -gradient[free], atol=1e-10)
+    assert not step[~free].any()
+    assert abs(step[objective.n_scales :].sum()) < 1e-8  # nothing along the bias that changes nothing
+    hessian[-1] = hessian[:, -1] = 0.0
+    gradient[-1] = 0.0
+    damped = newton_step(hessian, gradient * free, free, objective.n_scales)
+    assert np.isfinite(damped).all()
+    assert gradient @ damped < 0
 
 
 @pytest.mark.parametrize("seed", range(20))
