@@ -85,5 +85,5 @@ def test_a_file_that_ends_within_a_later_block_is_told(tmp_path, monkeypatch):
     content = bytearray(path.read_bytes())
     content[4000:6000] = bytes(2000)
     path.write_bytes(content)
-    with pytest.raises(InputError, match="cannot be read as Parquet .*: write it again, or save it as CSV"):
+    with pytest.raises(InputError, match=r"cannot be read as Parquet .*: write it again, or save it as CSV"):
         read_parquet_file(path, "source", Reading())
