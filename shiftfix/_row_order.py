@@ -46,9 +46,11 @@ def content_order(samples: Sequence[Any], counts: Sequence[Floats] | None = None
     -------
     list of ndarray of int, shape (n_rows,)
     """
-    return [
-        _sorted_rows(ranks, lambda rows, tied=tied: [tied[rows]]) for tied, ranks in _ranks_of_rows(samples, counts)
-    ]
+    return [_sorted_rows(ranks, _at(tied)) for tied, ranks in _ranks_of_rows(samples, counts)]
+
+
+def _at(tied: Floats) -> Callable[[Rows], list[Floats]]:
+    return lambda rows: [tied[rows]]
 
 
 def order_of_rows(X: Any, *others: NDArray[Any], counts: Floats | None = None) -> Rows:

@@ -84,9 +84,12 @@ def tally_of_numbers(values: Floats, is_target: NDArray[np.bool_]) -> Tally:
     runs = np.concatenate([source, target])
     order = np.argsort(runs, kind="stable")
     merged = runs[order]
-    ends = np.flatnonzero(np.append(merged[1:] > merged[:-1], True)[: len(merged)])
-    target_until = np.cumsum(order >= len(source), dtype=np.float64)
-    return Tally(ends + 1.0, target_until if len(ends) == len(merged) else target_until[ends])
+    target_until = np.cumsum(order >= len(source), dtype=np.intp).astype(np.float64)
+    steps = merged[1:] > merged[:-1]
+    if steps.all():
+        return Tally(np.arange(1.0, len(merged) + 1), target_until)
+    ends = np.flatnonzero(np.append(steps, True))
+    return Tally(ends + 1.0, target_until[ends])
 
 
 def rank_scores(tally: Tally, part: slice) -> Floats:
