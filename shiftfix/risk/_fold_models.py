@@ -6,7 +6,6 @@ The transformers of a pipeline get no weights, so that those of all the models a
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import sklearn
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
@@ -57,9 +56,6 @@ def fit_each(
         fitted = clone(transformer)
         X = fitted.fit_transform(X, y) if hasattr(fitted, "fit_transform") else fitted.fit(X, y).transform(X)
         ahead.append(fitted)
-    if ahead and isinstance(X, np.ndarray):
-        # As most learners want them: each would make a copy of its own.
-        X = np.ascontiguousarray(X)
     if shared:
         while isinstance(learner, Pipeline):
             learner = learner.steps[-1][1]
