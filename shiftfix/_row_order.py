@@ -4,7 +4,7 @@ Whatever is drawn or dealt out by position (folds, kernel centres, resampled row
 that the same data, written down in another way, give the same answer.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
@@ -47,7 +47,11 @@ def content_order(samples: Sequence[Any], counts: Sequence[Floats] | None = None
     -------
     list of ndarray of int, shape (n_rows,)
     """
-    return [np.lexsort(ranks) for ranks in _ranks_of_rows(samples, counts)]
+    return [_sorted_rows(ranks, _at(tied)) for tied, ranks in _ranks_of_rows(samples, counts)]
+
+
+def _at(tied: Floats) -> Callable[[Rows], list[Floats]]:
+    return lambda rows: [tied[rows]]
 
 
 def order_of_rows(X: Any, *others: NDArray[Any], counts: Floats | None = None) -> Rows:
@@ -67,13 +71,38 @@ def order_of_rows(X: Any, *others: NDArray[Any], counts: Floats | None = None) -
     ndarray of int, shape (n_rows,)
     """
     numbers = comparable_numbers(X)
-    present = np.arange(numbers.shape[0]) if counts is None else np.flatnonzero(counts)
-    here = numbers[present], None if counts is None else [counts[present]]
-    ((tied, ranks),) = _ranks_of_rows([here[0]], here[1])
-    known = others if counts is None else (*others, counts)
-    columns = [places_of_values(column[present]) for other in known for column in _rows_as_table(other).T]
-    order = present[np.lexsort([*columns[::-1], tied, ranks])]
-    return order if counts is None else np.append(order, np.flatnonzero(counts == 0))
+    if counts is None:
+        ((tied, ranks),) = _ranks_of_rows([numbers])
+        return _sorted_rows(ranks, lambda rows: [*_places_of_others(others, rows), tied[rows]])
+    present = np.flatnonzero(counts)
+    ((tied, ranks),) = _ranks_of_rows([numbers[present]], [counts[present]])
+    known = (*others, counts)
+    order = _sorted_rows(ranks, lambda rows: [*_places_of_others(known, present[rows]), tied[rows]])
+    return np.append(present[order], np.flatnonzero(counts == 0))
+
+
+def _places_of_others(others: Sequence[NDArray[Any]], rows: Rows) -> list[Floats]:
+    """What is known of some rows beside their columns, the first of it last, as ``numpy.lexsort`` takes it."""
+    return [places_of_values(column[rows]) for other in others for column in _rows_as_table(other).T][::-1]
+
+
+def _sorted_rows(ranks: Floats, ties: Callable[[Rows], list[Floats]]) -> Rows:
+    """Positions by rank, as ``numpy.lexsort`` gives them, which sorts all by what few of them need.
+
+    Parameters
+    ----------
+    ranks : ndarray of shape (n_rows,)
+    ties : callable
+        From some rows to the further keys of these, the last of which counts most.
+    """
+    order = np.argsort(ranks)
+    values = ranks[order]
+    alike = (values[1:] == values[:-1]) | np.isnan(values[1:])
+    if alike.any():
+        tied = np.append(alike, False) | np.append(False, alike)
+        rows = np.sort(order[tied])
+        order[tied] = rows[np.lexsort([*ties(rows), ranks[rows]])]
+    return order
 
 
 def generator_of_sample(rng: np.random.Generator, labels: NDArray[Any]) -> np.random.Generator:
@@ -141,8 +170,8 @@ def comparable_numbers(X: Any) -> Any:
     if values.shape[1] == 0:
         return np.zeros((len(values), 1))
     if values.dtype.kind in "biuf":
-        numbers = values.astype(np.float64)
-        if np.abs(numbers).max(initial=0) < LARGEST_SQUARED:  # False with gaps
+        numbers = values.astype(np.float64, copy=False)
+        if numbers.max(initial=0) < LARGEST_SQUARED and numbers.min(initial=0) > -LARGEST_SQUARED:  # False with gaps
             return numbers
     return np.column_stack([places_of_values(column) for column in values.T])
 

@@ -56,6 +56,27 @@ def saved(model, path):
     return load_model(path)
 
 
+SKOPS_ALONE = """
+import sys
+from pkgutil import walk_packages
+from shiftfix._model_files._skops import skops_io
+skops_io()
+brought = {"torch", "dask"} & set(sys.modules)
+from sklearn.utils import all_estimators, discovery
+from skops.io import _trusted_types
+from skops.io._utils import get_type_name
+assert not brought, brought
+assert discovery.pkgutil.walk_packages is walk_packages
+names = [get_type_name(kind) for _, kind in all_estimators()]
+assert _trusted_types.SKLEARN_ESTIMATOR_TYPE_NAMES == [name for name in names if name.startswith("sklearn.")]
+"""
+
+
+def test_skops_comes_alone_and_trusts_the_same_estimators():
+    """Whoever asks scikit-learn for its estimators imports torch and dask where they are."""
+    subprocess.run([sys.executable, "-c", SKOPS_ALONE], check=True)
+
+
 # ------------------------------------------------------------------------------------------- round trips
 
 MODELS = {

@@ -14,9 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 from shiftfix._archive import DamagedError, ForeignError, open_archive
 from shiftfix._atomic import check_writable, replace_file
 from shiftfix._model_files._schema import TRUSTED, checked_file
+from shiftfix._model_files._skops import skops_io
 from shiftfix._model_files._trees import check_columns
 from shiftfix._naming import short_error
-from shiftfix._setting_checks import import_optional
 from shiftfix.exceptions import ShiftDataError
 
 NETWORKS = ("shiftfix.mlp._classifier", "shiftfix.mlp._regressor")
@@ -97,7 +97,7 @@ def packed_model(model: BaseEstimator) -> bytes:
     ShiftDataError
         For a model that cannot be stored without pickle.
     """
-    skops = import_optional("skops.io", "cli")
+    skops = skops_io()
     name = type(model).__name__
     try:
         content: bytes = skops.dumps(model)
@@ -200,7 +200,7 @@ def made_of(file: IO[bytes]) -> Any:
     ShiftDataError
         For a network that does not fit together.
     """
-    skops = import_optional("skops.io", "cli")
+    skops = skops_io()
     try:
         with open_archive(file) as archive:
             content = checked_file(archive)

@@ -18,7 +18,7 @@ from shiftfix.cli._automatic import (
     scoring_notices,
     target_sample,
 )
-from shiftfix.cli._encode import fit_encoder
+from shiftfix.cli._encode import encoded_rows, fit_encoder
 from shiftfix.cli._exit import UnsupportedError
 from shiftfix.cli._learners import check_hidden_weights
 from shiftfix.cli._output_file import write_text_file
@@ -121,7 +121,7 @@ def plan_as_assumed(encoder: Any, learner: Any, tables: Tables, options: Mapping
     """The correction that was asked for, on encoded columns."""
     from sklearn.pipeline import Pipeline
 
-    X_source, X_target = encoder.transform(tables.source), encoder.transform(tables.target)
+    X_source, X_target = encoded_rows(encoder, tables.source), encoded_rows(encoder, tables.target)
     model = make_model(learner, tables.task, options)
     return Plan(model, learner, Pipeline([("encode", encoder), ("model", model)]), X_source, X_target, X_target)
 

@@ -83,7 +83,7 @@ def read_fast(layout: CsvLayout, telling: Sequence[Sequence[str]], gaps: frozens
         Words that mean a missing value among numbers.
     """
     header = layout.header
-    if len(header) < 2 or not _is_simple(layout.path):
+    if len(header) < 2 or not _is_simple(layout):
         return None
     plain = {name for name, cells in zip(header, zip(*telling, strict=False), strict=False) if _are_plain(cells, gaps)}
     for _ in range(MOST_SURPRISES):
@@ -102,12 +102,23 @@ def read_words(layout: CsvLayout, name: str) -> Any:
     return _arrow_table(layout, {name: "string"}, frozenset(), [name]).column(0)
 
 
-def _is_simple(path: Path) -> bool:
-    """Whether a file is large, and each of its line ends and separators is what it seems."""
+def _is_simple(layout: CsvLayout) -> bool:
+    """Whether a file is large, and each line end and separator behind its header is what it seems.
+
+    Many programs put the names of all columns between quotes: what stands there is known already.
+    """
+    path = layout.path
     if path.name.lower().endswith(".gz") or path.stat().st_size < LEAST_BYTES:
         return False
     with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(b'"') < 0 and content.find(b"\0") < 0
+        start = 0
+        for _ in range(layout.n_ahead):
+            start = content.find(b"\n", start) + 1
+            if start == 0:
+                return False
+        if b"\r" in content[:start].replace(b"\r\n", b""):  # lines that end otherwise
+            return False
+        return content.find(b'"', start) < 0 and content.find(b"\0") < 0
 
 
 def _are_plain(cells: Sequence[str], gaps: frozenset[str]) -> bool:

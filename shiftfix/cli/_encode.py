@@ -28,6 +28,8 @@ def as_numbers(frame: Any) -> NDArray[np.float64]:
     ShiftDataError
         For a column of anything else.
     """
+    if len(set(frame.dtypes)) == 1 and frame.dtypes.iloc[0] == np.float64:
+        return np.asarray(frame.to_numpy())
     return np.column_stack([numbers_of_column(frame[name], name) for name in frame.columns])
 
 
@@ -193,3 +195,13 @@ def fit_encoder(source: Any, target: Any, numeric: list[str], text: list[str]) -
     # All that is learned of the rows is known, so that one of them shows the columns.
     encoder = ColumnTransformer(parts).fit(source[numeric + text].head(1))
     return Pipeline([("numbers", encoder), ("names", NamedColumns(encoded_names(encoder)))])
+
+
+def encoded_rows(encoder: Pipeline, frame: Any) -> Any:
+    """What the encoder makes of a data frame: of columns of numbers without gaps the frame itself, not a copy."""
+    (part, _, columns), *others = encoder[0].transformers_
+    if part == "numeric" and not any(name in ("numeric_with_missing", "text") for name, _, _ in others):
+        names = list(frame.columns)
+        if names == list(columns) == list(encoder[-1].names) and not np.isnan(as_numbers(frame)).any():
+            return frame
+    return encoder.transform(frame)

@@ -1,5 +1,7 @@
 """Read a Parquet file: each column as its type says, and a refusal of the types that no model takes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ from shiftfix.cli._exit import InputError
 from shiftfix.cli._header import check_header
 from shiftfix.cli._words import quoted
 
+# Rows that are decoded at a time, and bytes of each column that are read ahead.
+BLOCK_ROWS = 2**16
+BUFFER_BYTES = 2**20
 # Units of time in a second.
 PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
@@ -26,25 +31,33 @@ class ParquetTable:
     ----------
     name : str
         What messages call it.
-    table : pyarrow.Table
+    path : pathlib.Path
+    columns : list of str
+        Names of the columns, in order.
+    n_rows : int
     reading : Reading
+    numbers : dict of str to ndarray of shape (n_rows,)
+        The columns of numbers, float64 with NaN where there is none.
+    cells : dict of str to pyarrow.ChunkedArray
+        All others.
     """
 
     name: str
-    table: Any
+    path: Path
+    columns: list[str]
+    n_rows: int
     reading: Reading
-
-    @property
-    def columns(self) -> list[str]:
-        """Names of the columns, in order."""
-        return list(self.table.column_names)
+    numbers: dict[str, NDArray[np.float64]]
+    cells: dict[str, Any]
 
     def __len__(self) -> int:
-        return int(self.table.num_rows)
+        return self.n_rows
 
     def column(self, name: str, role: Role = "feature") -> Column:
         """One column, by its type."""
-        cells = self.table.column(name)
+        if name in self.numbers:
+            return number_column(name, self.name, self.numbers[name], self.reading)
+        cells = self.cells[name]
         for is_of, read in _readers():
             if is_of(cells.type):
                 return read(cells, name, self)
@@ -59,7 +72,11 @@ class ParquetTable:
 
     def written(self, name: str) -> NDArray[Any]:
         """Cells of a column as text, "" where missing."""
-        return np.array(["" if cell is None else str(cell) for cell in self.table.column(name).to_pylist()], object)
+        cells: Any = self.cells.get(name)
+        if cells is None:  # a whole number is no float64
+            with opened_parquet(self.path, self.name) as file:
+                cells = file.read(columns=[name], use_threads=False).column(name)
+        return np.array(["" if cell is None else str(cell) for cell in cells.to_pylist()], object)
 
 
 def arrow_module(module: str) -> Any:
@@ -69,8 +86,24 @@ def arrow_module(module: str) -> Any:
     return import_optional(module, "cli")
 
 
+@contextmanager
+def opened_parquet(path: Path, name: str) -> Iterator[Any]:
+    """A Parquet file, closed at the end; InputError for one that is damaged, whenever that is found."""
+    parquet = arrow_module("pyarrow.parquet")
+    arrow = arrow_module("pyarrow")
+    try:
+        with parquet.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
+            yield file
+    except (arrow.ArrowException, OSError, MemoryError) as error:
+        found = (str(error).splitlines() or ["too many rows for the memory"])[0]
+        raise InputError(
+            f"the {name} file {quoted(str(path))} cannot be read as Parquet ({found}): write it "
+            "again, or save it as CSV."
+        ) from error
+
+
 def read_parquet_file(path: Path, name: str, reading: Reading) -> ParquetTable:
-    """The columns of a Parquet file.
+    """The columns of a Parquet file, read block by block: numbers into arrays that are there once.
 
     Parameters
     ----------
@@ -84,28 +117,40 @@ def read_parquet_file(path: Path, name: str, reading: Reading) -> ParquetTable:
     InputError
         For a file that is damaged, or names columns twice or not at all.
     """
-    parquet = arrow_module("pyarrow.parquet")
-    arrow = arrow_module("pyarrow")
-    try:
-        with parquet.ParquetFile(path) as file:
-            check_header(file.schema_arrow.names, path, name)
-            table = file.read()
-    except (arrow.ArrowException, OSError) as error:
-        raise InputError(
-            f"the {name} file {quoted(str(path))} cannot be read as Parquet ({str(error).splitlines()[0]}): write it "
-            "again, or save it as CSV."
-        ) from error
-    # The row numbers that pandas writes when it writes an index; an index with a name is a column.
-    numbers = [column for column in table.column_names if column.startswith("__index_level_")]
-    return ParquetTable(name, table.drop_columns(numbers), reading)
+    with opened_parquet(path, name) as file:
+        schema, n_rows = file.schema_arrow, file.metadata.num_rows
+        check_header(schema.names, path, name)
+        # The row numbers that pandas writes when it writes an index; an index with a name is a column.
+        columns = [column for column in schema.names if not column.startswith("__index_level_")]
+        numbers = {column: np.empty(n_rows) for column in columns if is_number_type(schema.field(column).type)}
+        others: dict[str, list[Any]] = {column: [] for column in columns if column not in numbers}
+        start = 0
+        for batch in file.iter_batches(BLOCK_ROWS, use_threads=False):
+            block = slice(start, start + len(batch))
+            for column, values in numbers.items():
+                values[block] = _doubles(batch.column(column))
+            for column, parts in others.items():
+                parts.append(batch.column(column))
+            start = block.stop
+        arrow = arrow_module("pyarrow")
+        if start != n_rows:
+            raise arrow.ArrowInvalid(f"{start} rows, and {n_rows} by its footer")
+        cells = {
+            column: arrow.chunked_array(parts, schema.field(column).type if not parts else None)
+            for column, parts in others.items()
+        }
+    return ParquetTable(name, path, columns, n_rows, reading, numbers, cells)
+
+
+def is_number_type(kind: Any) -> bool:
+    """Whether a type of pyarrow is one of numbers."""
+    types = arrow_module("pyarrow.types")
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
 
 
 def _readers() -> list[tuple[Any, Any]]:
     """Which types there are, and what reads them."""
     types = arrow_module("pyarrow.types")
-
-    def number(kind: Any) -> bool:
-        return types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
 
     def text(kind: Any) -> bool:
         return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
@@ -114,12 +159,12 @@ def _readers() -> list[tuple[Any, Any]]:
         return types.is_boolean(kind)
 
     def category(kind: Any) -> bool:
-        return types.is_dictionary(kind) and any(is_of(kind.value_type) for is_of in (number, text, truth))
+        return types.is_dictionary(kind) and any(is_of(kind.value_type) for is_of in (is_number_type, text, truth))
 
     def moment(kind: Any) -> bool:
         return types.is_date(kind) or types.is_timestamp(kind) or types.is_time(kind) or types.is_duration(kind)
 
-    return [(types.is_null, _no_cells), (number, _number_cells), (moment, _moments)] + [
+    return [(types.is_null, _no_cells), (moment, _moments)] + [
         (is_of, _text_cells) for is_of in (text, truth, category)
     ]
 
@@ -132,11 +177,7 @@ def _doubles(cells: Any) -> NDArray[np.float64]:
     """Numbers as float64, NaN where there is none."""
     compute = arrow_module("pyarrow.compute")
     found = compute.cast(cells, "float64", safe=False)
-    return np.asarray(found.to_numpy(), dtype=np.float64)
-
-
-def _number_cells(cells: Any, name: str, table: ParquetTable) -> Column:
-    return number_column(name, table.name, _doubles(cells), table.reading)
+    return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def _text_cells(cells: Any, name: str, table: ParquetTable) -> Column:

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from shiftfix._naming import differences
 from shiftfix.cli._cells import USUAL_MISSING
 from shiftfix.cli._columns import Column, empty_column
-from shiftfix.cli._encode import NamedColumns
+from shiftfix.cli._encode import NamedColumns, encoded_rows
 from shiftfix.cli._exit import InputError
 from shiftfix.cli._files import Table
 from shiftfix.cli._safe_csv import harmless_csv
@@ -269,7 +269,11 @@ def prediction_table(model: Any, rows: Any) -> Any:
 
     if isinstance(model, Pipeline):
         # The steps ahead of the model once, and not for each of its answers.
-        rows, model = model[:-1].transform(rows), model[-1]
+        encoder = encoder_of(model)
+        if encoder is model[0] and len(model) == 2:
+            rows, model = encoded_rows(encoder, rows), model[-1]
+        else:
+            rows, model = model[:-1].transform(rows), model[-1]
     found = model.predict(rows)
     columns = [f"prediction_{k}" for k in range(found.shape[1])] if np.ndim(found) == 2 else ["prediction"]
     predictions = pd.DataFrame(found, columns=columns)

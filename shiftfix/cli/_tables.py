@@ -162,8 +162,15 @@ def feature_frame(columns: list[Column], n_rows: int) -> Any:
     """Data frame of columns that can be used: float64, and str with NaN for missing."""
     import pandas as pd
 
+    rows = pd.RangeIndex(n_rows)
+    if columns and all(column.values.dtype == np.float64 for column in columns):
+        # Column by column in one array, which pandas, and what asks for its rows as an array, take as it is.
+        numbers = np.empty((len(columns), n_rows))
+        for place, column in enumerate(columns):
+            numbers[place] = column.values
+        return pd.DataFrame(numbers.T, rows, [column.name for column in columns], copy=False)
     values = {column.name: pd.Series(column.values, dtype=column.values.dtype) for column in columns}
-    return pd.DataFrame(values, index=pd.RangeIndex(n_rows))
+    return pd.DataFrame(values, index=rows)
 
 
 def _noted(problems: list[str], refusals: Refusals) -> bool:

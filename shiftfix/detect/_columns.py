@@ -117,8 +117,10 @@ def _recognize_numbers(pair: ColumnPair) -> Recognized:
     source, target = pair.numbers
     apart = _is_apart(source, target)
     whole = not pair.is_time and all((part == np.floor(part)).all() for part in pair.numbers)
-    if not pair.both.missing.any() and _tells_rows_apart(source) and _tells_rows_apart(target):
-        found = _recognize_unique(pair, whole, apart)
+    rising = all(map(_is_sorted, pair.numbers))
+    # Whether rows are told apart takes longest to see, and matters of such numbers alone.
+    if (whole or rising) and not pair.both.missing.any() and all(map(_tells_rows_apart, pair.numbers)):
+        found = _recognize_unique(pair, whole=whole, apart=apart, rising=rising)
         if found is not None:
             return found
     if apart and pair.is_time:
@@ -126,12 +128,12 @@ def _recognize_numbers(pair: ColumnPair) -> Recognized:
     return Recognized("number", f"ranges that do not overlap ({_range_words(pair)})" if apart else "")
 
 
-def _recognize_unique(pair: ColumnPair, whole: bool, apart: bool) -> Recognized | None:
+def _recognize_unique(pair: ColumnPair, *, whole: bool, apart: bool, rising: bool) -> Recognized | None:
     """What numbers are that never repeat; None where they may describe rows."""
     both: Any = pair.both.numbers
-    if whole and (apart or _never_agrees(both) or all(map(_is_sorted, pair.numbers))):
+    if whole and (apart or rising or _never_agrees(both)):
         return Recognized("identifier", f"a whole number of its own in every row ({_range_words(pair)})")
-    if all(map(_is_sorted, pair.numbers)):
+    if rising:
         return Recognized("time stamp", f"rising or falling from row to row ({_range_words(pair)})")
     return None
 

@@ -12,7 +12,7 @@ Source: Shimodaira (2000), J. Statist. Plann. Inference 90:227-244, section 8, t
 Müller (2007), JMLR 8:985-1005, section 3, the cross-validation; Takeuchi (1976), Suri-Kagaku 153:12-18, the optimism.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +30,7 @@ from shiftfix._values import as_array
 from shiftfix._verdict import Verdict
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label import LEAST_SCORE, CalibrationKind, fit_log_scores, log_scores, softmax_block
+from shiftfix.risk._fold_models import FoldModels, fit_each
 from shiftfix.risk._folds import counted_folds, new_folds
 from shiftfix.risk._losses import LEAST_PROBABILITY, row_losses
 from shiftfix.weights import normalize_weights_of
@@ -244,27 +245,32 @@ def _judge(
     classes = np.unique(np.asarray(y)[learned]) if is_classifier(estimator) else np.empty(0)
     said = logits_of if by_probability else predicted_numbers
 
-    def fit(training: Rows) -> list[Any]:
+    def fit(training: Rows) -> FoldModels:
         X_training, y_training = _safe_indexing(X, training), _safe_indexing(y, training)
         repeats = None if counts is None else counts[training]
-        return [
-            fit_tempered(
-                estimator, X_training, y_training, weights[training], exponent, repeats, fallback=fallback, rng=rng
-            )
-            for exponent in exponents
-        ]
 
-    def score(models: list[Any], held_out: Rows) -> NDArray[np.float64]:
-        X_held_out, y_held_out = _safe_indexing(X, held_out), _safe_indexing(y, held_out)
-        outputs = np.stack([said(model, X_held_out, classes) for model in models], axis=1)
+        def tempered(exponent: float) -> Callable[[Any, Any], Any]:
+            w = weights[training]
+            return lambda learner, rows: fit_tempered(
+                learner, rows, y_training, w, exponent, repeats, fallback=fallback, rng=rng
+            )
+
+        drops_rows = bool((weights[training] == 0).any()) or (repeats is not None and bool((repeats == 0).any()))
+        return fit_each(
+            estimator, X_training, y_training, [tempered(exponent) for exponent in exponents], drops_rows=drops_rows
+        )
+
+    def score(models: FoldModels, held_out: Rows) -> NDArray[np.float64]:
+        X_held_out, y_held_out = models.rows(_safe_indexing(X, held_out)), _safe_indexing(y, held_out)
+        outputs = np.stack([said(model, X_held_out, classes) for model in models.learners], axis=1)
         if by_probability:
             return outputs
-        losses = np.stack([row_losses(model, X_held_out, y_held_out) for model in models], axis=1)
+        losses = np.stack([row_losses(model, X_held_out, y_held_out) for model in models.learners], axis=1)
         return np.concatenate([losses[:, :, np.newaxis], outputs], axis=2)
 
-    def score_target(models: list[Any], rows: Rows) -> NDArray[np.float64]:
-        X_dealt = _safe_indexing(X_target, rows)
-        return np.stack([said(model, X_dealt, classes) for model in models], axis=1)
+    def score_target(models: FoldModels, rows: Rows) -> NDArray[np.float64]:
+        X_dealt = models.rows(_safe_indexing(X_target, rows))
+        return np.stack([said(model, X_dealt, classes) for model in models.learners], axis=1)
 
     dealt: dict[str, Any] = (
         {} if X_target is None else {"score_target": score_target, "target_order": order_of_rows(X_target)}

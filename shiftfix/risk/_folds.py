@@ -83,7 +83,8 @@ def new_folds(
     """
     seed = int(rng.integers(2**31 - 1))
     known = [of_rows[rows] for of_rows in (y, groups) if of_rows is not None]
-    rows = rows[order_of_rows(_safe_indexing(X, rows), *known, counts=None if counts is None else counts[rows])]
+    here = X if len(rows) == len(y) else _safe_indexing(X, rows)
+    rows = rows[order_of_rows(here, *known, counts=None if counts is None else counts[rows])]
     kept = None if groups is None else groups[rows]
     folds = shuffled_folds(n_folds, y[rows], stratified=stratified, seed=seed, groups=kept)
     return [Fold(np.sort(rows[fold.training]), np.sort(rows[fold.held_out])) for fold in folds]

@@ -25,6 +25,10 @@ FILES = {
     "too large for a float": ("a,b\n1,1e400\n2,1\n", "ab"),
     "all sizes": ("a,b\n" + "".join(f"{size!r},1\n" for size in SIZES.tolist()), "ab"),
     "quotes": ('a,b\n"1",2\n3,4\n', ""),
+    "names between quotes": ('"a","b ""x"", y"\n1,2\n3,4.5\n', ["a", 'b "x", y']),
+    "a name of two lines": ('"a\nb","c"\n1,2\n3,4\n', ["a\nb", "c"]),
+    "a quote in the first row": ('"a","b"\n1,2"\n3,4\n', ""),
+    "a quote behind a line that ends otherwise": ('"a","b"\r1,"2"\n3,4\n', ""),
     "one column": ("a\n1\n2\n", ""),
 }
 

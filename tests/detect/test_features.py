@@ -6,32 +6,80 @@ import numpy as np
 import pandas
 import polars
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.polynomial.legendre import legvander
 from numpy.testing import assert_allclose
-from scipy.stats import chi2_contingency, kruskal, ks_2samp
+from scipy.stats import chi2_contingency, kruskal, ks_2samp, rankdata
 
 from shiftfix.detect import _column_tests as module
 from shiftfix.detect import feature_tests, pair_columns, recognize_column
 from shiftfix.detect._column_tests import (
-    category_scores,
     compare_categories,
     compare_numbers,
+    groups_of_categories,
     largest_gap,
+    moments_of_categories,
+    moments_of_ranks,
     quadratic_form,
-    rank_scores,
+    tally_of_numbers,
+    target_sum_of_ranks,
     total_variation,
 )
 
 RNG = np.random.default_rng(0)
 
 
-def test_moments_are_those_of_all_permutations():
+@pytest.fixture(autouse=True)
+def _same_numbers_for_each_test():
+    """Whatever was drawn before: tests at a level of 5% are not to hang on which ran first."""
+    RNG.bit_generator.state = np.random.default_rng(1).bit_generator.state
+
+
+def test_moments_are_those_of_all_permutations(monkeypatch):
     """The statistic averages its degrees of freedom over all 70 assignments of 4 of 8 rows, with ties."""
-    scores = rank_scores(np.array([1.0, 2, 2, 3, 5, 5, 5, 9]))[:, :2]
+    monkeypatch.setattr(module, "DEGREE", 2)
+    values = np.array([1.0, 2, 2, 3, 5, 5, 5, 9])
     found = []
     for rows in combinations(range(8), 4):
-        is_target = np.isin(np.arange(8), rows)
-        found.append(quadratic_form(scores, is_target)[0])
+        tally = tally_of_numbers(values, np.isin(np.arange(8), rows))
+        found.append(quadratic_form(moments_of_ranks(tally), target_sum_of_ranks(tally), 8, 4)[0])
     assert_allclose(np.mean(found), 2)
+
+
+def form_of_rows(scores, is_target):
+    """The quadratic form as its definition has it: every row by itself."""
+    centred, n_rows, n_target = scores - scores.mean(axis=0), len(scores), is_target.sum()
+    share = n_target * (n_rows - n_target) / (n_rows * (n_rows - 1))
+    moved = centred[is_target].sum(axis=0)
+    return moved @ np.linalg.pinv(share * centred.T @ centred, rcond=1e-9, hermitian=True) @ moved
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0, 1, 8]),
+    st.sampled_from([0.0, 0.1, 0.9]),
+    st.integers(1, 9),
+)
+@settings(max_examples=60, deadline=None)
+def test_values_that_count_are_rows_one_by_one(seed, digits, gaps, block):
+    """With ties, gaps and infinite numbers, over blocks of any size."""
+    rng = np.random.default_rng(seed)
+    values = np.round(rng.normal(size=60), digits)
+    values[rng.random(60) < gaps] = np.nan
+    values[rng.integers(60, size=2)] = np.inf, -np.inf
+    is_target = rng.permutation(60) < 25
+    known = ~np.isnan(values)
+    scores = np.zeros((60, 5))
+    scores[known, :4] = legvander((2 * rankdata(values[known]) - 1) / known.sum() - 1, 4)[:, 1:]
+    scores[~known, 4] = 1
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "BLOCK_ENTRIES", 4 * block)
+        found = compare_numbers(values, is_target)
+    assert_allclose(found.statistic, form_of_rows(scores, is_target), rtol=1e-6, atol=1e-9)
+    ours, theirs = values[known & ~is_target], values[known & is_target]
+    apart = ks_2samp(ours, theirs).statistic if len(ours) and len(theirs) else 0.0
+    assert_allclose(found.distance, max(apart, abs(known[is_target].mean() - known[~is_target].mean())), atol=1e-12)
 
 
 def test_one_polynomial_is_wilcoxons_test(monkeypatch):
@@ -45,22 +93,24 @@ def test_one_polynomial_is_wilcoxons_test(monkeypatch):
 def test_categories_are_pearsons_test():
     codes, is_target = RNG.choice(3, 200, p=[0.5, 0.3, 0.2]), np.arange(200) >= 120
     table = np.array([np.bincount(codes[side], minlength=3) for side in (is_target, ~is_target)])
-    statistic, p_value = quadratic_form(category_scores(codes, 80), is_target)
+    statistic, p_value = quadratic_form(moments_of_categories(table.sum(axis=0)), table[0], 200, 80)
+    whole = compare_categories(codes.astype(str), np.zeros(200, bool), is_target)
+    assert_allclose([whole.statistic, whole.p_value], [statistic, p_value])
     expected = chi2_contingency(table, correction=False)
     assert_allclose(statistic, expected.statistic * 199 / 200)
     assert p_value == pytest.approx(expected.pvalue, abs=0.01)
 
 
 def test_rare_categories_count_together():
-    codes = np.repeat(np.arange(12), [40, 40, *[2] * 10])
-    assert category_scores(codes, 50).sum(axis=0).tolist() == [40, 40, 20]
+    counts = np.array([40, 40, *[2] * 10, 0])
+    groups = groups_of_categories(counts, 50)
+    assert np.bincount(groups, weights=counts).tolist() == [40, 40, 20]
 
 
 def test_distances():
     x, y = np.round(RNG.normal(size=40), 1), np.round(RNG.normal(0.3, 1, 30), 1)
-    assert_allclose(largest_gap(np.append(x, y), np.arange(70) >= 40), ks_2samp(x, y).statistic)
-    codes = np.repeat([0, 1, 0, 1], [10, 30, 6, 4])
-    assert_allclose(total_variation(codes, np.arange(50) >= 40), 0.35)
+    assert_allclose(largest_gap(tally_of_numbers(np.append(x, y), np.arange(70) >= 40)), ks_2samp(x, y).statistic)
+    assert_allclose(total_variation(np.array([16, 34]), np.array([6, 4])), 0.35)
 
 
 def test_gaps_are_seen():
