@@ -87,9 +87,9 @@ def tally_of_numbers(values: Floats, is_target: NDArray[np.bool_]) -> Tally:
     target_until = np.cumsum(order >= len(source), dtype=np.intp).astype(np.float64)
     steps = merged[1:] > merged[:-1]
     if steps.all():
-        return Tally(np.arange(1.0, len(merged) + 1), target_until)
+        return Tally(np.arange(1, len(merged) + 1, dtype=np.float64), target_until)
     ends = np.flatnonzero(np.append(steps, True))
-    return Tally(ends + 1.0, target_until[ends])
+    return Tally((ends + 1).astype(np.float64), target_until[ends])
 
 
 def rank_scores(tally: Tally, part: slice) -> Floats:
@@ -106,13 +106,14 @@ def rank_scores(tally: Tally, part: slice) -> Floats:
     ndarray of shape (DEGREE, n_values_of_the_part)
     """
     until = tally.until[part]
-    place = (2 * until - _steps(tally.until, part)) / tally.n_rows - 1
-    return legvander(place, DEGREE).T[1:]
+    place: Floats = (2 * until - _steps(tally.until, part)) / tally.n_rows - 1
+    return np.asarray(legvander(place, DEGREE).T[1:], dtype=np.float64)
 
 
 def _steps(until: Floats, part: slice) -> Floats:
     """Rows of each value of a part."""
-    return np.diff(until[part], prepend=until[part.start - 1] if part.start else 0.0)
+    before = until[part.start - 1] if part.start else 0.0
+    return np.asarray(np.diff(until[part], prepend=before), dtype=np.float64)
 
 
 def moments_of_ranks(tally: Tally) -> ScoreMoments:
@@ -123,7 +124,7 @@ def moments_of_ranks(tally: Tally) -> ScoreMoments:
 @lru_cache(maxsize=4)  # of the columns of one table
 def moments_without_ties(n_rows: int) -> ScoreMoments:
     """Of the scores of the ranks 1 to ``n_rows``."""
-    return _score_moments(Tally(np.arange(1.0, n_rows + 1), np.zeros(0)))
+    return _score_moments(Tally(np.arange(1, n_rows + 1, dtype=np.float64), np.zeros(0)))
 
 
 def _score_moments(tally: Tally) -> ScoreMoments:
@@ -234,7 +235,7 @@ def compare_categories(
     counts, in_target = (np.bincount(rows, minlength=len(found) + 1) for rows in (codes, codes[is_target]))
     n_rows, n_target = int(counts.sum()), int(in_target.sum())
     groups = groups_of_categories(counts, min(n_target, n_rows - n_target))
-    rows, rows_of_target = (np.bincount(groups, weights=each) for each in (counts, in_target))
+    rows, rows_of_target = (np.bincount(groups, weights=each).astype(np.float64) for each in (counts, in_target))
     moments = moments_of_categories(rows)
     return ColumnOutcome(*quadratic_form(moments, rows_of_target, n_rows, n_target), total_variation(counts, in_target))
 
