@@ -145,3 +145,18 @@ def refused_column(name: str, table: str, n_rows: int, problem: str) -> Column:
 def empty_column(name: str, table: str, n_rows: int) -> Column:
     """Column without a value."""
     return Column(name, table, "empty", np.full(n_rows, np.nan))
+
+
+def feature_frame(columns: list[Column], n_rows: int) -> Any:
+    """Data frame of columns that can be used: float64, and str with NaN for missing."""
+    import pandas as pd
+
+    rows = pd.RangeIndex(n_rows)
+    if columns and all(column.values.dtype == np.float64 for column in columns):
+        # Column by column in one array, which pandas, and what asks for its rows as an array, take as it is.
+        numbers = np.empty((len(columns), n_rows))
+        for place, column in enumerate(columns):
+            numbers[place] = column.values
+        return pd.DataFrame(numbers.T, rows, [column.name for column in columns], copy=False)
+    values = {column.name: pd.Series(column.values, dtype=column.values.dtype) for column in columns}
+    return pd.DataFrame(values, index=rows)

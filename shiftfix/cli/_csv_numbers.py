@@ -6,7 +6,7 @@ point. What pyarrow does not read so, and whatever a quote, a decimal comma or a
 
 import mmap
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 # Files below this size, in bytes, are read word by word: there is nothing to gain.
 LEAST_BYTES = 2**20
+# Read at a time.
+BLOCK_BYTES = 2**22
 # Columns that turn out to hold words after all, before the file is read word by word.
 MOST_SURPRISES = 8
 SURPRISE = re.compile(r"In CSV column #(\d+)")
@@ -99,7 +101,10 @@ def read_fast(layout: CsvLayout, telling: Sequence[Sequence[str]], gaps: frozens
 
 def read_words(layout: CsvLayout, name: str) -> Any:
     """Cells of one column of a file that :func:`read_fast` took: pyarrow.ChunkedArray of str."""
-    return _arrow_table(layout, {name: "string"}, frozenset(), [name]).column(0)
+    from shiftfix._setting_checks import import_optional
+
+    parts = [batch.column(0) for batch in _batches(layout, {name: "string"}, frozenset(), [name])]
+    return import_optional("pyarrow", "cli").chunked_array(parts, "string")
 
 
 def _is_simple(layout: CsvLayout) -> bool:
@@ -131,21 +136,31 @@ def _are_plain(cells: Sequence[str], gaps: frozenset[str]) -> bool:
     return bool(numbers) and not any("_" in word for word in words)
 
 
-def _arrow_table(
+def _batches(
     layout: CsvLayout, types: dict[str, str], gaps: frozenset[str], columns: list[str] | None = None
-) -> Any:
+) -> Iterator[Any]:
+    """The rows of a file block by block, as record batches of pyarrow."""
     from shiftfix._setting_checks import import_optional
 
     reader = import_optional("pyarrow.csv", "cli")
-    return reader.read_csv(
+    with reader.open_csv(
         layout.path,
         # One thread: blocks of several, with what is kept of each, take twice the memory.
-        reader.ReadOptions(use_threads=False, column_names=layout.header, skip_rows=layout.n_ahead, block_size=2**22),
+        reader.ReadOptions(
+            use_threads=False, column_names=layout.header, skip_rows=layout.n_ahead, block_size=BLOCK_BYTES
+        ),
         reader.ParseOptions(delimiter=layout.between),
         reader.ConvertOptions(
             column_types=types, null_values=sorted({"", *gaps}), strings_can_be_null=False, include_columns=columns
         ),
-    )
+    ) as stream:
+        yield from stream
+
+
+def _most_rows(path: Path) -> int:
+    """Lines of a file: as many rows as it may have, or more."""
+    with open(path, "rb") as stream:
+        return 1 + sum(block.count(b"\n") for block in iter(lambda: stream.read(BLOCK_BYTES), b""))
 
 
 def _read(layout: CsvLayout, plain: set[str], gaps: frozenset[str]) -> FastTable | str | None:
@@ -154,17 +169,29 @@ def _read(layout: CsvLayout, plain: set[str], gaps: frozenset[str]) -> FastTable
 
     arrow = import_optional("pyarrow", "cli")
     types = {name: "double" if name in plain else "string" for name in layout.header}
+    most = _most_rows(layout.path)
+    # Memory that no row is written to is not taken.
+    values = {name: np.empty(most) for name in layout.header if name in plain}
+    words: dict[str, list[Any]] = {name: [] for name in layout.header if name not in plain}
+    n_gaps, start = dict.fromkeys(values, 0), 0
     try:
-        table = _arrow_table(layout, types, gaps)
+        for batch in _batches(layout, types, gaps):
+            stop = start + len(batch)
+            if stop > most:
+                return None
+            for name, cells in zip(layout.header, batch.columns, strict=True):
+                if name in words:
+                    words[name].append(cells)
+                    continue
+                block = values[name][start:stop]
+                block[:] = cells.to_numpy(zero_copy_only=False)
+                if int(np.isnan(block).sum()) != cells.null_count:
+                    return None
+                n_gaps[name] += cells.null_count
+            start = stop
     except (arrow.ArrowException, OSError) as error:
         return str(error)
-    numbers = {}
-    for name in layout.header:
-        if name in plain:
-            column = table.column(name)
-            values = np.asarray(column.to_numpy())
-            if int(np.isnan(values).sum()) != column.null_count:
-                return None
-            numbers[name] = PlainNumbers(values, column.null_count > 0)
-            table = table.drop_columns([name])
-    return FastTable(table.num_rows, numbers, {name: table.column(name) for name in table.column_names})
+    numbers = {name: PlainNumbers(values[name][:start], n_gaps[name] > 0) for name in values}
+    return FastTable(
+        start, numbers, {name: arrow.chunked_array(cells, arrow.string()) for name, cells in words.items()}
+    )

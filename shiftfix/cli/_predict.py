@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from shiftfix._naming import differences
 from shiftfix.cli._cells import USUAL_MISSING
-from shiftfix.cli._columns import Column, empty_column
+from shiftfix.cli._columns import Column, empty_column, feature_frame
 from shiftfix.cli._encode import NamedColumns, encoded_rows
 from shiftfix.cli._exit import InputError
 from shiftfix.cli._files import Table
@@ -20,7 +20,6 @@ from shiftfix.cli._safe_csv import harmless_csv
 from shiftfix.cli._tables import (
     STRAY,
     categories,
-    feature_frame,
     infinities,
     telling,
     unseen_problem,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftfix.cli._cells import Role, sort_words
-from shiftfix.cli._columns import Column
+from shiftfix.cli._columns import Column, feature_frame
 from shiftfix.cli._exit import InputError
 from shiftfix.cli._files import Table
 from shiftfix.cli._ids import identifier_doubt, identifier_problem
@@ -156,21 +156,6 @@ def _usable(
         if not ours.is_number:
             refusals.of(_check_text, ours, theirs, unseen_category, notices)
     return usable
-
-
-def feature_frame(columns: list[Column], n_rows: int) -> Any:
-    """Data frame of columns that can be used: float64, and str with NaN for missing."""
-    import pandas as pd
-
-    rows = pd.RangeIndex(n_rows)
-    if columns and all(column.values.dtype == np.float64 for column in columns):
-        # Column by column in one array, which pandas, and what asks for its rows as an array, take as it is.
-        numbers = np.empty((len(columns), n_rows))
-        for place, column in enumerate(columns):
-            numbers[place] = column.values
-        return pd.DataFrame(numbers.T, rows, [column.name for column in columns], copy=False)
-    values = {column.name: pd.Series(column.values, dtype=column.values.dtype) for column in columns}
-    return pd.DataFrame(values, index=rows)
 
 
 def _noted(problems: list[str], refusals: Refusals) -> bool:

@@ -68,7 +68,7 @@ class Tally(NamedTuple):
         return len(self.until) < self.n_rows
 
 
-class Moments(NamedTuple):
+class ScoreMoments(NamedTuple):
     """Mean of the scores over the rows, and the sum of the products of what they differ by from it."""
 
     mean: Floats
@@ -87,9 +87,9 @@ def tally_of_numbers(values: Floats, is_target: NDArray[np.bool_]) -> Tally:
     target_until = np.cumsum(order >= len(source), dtype=np.intp).astype(np.float64)
     steps = merged[1:] > merged[:-1]
     if steps.all():
-        return Tally(np.arange(1.0, len(merged) + 1), target_until)
+        return Tally(np.arange(1, len(merged) + 1, dtype=np.float64), target_until)
     ends = np.flatnonzero(np.append(steps, True))
-    return Tally(ends + 1.0, target_until[ends])
+    return Tally((ends + 1).astype(np.float64), target_until[ends])
 
 
 def rank_scores(tally: Tally, part: slice) -> Floats:
@@ -106,27 +106,28 @@ def rank_scores(tally: Tally, part: slice) -> Floats:
     ndarray of shape (DEGREE, n_values_of_the_part)
     """
     until = tally.until[part]
-    place = (2 * until - _steps(tally.until, part)) / tally.n_rows - 1
-    return legvander(place, DEGREE).T[1:]
+    place: Floats = (2 * until - _steps(tally.until, part)) / tally.n_rows - 1
+    return np.asarray(legvander(place, DEGREE).T[1:], dtype=np.float64)
 
 
 def _steps(until: Floats, part: slice) -> Floats:
     """Rows of each value of a part."""
-    return np.diff(until[part], prepend=until[part.start - 1] if part.start else 0.0)
+    before = until[part.start - 1] if part.start else 0.0
+    return np.asarray(np.diff(until[part], prepend=before), dtype=np.float64)
 
 
-def moments_of_ranks(tally: Tally) -> Moments:
+def moments_of_ranks(tally: Tally) -> ScoreMoments:
     """Of the scores of all rows of some numbers."""
-    return _moments(tally) if tally.has_ties else moments_without_ties(tally.n_rows)
+    return _score_moments(tally) if tally.has_ties else moments_without_ties(tally.n_rows)
 
 
 @lru_cache(maxsize=4)  # of the columns of one table
-def moments_without_ties(n_rows: int) -> Moments:
+def moments_without_ties(n_rows: int) -> ScoreMoments:
     """Of the scores of the ranks 1 to ``n_rows``."""
-    return _moments(Tally(np.arange(1.0, n_rows + 1), np.zeros(0)))
+    return _score_moments(Tally(np.arange(1, n_rows + 1, dtype=np.float64), np.zeros(0)))
 
 
-def _moments(tally: Tally) -> Moments:
+def _score_moments(tally: Tally) -> ScoreMoments:
     blocks = row_blocks(len(tally.until), DEGREE, entries=BLOCK_ENTRIES)
     mean = np.zeros(DEGREE)
     for part in blocks:
@@ -135,7 +136,7 @@ def _moments(tally: Tally) -> Moments:
     for part in blocks:
         centred = rank_scores(tally, part) - mean[:, np.newaxis]
         spread += (centred * _steps(tally.until, part)) @ centred.T
-    return Moments(mean, spread)
+    return ScoreMoments(mean, spread)
 
 
 def target_sum_of_ranks(tally: Tally) -> Floats:
@@ -145,7 +146,7 @@ def target_sum_of_ranks(tally: Tally) -> Floats:
     return sum(parts, np.zeros(DEGREE))
 
 
-def beside_gaps(moments: Moments, n_known: int, n_gaps: int) -> Moments:
+def beside_gaps(moments: ScoreMoments, n_known: int, n_gaps: int) -> ScoreMoments:
     """Of the scores of all rows where those of gaps are 0, but for an indicator behind the others, which is 1 there."""
     known, gap = np.append(moments.mean, 0.0), np.eye(len(moments.mean) + 1)[-1]
     n_rows = n_known + n_gaps
@@ -153,7 +154,7 @@ def beside_gaps(moments: Moments, n_known: int, n_gaps: int) -> Moments:
     spread = np.zeros((len(gap), len(gap)))
     spread[:-1, :-1] = moments.spread
     mean = (n_known * known + n_gaps * gap) / n_rows
-    return Moments(mean, spread + n_known * n_gaps / n_rows * np.outer(apart, apart))
+    return ScoreMoments(mean, spread + n_known * n_gaps / n_rows * np.outer(apart, apart))
 
 
 def groups_of_categories(counts: NDArray[np.intp], n_smaller: int) -> NDArray[np.intp]:
@@ -173,12 +174,12 @@ def groups_of_categories(counts: NDArray[np.intp], n_smaller: int) -> NDArray[np
     return np.searchsorted(np.unique(group[counts > 0]), group)
 
 
-def quadratic_form(moments: Moments, target_sum: Floats, n_rows: int, n_target: int) -> tuple[float, float]:
+def quadratic_form(moments: ScoreMoments, target_sum: Floats, n_rows: int, n_target: int) -> tuple[float, float]:
     """Chi-squared statistic of "the scores of both samples have one distribution", and its p-value.
 
     Parameters
     ----------
-    moments : Moments
+    moments : ScoreMoments
         Of the scores of all rows.
     target_sum : ndarray of shape (n_scores,)
         Sum of the scores over the target.
@@ -234,15 +235,15 @@ def compare_categories(
     counts, in_target = (np.bincount(rows, minlength=len(found) + 1) for rows in (codes, codes[is_target]))
     n_rows, n_target = int(counts.sum()), int(in_target.sum())
     groups = groups_of_categories(counts, min(n_target, n_rows - n_target))
-    rows, rows_of_target = (np.bincount(groups, weights=each) for each in (counts, in_target))
+    rows, rows_of_target = (np.bincount(groups, weights=each).astype(np.float64) for each in (counts, in_target))
     moments = moments_of_categories(rows)
     return ColumnOutcome(*quadratic_form(moments, rows_of_target, n_rows, n_target), total_variation(counts, in_target))
 
 
-def moments_of_categories(counts: NDArray[Any]) -> Moments:
+def moments_of_categories(counts: NDArray[Any]) -> ScoreMoments:
     """Of one indicator for each category, by the rows of each."""
     shares = counts / counts.sum()
-    return Moments(shares, np.diag(counts) - np.outer(counts, shares))
+    return ScoreMoments(shares, np.diag(counts) - np.outer(counts, shares))
 
 
 def compare_column(pair: ColumnPair, is_target: NDArray[np.bool_]) -> ColumnOutcome:

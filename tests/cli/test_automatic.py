@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from shiftfix import load_model
 from shiftfix.cli._app import app
 from shiftfix.cli._automatic import raw_samples
-from shiftfix.cli._columns import Column
+from shiftfix.cli._columns import Column, feature_frame
 from shiftfix.cli._encode import as_numbers
 from shiftfix.cli._output import FILES
-from shiftfix.cli._tables import Tables, feature_frame
+from shiftfix.cli._tables import Tables
 from tests.benchmarks.natural import tables
 
 LOGISTIC = ["--learner", "logistic"]

@@ -44,9 +44,12 @@ def alike(ours, theirs):
     return all(same) and told[0] == told[1]
 
 
+@pytest.mark.parametrize("block", [64, 2**22])
 @pytest.mark.parametrize("name", FILES)
-def test_both_ways_read_the_same(name, tmp_path, monkeypatch):
+def test_both_ways_read_the_same(name, block, tmp_path, monkeypatch):
+    """Whatever the blocks that it is read by."""
     text, plain = FILES[name]
+    monkeypatch.setattr(_csv_numbers, "BLOCK_BYTES", block)
     path = tmp_path / "rows.csv"
     path.write_text(text, encoding="utf-8", newline="")
     fast = read_csv_file(path, "source", Reading())

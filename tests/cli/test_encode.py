@@ -6,9 +6,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.impute import SimpleImputer
 
-from shiftfix.cli._columns import Column
+from shiftfix.cli._columns import Column, feature_frame
 from shiftfix.cli._encode import encoded_rows, fit_encoder
-from shiftfix.cli._tables import feature_frame
 
 
 @pytest.mark.parametrize("n_target", [4, 5])
