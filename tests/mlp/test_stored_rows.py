@@ -259,3 +259,12 @@ def test_a_map_is_checked(small, tmp_path):
         MLPClassifier((2,), n_models=1, **SETTINGS).fit(mapped(tmp_path, X.astype(float) ** 9), y)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         MLPClassifier((2,), n_models=1, **SETTINGS).fit(mapped(tmp_path, np.ones((100, 3))), y[:99])
+
+
+def test_a_preset_is_refused_for_what_is_read_by_blocks(small, tmp_path):
+    """Its scales are medians and quantiles of all rows; several networks, which need none, are trained."""
+    X, y, w = numbers()
+    rows = written(tmp_path, X, y, w)
+    with pytest.raises(ShiftDataError, match=r"preset='tabular' learns medians and quantiles .* np\.array\(X\)"):
+        MLPClassifier((2,), preset="tabular").fit(rows, y)
+    assert MLPClassifier((2,), n_models=2, max_epochs=1, random_state=0).fit(rows, y).n_models_ == 2
