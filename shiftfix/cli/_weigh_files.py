@@ -98,7 +98,7 @@ def run_weigh_files(
     refusals.raise_found()
     with _words_of_the_command():
         samples = _sample_of_files(source, "source", tell), _sample_of_files(target, "target", tell)
-        columns = _checked_features(*samples, roles_of(given), refusals)
+        columns = _shared_numbers(*samples, roles_of(given), refusals)
         with (
             kept_run(out, _identity_of_run(samples, columns, given), overwrite, _inputs(samples)) as kept,
             _engine(work, tell) as engine,
@@ -130,7 +130,7 @@ def _sample_of_files(path: Path, name: str, tell: Tell) -> FileSample:
     return FileSample(path, read_footers(files))
 
 
-def _checked_features(source: FileSample, target: FileSample, roles: Roles, refusals: Refusals) -> list[str]:
+def _shared_numbers(source: FileSample, target: FileSample, roles: Roles, refusals: Refusals) -> list[str]:
     """The features, which all files have as numbers."""
     from shiftfix.large import freeze_schema
 
