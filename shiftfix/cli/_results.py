@@ -29,7 +29,7 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(f"{path} cannot be written ({error}): make room or name another folder.") from error
 
 
-def entries_of(folder: Path) -> list[str]:
+def names_below(folder: Path) -> list[str]:
     """Names of what is in a folder and the folders in it, with / between; of those only where they are empty."""
     found = []
     for where, folders, names in os.walk(folder):
@@ -43,7 +43,7 @@ def entries_of(folder: Path) -> list[str]:
 
 def seal(folder: Path, record: Mapping[str, Any]) -> None:
     """Write summary.json, last of all: the record, and a digest of it and of every file in the folder."""
-    digests = {name: sha256(folder / name) for name in entries_of(folder)}
+    digests = {name: sha256(folder / name) for name in names_below(folder)}
     (folder / SUMMARY).write_bytes(_sealed_bytes({**record, "files": digests}))
 
 
@@ -101,7 +101,7 @@ def foreign_files(folder: Path) -> list[str]:
     if folder.is_symlink() or not folder.is_dir():
         return [folder.name]
     digests = _listed_digests(folder / SUMMARY)
-    return [name for name in entries_of(folder) if not _is_unchanged(folder, name, digests)]
+    return [name for name in names_below(folder) if not _is_unchanged(folder, name, digests)]
 
 
 def _listed_digests(summary: Path) -> dict[str, str]:
@@ -142,7 +142,7 @@ def remove_results(folder: Path) -> None:
             f"({listed(foreign)}): move it away."
         )
     # The summary goes last: until then it tells what the others are.
-    for name in sorted(entries_of(folder), key=lambda name: name == SUMMARY):
+    for name in sorted(names_below(folder), key=lambda name: name == SUMMARY):
         (folder / name).unlink()
     for where, _, _ in os.walk(folder, topdown=False):
         os.rmdir(where)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from shiftfix.cli._columns import Reading, make_reading
 from shiftfix.cli._files import Table, check_is_file, read_table, sha256
@@ -102,7 +102,14 @@ def files_of_run(files: Mapping[str, tuple[Path, Path]], tables: Tables) -> dict
     }
 
 
-def columns_of_run(tables: Tables, options: Mapping[str, Any]) -> dict[str, Any]:
+class KindsOfColumns(NamedTuple):
+    """Names of the features, numbers and text, as ``Tables`` has them too."""
+
+    numeric: list[str]
+    text: list[str]
+
+
+def columns_of_run(tables: Tables | KindsOfColumns, options: Mapping[str, Any]) -> dict[str, Any]:
     """What each column was, as a record tells it."""
     return {
         "label": options["label"],

@@ -21,7 +21,7 @@ from shiftfix.cli._refusals import Refusals
 from shiftfix.cli._results import seal, writing
 from shiftfix.cli._roles import Roles, check_roles, check_same_features, shared_features
 from shiftfix.cli._runs import named
-from shiftfix.cli._samples import roles_of
+from shiftfix.cli._samples import KindsOfColumns, columns_of_run, roles_of
 from shiftfix.cli._weigh import TOLD_BY_VERDICT, weights_record, weights_text
 from shiftfix.cli._weigh_options import weigh_options
 from shiftfix.cli._words import lacks_and_adds, out_of
@@ -98,7 +98,7 @@ def run_weigh_files(
     refusals.raise_found()
     with _words_of_the_command():
         samples = _sample_of_files(source, "source", tell), _sample_of_files(target, "target", tell)
-        columns = _checked_features(*samples, roles_of(given), refusals)
+        columns = _shared_numbers(*samples, roles_of(given), refusals)
         with (
             kept_run(out, _identity_of_run(samples, columns, given), overwrite, _inputs(samples)) as kept,
             _engine(work, tell) as engine,
@@ -130,7 +130,7 @@ def _sample_of_files(path: Path, name: str, tell: Tell) -> FileSample:
     return FileSample(path, read_footers(files))
 
 
-def _checked_features(source: FileSample, target: FileSample, roles: Roles, refusals: Refusals) -> list[str]:
+def _shared_numbers(source: FileSample, target: FileSample, roles: Roles, refusals: Refusals) -> list[str]:
     """The features, which all files have as numbers."""
     from shiftfix.large import freeze_schema
 
@@ -287,15 +287,7 @@ def _record_of_passes(
     source, target = samples
     if options["weight"] in target.columns:
         notices.append(f"the target's column {options['weight']!r} was ignored: --weight is about source rows.")
-    columns_read = {
-        "label": options["label"],
-        "target_labels": None,
-        "weight": options["weight"],
-        "id": options["id"],
-        "numeric": list(columns),
-        "text": [],
-        "dropped": options["drop"],
-    }
+    columns_read = columns_of_run(KindsOfColumns(list(columns), []), options)
     files = {"source": source.record, "target": target.record}
     given = {**options, "format": "parquet"}
     record = weights_record(weighter.summary_, columns_read, given, files, notices)

@@ -53,7 +53,7 @@ def stands_for_several(path: Path) -> bool:
     return path.is_dir() or (glob.has_magic(str(path)) and not os.path.lexists(path))
 
 
-def is_out_of_memory(source: Path, target: Path, work: Work) -> bool:
+def is_read_in_passes(source: Path, target: Path, work: Work) -> bool:
     """Whether a run is one of passes over files."""
     return bool(work.asked_for) or stands_for_several(source) or stands_for_several(target)
 

@@ -1,7 +1,7 @@
 """What the streaming estimators of the target prior share: how samples are read, and what a prior is used for."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._door import PublicCalls
+from shiftfix._learner import unchanged_on_error
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_count
 from shiftfix._validation import check_matrix, check_vector
@@ -74,6 +75,16 @@ class BaseStreamingPrior(PublicCalls, BaseEstimator):
 
     def _engine(self) -> AbstractContextManager[Engine]:
         return opened_engine(self.engine, self.n_workers, self.scheduler, int(self.retries))
+
+    @contextmanager
+    def _reading(
+        self, samples: tuple[Any, Any], scores: Any, label: Any, weights: Sequence[Any], progress: Any, soft: bool
+    ) -> Iterator[tuple[Passes, Layout]]:
+        """Passes over both samples, and the classes; whatever fails in the block leaves the estimator as it was."""
+        units = self._units(*samples, scores, label, weights)
+        with unchanged_on_error(self), self._engine() as engine:
+            passes = Passes(engine, units, progress)
+            yield passes, self._layout(passes, soft)
 
     def _layout(self, passes: Passes, soft: bool) -> Layout:
         """The classes as given, or those that a pass finds."""

@@ -10,12 +10,11 @@ from typing import Any, Literal, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from shiftfix._learner import unchanged_on_error
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_number, check_option
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label import PriorBySums, ScoreSums, bbse_of_sums, normal_interval
-from shiftfix.large._driver import Passes, Statistic
+from shiftfix.large._driver import Statistic
 from shiftfix.large._fit import ProgressCall
 from shiftfix.large._priors import BaseStreamingPrior
 from shiftfix.large._score_sums import SideSums, merge_scores, unit_scores
@@ -152,10 +151,8 @@ class StreamingBBSE(BaseStreamingPrior):
         """
         check_option(self.kind, "kind", ["soft", "hard"])
         weights = sample_weight_source, sample_weight_target
-        units = self._units(source, target, scores, label, weights)
-        with unchanged_on_error(self), self._engine() as engine:
-            passes = Passes(engine, units, progress)
-            layout = self._layout(passes, self.kind == "soft")
+        soft = self.kind == "soft"
+        with self._reading((source, target), scores, label, weights, progress, soft) as (passes, layout):
             if layout.soft and layout.n_classes > MOST_SOFT_CLASSES:
                 raise ShiftDataError(
                     f'{layout.n_classes} classes: products of soft scores take too much; use kind="hard".'

@@ -10,13 +10,12 @@ from typing import Any, Literal, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from shiftfix._learner import unchanged_on_error
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_count, check_option
 from shiftfix._verdict import caller_warns
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label import MLLS, LabelShiftFit, LabelShiftTest, label_shift_fit, label_shift_test
-from shiftfix.large._driver import Passes, Statistic
+from shiftfix.large._driver import Statistic
 from shiftfix.large._fit import ProgressCall
 from shiftfix.large._priors import BaseStreamingPrior
 from shiftfix.large._score_bins import CellRows, merge_unit_cells, unit_cells, weighted_scores
@@ -155,10 +154,8 @@ class StreamingMLLS(BaseStreamingPrior):
         """
         check_option(self.calibration, "calibration", CALIBRATION_KINDS)
         most = check_count(self.max_cells, "max_cells", least=2)
-        units = self._units(source, target, scores, label, (sample_weight_source, sample_weight_target))
-        with unchanged_on_error(self), self._engine() as engine:
-            passes = Passes(engine, units, progress)
-            layout = self._layout(passes, True)
+        weights = sample_weight_source, sample_weight_target
+        with self._reading((source, target), scores, label, weights, progress, True) as (passes, layout):
             found = passes.run(CELLS, layout, most).cells
             if found is None:
                 raise ShiftDataError("Rows of both samples are needed.")

@@ -58,6 +58,15 @@ def _read_stored(estimator: Any, X: Any, y: Any, reset: bool, how: dict[str, Any
     return rows, check_X_y(np.broadcast_to(np.float32(0), (len(X), 1)), y, **how)[1]
 
 
+def refuse_stored_for_preset(X: Any, preset: str | None) -> None:
+    """Raise ShiftDataError for stored rows and a preset, whose scales are quantiles of all rows at once."""
+    if preset is not None and isinstance(X, StoredRows):
+        raise ShiftDataError(
+            f"preset={preset!r} learns medians and quantiles of the columns from all rows at once, and X is read by "
+            "blocks: pass preset=None, or np.array(X) where it fits in memory."
+        )
+
+
 def read_y(y: Any, name: str) -> NDArray[Any]:
     """Labels or numbers as an array; raise ShiftDataError for what would be read as others in silence."""
     y = as_array(y, name)

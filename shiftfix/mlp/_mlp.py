@@ -25,7 +25,7 @@ from shiftfix.mlp._base import (
 from shiftfix.mlp._categories import Categories, coded, learn_categories
 from shiftfix.mlp._going_on import check_same_shapes, continued_settings
 from shiftfix.mlp._held_out import RowsToStopBy, held_out_rows
-from shiftfix.mlp._inputs import network_inputs, present, read_rows, rows_on
+from shiftfix.mlp._inputs import network_inputs, present, read_rows, refuse_stored_for_preset, rows_on
 from shiftfix.mlp._layer_settings import check_network
 from shiftfix.mlp._network import build_network, remove_generators, warn_of_symmetry
 from shiftfix.mlp._network_outputs import NetworkPredictor
@@ -218,6 +218,7 @@ class BaseMLP(
         with ranks.together():
             y, columns = self._labels(y, "y")
             X, y = self._validate(X, y, reset=not goes_on)
+            refuse_stored_for_preset(X, self.preset)
             weight = check_row_weights(sample_weight, len(y))
         X, y, weight = rows_of_all(ranks, (X, y, weight), sample_weight)
         check_same_network(ranks, self, columns, held_out)

@@ -1,6 +1,7 @@
 """Tables that a training reads a block at a time: memory maps, and the row groups of Parquet files."""
 
 import glob
+import mmap
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +38,22 @@ class MemoryMap:
     def block(self, place: int) -> NDArray[Any]:
         """Rows of a block, in memory."""
         start = self.starts[place]
-        return np.array(self.array[start : start + self.regular])
+        rows = self.array[start : start + self.regular]
+        found = np.array(rows)
+        _give_back(rows)
+        return found
+
+
+def _give_back(rows: Any) -> None:
+    """Have the system take the pages of mapped rows out of this process; they are in the file, and in its cache."""
+    mapped = getattr(rows, "_mmap", None)
+    # Of a map of mode "c" the pages hold what was written to them, and the file does not.
+    if mapped is None or rows.mode not in ("r", "r+") or not rows.flags.c_contiguous or not hasattr(mapped, "madvise"):
+        return
+    begin = rows.__array_interface__["data"][0] - np.frombuffer(mapped, np.uint8).__array_interface__["data"][0]
+    aligned = begin - begin % mmap.PAGESIZE
+    if rows.nbytes and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED, aligned, begin + rows.nbytes - aligned)
 
 
 def parquet_files(path: Any) -> list[str]:

@@ -19,7 +19,7 @@ pytest.importorskip("polars")
 
 from shiftfix.cli._app import app  # noqa: E402
 from shiftfix.cli._choices import Dialect, EngineName  # noqa: E402
-from shiftfix.cli._results import entries_of  # noqa: E402
+from shiftfix.cli._results import names_below  # noqa: E402
 from shiftfix.large import _engines, _sql  # noqa: E402
 from tests.cli.test_process import DEFAULT_SIGNALS  # noqa: E402
 from tests.cli.test_records import faults  # noqa: E402
@@ -81,7 +81,7 @@ def samples(tmp_path_factory):
 
 def contents(folder):
     """Every file of a folder and those in it."""
-    return {name: (folder / name).read_bytes() for name in entries_of(folder)}
+    return {name: (folder / name).read_bytes() for name in names_below(folder)}
 
 
 @pytest.fixture(scope="module")
@@ -262,13 +262,13 @@ def wrong(tmp_path_factory):
 def test_the_message_says_what_is_wrong_and_nothing_is_left(wrong, case):
     source, options, code, fragment = CASES[case]
     target = {"missing in the target": "short", "text": "text target"}.get(case, "target")
-    before = entries_of(wrong)
+    before = names_below(wrong)
     out = [] if "--out" in options else ["--out", wrong / "out"]
     options = [option.format(here=wrong) for option in options]
     result = run(wrong / source, wrong / target, *out, *options, code=code)
     assert fragment in " ".join(result.stderr.split())
     assert "columns=[" not in result.stderr
-    assert entries_of(wrong) == before
+    assert names_below(wrong) == before
 
 
 @pytest.mark.parametrize(("engine", "module", "extra"), [("dask", "distributed", "large"), ("ray", "ray", "ray")])

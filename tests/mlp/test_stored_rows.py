@@ -259,3 +259,27 @@ def test_a_map_is_checked(small, tmp_path):
         MLPClassifier((2,), n_models=1, **SETTINGS).fit(mapped(tmp_path, X.astype(float) ** 9), y)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         MLPClassifier((2,), n_models=1, **SETTINGS).fit(mapped(tmp_path, np.ones((100, 3))), y[:99])
+
+
+def test_a_preset_is_refused_for_what_is_read_by_blocks(small, tmp_path):
+    """Its scales are medians and quantiles of all rows; several networks, which need none, are trained."""
+    X, y, w = numbers()
+    rows = written(tmp_path, X, y, w)
+    with pytest.raises(ShiftDataError, match=r"preset='tabular' learns medians and quantiles .* np\.array\(X\)"):
+        MLPClassifier((2,), preset="tabular").fit(rows, y)
+    assert MLPClassifier((2,), n_models=2, max_epochs=1, random_state=0).fit(rows, y).n_models_ == 2
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_blocks_of_a_map_are_read_again_as_they_were(mode, tmp_path):
+    """Pages are given back after each block; what was written to a map of its own copy stays."""
+    np.save(tmp_path / "rows.npy", np.arange(60_000.0).reshape(20_000, 3))
+    rows = np.load(tmp_path / "rows.npy", mmap_mode=mode)
+    if mode != "r":
+        rows[7] = -1
+    expected = np.array(rows)
+    for part in (rows, rows[5:]):
+        storage = _storage.MemoryMap(part)
+        for _ in range(2):
+            blocks = [storage.block(place) for place in range(len(storage.starts))]
+            np.testing.assert_array_equal(np.concatenate(blocks), expected[len(expected) - len(part) :])

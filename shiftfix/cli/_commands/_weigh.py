@@ -37,7 +37,7 @@ from shiftfix.cli._exit import UsageError, exit_codes
 from shiftfix.cli._outcome import weights_code
 from shiftfix.cli._progress import stages
 from shiftfix.cli._standard_input import STANDARD
-from shiftfix.cli._work import Work, is_out_of_memory
+from shiftfix.cli._work import Work, is_read_in_passes
 
 HELP = (
     "Weigh the rows of SOURCE so that they stand for those of TARGET, for a learner of your own: each gets the ratio "
@@ -153,7 +153,7 @@ def weigh(
         if to_print and (json_out or format_name not in (None, FileFormat.csv)):
             raise UsageError("--out - prints the weights as CSV, and nothing else: leave out --json and --format.")
         work = Work(engine and engine.value, scheduler, workers, sql and sql.value)
-        if is_out_of_memory(source, target, work):
+        if is_read_in_passes(source, target, work):
             from shiftfix.cli._weigh_files import run_weigh_files
 
             page, record = run_weigh_files(source, target, out, options, work, overwrite, tell)
