@@ -150,7 +150,7 @@ def match_many(exact: Matching, slack: float, tol: float, max_iter: int) -> tupl
         inner = Matching(low_rank, nothing_missed, shares, pulled, bound, pull)
         new, _, _ = solve_matching(inner, slack, max(INNER_SHARE * tol, INNER_OF_RESIDUAL * residual), max_iter)
         new_gradient = at_reference + kernel.rough_times(shares * (new - reference)) + ridge * (new - reference)
-        missed = max(missed, _curvature(low_rank, shares, new - ahead, new_gradient - ahead_gradient, ridge))
+        missed = max(missed, _missed_along(low_rank, shares, new - ahead, new_gradient - ahead_gradient, ridge))
         old_residual, residual = residual, optimality_residual(new, new_gradient, shares, bound, slack)
         if residual <= tol or (is_rough and residual <= ROUGH_RESIDUAL) or n_iter == max_iter:
             reference, at_reference, is_rough = new, exact.gradient(new), False
@@ -168,7 +168,7 @@ def match_many(exact: Matching, slack: float, tol: float, max_iter: int) -> tupl
     return beta, gradient if beta is reference else exact.gradient(beta), n_iter
 
 
-def _curvature(low_rank: LowRankKernel, shares: Floats, moved: Floats, changed: Floats, ridge: float) -> float:
+def _missed_along(low_rank: LowRankKernel, shares: Floats, moved: Floats, changed: Floats, ridge: float) -> float:
     """Curvature of E along a step, per unit of its square: never above ``missed`` where that is large enough."""
     length = float(shares @ moved**2)
     if length == 0:

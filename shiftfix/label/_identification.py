@@ -58,7 +58,7 @@ def tells_the_prior(
     variances = float(np.trace(covariance))
     if not _is_vague(variances, len(target_prior)):
         return True
-    return _tells(variances, _wald(target_prior - source_prior, covariance), len(target_prior))
+    return _tells_by(variances, _wald(target_prior - source_prior, covariance), len(target_prior))
 
 
 def _is_vague(variances: float, n_classes: int) -> bool:
@@ -66,7 +66,7 @@ def _is_vague(variances: float, n_classes: int) -> bool:
     return variances > VAGUE_SHARE * guess_variance(n_classes)
 
 
-def _tells(variances: float, statistic: float, n_classes: int) -> bool:
+def _tells_by(variances: float, statistic: float, n_classes: int) -> bool:
     """The answer of :func:`tells_the_prior` by the summed variances and Wald's statistic."""
     return not _is_vague(variances, n_classes) or bool(chi2.sf(statistic, n_classes - 1) < SHIFT_LEVEL)
 
@@ -165,7 +165,7 @@ def _all_merges(
     statistics = np.cumsum(np.square(solve_triangular(factor, shift, lower=True, check_finite=False)))
     for n_alive, variances in asked:
         statistic = float(statistics[n_alive - 1 - int(centred)])
-        if _tells(variances, statistic, n_alive):
+        if _tells_by(variances, statistic, n_alive):
             return merging.merged_groups(n_classes - n_alive)
     return []
 

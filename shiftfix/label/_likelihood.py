@@ -64,15 +64,15 @@ def softmax_block(
     """Calibrated scores of a block of rows and the logarithms of their normalizers, in float64."""
     logits = z * scale
     logits += bias
-    top = _of_columns(np.maximum, logits)
+    top = _over_columns(np.maximum, logits)
     logits -= top[:, np.newaxis]
     P = np.exp(logits, out=logits)
-    total = _of_columns(np.add, P)
+    total = _over_columns(np.add, P)
     P /= total[:, np.newaxis]
     return P, top + np.log(total)
 
 
-def _of_columns(combine: np.ufunc, table: NDArray[np.float64]) -> NDArray[np.float64]:
+def _over_columns(combine: np.ufunc, table: NDArray[np.float64]) -> NDArray[np.float64]:
     """Maximum or sum of every row; of few columns column by column, which spares numpy's loop over short rows."""
     if table.shape[1] >= NARROW:
         return np.asarray(combine.reduce(table, axis=1))
@@ -148,7 +148,7 @@ class Likelihood:
             Pz = P * z
             scales = scales + share @ Pz
             if self.n_scales == 1:
-                shared += share @ (np.einsum("ij,ij->i", Pz, z) - _of_columns(np.add, Pz) ** 2)
+                shared += share @ (np.einsum("ij,ij->i", Pz, z) - _over_columns(np.add, Pz) ** 2)
             else:
                 scale_curvature = scale_curvature + share @ (Pz * z * (1 - P))
             if self.has_bias:
@@ -199,7 +199,7 @@ class Likelihood:
         return found
 
 
-def newton_step(
+def direct_newton_step(
     hessian: NDArray[np.float64], gradient: NDArray[np.float64], free: NDArray[np.bool_], n_scales: int
 ) -> NDArray[np.float64] | None:
     """Solution of H step = -gradient over the free parameters; damped where H hardly tells some of them.
@@ -292,7 +292,7 @@ def projected_newton(
         curvature = np.maximum(objective.curvature, LEAST_CURVATURE)
         step = None
         if objective.has_bias and len(point) <= FACTORED_PARAMETERS:
-            step = newton_step(objective.hessian(), gradient, free, objective.n_scales)
+            step = direct_newton_step(objective.hessian(), gradient, free, objective.n_scales)
         if step is None:
             step = inexact_newton_step(
                 lambda direction, free=free: objective.hessian_product(direction) * free,  # type: ignore[misc]

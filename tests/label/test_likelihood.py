@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 from shiftfix.label._calibration import calibrate, fit_calibration
-from shiftfix.label._likelihood import Likelihood, log_scores, newton_step
+from shiftfix.label._likelihood import Likelihood, direct_newton_step, log_scores
 from tests.label.scores import labelled_scores, loss
 
 FITTED = ["temperature", "bcts", "vector"]
@@ -59,13 +59,13 @@ def test_newton_step_solves_its_system_where_no_bound_holds_a_parameter(kind):
     _, gradient = objective(np.random.default_rng(0).uniform(0.5, 1.5, size))
     hessian, free = objective.hessian(), np.ones(size, dtype=bool)
     free[0] = kind == "bcts"
-    step = newton_step(hessian, gradient * free, free, objective.n_scales)
+    step = direct_newton_step(hessian, gradient * free, free, objective.n_scales)
     assert_allclose((hessian @ step)[free], -gradient[free], atol=1e-10)
     assert not step[~free].any()
     assert abs(step[objective.n_scales :].sum()) < 1e-8  # nothing along the bias that changes nothing
     hessian[-1] = hessian[:, -1] = 0.0
     gradient[-1] = 0.0
-    damped = newton_step(hessian, gradient * free, free, objective.n_scales)
+    damped = direct_newton_step(hessian, gradient * free, free, objective.n_scales)
     assert np.isfinite(damped).all()
     assert gradient @ damped < 0
 
