@@ -46,7 +46,8 @@ def test_evidence_by_brute_force():
 
 def test_gains_by_brute_force():
     """Mean and variance of the log ratio of a label drawn from the truth, label by label and draw by draw."""
-    truth, rivals = np.log(np.random.default_rng(5).dirichlet([2, 1, 1], 6)), changes(4)
+    rng = np.random.default_rng(5)
+    truth, rivals = np.log(rng.dirichlet([2, 1, 1], 6)), changes(4, rng)
     mean, variance = _gains(truth, LOG_P, rivals)
     for draw in range(4):
         gain = truth - np.log([probability(rivals, draw, row) for row in range(6)])
