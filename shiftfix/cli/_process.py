@@ -10,15 +10,20 @@ import os
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import Any
 
 STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")  # SIGHUP is none of Windows
-PUT_OFF = 0.05  # seconds
+# Seconds until a signal is sent again: one that came too early, and one whose exception was dropped.
+PUT_OFF, DROPPED = 0.05, 1.0
 # Signals that asked this process to stop: a library may make another error of what they raise, or none.
 _RECEIVED: list[int] = []
+# Whether the command ends by a signal that was received, or is over.
+_ANSWERED = threading.Event()
 HIGHEST_STANDARD_DESCRIPTOR = 2
 
 
@@ -36,8 +41,13 @@ class Stopped(BaseException):
         self.number = number
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, as an exception that can be watched."""
+
+
 def stopped_by(error: KeyboardInterrupt | Stopped) -> tuple[str, int]:
     """Message and exit code, as shells have it, of a command that was stopped."""
+    _ANSWERED.set()
     number = error.number if isinstance(error, Stopped) else signal.SIGINT
     said = [f"shiftfix: stopped by {signal.Signals(number).name}.", *notes_of(error)]
     return " ".join(said), 128 + number
@@ -50,21 +60,27 @@ def notes_of(error: BaseException) -> list[str]:
 
 def stop_received() -> Stopped | None:
     """The first signal that asked to stop in :func:`clean_process`, whatever became of what it raised."""
-    return Stopped(_RECEIVED[0]) if _RECEIVED else None
+    if not _RECEIVED:
+        return None
+    _ANSWERED.set()
+    return Stopped(_RECEIVED[0])
 
 
 @contextmanager
 def clean_process() -> Iterator[None]:
     """Have signals raise exceptions and streams take everything in the block."""
     _RECEIVED.clear()
-    streams, handlers = (sys.stdout, sys.stderr), _end_by_exception()
+    _ANSWERED.clear()
+    streams, handlers, hook = (sys.stdout, sys.stderr), _end_by_exception(), sys.unraisablehook
     try:
+        sys.unraisablehook = partial(_tell_if_no_stop, hook)
         _guard_streams()
         yield
     finally:
-        sys.stdout, sys.stderr = streams
+        sys.stdout, sys.stderr, sys.unraisablehook = *streams, hook
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        _ANSWERED.set()
         _RECEIVED.clear()
 
 
@@ -86,15 +102,40 @@ def _end_by_exception() -> dict[int, Any]:
 def _stop(number: int, frame: FrameType | None) -> None:
     # While torch starts, its C++ calls Python where an exception cannot pass: the process would abort.
     if getattr(getattr(sys.modules.get("torch"), "__spec__", None), "_initializing", False):
-        again = threading.Timer(PUT_OFF, signal.raise_signal, [number])
-        again.daemon = True
-        again.start()
+        _send_again(number, PUT_OFF)
         return
     _RECEIVED.append(number)
-    if number == signal.SIGINT:
-        signal.default_int_handler(number, frame)
-    else:
-        raise Stopped(number)
+    error = Interrupted() if number == signal.SIGINT else Stopped(number)
+    # Python drops what is raised in a finalizer, and libraries drop what they do not expect: nobody ends by it then.
+    weakref.finalize(error, _send_again, number, DROPPED).atexit = False
+    try:
+        raise error
+    finally:
+        del error  # its traceback has this frame, which would keep it
+
+
+def _send_again(number: int, seconds: float) -> None:
+    """Send a signal later, unless it was answered: to the main thread, which another thread's would not wake."""
+    main = threading.main_thread().ident
+
+    def send() -> None:
+        if _ANSWERED.is_set():
+            return
+        if main is None or not hasattr(signal, "pthread_kill"):  # Windows
+            signal.raise_signal(number)
+        else:
+            signal.pthread_kill(main, number)
+
+    if not _ANSWERED.is_set():
+        again = threading.Timer(seconds, send)
+        again.daemon = True
+        again.start()
+
+
+def _tell_if_no_stop(hook: Callable[[Any], Any], found: Any) -> None:
+    """Tell of what Python cannot raise, but of a signal's nothing: it is sent again."""
+    if not isinstance(found.exc_value, Stopped | Interrupted):
+        hook(found)
 
 
 class GuardedStream:

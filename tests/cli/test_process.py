@@ -137,9 +137,53 @@ finally:
 def test_a_signal_waits_until_torch_has_started(tmp_path, name):
     """Its C++ calls Python where an exception aborts the process."""
     command = [*INTERRUPTIBLE[:-1], WHILE_TORCH_STARTS.replace("SIG)", f"{name})")]
-    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert found.returncode == 128 + getattr(signal, name)
     assert (found.stdout, found.stderr) == ("True\n", f"shiftfix: stopped by {name}.\n")
+
+
+DROPPED = {
+    "a finalizer": "Finalized()",
+    "a library": "swallow()",
+}
+IS_DROPPED = """
+import os, signal, sys, time
+from shiftfix.cli import main
+
+class Finalized:
+    sent = False
+
+    def __del__(self):
+        if not Finalized.sent:
+            Finalized.sent = True
+            os.kill(os.getpid(), signal.SIG)
+            for _ in range(1000):
+                pass
+
+def swallow():
+    try:
+        Finalized().__del__()
+    except BaseException:
+        pass
+
+def wait():
+    DROP
+    time.sleep(30)
+
+sys.modules["shiftfix.cli"]._run = wait
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("drop", DROPPED)
+def test_a_signal_whose_exception_is_dropped_is_not_lost(tmp_path, name, drop):
+    """It comes again, and ends a wait of the main thread. A library in C may drop what is raised while it looks whether
+    a name is there."""
+    command = [*INTERRUPTIBLE[:-1], IS_DROPPED.replace("SIG)", f"{name})").replace("DROP", DROPPED[drop])]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20)
+    assert (found.returncode, found.stderr) == (128 + getattr(signal, name), f"shiftfix: stopped by {name}.\n")
 
 
 SWALLOWED = """
