@@ -239,7 +239,7 @@ def test_monte_carlo_dropout(results):
     """50 passes over 10,000 rows, beside the whole network run 50 times in training mode with torch's dropout."""
     n_features, hidden, n_classes, *_ = SIZES["784-256-256-10, 60,000 rows"]
     X, y, _ = make(n_features, n_classes, 10_000)
-    model = MLPClassifier(hidden, max_epochs=1, standardize=False, random_state=0).fit(X, y)
+    model = MLPClassifier(hidden, n_models=1, max_epochs=1, standardize=False, random_state=0).fit(X, y)
     with torch.random.fork_rng():
         net = plain_network(n_features, hidden, n_classes).train()
     net.load_state_dict(model.module_.state_dict())
@@ -291,11 +291,13 @@ def test_all_train_the_same_network():
     n_features, hidden, n_classes, *_ = SIZES["20-64-64-2, 20,000 rows"]
     X, y, w = make(n_features, n_classes, 5_120)
     model = MLPClassifier(
-        hidden, dropout=0.0, batch_size=5_120, max_epochs=40, early_stopping=False, standardize=False, random_state=0
-    ).fit(X, y, sample_weight=w)
+        hidden, dropout=0.0, batch_size=5_120, max_epochs=40, early_stopping=False, n_models=1, learning_rate=1e-3,
+        standardize=False, random_state=0,
+    ).fit(X, y, sample_weight=w)  # fmt: skip
     net = build_mlp(n_features, hidden, n_classes, "relu", 0.0, torch.Generator(), None)
     net.load_state_dict(MLPClassifier(hidden, dropout=0.0, max_epochs=1, learning_rate=1e-12, early_stopping=False,
-                                      standardize=False, random_state=0).fit(X, y).module_.state_dict())  # fmt: skip
+                                      n_models=1, standardize=False,
+                                      random_state=0).fit(X, y).module_.state_dict())  # fmt: skip
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     rows, classes, weight = torch.as_tensor(X), torch.as_tensor(y), torch.as_tensor(w / w.mean())
     for _ in range(40):
