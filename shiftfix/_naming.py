@@ -1,11 +1,10 @@
 """Names in messages: those the user knows, on one line, and nothing that a terminal would obey."""
 
+import math
 import reprlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-
-import numpy as np
 
 from shiftfix.exceptions import ShiftDataError
 
@@ -166,6 +165,8 @@ def cell_error(finding: str, mistyped: bool) -> Exception:
 
 def odd_cell(X: Any, names: Sequence[str] | None) -> str | None:
     """The first cell that is no finite number and where it stands, column by column; None where there is none."""
+    import numpy as np  # here: the command line names files before it needs any array
+
     table = np.asarray(X, dtype=object)
     if table.ndim != 2:
         return None
@@ -184,13 +185,14 @@ def odd_entry(values: Any) -> str | None:
 
 def shown(value: Any) -> str:
     """A value from data as messages quote it, on one line and not at length."""
-    plain = value.item() if isinstance(value, np.generic) else value
+    item = getattr(value, "item", None)  # of numpy's scalars
+    plain = value if item is None or getattr(value, "ndim", 1) else item()
     return one_line(repr(plain))[:100]
 
 
 def is_finite_number(cell: Any) -> bool:
     """Whether a cell can be read as a number, and that is finite."""
     try:
-        return bool(np.isfinite(float(cell)))
+        return math.isfinite(float(cell))
     except (TypeError, ValueError, OverflowError):
         return False
