@@ -154,7 +154,7 @@ class CoverageDisplay(PublicCalls):
         observe = _observed_sets if makes_sets else _observed_intervals
         found = [observe(model, X, y, level, groups) for level in asked]
         coverage, sizes, n_rows = zip(*found, strict=True)
-        unit = "labels in a set" if makes_sets else "width of an interval"
+        unit = "labels in a set" if makes_sets else "width of an interval, in units of y"
         return cls.from_coverage(asked, coverage, n_rows[0], sizes=_known(sizes), unit=unit, ax=ax)
 
     def plot(self, ax: Any = None) -> Self:

@@ -213,7 +213,9 @@ def ends_of(found: Any) -> str:
 
 
 def change_in_words(change: Any) -> str:
-    """A change and its interval."""
+    """A change and its interval; no interval where no row's value changed."""
+    if change["value"] == change["low"] == change["high"] == 0:
+        return "none: the same in every row"
     return f"{signed(change['value'])} ({signed(change['low'])} to {signed(change['high'])})"
 
 

@@ -14,6 +14,7 @@ from shiftfix.report._before_after import (
     mean_and_interval,
     metrics_of,
 )
+from shiftfix.report._repair_sections import change_in_words
 
 
 def test_an_accuracy_has_wilsons_interval():
@@ -31,6 +32,8 @@ def test_a_change_is_that_of_paired_rows():
     assert row["change"]["high"] - row["change"]["value"] == pytest.approx(half)
     same = compare_on(ACCURACY, before, before, np.zeros((4, 1)), y)["change"]
     assert (same["value"], same["low"], same["high"]) == (0, 0, 0)
+    assert change_in_words(same) == "none: the same in every row"
+    assert change_in_words(row["change"]).startswith("+0.5 (")
     zero, one = (DummyRegressor(strategy="constant", constant=c).fit([[0]], [0]) for c in (0, 1))
     rows = [compare_on(metric, zero, one, np.zeros((4, 1)), np.array([0.0, 3, 3, 3])) for metric in OF_VALUES]
     assert [(row["before"]["value"], row["after"]["value"]) for row in rows] == [(2.25, 1.75), (6.75, 3.25)]
