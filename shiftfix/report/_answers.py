@@ -141,7 +141,8 @@ def overlap_of(record: Any) -> Any:
 def what_does_it_bring(record: Any) -> ShortAnswer:
     question = "What does it bring?"
     for row in record.get("before_after") or []:
-        told = f"{row['metric'].capitalize()} {change_with_ends(row)} on {row['n_rows']:,} labelled target rows."
+        changed = f"{row['metric'].capitalize()} changes by {change_in_words(row['change'])}"
+        told = f"{changed} on {row['n_rows']:,} labelled target rows."
         return ShortAnswer(question, *_gain(row["change"], row["better"]), told, "gain")
     score = record.get("target_score")
     if score is not None:
@@ -163,14 +164,15 @@ def estimated_gain(question: str, record: Any) -> ShortAnswer:
         told = f"Estimated loss lower by {in_digits(gain, 2)} ± {in_digits(error, 1)}, if p(y given x) is shared."
         return ShortAnswer(question, "Estimated", "plain", told, "gain")
     for row in record.get("expected") or []:
-        told = f"Accuracy to expect: {change_with_ends(row)}, if label shift is what moved."
+        told = f"Accuracy is expected to change by {change_in_words(row['change'])}, if label shift is what moved."
         return ShortAnswer(question, "Estimated", "plain", told, "gain")
     return ShortAnswer(question, "Not known", "caution", changed_in_words(record), "gain")
 
 
-def change_with_ends(row: Any) -> str:
-    """A change and its interval."""
-    change = row["change"]
+def change_in_words(change: Any) -> str:
+    """A change and its interval; no interval where no row's value changed."""
+    if change["value"] == change["low"] == change["high"] == 0:
+        return "0 (the same in every row)"
     return f"{signed(change['value'])} ({signed(change['low'])} to {signed(change['high'])})"
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from shiftfix.report._answers import correction_of, overlap_of
+from shiftfix.report._answers import change_in_words, correction_of, overlap_of
 from shiftfix.report._next_code import next_code
 from shiftfix.report._parts import (
     Block,
@@ -21,7 +21,6 @@ from shiftfix.report._parts import (
     percent,
     sentence,
     short,
-    signed,
 )
 from shiftfix.report._svg import histogram, track
 
@@ -210,13 +209,6 @@ def before_after_grid(caption: str, compared: list[Any]) -> Grid:
 def ends_of(found: Any) -> str:
     """Ends of the interval of a mean."""
     return f"{in_digits(found['low'])} to {in_digits(found['high'])}"
-
-
-def change_in_words(change: Any) -> str:
-    """A change and its interval; no interval where no row's value changed."""
-    if change["value"] == change["low"] == change["high"] == 0:
-        return "none: the same in every row"
-    return f"{signed(change['value'])} ({signed(change['low'])} to {signed(change['high'])})"
 
 
 def change_picture(change: Any) -> Any:

@@ -6,6 +6,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from shiftfix.corrected import CovariateShiftRegressor
+from shiftfix.report._answers import change_in_words
 from shiftfix.report._before_after import (
     ACCURACY,
     OF_VALUES,
@@ -14,7 +15,6 @@ from shiftfix.report._before_after import (
     mean_and_interval,
     metrics_of,
 )
-from shiftfix.report._repair_sections import change_in_words
 
 
 def test_an_accuracy_has_wilsons_interval():
@@ -32,7 +32,7 @@ def test_a_change_is_that_of_paired_rows():
     assert row["change"]["high"] - row["change"]["value"] == pytest.approx(half)
     same = compare_on(ACCURACY, before, before, np.zeros((4, 1)), y)["change"]
     assert (same["value"], same["low"], same["high"]) == (0, 0, 0)
-    assert change_in_words(same) == "none: the same in every row"
+    assert change_in_words(same) == "0 (the same in every row)"
     assert change_in_words(row["change"]).startswith("+0.5 (")
     zero, one = (DummyRegressor(strategy="constant", constant=c).fit([[0]], [0]) for c in (0, 1))
     rows = [compare_on(metric, zero, one, np.zeros((4, 1)), np.array([0.0, 3, 3, 3])) for metric in OF_VALUES]
