@@ -185,8 +185,8 @@ def odd_entry(values: Any) -> str | None:
 
 def shown(value: Any) -> str:
     """A value from data as messages quote it, on one line and not at length."""
-    item = getattr(value, "item", None)  # of numpy's scalars
-    plain = value if item is None or getattr(value, "ndim", 1) else item()
+    is_scalar = getattr(value, "ndim", None) == 0 and hasattr(value, "item")  # of numpy or torch
+    plain = value.item() if is_scalar else value
     return one_line(repr(plain))[:100]
 
 
