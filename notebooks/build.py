@@ -35,7 +35,11 @@ def execute(notebook: Path, source: Path) -> float:
     start = time.perf_counter()
     command = [sys.executable, "-m", "jupyter", "execute", "--timeout=600", notebook.name]
     done = subprocess.run(
-        [*command, f"--output={(source / notebook.name).resolve()}"], cwd=HERE, capture_output=True, text=True
+        [*command, f"--output={(source / notebook.name).resolve()}"],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        env={"OMP_NUM_THREADS": "1"} | os.environ,  # one a core: more threads would only wait for each other
     )
     if done.returncode:
         raise SystemExit(f"{notebook.name} fails:\n{done.stdout}{done.stderr}")

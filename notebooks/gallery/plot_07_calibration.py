@@ -28,4 +28,4 @@ for name, given, color, line in (("raw", scores[2000:], "#666666", "s--"), ("cal
 ax.set(xlabel="mean score of a tenth of the rows", ylabel="share of the class among them")
 ax.set_title(f"largest broken promise: {misses[0]:.2f} raw, {misses[1]:.2f} calibrated", loc="left", fontsize="medium")
 ax.spines[["top", "right"]].set_visible(False)
-figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+_ = figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
