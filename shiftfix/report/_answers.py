@@ -178,7 +178,8 @@ def change_in_words(change: Any) -> str:
 
 def changed_in_words(record: Any) -> str:
     """What is known of a correction without labels."""
-    share = inside(record, "diagnosis", "prior_changes")
+    # By new class shares; what another correction changes is not known here.
+    share = inside(record, "diagnosis", "prior_changes") if correction_of(record) == "prior" else None
     known = "" if share is None else f" It changes {percent(share, 1)} of the predictions."
     return f"Only target labels can measure it.{known}"
 
