@@ -185,8 +185,9 @@ def odd_entry(values: Any) -> str | None:
 
 def shown(value: Any) -> str:
     """A value from data as messages quote it, on one line and not at length."""
-    is_scalar = getattr(value, "ndim", None) == 0 and hasattr(value, "item")  # of numpy or torch
-    plain = value.item() if is_scalar else value
+    import numpy as np  # as in odd_cell
+
+    plain = value.item() if isinstance(value, np.generic) else value
     return one_line(repr(plain))[:100]
 
 

@@ -297,8 +297,9 @@ def covariate_or_label(
     """Decide by target labels whether p(y given x) stayed (covariate shift) or p(x given y) did (label shift).
 
     Labels may be added one by one, with a look after each: at any time, and however one stops, a true hypothesis is
-    refuted with probability ``level`` at most. That holds as far as the calibrated scores are the class probabilities
-    of the source; a misfit counts as evidence. Without labels it tells how many would decide.
+    refuted with probability ``level`` at most, over the labels of both samples. That holds as far as a recalibration
+    of the scores gives the class probabilities of the source; a misfit counts as evidence. Without labels it tells how
+    many would decide.
 
     Parameters
     ----------

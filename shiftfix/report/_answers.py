@@ -166,7 +166,7 @@ def estimated_gain(question: str, record: Any) -> ShortAnswer:
     for row in record.get("expected") or []:
         told = f"Accuracy is expected to change by {change_in_words(row['change'])}, if label shift is what moved."
         return ShortAnswer(question, "Estimated", "plain", told, "gain")
-    return ShortAnswer(question, "Not known", "caution", changed_in_words(record), "gain")
+    return ShortAnswer(question, "Not known", "caution", unmeasured(record), "gain")
 
 
 def change_in_words(change: Any) -> str:
@@ -176,7 +176,7 @@ def change_in_words(change: Any) -> str:
     return f"{signed(change['value'])} ({signed(change['low'])} to {signed(change['high'])})"
 
 
-def changed_in_words(record: Any) -> str:
+def unmeasured(record: Any) -> str:
     """What is known of a correction without labels."""
     # By new class shares; what another correction changes is not known here.
     share = inside(record, "diagnosis", "prior_changes") if correction_of(record) == "prior" else None

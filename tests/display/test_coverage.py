@@ -58,6 +58,7 @@ def test_intervals_hold_the_value_as_often_as_counted():
     display = CoverageDisplay.from_estimator(Intervals().fit(), np.zeros((100, 1)), y, levels=(0.5,))
     assert_allclose(display.coverage, [(1 + np.count_nonzero(np.abs(y[1:]) <= 0.5)) / 100])
     assert_allclose(display.sizes, [1.0])
+    assert display.size_ax_.get_ylabel() == "width of an interval, in units of y"
     pyplot().close("all")
 
 
