@@ -21,6 +21,8 @@ OWNERS = {
     "epochs": ("learner", ("mlp",)),
     "dropout": ("learner", ("mlp",)),
 }
+# Of the networks themselves; said here too, since they import torch.
+DEFAULT_EPOCHS = 200
 # Why what the data do not support is not corrected all the same.
 NOTHING_TO_FORCE = {
     "auto": "with auto nothing is corrected beyond the evidence",
@@ -55,7 +57,7 @@ def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
         given["correction"] = "adjust"
     if given["learner"] == "mlp":
         given["hidden"] = hidden_sizes(given["hidden"] or "128")
-        given["epochs"] = 100 if given["epochs"] is None else given["epochs"]
+        given["epochs"] = DEFAULT_EPOCHS if given["epochs"] is None else given["epochs"]
     return given
 
 

@@ -4,6 +4,7 @@ import re
 import shlex
 from typing import Any
 
+from shiftfix._naming import one_line
 from shiftfix.report._answers import correction_of, verdict_of
 from shiftfix.report._parts import inside
 
@@ -12,6 +13,12 @@ DEFAULT_LABELS = 50
 # What a column without a name is called.
 POSITION = re.compile(r"column (\d+)")
 MOST_DROPPED = 20
+# Options of a run on files that the next one needs too, and their defaults as a record has them.
+REPEATED: dict[str, Any] = {
+    **dict.fromkeys(("id", "weight", "sep", "decimal", "causes", "dropout")),
+    **{"drop": [], "missing": [], "dates": "refuse", "learner": "mlp", "task": "auto", "unseen_category": "error"},
+    **{"hidden": [128], "epochs": 200, "seed": 0},
+}
 
 
 def labels_asked(record: Any) -> int:
@@ -90,13 +97,28 @@ print(diagnose_shift(X_source, y_source, X_target, estimator))
 """
 
 
+def repeated_options(record: Any) -> list[str]:
+    """The options of a run that another one on the same files takes too, where they are not the defaults."""
+    words = []
+    for name, default in REPEATED.items():
+        value = inside(record, "options", name)
+        if value is None or value == default:
+            continue
+        several = [",".join(map(str, value))] if name == "hidden" else value if isinstance(value, list) else [value]
+        words += [word for one in several for word in (f"--{name.replace('_', '-')}", str(one))]
+    return words
+
+
 def command_line(record: Any) -> str:
     """The command that fits with target labels, for a run on files."""
-    files = [shlex.quote(str(inside(record, side, "file"))) for side in ("source", "target")]
-    label = shlex.quote(str(inside(record, "columns", "label")))
+    files = [str(inside(record, side, "file")) for side in ("source", "target")]
+    known = inside(record, "options", "target_labels")
+    where = f"the column {known}" if known else "a column, blank elsewhere, called known_label here,"
+    options = ["--label", str(inside(record, "columns", "label")), "--target-labels", str(known or "known_label")]
+    words = [*files, *options, *repeated_options(record), "--out", "repaired_by_labels"]
     return f"""\
-# Write the labels you find into a column of the target file, blank elsewhere, called known_label here.
-shiftfix correct {" ".join(files)} --label {label} --target-labels known_label
+# Write the labels you find into {one_line(where)} of the target file.
+shiftfix correct {shlex.join(words)}
 """
 
 

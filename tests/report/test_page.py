@@ -262,7 +262,8 @@ def test_the_record_of_a_run_on_files():
         assert "1" * 64 in text
         assert "seed (seed) 3" in text
     assert (
-        "shiftfix correct 'a b.csv' t.csv --label 'got ill' --target-labels known_label"
+        "shiftfix correct 'a b.csv' t.csv --label 'got ill' --target-labels known_label --learner logistic"
+        " --seed 3 --out repaired_by_labels"
         in read(report_from_record(run_record({"diagnosis": diagnosis}, **parts))).text
     )
 
