@@ -24,7 +24,7 @@ from shiftfix.cli._learners import check_hidden_weights
 from shiftfix.cli._output_file import write_text_file
 from shiftfix.cli._predict import prediction_table
 from shiftfix.cli._safe_csv import harmless_csv
-from shiftfix.cli._samples import columns_of_run
+from shiftfix.cli._samples import columns_of_run, roles_of
 from shiftfix.cli._tables import Tables
 from shiftfix.cli._weights_table import weight_table
 from shiftfix.exceptions import NotIdentifiedError
@@ -58,7 +58,10 @@ def correct_tables(
     """
     from shiftfix.report import fit_record, run_pictures, run_record
 
-    encoder = fit_encoder(tables.source, tables.target, tables.numeric, tables.text)
+    roles = roles_of(options)
+    encoder = fit_encoder(
+        *(tables.source, tables.target, tables.numeric, tables.text), identifier=roles.id, left_out=roles.taken
+    )
     check_hidden_weights(options["hidden"] or [], len(encoder[-1].names))
     plan = (plan_by_evidence if options["shift"] == "auto" else plan_as_assumed)(encoder, learner, tables, options)
     with warnings.catch_warnings(record=True) as caught:

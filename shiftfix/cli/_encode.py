@@ -120,10 +120,16 @@ class NamedColumns(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     names : list of str
+    identifier : str or None, default=None
+        Column of the files that names the rows, for whoever predicts with the model.
+    left_out : list of str or None, default=None
+        Columns of the files that are no features, the identifier among them.
     """
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], identifier: str | None = None, left_out: list[str] | None = None) -> None:
         self.names = names
+        self.identifier = identifier
+        self.left_out = left_out
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Do nothing: the names are known."""
@@ -165,7 +171,15 @@ def distinct_names(names: list[str]) -> list[str]:
     return list(found)
 
 
-def fit_encoder(source: Any, target: Any, numeric: list[str], text: list[str]) -> Pipeline:
+def fit_encoder(
+    source: Any,
+    target: Any,
+    numeric: list[str],
+    text: list[str],
+    *,
+    identifier: str | None = None,
+    left_out: list[str] | None = None,
+) -> Pipeline:
     """Encoder of the raw data frames, fitted on both samples.
 
     Parameters
@@ -174,6 +188,8 @@ def fit_encoder(source: Any, target: Any, numeric: list[str], text: list[str]) -
         With the columns below; others are ignored.
     numeric, text : list of str
         Columns of each kind.
+    identifier, left_out : default=None
+        As of :class:`NamedColumns`.
 
     Returns
     -------
@@ -194,7 +210,8 @@ def fit_encoder(source: Any, target: Any, numeric: list[str], text: list[str]) -
         parts.append(("text", make_pipeline(FunctionTransformer(as_text), one_hot), text))
     # All that is learned of the rows is known, so that one of them shows the columns.
     encoder = ColumnTransformer(parts).fit(source[numeric + text].head(1))
-    return Pipeline([("numbers", encoder), ("names", NamedColumns(encoded_names(encoder)))])
+    named = NamedColumns(encoded_names(encoder), identifier, left_out)
+    return Pipeline([("numbers", encoder), ("names", named)])
 
 
 def encoded_rows(encoder: Pipeline, frame: Any) -> Any:

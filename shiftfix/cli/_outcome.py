@@ -14,11 +14,12 @@ def outcome_code(record: Mapping[str, Any]) -> int:
     Returns
     -------
     int
-        0 where there is nothing to correct, 4 where something moved and the data support no correction, or not the one
-        that was made, 6 where there is one that they support.
+        0 where there is nothing to correct, or target labels ask for no correction, 4 where something moved and the
+        data support no correction, or not the one that was made, 6 where there is one that they support.
     """
     if "diagnosis" in record:
-        return _code_of_diagnosis(record["diagnosis"])
+        asked_labels = record.get("correction") == "labels"
+        return _code_of_diagnosis(record["diagnosis"]) if record.get("corrected") or not asked_labels else 0
     if record["verdict"] == "abstain":
         return UNSUPPORTED
     return REPAIRED if record["corrected"] else 0

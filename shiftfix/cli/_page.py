@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 LEFT_OUT = 'report.html was left out: jinja2, which makes it, is not installed; pip install "shiftfix[cli]" brings it.'
@@ -20,8 +21,8 @@ def check_makes_pages() -> None:
         import_optional("jinja2", "cli")
 
 
-def page_of(record: Mapping[str, Any]) -> str:
-    """A record as one HTML file."""
+def page_of(record: Mapping[str, Any], folder: Path | None = None) -> str:
+    """A record as one HTML file; ``folder`` is where the results are, as the user calls it."""
     from shiftfix.report import report_from_record
 
-    return report_from_record(record).to_html()
+    return report_from_record(record if folder is None else {**record, "folder": str(folder)}).to_html()

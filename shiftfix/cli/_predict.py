@@ -40,6 +40,10 @@ class Needs:
         None when the model does not say.
     tells_kinds : bool
         Whether it begins with the encoder of ``shiftfix correct``; only then the following is known.
+    identifier : str or None
+        Column that named the rows of the files it was fitted with.
+    left_out : list of str
+        Columns of those files that were no features.
     whole : list of str
         Numeric columns in which no value was missing when the model was fitted.
     text : dict of str to set of str
@@ -49,6 +53,8 @@ class Needs:
     names: list[str] | None
     n_columns: int | None
     tells_kinds: bool = False
+    identifier: str | None = None
+    left_out: list[str] = field(default_factory=list)
     whole: list[str] = field(default_factory=list)
     text: dict[str, set[str]] = field(default_factory=dict)
 
@@ -64,9 +70,10 @@ def predict_rows(
         Of :func:`read_model`.
     table : CsvTable or ParquetTable
     identifier : str or None
-        Column that names the rows, carried into the predictions.
+        Column that names the rows, carried into the predictions; None means the one of the files that the model was
+        fitted with, where the rows have it.
     drop : list of str
-        Columns to leave out.
+        Columns to leave out, besides those that were no features of the files that the model was fitted with.
     unseen_category : {"error", "ignore"}
 
     Returns
@@ -83,7 +90,13 @@ def predict_rows(
     notices: list[str] = []
     with model_faults([]):
         needs = needs_of(model)
+    if identifier is None and needs.identifier in set(table.columns).difference(drop):
+        identifier = needs.identifier
     apart = [*drop, *([] if identifier is None else [identifier])]
+    known = [name for name in needs.left_out if name in table.columns and name not in apart]
+    if known:
+        notices.append(f"left out, as when the model was fitted: {listed(known)}.")
+    apart += known
     columns = usable_columns(table, needs, apart, unseen_category, notices)
     text = [column.name for column in columns if column.kind == "text"]
     with model_faults([] if needs.tells_kinds else text):
@@ -116,6 +129,7 @@ def needs_of(model: Any) -> Needs:
     if encoder is None:
         return needs
     needs.tells_kinds = True
+    needs.identifier, needs.left_out = roles_in(encoder[-1], needs.names or [])
     for part, transformer, columns in encoder[0].transformers_:
         if part == "numeric":
             needs.whole += columns
@@ -123,6 +137,14 @@ def needs_of(model: Any) -> Needs:
             known = [set(categories(values)) for values in transformer[-1].categories_]
             needs.text.update(zip(columns, known, strict=True))
     return needs
+
+
+def roles_in(named: NamedColumns, features: list[str]) -> tuple[str | None, list[str]]:
+    """The column that names rows, and those that are no features; none where a file was made before they were kept."""
+    identifier, left_out = (getattr(named, name, None) for name in ("identifier", "left_out"))
+    listed_names = left_out if isinstance(left_out, list) else []
+    names = [name for name in listed_names if isinstance(name, str) and name not in features]
+    return identifier if identifier in names else None, names
 
 
 def encoder_of(model: Any) -> Pipeline | None:
@@ -200,12 +222,14 @@ def column_problems(found: list[str], needs: Needs) -> list[str]:
     """What is wrong with the names, or with the number, of the columns."""
     if needs.names is None:
         return count_problems(found, needs.n_columns)
-    said = lacks_and_adds(*differences(needs.names, found), ("lack", "add"))
-    if not said:
+    missing, extra = differences(needs.names, found)
+    if not missing and not extra:
         return []
+    remedies = ["add or rename those that are missing"] if missing else []
+    remedies += ["leave columns out with --drop, or pass the one that names the rows as --id"] if extra else []
     return [
-        f"the columns differ from those the model was fitted with: the rows {said}. Add or rename those "
-        "that are missing, and leave others out with --drop, or name the one that names the rows with --id."
+        "the columns differ from those the model was fitted with: the rows "
+        f"{lacks_and_adds(missing, extra, ('lack', 'add'))}: {'; '.join(remedies)}."
     ]
 
 

@@ -46,7 +46,7 @@ def run_report(place: Path, out: Path | None, overwrite: bool) -> tuple[str, Pat
     out = record_file.with_suffix(".html") if out is None else out
     if out != STANDARD:
         check_output_file(out, [record_file], overwrite)
-    page = page_of(read_record(record_file))
+    page = page_of(read_record(record_file), place if place.is_dir() else None)
     if out == STANDARD:
         return page, None
     write_output_file(page, out, overwrite)
@@ -58,7 +58,7 @@ def _page_into(folder: Path) -> tuple[str, Path]:
     read_record(folder / SUMMARY)  # before anything is made beside the folder
     final = folder.resolve()
     with hold(final), writing(final):
-        page = page_of(read_record(folder / SUMMARY))
+        page = page_of(read_record(folder / SUMMARY), folder)
         put_into_results(final, PAGE, page)
     return page, folder / PAGE
 

@@ -177,7 +177,7 @@ def run_correct(
         with writing(out):
             write_corrected(folder, model, tables, record)
             if makes_pages():
-                write_text_file(folder / PAGE, page_of(record))
+                write_text_file(folder / PAGE, page_of(record, out))
             seal(folder, record)
     return record
 

@@ -38,6 +38,11 @@ from shiftfix.risk import (
     weighting_effect,
 )
 
+AS_GOOD = (
+    "The model is as good as the source makes it, if p(y given x) is shared, as covariate shift has it; to ask whether "
+    "that is so, diagnose the samples, or label target rows."
+)
+
 
 def verdict_on_weighting(weighing: Weighing) -> Verdict:
     """What may be said of a weighted model: of the weights alone nothing follows for it."""
@@ -52,20 +57,21 @@ def verdict_on_weighting(weighing: Weighing) -> Verdict:
         return judge((), found, summary.action or "Compare with the unweighted model on labelled target rows.")
     if not choice.gains:
         return Verdict("caution", ["too few rows to see whether weights help this model: it was fitted without"])
-    return Verdict(
-        "ok", [f"weights are not shown to help this model ({gains_in_words(weighing)}): fitted without them"]
-    )
+    reason = f"weights are not shown to help this model ({gains_in_words(weighing)}): fitted without them"
+    return Verdict("ok", [reason], AS_GOOD)
 
 
 def gains_in_words(weighing: Weighing) -> str:
     """By how much each exponent lowers the loss, and how much the predictions would change."""
     gains = weighing.choice.gains.items()
-    found = ", ".join(f"{gain:.2g} +- {error:.1g} at exponent {e:g}" for e, (gain, error) in gains)
+    told = (f"{'lower' if gain >= 0 else 'higher'} by {abs(gain):.2g} +- {error:.1g} at exponent {e:g}"
+            for e, (gain, error) in gains)  # fmt: skip
+    found = f"estimated target loss {', '.join(told)}"
     if weighing.effect is None:
-        return f"gain in loss {found}"
+        return found
     changed, of_class = weighing.effect.changed, weighing.choice.says is not None and weighing.choice.says.classes.size
     by = f"{changed:.1%} of the predicted classes" if of_class else f"predictions by {changed:.2g} standard deviations"
-    return f"gain in loss {found}; they would change {by}"
+    return f"{found}; they would change {by}"
 
 
 class BaseCovariateShift(KeepsVerdicts, BaseCorrected):

@@ -29,7 +29,7 @@ LABELS_ALONE = 100
 # With so many nothing is corrected by any number of labels that anyone would call few.
 MOST_PSEUDO_ROWS = 1e6
 WORDS = {
-    NOTHING: "nothing",
+    NOTHING: "uncorrected",
     "intercept": "intercept",
     "slope": "slope and intercept",
     "linear": "linear in the features",
@@ -91,7 +91,7 @@ def check_levels(levels: Any) -> Levels:
 
 
 def in_words(weights: dict[str, float]) -> str:
-    """Weights of the experts, the largest first: "70% nothing, 30% slope and intercept"."""
+    """Weights of the experts, the largest first: "70% uncorrected, 30% slope and intercept"."""
     shares = sorted(((round(100 * w), WORDS[name]) for name, w in weights.items()), key=lambda share: -share[0])
     return ", ".join(f"{percent}% {words}" for percent, words in shares if percent > 0)
 
@@ -214,7 +214,7 @@ class BaseFewLabel(BaseCorrected):
 
     @property
     def correction_(self) -> str:
-        """What the prediction is made of, in words: "70% nothing, 30% slope and intercept"."""
+        """What the prediction is made of, in words: "70% uncorrected, 30% slope and intercept"."""
         check_is_fitted(self)
         return "; ".join([in_words(self.weights_), *self.notes_])
 

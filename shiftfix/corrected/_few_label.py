@@ -99,7 +99,7 @@ class FewLabelClassifier(ClassifierMixin, BaseFewLabel):
     weights_ : dict of str to float
         Share of the prediction that "nothing" (the calibrated model), each level, "target" and "trained" get.
     correction_ : str
-        The same in words, such as "70% nothing, 30% slope and intercept", and ``notes_``.
+        The same in words, such as "70% uncorrected, 30% slope and intercept", and ``notes_``.
     notes_ : tuple of str
         What could not be done as usual: too few labels, more than processes can hold, rows that are no table.
     temperature_ : float
@@ -302,7 +302,7 @@ class FewLabelRegressor(RegressorMixin, BaseFewLabel):
     weights_ : dict of str to float
         Share of the prediction that "nothing" (the model of the source), each level and "trained" get.
     correction_ : str
-        The same in words, such as "70% nothing, 30% slope and intercept", and ``notes_``.
+        The same in words, such as "70% uncorrected, 30% slope and intercept", and ``notes_``.
     notes_ : tuple of str
         What could not be done as usual: too few labels, more than processes can hold, rows that are no table.
     scale_ : float

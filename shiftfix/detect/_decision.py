@@ -96,7 +96,7 @@ def labels_to_ask(n_target: int, needed: int | None = None) -> str:
     """How many labels to ask for: what repairs most models, and what would decide where that is not much more."""
     decides = needed is not None and needed <= min(MOST_LABELS, n_target)
     asked = min(n_target, max(FEW_LABELS, needed if decides and needed is not None else 0))
-    purpose = "they tell which shift it is, and repair the model" if decides else "they repair what they can"
+    purpose = "they tell which shift it is, and repair what can be repaired" if decides else "they repair what they can"
     further = f" About {needed:,} would tell which shift it is." if needed is not None and not decides else ""
     return f"Label {asked} target rows drawn at random and pass them: {purpose}.{further}"
 

@@ -139,6 +139,17 @@ def performance_of(samples: BothSamples, says: Says | None) -> PerformanceDrop |
     return performance_drop(ours, theirs, first[counted], second, rows=few.rows)
 
 
+def source_loss_of(samples: BothSamples, says: Says | None) -> tuple[float, float] | None:
+    """Mean loss of the model on source rows out of fold, and its standard error, each row as often as it counts."""
+    if says is None:
+        return None
+    source = samples.source
+    losses = losses_of(says.source[0], source.labels[says.rows], says.classes)
+    counts = np.ones(len(losses)) if source.counts is None else source.counts[says.rows]
+    mean = float(np.average(losses, weights=counts))
+    return mean, float(np.sqrt(counts @ np.square(losses - mean)) / counts.sum())
+
+
 def losses_of(outputs: Floats, y: NDArray[Any], classes: NDArray[Any]) -> Floats:
     """1 for a wrong class, or squared errors."""
     if not classes.size:
@@ -192,6 +203,7 @@ def diagnosis_of(
         n_labels,
         type(learner_of(estimator)).__name__,
         samples.is_class,
+        source_loss=source_loss_of(samples, says),
         samples=told,
         columns=samples.columns,
         scores=test_of_scores(samples, labels, says, seed),

@@ -1,6 +1,7 @@
 """A diagnosis: the evidence for each kind of shift, what it cannot exclude, and what to do."""
 
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import Any, Literal, NamedTuple
 
 from shiftfix._naming import one_line
@@ -23,11 +24,13 @@ Causes = Literal["label", "features"] | None
 # Named in one line: columns by which the samples differ, columns that name rows, classes.
 MOST_COLUMNS, MOST_IDENTIFIERS, MOST_CLASSES, MOST_REASONS = 4, 3, 4, 2
 WIDTH = 17
+# One-sided, at 5%.
+Z_LEVEL = 1.645
 WORDS: dict[Correction, str] = {
     "none": "leave the model as it is (calibrated)",
     "weights": "train on weighted source rows",
     "prior": "correct the class shares",
-    "labels": "correct by the target labels",
+    "labels": "follow the target labels as far as they say",
 }
 
 
@@ -66,6 +69,9 @@ class ShiftDiagnosis(Printed, KeepsVerdicts):
         Name of the model that was asked.
     is_class : bool
         Whether it predicts classes.
+    source_loss : tuple of (float, float) or None
+        Error rate, or mean squared error, of the model on source rows that it was not fitted with, and its standard
+        error; None where nothing was asked out of fold.
     samples : ShiftTest or None
         Can a classifier tell the samples apart; None where the rows make no numbers.
     columns : FeatureTests or None
@@ -110,6 +116,7 @@ class ShiftDiagnosis(Printed, KeepsVerdicts):
     n_labels: int
     model: str
     is_class: bool = True
+    source_loss: tuple[float, float] | None = None
     samples: ShiftTest | None = None
     columns: FeatureTests | None = None
     scores: ShiftTest | None = None
@@ -136,7 +143,7 @@ class ShiftDiagnosis(Printed, KeepsVerdicts):
     @property
     def lines(self) -> list[tuple[str, str]]:
         """Label and text of each line below the first that is printed."""
-        parts = [("Did it move?", moved_in_words(self))]
+        parts = [("Model now", source_loss_in_words(self)), ("Did it move?", moved_in_words(self))]
         parts += [("Columns", text) for text in columns_in_words(self.columns)]
         parts += [
             ("Label shift", label_shift_in_words(self)),
@@ -166,6 +173,21 @@ class ShiftDiagnosis(Printed, KeepsVerdicts):
 
 def p_in_words(p_value: float) -> str:
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+
+
+def source_loss_in_words(found: ShiftDiagnosis) -> str:
+    """How good the model is on source rows that it was not fitted with."""
+    if found.source_loss is None:
+        return ""
+    loss, error = found.source_loss
+    if found.is_class:
+        told = f"accuracy {1 - loss:.3f} +- {error:.1g}"
+    else:
+        # The square root of a mean has half the relative error.
+        root = sqrt(loss)
+        told = f"root mean squared error {root:.3g} +- {error / (2 * root) if root else 0.0:.1g}"
+    unknown = "" if found.performance is not None else "; on the target rows only labels can tell"
+    return f"{told} on source rows that it was not fitted with{unknown}"
 
 
 def moved_in_words(found: ShiftDiagnosis) -> str:
@@ -209,12 +231,14 @@ def label_shift_in_words(found: ShiftDiagnosis) -> str:
     if fit.explained_share == fit.explained_share:
         share = f"a change of class shares explains {fit.explained_share:.0%}"
         share += f" +- {fit.explained_share_error:.0%}" if fit.explained_share < 1 else ""
-        text = f"{'possible' if fit.passes else 'no'}: {share} of what tells the samples apart (z = {fit.z:.1f})"
+        rest = f"the rest is {'beyond' if fit.z > Z_LEVEL else 'within'} chance, z = {fit.z:.1f}"
+        text = f"{'possible' if fit.passes else 'no'}: {share} of what tells the samples apart ({rest})"
     else:
         text = f"{'possible' if fit.passes else 'not seen'}: {fit.reason}"
     if found.prior_changes is None or found.prior_changes != found.prior_changes:
         return text
-    return f"{text}; correcting them would change {found.prior_changes:.1%} of the predictions"
+    asked = "correcting them changes" if found.correction == "prior" else "corrected all the same, they would change"
+    return f"{text}; {asked} {found.prior_changes:.1%} of the predictions"
 
 
 def shares_in_words(shares: tuple[ClassShare, ...]) -> str:
@@ -231,15 +255,17 @@ def weights_in_words(found: ShiftDiagnosis) -> str:
     """What weights are worth, and whether they help."""
     if found.overlap is None:
         return ""
-    size = f"weights keep {found.overlap.effective_size:.0f} of {found.overlap.n_source:.0f} rows"
+    size = (
+        f"weighted, the {found.overlap.n_source:.0f} source rows are worth {found.overlap.effective_size:.0f}; weights"
+    )
     if found.overlap.verdict == "abstain":
         return f"no weighting: {'; '.join(found.overlap.verdict.reasons[:MOST_REASONS])}"
     if found.gain is None:
-        return f"{size}; whether they help was not asked"
+        return f"{size} were not tried on the model"
     gain, error = found.gain
     effect = "" if found.effect is None else f", changing {changes_in_words(found)}"
     helps = "help" if found.weights_help else "are not shown to help"
-    return f"{size} and {helps} (loss {'lower' if gain >= 0 else 'higher'} by {abs(gain):.2g} +- {error:.1g}{effect})"
+    return f"{size} {helps} (loss {'lower' if gain >= 0 else 'higher'} by {abs(gain):.2g} +- {error:.1g}{effect})"
 
 
 def changes_in_words(found: ShiftDiagnosis) -> str:
@@ -274,4 +300,5 @@ def column_to_drop(columns: FeatureTests | None) -> str:
 
 def novel_in_words(novel: ShiftTest) -> str:
     share, p_value = f"{novel.effect_size:.1%}", p_in_words(novel.p_value)
-    return f"some {share} of the target rows lie beyond the source's rows of any class ({p_value}): new ones, or moved"
+    found = f"some {share} of the target rows lie beyond the source's rows of any class ({p_value})"
+    return f"{found}: a new class, or rows that moved"

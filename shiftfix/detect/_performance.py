@@ -196,7 +196,10 @@ def largest_imbalance(source: Floats, target: Floats, source_shared: Floats, tar
 
 def _parts_in_words(parts: tuple[Part, Part, Part] | None) -> str:
     if parts is None:
-        return "Its parts cannot be told: no weights make the samples alike where they overlap."
+        return (
+            "How much of it is due to other rows and how much to other labels cannot be told: no weights make the "
+            "samples alike where they overlap."
+        )
     return f"Other x {parts[0]}, other y at the same x {parts[1]}, x the source lacks {parts[2]}."
 
 

@@ -18,11 +18,12 @@ jinja2 (extra ``report``) is loaded by the first page, not by importing this fol
 
 from shiftfix.report._diagnosis import diagnosis_record
 from shiftfix.report._page import ShiftReport, report_from_record, report_record, shift_report
-from shiftfix.report._record import fit_record, run_record, source_weights, summary_rows, summary_text
+from shiftfix.report._record import fit_record, run_record, source_weights
 from shiftfix.report._record import versions as versions
 from shiftfix.report._record import weight_record as weight_record
 from shiftfix.report._run_pictures import compare_models as compare_models
 from shiftfix.report._run_pictures import run_pictures as run_pictures
+from shiftfix.report._summary import summary_rows, summary_text
 
 __all__ = [
     "ShiftReport",

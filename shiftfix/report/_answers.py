@@ -2,19 +2,30 @@
 
 from typing import Any, NamedTuple
 
-from shiftfix.report._parts import Tone, chance_in_words, in_digits, inside, is_seen, percent, sentence, signed
+from shiftfix.report._parts import (
+    Tone,
+    chance_in_words,
+    in_digits,
+    inside,
+    is_kept_by_labels,
+    is_seen,
+    percent,
+    sentence,
+    signed_interval,
+)
 
 DONE = {
     "none": "The model is left as it is",
     "weights": "Repaired: trained on weighted source rows",
     "prior": "Repaired: the class shares are corrected",
     "labels": "Repaired by labels of target rows",
+    "kept": "The model is left as it is: the target labels ask for no correction",
 }
 TO_DO = {
     "none": "Leave the model as it is",
     "weights": "Can be repaired: train on weighted source rows",
     "prior": "Can be repaired: correct the class shares",
-    "labels": "Can be repaired by the target labels",
+    "labels": "The target labels decide how far it is corrected",
 }
 NOT_REPAIRABLE = "Not repairable with these data"
 LEVELS = {"ok": "OK", "caution": "With care", "abstain": "Do not rely on it"}
@@ -52,7 +63,7 @@ def headline(record: Any) -> str:
     level, correction = verdict_of(record)["verdict"], correction_of(record)
     if level == "abstain" and correction == "none":
         return NOT_REPAIRABLE
-    return (DONE if "corrected" in record else TO_DO)[correction]
+    return (DONE if "corrected" in record else TO_DO)["kept" if is_kept_by_labels(record) else correction]
 
 
 def columns_of_record(record: Any) -> Any:
@@ -82,7 +93,7 @@ def does_it_matter(record: Any) -> ShortAnswer:
     scores = inside(record, "diagnosis", "scores")
     if drop is not None:
         total = drop["total"]
-        ends = f"{signed(total['estimate'])} ({signed(total['low'])} to {signed(total['high'])})"
+        ends = signed_interval(*(total[name] for name in ("estimate", "low", "high")))
         worse = is_seen(drop) and total["estimate"] > 0
         told = f"By the target labels its {loss_of(record)} changes by {ends}."
         return ShortAnswer(question, "Yes" if worse else "Not seen", "caution" if worse else "ok", told, "matters")
@@ -126,6 +137,10 @@ def is_it_usable(record: Any) -> ShortAnswer:
     if correction == "none" and inside(overlap, "verdict", "level") == "abstain":
         reasons = overlap["verdict"]["reasons"]
         return ShortAnswer(question, "No", "abstain", sentence(reasons[0] if reasons else "No overlap."), "usable")
+    if is_kept_by_labels(record):
+        return ShortAnswer(
+            question, "None", "plain", "By the target labels the model predicts best as it is.", "usable"
+        )
     if correction == "none":
         return ShortAnswer(
             question, "None", "plain", "No correction is needed, or none has earned its place.", "usable"
@@ -150,7 +165,7 @@ def what_does_it_bring(record: Any) -> ShortAnswer:
         return ShortAnswer(
             question, "Measured", "plain", f"Target {score['metric']} {before} before, {after} after.", "gain"
         )
-    if correction_of(record) == "none":
+    if correction_of(record) == "none" or is_kept_by_labels(record):
         return ShortAnswer(
             question, "Nothing", "plain", "The model is not changed: there is no before and after.", "gain"
         )
@@ -173,7 +188,7 @@ def change_in_words(change: Any) -> str:
     """A change and its interval; no interval where no row's value changed."""
     if change["value"] == change["low"] == change["high"] == 0:
         return "0 (the same in every row)"
-    return f"{signed(change['value'])} ({signed(change['low'])} to {signed(change['high'])})"
+    return signed_interval(*(change[name] for name in ("value", "low", "high")))
 
 
 def unmeasured(record: Any) -> str:

@@ -20,7 +20,7 @@ from shiftfix.report._parts import (
     percent,
     sentence,
     short,
-    signed,
+    signed_interval,
 )
 from shiftfix.report._svg import bar, histogram, paired_bars, track
 
@@ -156,7 +156,7 @@ def picture_of_column(column: Any, tests: Any) -> Picture:
 def matters_section(record: Any) -> Section:
     """Does it matter for this model."""
     scores, drop = inside(record, "diagnosis", "scores"), inside(record, "diagnosis", "performance")
-    blocks: list[Block] = []
+    blocks: list[Block] = source_loss_blocks(record)
     if scores is not None:
         moved = "moved" if is_seen(scores) else "did not move beyond chance"
         blocks.append(
@@ -168,6 +168,19 @@ def matters_section(record: Any) -> Section:
     if changed:
         blocks.append(Listing("What corrections would change, whether or not they are used:", changed))
     return Section("matters", "Does it matter for this model?", blocks)
+
+
+def source_loss_blocks(record: Any) -> list[Block]:
+    """How good the model is where it comes from."""
+    found = inside(record, "diagnosis", "source_loss")
+    if found is None:
+        return []
+    loss, error = found
+    if inside(record, "diagnosis", "is_class"):
+        told = f"the model is right in {percent(1 - loss, 1)} ± {percent(error, 1)}"
+    else:
+        told = f"the model's root mean squared error is {in_digits(loss**0.5, 3)}"
+    return [Text(f"On source rows that it was not fitted with {told}.")]
 
 
 def not_measured(record: Any) -> Note:
@@ -201,7 +214,7 @@ def interval_picture(part: Any, reach: float) -> Any:
 
 def part_in_words(part: Any) -> str:
     """A change and its interval."""
-    return f"{signed(part['estimate'])} ({signed(part['low'])} to {signed(part['high'])})"
+    return signed_interval(*(part[name] for name in ("estimate", "low", "high")))
 
 
 def changes(record: Any) -> list[str]:

@@ -1,7 +1,9 @@
 """The next action as code: what to run in Python, or at the command line where the record is of a command."""
 
+import os.path
 import re
 import shlex
+from collections.abc import Collection
 from typing import Any
 
 from shiftfix._naming import one_line
@@ -19,6 +21,8 @@ REPEATED: dict[str, Any] = {
     **{"drop": [], "missing": [], "dates": "refuse", "learner": "mlp", "task": "auto", "unseen_category": "error"},
     **{"hidden": [128], "epochs": 200, "seed": 0},
 }
+# Those that say how the rows of a file are read.
+OF_ROWS = ("sep", "decimal", "missing", "dates", "unseen_category")
 
 
 def labels_asked(record: Any) -> int:
@@ -53,11 +57,17 @@ shift_report(model, X_source=X_source, y_source=y_source, X_target=target).save(
 """
 
 
+def named_rows(record: Any) -> list[str]:
+    """The columns that only name rows."""
+    columns = inside(record, "diagnosis", "columns", "columns") or []
+    return [column["name"] for column in columns if column["kind"] not in ("number", "category")][:MOST_DROPPED]
+
+
 def code_for_dropping(record: Any) -> str:
     """Leave out the columns that name rows, and ask again."""
-    names = [column["name"] for column in inside(record, "diagnosis", "columns", "columns") or []
-             if column["kind"] not in ("number", "category")][:MOST_DROPPED]  # fmt: skip
+    names = named_rows(record)
     places = [POSITION.fullmatch(name) for name in names]
+    drop: list[Any]
     if all(places):
         drop = [int(place[1]) for place in places if place is not None]
         kept = "X_source, X_target = (np.delete(X, drop, axis=1) for X in (X_source, X_target))"
@@ -97,40 +107,84 @@ print(diagnose_shift(X_source, y_source, X_target, estimator))
 """
 
 
-def repeated_options(record: Any) -> list[str]:
+def is_of_files(record: Any) -> bool:
+    """Whether the record is of a run on files, and says enough to make another one."""
+    return bool(inside(record, "source", "file") and inside(record, "target", "file") and label_column(record))
+
+
+def label_column(record: Any) -> Any:
+    return inside(record, "columns", "label")
+
+
+def repeated_options(record: Any, only: Collection[str] = tuple(REPEATED)) -> list[str]:
     """The options of a run that another one on the same files takes too, where they are not the defaults."""
     words = []
     for name, default in REPEATED.items():
         value = inside(record, "options", name)
-        if value is None or value == default:
+        if name not in only or value is None or value == default:
             continue
         several = [",".join(map(str, value))] if name == "hidden" else value if isinstance(value, list) else [value]
         words += [word for one in several for word in (f"--{name.replace('_', '-')}", str(one))]
     return words
 
 
-def command_line(record: Any) -> str:
-    """The command that fits with target labels, for a run on files."""
-    files = [str(inside(record, side, "file")) for side in ("source", "target")]
+def command(record: Any, name: str, *more: str, target: str | None = None) -> str:
+    """A command on the files of a run, with its options; ``target`` in place of its target."""
+    files = [str(inside(record, "source", "file")), target or str(inside(record, "target", "file"))]
+    words = [name, *files, "--label", str(label_column(record)), *repeated_options(record), *more]
+    return f"shiftfix {shlex.join(words)}\n"
+
+
+def known_labels_column(record: Any) -> list[str]:
+    """The option of target labels, where the run was given some."""
     known = inside(record, "options", "target_labels")
-    where = f"the column {known}" if known else "a column, blank elsewhere, called known_label here,"
-    options = ["--label", str(inside(record, "columns", "label")), "--target-labels", str(known or "known_label")]
-    words = [*files, *options, *repeated_options(record), "--out", "repaired_by_labels"]
-    return f"""\
-# Write the labels you find into {one_line(where)} of the target file.
-shiftfix correct {shlex.join(words)}
-"""
+    return [] if known is None else ["--target-labels", str(known)]
+
+
+def command_for_labels(record: Any) -> str:
+    """Fit with target labels."""
+    known = known_labels_column(record)
+    where = f"the column {known[1]}" if known else "a column, blank elsewhere, called known_label here,"
+    asked = known or ["--target-labels", "known_label"]
+    told = f"# Write the labels you find into {one_line(where)} of the target file.\n"
+    return told + command(record, "correct", *asked, "--out", "repaired_by_labels")
+
+
+def command_for_dropping(record: Any) -> str:
+    """Ask, or correct, without the columns that name rows."""
+    dropped = [word for name in named_rows(record) for word in ("--drop", name)]
+    last = ["--out", "repaired_without_them"] if "corrected" in record else []
+    return command(record, "correct" if last else "diagnose", *known_labels_column(record), *dropped, *last)
+
+
+def command_for_fitting(record: Any) -> str:
+    """Fit with what the evidence supports."""
+    return command(record, "correct", *known_labels_column(record), "--out", "repaired")
+
+
+def command_for_monitoring(record: Any) -> str:
+    """Predict newer rows, and look at them."""
+    newest = "newest.csv"
+    look = "# Has anything moved since? newest.csv stands for the newest rows.\n"
+    look += command(record, "diagnose", target=newest)
+    if "corrected" not in record:
+        return look
+    model = os.path.join(record.get("folder") or "", "model.skops")
+    words = ["predict", model, newest, *repeated_options(record, OF_ROWS), "--out", "predictions.csv"]
+    return f"{look}shiftfix {shlex.join(words)}\n"
 
 
 def next_code(record: Any) -> tuple[str, str]:
-    """What the code does, and the code."""
-    action = verdict_of(record)["action"]
+    """What the code does, and the code: commands where the record is of one, else Python."""
+    action, at = verdict_of(record)["action"], int(is_of_files(record))
     if action.startswith("Drop"):
-        return "Leave out what only names rows, and ask again:", code_for_dropping(record)
+        made = (code_for_dropping, command_for_dropping)
+        return "Leave out what only names rows, and ask again:", made[at](record)
     if "label" in action.lower() and not action.startswith("Deploy"):
-        if inside(record, "source", "file") and inside(record, "columns", "label"):
-            return "Label target rows, and correct by them, at the command line:", command_line(record)
-        return "Draw rows to label, and correct by them:", code_for_labels(record)
+        made = (code_for_labels, command_for_labels)
+        return f"{'Label target rows' if at else 'Draw rows to label'}, and correct by them:", made[at](record)
     if "corrected" not in record and correction_of(record) != "none":
-        return "Fit with the correction that the evidence supports:", code_for_fitting(record)
-    return "Predict, and look again when new rows have come:", code_for_monitoring(record)
+        made = (code_for_fitting, command_for_fitting)
+        return "Fit with the correction that the evidence supports:", made[at](record)
+    made = (code_for_monitoring, command_for_monitoring)
+    return "Predict, and look again when new rows have come:", made[at](record)

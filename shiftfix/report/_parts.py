@@ -86,6 +86,11 @@ class Section(NamedTuple):
     blocks: Sequence[Block]
 
 
+def is_kept_by_labels(record: Any) -> bool:
+    """Whether target labels were asked, and the model predicts best as it is."""
+    return record.get("correction") == "labels" and not record.get("corrected", True)
+
+
 def inside(record: Any, *path: str) -> Any:
     """What stands in a record below these keys; None where it is not there."""
     for name in path:
@@ -114,6 +119,11 @@ def in_digits(value: Any, digits: int = 3) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}".replace("-", "−")
+
+
+def signed_interval(value: Any, low: Any, high: Any) -> str:
+    """A change and its interval."""
+    return f"{signed(value)} ({signed(low)} to {signed(high)})"
 
 
 def signed(value: Any, digits: int = 2) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from shiftfix.report._answers import change_in_words, correction_of, overlap_of
-from shiftfix.report._next_code import next_code
+from shiftfix.report._next_code import is_of_files, next_code
 from shiftfix.report._parts import (
     Block,
     Folded,
@@ -18,6 +18,7 @@ from shiftfix.report._parts import (
     capitalized,
     in_digits,
     inside,
+    is_kept_by_labels,
     percent,
     sentence,
     short,
@@ -29,6 +30,7 @@ USED = {
     "weights": "The model is trained on weighted source rows.",
     "prior": "The class shares are corrected. No weights are used for that; what follows on them is for information.",
     "labels": "Target labels decide how much of which correction is used.",
+    "kept": "Target labels were asked how much of which correction is used, and the answer is none.",
 }
 LONGEST_CODE = 4000
 NAMES = {
@@ -44,7 +46,7 @@ NAMES = {
 
 def usable_section(record: Any) -> Section:
     """Is the correction usable."""
-    blocks: list[Block] = [Text(USED[correction_of(record)])]
+    blocks: list[Block] = [Text(USED["kept" if is_kept_by_labels(record) else correction_of(record)])]
     if record.get("used"):
         blocks.append(Text(f"How far they are followed: {sentence(record['used'])}."))
     blocks += parts_blocks(record.get("shares"))
@@ -221,7 +223,7 @@ def change_picture(change: Any) -> Any:
 def estimated_blocks(record: Any) -> list[Block]:
     """What weights are estimated to bring, without labels."""
     gain = inside(record, "diagnosis", "gain")
-    if gain is None:
+    if gain is None or None in gain:
         return []
     value, error = gain
     change = {"value": -value, "low": -value - 1.96 * error, "high": -value + 1.96 * error}
@@ -240,7 +242,7 @@ def estimated_blocks(record: Any) -> list[Block]:
 
 def unknown_gain(record: Any) -> str:
     """Why there is no before and after."""
-    if correction_of(record) == "none":
+    if correction_of(record) == "none" or is_kept_by_labels(record):
         return "Nothing is changed, so there is no before and after."
     return (
         "What the correction brings is not measured: that needs labels of target rows that were not learned from. Pass "
@@ -252,8 +254,7 @@ def next_section(record: Any) -> Section:
     """What to do next."""
     head, code = next_code(record)
     names = "X_source, y_source, X_target and estimator are your samples and your unfitted model."
-    return Section("next", "What to do next", [Program(code, head), Text(names)] if "shiftfix correct" not in code
-                   else [Program(code, head)])  # fmt: skip
+    return Section("next", "What to do next", [Program(code, head), *([] if is_of_files(record) else [Text(names)])])
 
 
 def reproduce_section(record: Any) -> Section:

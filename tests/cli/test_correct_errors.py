@@ -245,7 +245,7 @@ def test_debug_lets_the_error_through(tmp_path):
 
 
 def test_a_fault_of_ours_is_called_one(tmp_path, monkeypatch):
-    def broken(*arguments):
+    def broken(*arguments, **options):
         raise KeyError("oops")
 
     monkeypatch.setattr("shiftfix.cli._correct.fit_encoder", broken)

@@ -39,7 +39,8 @@ def test_it_prints_a_page_that_ends_with_what_to_do(found):
     page = [line for line in lines if not line.startswith(("notice: ", "written: "))]
     assert len(page) <= 25
     assert page[0] == "LogisticRegression: 300 source rows, 200 target rows"
-    assert re.match(r"Did it move\? +samples: yes", page[1])
+    assert re.match(r"Model now +accuracy 0\.\d{3} \+- 0\.0\d on source rows", page[1])
+    assert re.match(r"Did it move\? +samples: yes", page[2])
     assert "Verdict          caution: correct the class shares" in page
     assert page[-1].startswith("Next             Label ")
     assert lines[-1] == f"written: {folder / 'found.json'}"

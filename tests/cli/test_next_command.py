@@ -14,7 +14,7 @@ from shiftfix.cli._app import app
 from shiftfix.cli._commands._correct import correct
 from shiftfix.cli._options import with_defaults
 from shiftfix.mlp import MLPClassifier, MLPRegressor
-from shiftfix.report._next_code import REPEATED, repeated_options
+from shiftfix.report._next_code import REPEATED, next_code, repeated_options
 from tests.cli.test_automatic import classes
 
 NAMES = {"id": "id_column"}
@@ -42,6 +42,58 @@ def test_the_command_of_a_report_runs(tmp_path, monkeypatch):
     assert second.exit_code == 0, second.stderr
     assert "key" in pd.read_csv("repaired_by_labels/predictions.csv").columns
     assert "logistic" in second.stdout
+
+
+def commands_of(page):
+    """The commands that a page gives for the next step, each as words."""
+    text = html.unescape(re.sub("<[^>]+>", "", page.read_text(encoding="utf-8")))
+    return [shlex.split(line) for line in re.findall(r"^shiftfix (.*)$", text, re.M)]
+
+
+@pytest.mark.slow
+def test_the_command_after_a_diagnosis_corrects_and_what_follows_predicts(tmp_path, monkeypatch):
+    """Known classes as causes, a key, and gaps by a word: all the way to newer rows, by the pages' own commands."""
+    monkeypatch.chdir(tmp_path)
+    files = {"s.csv": classes(400, 0.5, 0), "t.csv": classes(300, 0.9, 1), "newest.csv": classes(100, 0.9, 2)}
+    for name, frame in files.items():
+        frame.insert(0, "key", [f"{name}{row}" for row in range(len(frame))])
+        frame["ward"] = frame["ward"].where(np.arange(len(frame)) % 9 > 0, "?")
+        frame.drop(columns=[] if name == "s.csv" else "y").to_csv(name, index=False)
+    options = ["--label", "y", "--id", "key", "--missing", "?", "--learner", "logistic", "--causes", "label"]
+    run = lambda *words: CliRunner().invoke(app, list(words))  # noqa: E731
+    first = run("diagnose", "s.csv", "t.csv", *options, "--html", "page.html")
+    assert first.exit_code == 0, first.stderr
+    (fit,) = commands_of(tmp_path / "page.html")
+    assert fit[0] == "correct"
+    done = run(*fit)
+    assert done.exit_code == 0, done.stderr
+    again = commands_of(tmp_path / "repaired" / "report.html")
+    assert [words[0] for words in again] == ["diagnose", "predict"]
+    for words in again:
+        done = run(*words)
+        assert done.exit_code == 0, done.stderr
+    assert pd.read_csv("predictions.csv")["key"].tolist() == files["newest.csv"]["key"].tolist()
+
+
+def test_commands_after_other_findings():
+    """Columns that name rows are left out by the command too; a model that is left alone is asked again."""
+    columns = {"columns": [{"name": "a b", "kind": "identifier"}, {"name": "x", "kind": "number"}]}
+    said = {"verdict": "caution", "reasons": [], "action": "Drop 'a b', and diagnose again."}
+    parts = {
+        "source": {"file": "s.csv"},
+        "target": {"file": "t.csv"},
+        "columns": {"label": "y"},
+        "options": {"target_labels": "known", "seed": 3},
+    }
+    record = {**parts, "diagnosis": {**said, "correction": "none", "columns": columns}}
+    assert next_code(record)[1] == (
+        "shiftfix diagnose s.csv t.csv --label y --seed 3 --target-labels known --drop 'a b'\n"
+    )
+    assert next_code({**record, **said, "corrected": False})[1].startswith("shiftfix correct s.csv t.csv --label y")
+    record["diagnosis"]["action"] = "Deploy, and monitor."
+    assert next_code(record)[1].endswith("shiftfix diagnose s.csv newest.csv --label y --seed 3\n")
+    del record["source"]
+    assert "diagnose_shift(" in next_code(record)[1]
 
 
 def test_options_left_out_are_the_defaults_of_the_command():

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from typer.testing import CliRunner
 
-from shiftfix import save_model
+from shiftfix import load_model, save_model
 from shiftfix._atomic import replace_file
 from shiftfix.cli import _predict
 from shiftfix.cli._app import app
@@ -104,9 +104,66 @@ def test_columns_go_by_their_names(results):
     assert one["prediction"].tolist() == [expected["prediction"][7]]
 
 
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory):
+    """As ``results``, of files with a key, a weight and a column to drop."""
+    folder = tmp_path_factory.mktemp("keyed")
+    for name, frame in zip(("source", "target"), frames(), strict=True):
+        frame.insert(0, "key", [f"{name}{row}" for row in range(len(frame))])
+        frame["count"] = 1 + np.arange(len(frame)) % 2
+        frame.drop(columns="ill" if name == "target" else []).to_csv(folder / f"{name}.csv", index=False)
+    options = ["--label", "ill", "--id", "key", "--weight", "count", "--drop", "cost", "--learner", "logistic"]
+    done = run("correct", folder / "source.csv", folder / "target.csv", *options, "--out", folder / "out")
+    assert done.exit_code == 0, done.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_what_was_no_feature_is_known(keyed):
+    """The same files go into both commands, with no option said twice."""
+    written = (keyed / "out" / "predictions.csv").read_text(encoding="utf-8")
+    rows = pd.read_csv(keyed / "target.csv")
+    done = predict(keyed, rows)
+    assert done.stdout == written
+    assert done.stderr == "notice: left out, as when the model was fitted: 'count', 'cost'.\n"
+    assert predict(keyed, rows.assign(ill="yes")).stdout == written
+    bare = predict(keyed, rows[["age", "dose", "ward", "smoker"]])
+    assert bare.stderr == ""
+    assert_array_equal(table(bare), table(done).drop(columns="key"))
+
+
+@pytest.mark.slow
+def test_what_is_said_goes_before_what_is_known(keyed):
+    rows = pd.read_csv(keyed / "target.csv")
+    assert "key" not in table(predict(keyed, rows, "--drop", "key"))
+    other = table(predict(keyed, rows.assign(name=np.arange(len(rows))), "--id", "name"))
+    assert other["name"].tolist() == list(range(len(rows)))
+    assert "key" not in other
+    assert predict(keyed, rows.assign(more=1)).exit_code == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "roles",
+    [
+        {},
+        {"identifier": 3, "left_out": "age"},
+        {"identifier": "age", "left_out": ["age", 7, None]},
+        {"identifier": "key", "left_out": None},
+    ],
+)
+def test_files_without_roles_or_with_odd_ones_know_none(keyed, tmp_path, roles):
+    """As those of before, which have no such attributes, or made up."""
+    model = load_model(keyed / "out" / "model.skops")
+    named = _predict.encoder_of(model)[-1]
+    del named.identifier, named.left_out
+    vars(named).update(roles)
+    assert _predict.roles_in(named, ["age", "dose", "ward", "smoker"]) == (None, [])
+
+
 BAD = {
-    "a column is missing": (lambda rows: rows.drop(columns="age"), "the rows lack 'age'.*Add or rename"),
-    "a column too many": (lambda rows: rows.assign(ill="yes"), "the rows add 'ill'.*--drop"),
+    "a column is missing": (lambda rows: rows.drop(columns="age"), "the rows lack 'age': add or rename"),
+    "a column too many": (lambda rows: rows.assign(more="yes"), "the rows add 'more': leave columns out with --drop"),
     "both": (lambda rows: rows.rename(columns={"age": "years"}), "lack 'age' and add 'years'"),
     "text for numbers": (lambda rows: rows.assign(age="old"), r"column 'age' holds text \(such as 'old'\)"),
     "numbers for text": (

@@ -299,7 +299,7 @@ def test_networks_beyond_any_memory(tmp_path, hidden):
     ],
 )
 def test_what_ends_a_run_has_its_code(tmp_path, monkeypatch, error, code, message):
-    def fail(*arguments):
+    def fail(*arguments, **options):
         raise error
 
     monkeypatch.setattr("shiftfix.cli._correct.fit_encoder", fail)

@@ -113,7 +113,7 @@ def test_a_diagnosis_uses_them(tmp_path):
     assert result.exit_code == 0, result.stderr
     assert "120 of them labelled" in result.stdout
     assert "Concept shift    yes" in result.stdout
-    assert "correct by the target labels" in result.stdout
+    assert "follow the target labels as far as they say" in result.stdout
 
 
 # How they are read -------------------------------------------------------------------------------

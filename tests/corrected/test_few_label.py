@@ -124,7 +124,7 @@ def test_fewer_than_five_labels_are_no_evidence(rng, kind):
     make = FewLabelClassifier(LogisticRegression()) if kind == "classifier" else FewLabelRegressor(Ridge())
     model = make.fit(X, y, X_target=target)
     assert model.weights_ == {"nothing": 1.0}
-    assert model.correction_.startswith("100% nothing")
+    assert model.correction_.startswith("100% uncorrected")
     assert_allclose(model.predict(X), model.estimator_.predict(X))
 
 

@@ -128,7 +128,7 @@ def test_many_labels_serve_as_well_as_training_on_them(small):
     assert model.weights_["trained"] > 0.9
     assert np.array_equal(model.target_estimator_.predict(X), alone.predict(X))
     assert model.notes_ == ("corrections learned from 20 of 300 labels, drawn at random",)
-    assert model.correction_.endswith("% nothing; " + model.notes_[0])
+    assert model.correction_.endswith("% uncorrected; " + model.notes_[0])
     assert "the estimator trained on the target labels" in model.correction_
 
 
@@ -228,7 +228,7 @@ def test_fewer_labels_than_five_are_called_no_evidence(n_labels):
     X, y = crossed(np.random.default_rng(7), 60)
     target = TargetSample(X, y=y[:n_labels], rows=np.arange(n_labels))
     model = FewLabelClassifier(LogisticRegression()).fit(X, y, X_target=target)
-    assert model.correction_ == "100% nothing; fewer than 5 labels are no evidence"
+    assert model.correction_ == "100% uncorrected; fewer than 5 labels are no evidence"
 
 
 # ------------------------------------------------------------------------------------------- rows without numbers

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.naive_bayes import GaussianNB
 
@@ -115,7 +116,7 @@ def test_label_shift_and_what_looks_like_it(rng):
     text = lines(found)
     assert "Label shift      possible" in text
     assert "cannot be told from a covariate shift along the model's score" in text
-    assert f"would change {found.prior_changes:.1%} of the predictions" in text
+    assert f"correcting them changes {found.prior_changes:.1%} of the predictions" in text
     assert found.mechanism.labels_needed is not None
     assert found.verdict.action == labels_to_ask(N, found.mechanism.labels_needed)
     # As many labels as that say which it is.
@@ -356,3 +357,25 @@ def test_images_sparse_rows_and_values_that_look_like_classes(rng):
         diagnose_shift(X, 0 * y, X[:60])
     with pytest.raises(ShiftDataError, match="target_labels is missing"):
         diagnose_shift(X, y, X[:60], rows=[0, 1])
+
+
+@pytest.mark.parametrize("is_class", [True, False])
+def test_the_loss_on_the_source_is_the_mean_over_rows_as_often_as_they_count(rng, is_class):
+    """Of a frozen model, by hand; rows given twice say the same as rows that count twice."""
+    X = rng.normal(size=(300, 2))
+    y = (X[:, 0] + rng.normal(size=300) > 0).astype(int) if is_class else X[:, 0] + rng.normal(size=300)
+    model = FrozenEstimator((LogisticRegression() if is_class else Ridge()).fit(X[:100], y[:100]))
+    counts = np.repeat([1, 2], 150)
+    found = diagnose_shift(X, y, X[:200] + 0.5, model, sample_weight=counts)
+    wrong = model.predict(X) - y
+    losses = np.repeat(wrong != 0 if is_class else wrong**2, counts)
+    expected = losses.mean(), losses.std() / np.sqrt(len(losses))
+    np.testing.assert_allclose(found.source_loss, expected)
+    told = f"accuracy {1 - expected[0]:.3f} +- {expected[1]:.1g}"
+    if not is_class:
+        told = f"root mean squared error {np.sqrt(expected[0]):.3g} +- {expected[1] / 2 / np.sqrt(expected[0]):.1g}"
+    assert f"{told} on source rows that it was not fitted with; on the target rows only labels can tell" in lines(found)
+    # With labels the change is told, and nothing is said to be unknown.
+    labelled = diagnose_shift(X, y, X[:200] + 0.5, model, y[:200], sample_weight=counts)
+    assert labelled.performance is not None
+    assert "only labels can tell" not in lines(labelled)

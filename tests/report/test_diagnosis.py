@@ -8,10 +8,18 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from shiftfix._verdict import Verdict
+from shiftfix.cli._outcome import outcome_code
 from shiftfix.corrected import ShiftCorrectedClassifier, ShiftCorrectedRegressor, TargetSample
 from shiftfix.detect import ClassShare, ShiftDiagnosis, ShiftTest
 from shiftfix.label import LabelShiftFit
-from shiftfix.report import diagnosis_record, fit_record, source_weights, summary_rows, summary_text
+from shiftfix.report import (
+    diagnosis_record,
+    fit_record,
+    report_from_record,
+    source_weights,
+    summary_rows,
+    summary_text,
+)
 from tests.report.test_record import gaussians, run
 
 NOTHING = ShiftDiagnosis(Verdict("ok", ["no shift was detected"], "Deploy, and monitor."), "none", 50, 40, 0, "Ridge")
@@ -60,10 +68,12 @@ def test_tests_are_dicts_of_their_own_attributes():
 class Fitted:
     """What a record reads of a fitted model, without the fit."""
 
-    def __new__(cls, diagnosis, correction_of="nothing", kind=ShiftCorrectedClassifier, **learned):
+    def __new__(cls, diagnosis, correction_of="nothing", kind=ShiftCorrectedClassifier, kept=0.7, **learned):
         model = kind(LogisticRegression())
         model.diagnosis_, model.estimator_ = diagnosis, LogisticRegression()
-        model.corrector_ = type("Corrector", (), {"correction_": correction_of, **learned})()
+        model.corrector_ = type(
+            "Corrector", (), {"correction_": correction_of, "weights_": {"nothing": kept}, **learned}
+        )()
         return model
 
 
@@ -71,10 +81,10 @@ def test_each_correction_is_told():
     y = np.repeat(["a", "b"], 25)
     for correction, words in [
         ("none", "nothing: the model was fitted on the source as it is"),
-        ("labels", "the predictions were corrected by 30 target labels: 70% nothing, 30% intercept"),
+        ("labels", "the predictions were corrected by 30 target labels: 70% uncorrected, 30% intercept"),
     ]:
         diagnosis = dataclasses.replace(FOUND, correction=correction, n_labels=30 * (correction == "labels"))
-        model = Fitted(diagnosis, "70% nothing, 30% intercept")
+        model = Fitted(diagnosis, "70% uncorrected, 30% intercept")
         record = run(fit_record(model, y))
         rows = summary_rows(record)
         assert ("corrected", words) in rows
@@ -88,6 +98,21 @@ def test_each_correction_is_told():
         assert "effective sample size" not in shown
         assert "rows" in dict(rows)
         assert ("30 of them labelled" in dict(rows)["rows"]) == (correction == "labels")
+
+
+def test_labels_that_ask_for_no_correction_are_not_called_a_repair():
+    """99.4% of the prediction is the model's own: a correction; 99.5% is written as 100%, and none."""
+    diagnosis = dataclasses.replace(FOUND, correction="labels", n_labels=30)
+    for kept, is_corrected in ((0.994, True), (0.995, False), (1.0, False)):
+        record = run(fit_record(Fitted(diagnosis, "100% uncorrected", kept=kept), np.repeat(["a", "b"], 25)))
+        assert record["corrected"] is is_corrected
+        told = "nothing: by 30 target labels the model predicts best as it is"
+        assert (("corrected", told) in summary_rows(record)) is not is_corrected
+        assert outcome_code(record) == (6 if is_corrected else 0)
+        page = report_from_record(record).to_html()
+        assert ("Repaired by labels of target rows" in page) is is_corrected
+        assert ("the target labels ask for no correction" in page) is not is_corrected
+        assert ("The model is not changed: there is no before and after." in page) is not is_corrected
 
 
 def test_values_have_no_class_shares():

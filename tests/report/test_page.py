@@ -86,7 +86,7 @@ def test_numbers_are_told_in_words():
         ("none", "abstain", "Not repairable with these data"),
         ("weights", "caution", "Can be repaired: train on weighted source rows"),
         ("prior", "caution", "Can be repaired: correct the class shares"),
-        ("labels", "ok", "Can be repaired by the target labels"),
+        ("labels", "ok", "The target labels decide how far it is corrected"),
     ],
 )
 def test_the_headline_says_what_to_do(correction, level, headline):
@@ -225,8 +225,9 @@ def test_every_meta_estimator_has_a_page(rng):
         LabelShiftClassifier(LogisticRegression(), on_reject="correct").fit(X, y, X_target),
         FewLabelRegressor(Ridge()).fit(X, X["age"].to_numpy(), X_target=values),
     ]
+    assert models[0].corrector_.weights_["nothing"] > 0.995 > models[3].weights_["nothing"]
     wanted = [
-        "Repaired by labels of target rows",
+        "The model is left as it is: the target labels ask for no correction",
         "Repaired: trained on weighted source rows",
         "Repaired: the class shares are corrected",
         "Repaired by labels of target rows",
@@ -262,8 +263,8 @@ def test_the_record_of_a_run_on_files():
         assert "1" * 64 in text
         assert "seed (seed) 3" in text
     assert (
-        "shiftfix correct 'a b.csv' t.csv --label 'got ill' --target-labels known_label --learner logistic"
-        " --seed 3 --out repaired_by_labels"
+        "shiftfix correct 'a b.csv' t.csv --label 'got ill' --learner logistic --seed 3"
+        " --target-labels known_label --out repaired_by_labels"
         in read(report_from_record(run_record({"diagnosis": diagnosis}, **parts))).text
     )
 

@@ -148,7 +148,7 @@ def test_weights_that_are_not_shown_to_help_are_told(rng):
     record = run(fit_record(CovariateShiftClassifier(LogisticRegression()).fit(X, y, X[:300] + 0.3), y))
     assert [record["verdict"], record["corrected"]] == ["ok", False]
     rows = dict(summary_rows(record))
-    assert "weights are not shown to help this model (gain in loss" in rows["  because"]
+    assert "weights are not shown to help this model (estimated target loss higher by" in rows["  because"]
     assert rows["corrected"] == "nothing: no weights are needed"
     assert record["weights"]["effective_size"] < 500  # of the weights that were left out
 

@@ -24,7 +24,8 @@ from shiftfix.cli._standard_input import STANDARD
 HELP = (
     "Predict the rows of a file with a saved model: MODEL is model.skops of shiftfix correct, or a file of "
     "shiftfix.save_model. Reading it executes nothing. ROWS is a CSV (.csv, .csv.gz) or Parquet (.parquet, .pq) file "
-    "with the columns that the model was fitted with, in any order, or - for standard input. One line per row: the "
+    "with the columns that the model was fitted with, in any order, or - for standard input. The columns that shiftfix "
+    "correct was told to be no features (--label, --id, --drop and the like) may be there too. One line per row: the "
     "prediction and, for classes, their probabilities."
 )
 
