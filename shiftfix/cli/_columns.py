@@ -151,12 +151,15 @@ def feature_frame(columns: list[Column], n_rows: int) -> Any:
     """Data frame of columns that can be used: float64, and str with NaN for missing."""
     import pandas as pd
 
+    from shiftfix._blocks import row_blocks
+
     rows = pd.RangeIndex(n_rows)
     if columns and all(column.values.dtype == np.float64 for column in columns):
-        # Column by column in one array, which pandas, and what asks for its rows as an array, take as it is.
-        numbers = np.empty((len(columns), n_rows))
-        for place, column in enumerate(columns):
-            numbers[place] = column.values
-        return pd.DataFrame(numbers.T, rows, [column.name for column in columns], copy=False)
+        # Row by row in one array: pandas, and what asks for its rows or some of them as an array, take it as it is.
+        numbers = np.empty((n_rows, len(columns)))
+        for block in row_blocks(n_rows, len(columns)):
+            for place, column in enumerate(columns):
+                numbers[block, place] = column.values[block]
+        return pd.DataFrame(numbers, rows, [column.name for column in columns], copy=False)
     values = {column.name: pd.Series(column.values, dtype=column.values.dtype) for column in columns}
     return pd.DataFrame(values, index=rows)

@@ -92,11 +92,7 @@ def predict_rows(
         needs = needs_of(model)
     if identifier is None and needs.identifier in set(table.columns).difference(drop):
         identifier = needs.identifier
-    apart = [*drop, *([] if identifier is None else [identifier])]
-    known = [name for name in needs.left_out if name in table.columns and name not in apart]
-    if known:
-        notices.append(f"left out, as when the model was fitted: {listed(known)}.")
-    apart += known
+    apart = columns_apart(table, needs, identifier, drop, notices)
     columns = usable_columns(table, needs, apart, unseen_category, notices)
     text = [column.name for column in columns if column.kind == "text"]
     with model_faults([] if needs.tells_kinds else text):
@@ -105,6 +101,27 @@ def predict_rows(
     if identifier is not None:
         predictions.insert(0, identifier, table.written(identifier))
     return harmless_csv(predictions), notices
+
+
+def columns_apart(table: Table, needs: Needs, identifier: str | None, drop: list[str], notices: list[str]) -> list[str]:
+    """The columns that are no features, by the options and as when the model was fitted.
+
+    Raises
+    ------
+    InputError
+        For a column that the model learned from.
+    """
+    apart = [*drop, *([] if identifier is None else [identifier])]
+    learned = [name for name in apart if name in (needs.names or [])]
+    if learned:
+        raise InputError(
+            f"the model learned from column {listed(learned)}, which --drop or --id would take away from it: name "
+            "another one."
+        )
+    known = [name for name in needs.left_out if name in table.columns and name not in apart]
+    if known:
+        notices.append(f"left out, as when the model was fitted: {listed(known)}.")
+    return apart + known
 
 
 def read_model(path: Path) -> Any:

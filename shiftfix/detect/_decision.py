@@ -28,6 +28,8 @@ MOST_LABELS = 500
 DIFFERS = 0.01
 # Share of the target that no source row stands for, above which more labels of the same rows are no remedy.
 LOST = 0.1
+# Labels from which on "a few hundred" is no advice.
+A_FEW_HUNDRED = 200
 MONITOR = "Deploy, and monitor."
 RELABEL = "Label target rows where the source has none: no correction reaches them."
 NO_OVERLAP = "source rows do not stand for the target's, whatever their weights"
@@ -92,18 +94,22 @@ def decide_correction(evidence: ShiftEvidence, samples: ShiftTest | None, questi
     return "none"
 
 
-def labels_to_ask(n_target: int, needed: int | None = None) -> str:
-    """How many labels to ask for: what repairs most models, and what would decide where that is not much more."""
+def labels_to_ask(n_target: int, needed: int | None = None, *, corrected: bool = False) -> str:
+    """How many labels to ask for: what repairs most models, and what would decide where that is not much more.
+
+    ``corrected`` where something is corrected without them, which fewer labels need not do better.
+    """
     decides = needed is not None and needed <= min(MOST_LABELS, n_target)
     asked = min(n_target, max(FEW_LABELS, needed if decides and needed is not None else 0))
-    purpose = "they tell which shift it is, and repair what can be repaired" if decides else "they repair what they can"
+    repairs = "judge the correction" if corrected else "repair what can be repaired"
+    purpose = f"they tell which shift it is, and {repairs}" if decides else f"they {repairs}"
     further = f" About {needed:,} would tell which shift it is." if needed is not None and not decides else ""
     return f"Label {asked} target rows drawn at random and pass them: {purpose}.{further}"
 
 
 def verdict_on_prior(labels: PriorEvidence, question: Question, needed: int | None) -> Verdict:
     """On a model whose class shares are corrected."""
-    fit, asked = labels.fit, labels_to_ask(question.n_target, needed)
+    fit, asked = labels.fit, labels_to_ask(question.n_target, needed, corrected=True)
     if question.causes == "label":
         if fit.passes:
             return Verdict("ok", ["the label causes the features, and nothing else is seen to have moved"], MONITOR)
@@ -121,7 +127,7 @@ def verdict_on_weights(evidence: ShiftEvidence, question: Question) -> Verdict:
     gain, error = next(iter(evidence.choice.gains.values()))
     reasons = [f"weights lower the estimated target loss by {gain:.2g} +- {error:.1g}, if p(y given x) is shared"]
     reasons += [*weighing.weighter.summary_.reasons, *weighing.unbalanced_score]
-    return Verdict("caution", reasons, labels_to_ask(question.n_target))
+    return Verdict("caution", reasons, labels_to_ask(question.n_target, corrected=True))
 
 
 def verdict_on_labels(found: ShiftDiagnosis, question: Question) -> Verdict:
@@ -132,7 +138,8 @@ def verdict_on_labels(found: ShiftDiagnosis, question: Question) -> Verdict:
     drop = found.performance
     if drop is not None and drop.p_value <= LEVEL and drop.effect_size > 0:
         reasons.append(f"without correction the model's mean loss is higher by {drop.effect_size:.2g} on the target")
-        return Verdict("caution", reasons, "Label a few hundred target rows in all: they bring back more of it.")
+        more = "a few hundred target rows in all" if question.n_labels < A_FEW_HUNDRED else "further target rows"
+        return Verdict("caution", reasons, f"Label {more}, drawn at random: they bring back more of it.")
     return Verdict("ok", reasons, "Deploy, and monitor; every further label, drawn at random, makes it better.")
 
 

@@ -27,7 +27,7 @@ WIDTH = 17
 # One-sided, at 5%.
 Z_LEVEL = 1.645
 WORDS: dict[Correction, str] = {
-    "none": "leave the model as it is (calibrated)",
+    "none": "leave the model as it is (probabilities calibrated)",
     "weights": "train on weighted source rows",
     "prior": "correct the class shares",
     "labels": "follow the target labels as far as they say",
@@ -152,7 +152,7 @@ class ShiftDiagnosis(Printed, KeepsVerdicts):
             ("Which of the two", mechanism_in_words(self)),
             ("Concept shift", concept_in_words(self)),
             ("Further out", "" if self.novel is None or self.novel.p_value > LEVEL else novel_in_words(self.novel)),
-            ("Error", "" if self.performance is None else str(self.performance).replace("\n", " ")),
+            ("Error", "" if self.performance is None else performance_in_words(self)),
             *[("Unseen", text) for text in self.cannot_exclude],
             ("Verdict", f"{self.verdict.level}: {WORDS[self.correction]}"),
             *[("because", text) for text in self.verdict.reasons],
@@ -188,6 +188,12 @@ def source_loss_in_words(found: ShiftDiagnosis) -> str:
         told = f"root mean squared error {root:.3g} +- {error / (2 * root) if root else 0.0:.1g}"
     unknown = "" if found.performance is not None else "; on the target rows only labels can tell"
     return f"{told} on source rows that it was not fitted with{unknown}"
+
+
+def performance_in_words(found: ShiftDiagnosis) -> str:
+    """How the loss changed by the target labels, under its name."""
+    loss = "error rate" if found.is_class else "mean squared error"
+    return str(found.performance).replace("mean loss", loss).replace("\n", " ")
 
 
 def moved_in_words(found: ShiftDiagnosis) -> str:
@@ -237,7 +243,9 @@ def label_shift_in_words(found: ShiftDiagnosis) -> str:
         text = f"{'possible' if fit.passes else 'not seen'}: {fit.reason}"
     if found.prior_changes is None or found.prior_changes != found.prior_changes:
         return text
-    asked = "correcting them changes" if found.correction == "prior" else "corrected all the same, they would change"
+    asked = "corrected all the same, they would change"
+    if found.correction in ("prior", "labels"):
+        asked = "correcting them changes" if found.correction == "prior" else "corrected alone, they would change"
     return f"{text}; {asked} {found.prior_changes:.1%} of the predictions"
 
 
@@ -264,7 +272,7 @@ def weights_in_words(found: ShiftDiagnosis) -> str:
         return f"{size} were not tried on the model"
     gain, error = found.gain
     effect = "" if found.effect is None else f", changing {changes_in_words(found)}"
-    helps = "help" if found.weights_help else "are not shown to help"
+    helps = "seem to help" if found.weights_help else "are not shown to help"
     return f"{size} {helps} (loss {'lower' if gain >= 0 else 'higher'} by {abs(gain):.2g} +- {error:.1g}{effect})"
 
 
@@ -281,7 +289,9 @@ def concept_in_words(found: ShiftDiagnosis) -> str:
     parts = []
     if found.concept is not None:
         moved = "yes" if found.concept.p_value <= LEVEL else "not beyond chance"
-        parts.append(f"{moved} ({p_in_words(found.concept.p_value)})")
+        by_label = found.mechanism is not None and found.mechanism.decision == "label shift"
+        why = "; a label shift moves p(y given x) too" if by_label and moved == "yes" else ""
+        parts.append(f"{moved} ({p_in_words(found.concept.p_value)}{why})")
     return "; ".join(parts)
 
 

@@ -27,6 +27,7 @@ from scipy.special import expit
 from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import MaxAbsScaler
 
+from shiftfix._blocks import row_blocks
 from shiftfix._crossfit import Fold, shuffled_folds
 from shiftfix._door import public
 from shiftfix._numerics import Floats
@@ -100,34 +101,54 @@ def offset_logistic(
     """
     sign = np.where(is_target, 1.0, -1.0)
 
+    blocks = row_blocks(*columns.shape)
+
     def objective(point: Floats) -> tuple[float, Floats]:
-        margin = sign * (offset + columns @ point[:-1] + point[-1])
-        slope = -weight * sign * expit(-margin)
-        value = weight @ np.logaddexp(0.0, -margin) + penalty / 2 * (point[:-1] @ point[:-1])
-        return value, np.append(columns.T @ slope + penalty * point[:-1], slope.sum())
+        value = float(penalty / 2 * (point[:-1] @ point[:-1]))
+        gradient: Floats = np.append(penalty * point[:-1], 0.0)
+        for rows in blocks:
+            # Both products of a block while it is at hand: what takes time is reading it.
+            margin = sign[rows] * (offset[rows] + columns[rows] @ point[:-1] + point[-1])
+            slope = -weight[rows] * sign[rows] * expit(-margin)
+            value += float(weight[rows] @ np.logaddexp(0.0, -margin))
+            gradient[:-1] += columns[rows].T @ slope
+            gradient[-1] += slope.sum()
+        return value, gradient
 
     start = np.zeros(columns.shape[1] + 1)
     found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 500, "gtol": 1e-6})
     return found.x[:-1], float(found.x[-1])
 
 
-def _standardised(columns: Floats, weight: Floats, rows: NDArray[np.intp]) -> Floats:
-    """Columns in units of the weighted spread of some rows, cut; constant ones are 0."""
-    share = weight / weight.sum()
-    centre = share @ columns[rows]
-    spread = np.sqrt(share @ np.square(columns[rows] - centre))
-    reach = np.abs(centre) * 1e-9
-    made = (columns - centre) / np.where(spread > reach, spread, np.inf)
-    return np.clip(made, -CUT, CUT)
+def _standardised(columns: Floats, share: Floats, out: Floats) -> None:
+    """Write the columns into ``out``, in units of their spread weighted by ``share``, cut; constant ones are 0.
+
+    In blocks: a table of a million rows and its copies do not fit where they are worked on fast.
+    """
+    blocks = row_blocks(*columns.shape)
+    centre = sum((share[rows] @ columns[rows] for rows in blocks), np.zeros(columns.shape[1]))
+    squares = (share[rows] @ np.square(columns[rows] - centre) for rows in blocks)
+    spread = np.sqrt(sum(squares, np.zeros(columns.shape[1])))
+    divisor = np.where(spread > np.abs(centre) * 1e-9, spread, np.inf)
+    for rows in blocks:
+        made = np.subtract(columns[rows], centre, out=out[rows])
+        made /= divisor
+        np.clip(made, -CUT, CUT, out=made)
 
 
 def _judged_columns(rows: DomainRows, training: NDArray[np.intp]) -> Floats:
     """What the classifiers see, standardised by the rows they learn from."""
-    weight = rows.balanced(training)
-    linear = _standardised(rows.columns, weight, training)
-    if linear.shape[1] > MOST_SQUARED:
-        return linear
-    return np.hstack([linear, _standardised(np.square(linear), weight, training)])
+    n_rows, n_columns = rows.columns.shape
+    share = np.zeros(n_rows)
+    share[training] = rows.balanced(training)
+    share /= share.sum()
+    squares = n_columns <= MOST_SQUARED
+    made = np.empty((n_rows, 2 * n_columns if squares else n_columns))
+    linear = made[:, :n_columns]
+    _standardised(rows.columns, share, linear)
+    if squares:
+        _standardised(np.square(linear), share, made[:, n_columns:])
+    return made
 
 
 def _fitted_prior(rows: DomainRows, training: NDArray[np.intp]) -> MLLS:

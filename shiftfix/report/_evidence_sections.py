@@ -235,7 +235,7 @@ def kind_section(record: Any) -> Section:
     diagnosis = record.get("diagnosis")
     blocks: list[Block] = [] if diagnosis is None else [kinds_grid(diagnosis)]
     if diagnosis is None:
-        blocks.append(Note(f"The correction takes it for {record.get('shift', 'some')} shift; diagnose_shift asks."))
+        blocks.append(Note(f"The correction takes it for {record.get('shift', 'some')} shift; a diagnosis asks."))
     blocks += share_blocks(shares_of(record))
     unseen = [sentence(text) for text in inside(diagnosis, "cannot_exclude") or []]
     if unseen:
@@ -266,7 +266,8 @@ def evidence_of(name: str, told: Any, diagnosis: Any) -> str:
     if name in ("Concept shift", "Which of the two"):
         needed = inside(diagnosis, "mechanism", "labels_needed")
         more = f" About {needed:,} would probably tell." if needed and name == "Which of the two" else ""
-        return f"Not known: only target labels tell, and there are {diagnosis['n_labels']}.{more}"
+        few = "too few" if diagnosis["n_labels"] else "none"
+        return f"Not known: only target labels tell, and there are {few}.{more}"
     return "Not seen." if name == "Further out" else "Not asked, or the rows do not allow it."
 
 

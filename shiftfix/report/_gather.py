@@ -24,7 +24,6 @@ LONGEST_SETTING = 300
 # Rows that pictures are drawn from; more look the same.
 MOST_ROWS = 20_000
 # Probabilities that an accuracy is expected by: hundreds of draws go over all of them.
-MOST_SCORES = 500_000
 
 
 class Given(NamedTuple):
@@ -109,7 +108,7 @@ def gather(found: Any, X_source: Any, y_source: Any, X_target: Any, y_target: An
         "columns_tested": tested,
         "pictures": pictures_of(found, tests_of_columns_in(part) or tested, given),
         "before_after": [] if is_diagnosis or not len(given.y) else scored(found, given),
-        "expected": expected_of(found, given.X_target),
+        "expected": [] if isinstance(found, ShiftDiagnosis) else expected_accuracy(found),
         "notices": notices_of(found, given),
         "versions": versions(),
     }
@@ -212,13 +211,6 @@ def pictures_of(found: Any, tests: Record | None, given: Given) -> Record:
 def scored(model: Any, given: Given) -> list[Record]:
     """Before and after, on target rows that nothing was learned from."""
     return before_and_after(model, given.X_source, given.y_source, rows_at(given.X_target, given.rows), given.y)
-
-
-def expected_of(found: Any, X_target: Any) -> list[Record]:
-    """Accuracy to expect without labels, of a model that has class shares to correct."""
-    if X_target is None or not hasattr(found, "classes_"):
-        return []
-    return expected_accuracy(found, some_rows(X_target, max(MOST_SCORES // len(found.classes_), 1)))
 
 
 def notices_of(found: Any, given: Given) -> list[str]:

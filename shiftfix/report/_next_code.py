@@ -15,6 +15,7 @@ DEFAULT_LABELS = 50
 # What a column without a name is called.
 POSITION = re.compile(r"column (\d+)")
 MOST_DROPPED = 20
+NUMBERED = re.compile(r"(?P<stem>.*?)(?:_(?P<number>\d+))?")
 # Options of a run on files that the next one needs too, and their defaults as a record has them.
 REPEATED: dict[str, Any] = {
     **dict.fromkeys(("id", "weight", "sep", "decimal", "causes", "dropout")),
@@ -143,17 +144,34 @@ def known_labels_column(record: Any) -> list[str]:
 
 def command_for_labels(record: Any) -> str:
     """Fit with target labels."""
-    known = known_labels_column(record)
-    where = f"the column {known[1]}" if known else "a column, blank elsewhere, called known_label here,"
+    known, file = known_labels_column(record), str(inside(record, "target", "file"))
+    if known:
+        told = f"# Write further labels, of rows drawn at random, into the column {known[1]} of the target file."
+    else:
+        stem, dot, ending = os.path.basename(file).partition(".")
+        copy = os.path.join(os.path.dirname(file), f"{stem}_labelled{dot}{ending}")
+        told = (
+            f"# Copy the target file to {os.path.basename(copy)}, and write the labels of {labels_asked(record)} rows, "
+            "drawn at random, into a new column known_label, blank elsewhere."
+        )
+        file = copy
     asked = known or ["--target-labels", "known_label"]
-    told = f"# Write the labels you find into {one_line(where)} of the target file.\n"
-    return told + command(record, "correct", *asked, "--out", "repaired_by_labels")
+    out = new_folder_name(record, "repaired_by_labels")
+    return f"{one_line(told)}\n" + command(record, "correct", *asked, "--out", out, target=file)
+
+
+def new_folder_name(record: Any, name: str) -> str:
+    """A name for the results, which is not that of the run's own: those would be in the way."""
+    own = NUMBERED.fullmatch(os.path.basename(os.path.normpath(record.get("folder") or "")))
+    if own is None or own["stem"] != name:
+        return name
+    return f"{name}_{int(own['number'] or 1) + 1}"
 
 
 def command_for_dropping(record: Any) -> str:
     """Ask, or correct, without the columns that name rows."""
     dropped = [word for name in named_rows(record) for word in ("--drop", name)]
-    last = ["--out", "repaired_without_them"] if "corrected" in record else []
+    last = ["--out", new_folder_name(record, "repaired_without_them")] if "corrected" in record else []
     return command(record, "correct" if last else "diagnose", *known_labels_column(record), *dropped, *last)
 
 
@@ -170,7 +188,7 @@ def command_for_monitoring(record: Any) -> str:
     if "corrected" not in record:
         return look
     model = os.path.join(record.get("folder") or "", "model.skops")
-    words = ["predict", model, newest, *repeated_options(record, OF_ROWS), "--out", "predictions.csv"]
+    words = ["predict", model, newest, *repeated_options(record, OF_ROWS), "--out", "newest_predictions.csv"]
     return f"{look}shiftfix {shlex.join(words)}\n"
 
 

@@ -95,8 +95,9 @@ def fit_record(model: Corrected, y: ArrayLike | None = None, *, sample_weight: A
     dict
         "shift" ("covariate", "label", "any" of a model corrected by target labels, or what a diagnosis chose from, such
         as "auto"), "verdict", its "reasons" and "action", "corrected", "weights" (a dict of the numbers of a
-        WeightSummary, or None) and "priors" (a list of dicts by class; None where class shares were not asked for). Of
-        a diagnosed model also "correction" ("none", "weights", "prior" or "labels"), "diagnosis" (of
+        WeightSummary, of the power of the weights that was used, or None) and "priors" (a list of dicts by class; None
+        where class shares were not asked for); of covariate shift alone the "exponent" of the weights, 0 where they are
+        not used. Of a diagnosed model also "correction" ("none", "weights", "prior" or "labels"), "diagnosis" (of
         :func:`diagnosis_record`) and "used" (in words, how far target labels were followed; else None). Of one that
         target labels correct "correction", "used", "n_labels" and "shares" (of the prediction, by correction). Values
         are what JSON has; None stands for a number that is not finite.
@@ -114,8 +115,9 @@ def fit_record(model: Corrected, y: ArrayLike | None = None, *, sample_weight: A
         summary = summary_of_shares(model, y, sample_weight)
         shift, verdict, priors = "label", label_verdict(model, summary), prior_records(model)
     else:
-        summary = model.summary_
+        summary = summary_of_used(model, sample_weight)
         shift, verdict, priors = "covariate", model.verdict_, None
+    exponent = {} if isinstance(model, LabelShiftClassifier) else {"exponent": float(model.exponent_)}
     return {
         "shift": shift,
         "verdict": verdict.level,
@@ -124,7 +126,21 @@ def fit_record(model: Corrected, y: ArrayLike | None = None, *, sample_weight: A
         "corrected": model.corrected_,
         "weights": weight_record(summary),
         "priors": priors,
+        **exponent,
     }
+
+
+def summary_of_used(
+    model: CovariateShiftClassifier | CovariateShiftRegressor, sample_weight: ArrayLike | None
+) -> WeightSummary:
+    """What the weights are worth that the model was trained with, or would have been: a power of those estimated."""
+    summary: WeightSummary = model.summary_
+    if not 0 < model.exponent_ < 1:
+        return summary
+    used = summarize_weights(model.weights_, sample_weight=sample_weight)
+    names = ("effective_size", "max_weight", "pareto_k", "pareto_k_threshold")
+    # The balance is that of the whole weights.
+    return dataclasses.replace(summary, worst_balanced=None, **{name: getattr(used, name) for name in names})
 
 
 def summary_of_shares(model: Corrected, y: ArrayLike | None, sample_weight: ArrayLike | None) -> WeightSummary | None:

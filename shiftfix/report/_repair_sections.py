@@ -90,7 +90,8 @@ def worth_of_weights(summary: Any) -> list[str]:
         f"unweighted ones ({percent(size / n_rows)})."
     ]
     if summary.get("target_lost_mass") is not None:
-        points.append(f"Overlap: {percent(summary['target_lost_mass'], 1)} of the target is not stood for by any row.")
+        stood = percent(1 - summary["target_lost_mass"], 1)
+        points.append(f"Overlap: source rows stand for {stood} of the target.")
     if summary.get("target_outside_share"):
         name = short(summary["target_outside_feature"])
         share = percent(summary["target_outside_share"], 1)
@@ -185,11 +186,12 @@ def gain_blocks(measured: list[Any]) -> list[Block]:
 
 
 def expected_blocks(expected: Any) -> list[Block]:
-    """What calibrated probabilities promise, without labels."""
+    """What the source's recalls promise, without labels."""
     if not expected:
         return []
     told = (
-        "It holds if label shift is what moved and the scores are calibrated; only target labels can show that it does."
+        "Class shares of the target, times the share of source rows of each class that is said right. It holds if "
+        "label shift is what moved; only target labels can show that."
     )
     return [before_after_grid("accuracy to expect without labels, with 95% intervals", expected), Text(told)]
 
@@ -244,10 +246,8 @@ def unknown_gain(record: Any) -> str:
     """Why there is no before and after."""
     if correction_of(record) == "none" or is_kept_by_labels(record):
         return "Nothing is changed, so there is no before and after."
-    return (
-        "What the correction brings is not measured: that needs labels of target rows that were not learned from. Pass "
-        "them as y_target."
-    )
+    how = "Leave the label column in the target file" if is_of_files(record) else "Pass them as y_target"
+    return f"What the correction brings is not measured: that needs target labels that were not learned from. {how}."
 
 
 def next_section(record: Any) -> Section:

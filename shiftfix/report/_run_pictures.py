@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from shiftfix.detect import feature_tests
 from shiftfix.report._before_after import compare_on, metrics_of
 from shiftfix.report._diagnosis import as_plain
-from shiftfix.report._gather import expected_of, some_rows, wanted_columns, weighter_of
+from shiftfix.report._expected import expected_accuracy
+from shiftfix.report._gather import some_rows, wanted_columns, weighter_of
 from shiftfix.report._pictures import picture_of_ratio, pictures_of_columns
 from shiftfix.report._record import Record
 
@@ -41,7 +42,7 @@ def run_pictures(found: Any, diagnosis: Record | None, columns: tuple[Any, Any],
             "columns": pictures_of_columns(source, target, wanted),
             "ratio": None if weighter is None else picture_of_ratio(weighter, ours, theirs),
         },
-        "expected": expected_of(found, rows[1]),
+        "expected": expected_accuracy(found),
     }
 
 

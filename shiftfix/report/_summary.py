@@ -58,9 +58,11 @@ def _left_alone(shift: str, verdict: str) -> str:
     return "nothing: the source's class shares were kept"
 
 
-def _weight_rows(weights: Record) -> list[tuple[str, str]]:
+def _weight_rows(weights: Record, exponent: float) -> list[tuple[str, str]]:
+    used = "" if exponent == 1 else f", of the weights to the power {exponent:g}, which are used"
+    used = used if exponent else ", of the weights, which are not used"
     rows = [
-        ("effective sample size", f"{weights['effective_size']:.1f} of {weights['n_source']:g} rows"),
+        ("effective sample size", f"{weights['effective_size']:.1f} of {weights['n_source']:g} rows{used}"),
         ("largest weight (mean 1)", f"{weights['max_weight']:.2f}"),
     ]
     if weights["domain_auc"] is not None:
@@ -90,9 +92,9 @@ def _correction_rows(record: Record) -> list[tuple[str, str]]:
     """Weights and class shares; of a diagnosed model, which tells them too, those that were used."""
     weights, priors = record["weights"], record["priors"] or []
     if "diagnosis" in record:
-        weights = weights if record["correction"] in ("weights", "prior") else None
+        weights = weights if record["correction"] == "weights" else None
         priors = [prior for prior in priors if prior["target"] is not None]
-    rows = [] if weights is None else _weight_rows(weights)
+    rows = [] if weights is None else _weight_rows(weights, record.get("exponent", 1.0))
     return rows + [_prior_row(prior, record["corrected"]) for prior in priors]
 
 

@@ -103,7 +103,7 @@ TERMS: dict[str, Term] = {
     ),
     "lost": Term(
         "Target mass lost",
-        r"target mass lost|not stood for",
+        r"target mass lost|stand for",
         "The part of the target that no source row stands for, even with the largest weight.",
     ),
     "balance": Term(

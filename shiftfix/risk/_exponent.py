@@ -226,6 +226,14 @@ def judges_by_probability(estimator: Any) -> bool:
     return is_classifier(estimator) and (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function"))
 
 
+def positions_in(parts: Sequence[Rows], n_rows: int) -> Rows:
+    """The positions that stand in some part, in order and once each."""
+    stands = np.zeros(n_rows, dtype=bool)
+    for part in parts:
+        stands[part] = True
+    return np.flatnonzero(stands)
+
+
 def _judge(
     estimator: Any,
     X: ArrayLike,
@@ -241,7 +249,7 @@ def _judge(
 ) -> Judged:
     """Out-of-fold losses of every exponent, and what its models say of both samples."""
     by_probability = judges_by_probability(estimator)
-    learned = np.unique(np.concatenate([fold.training for fold in folds]))
+    learned = positions_in([fold.training for fold in folds], len(weights))
     classes = np.unique(np.asarray(y)[learned]) if is_classifier(estimator) else np.empty(0)
     said = logits_of if by_probability else predicted_numbers
 
@@ -276,7 +284,7 @@ def _judge(
         {} if X_target is None else {"score_target": score_target, "target_order": order_of_rows(X_target)}
     )
     found = out_of_fold(folds, fit, score, **dealt)
-    judged = np.unique(found.rows)
+    judged = positions_in([found.rows], len(weights))
     # A row of memory for each exponent: how numbers lie there decides how their sums round.
     values = np.ascontiguousarray(np.moveaxis(found.by_row(len(weights))[judged], 1, 0))
     target = None if X_target is None else np.moveaxis(np.asarray(found.target_scores), 1, 0)

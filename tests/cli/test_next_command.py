@@ -37,11 +37,17 @@ def test_the_command_of_a_report_runs(tmp_path, monkeypatch):
     command = shlex.split(re.search(r"^shiftfix (correct .*)$", page, re.M)[1])
     target = pd.read_csv("t.csv", sep=";", keep_default_na=False)
     target["known_label"] = truth["y"].where(np.arange(200) % 4 == 0, "")
-    target.to_csv("t.csv", index=False, sep=";")
+    target.to_csv("t_labelled.csv", index=False, sep=";")
     second = run(*command)
     assert second.exit_code == 0, second.stderr
     assert "key" in pd.read_csv("repaired_by_labels/predictions.csv").columns
     assert "logistic" in second.stdout
+    # The next one is of the next folder.
+    further = commands_of(tmp_path / "repaired_by_labels" / "report.html")
+    target.drop(columns="known_label").to_csv("newest.csv", index=False, sep=";")
+    for words in further:
+        done = run(*words)
+        assert done.exit_code == 0, done.stderr
 
 
 def commands_of(page):
@@ -72,7 +78,7 @@ def test_the_command_after_a_diagnosis_corrects_and_what_follows_predicts(tmp_pa
     for words in again:
         done = run(*words)
         assert done.exit_code == 0, done.stderr
-    assert pd.read_csv("predictions.csv")["key"].tolist() == files["newest.csv"]["key"].tolist()
+    assert pd.read_csv("newest_predictions.csv")["key"].tolist() == files["newest.csv"]["key"].tolist()
 
 
 def test_commands_after_other_findings():
@@ -92,6 +98,16 @@ def test_commands_after_other_findings():
     assert next_code({**record, **said, "corrected": False})[1].startswith("shiftfix correct s.csv t.csv --label y")
     record["diagnosis"]["action"] = "Deploy, and monitor."
     assert next_code(record)[1].endswith("shiftfix diagnose s.csv newest.csv --label y --seed 3\n")
+    record["diagnosis"]["action"] = "Label 50 target rows."
+    labels = {**record, **said, "action": "Label 50 target rows.", "corrected": True}
+    for folder, out in (("a/repaired_by_labels", "_2"), ("repaired_by_labels_7/", "_8"), ("other", ""), (None, "")):
+        told = next_code({**labels, "folder": folder})[1]
+        assert told.endswith(f"--target-labels known --out repaired_by_labels{out}\n"), told
+    record["options"]["target_labels"] = None
+    record["target"]["file"] = "data/t 1.csv.gz"
+    assert "Copy the target file to t 1.csv_labelled.gz" not in next_code(record)[1]
+    assert "'data/t 1_labelled.csv.gz' --label y" in next_code(record)[1]
+    record["diagnosis"]["action"] = "Deploy, and monitor."
     del record["source"]
     assert "diagnose_shift(" in next_code(record)[1]
 

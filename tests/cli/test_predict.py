@@ -140,6 +140,10 @@ def test_what_is_said_goes_before_what_is_known(keyed):
     assert other["name"].tolist() == list(range(len(rows)))
     assert "key" not in other
     assert predict(keyed, rows.assign(more=1)).exit_code == 3
+    for option in ("--id", "--drop"):
+        refused = predict(keyed, rows, option, "ward")
+        assert refused.exit_code == 3
+        assert "the model learned from column 'ward'" in refused.stderr
 
 
 @pytest.mark.slow

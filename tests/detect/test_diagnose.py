@@ -118,7 +118,7 @@ def test_label_shift_and_what_looks_like_it(rng):
     assert "cannot be told from a covariate shift along the model's score" in text
     assert f"correcting them changes {found.prior_changes:.1%} of the predictions" in text
     assert found.mechanism.labels_needed is not None
-    assert found.verdict.action == labels_to_ask(N, found.mechanism.labels_needed)
+    assert found.verdict.action == labels_to_ask(N, found.mechanism.labels_needed, corrected=True)
     # As many labels as that say which it is.
     y_target = draw(np.random.default_rng(1), 0.9)[1]
     rows = np.random.default_rng(2).permutation(N)[:300]
@@ -259,12 +259,12 @@ def test_labels_of_a_new_class_are_refused(rng):
 @pytest.mark.parametrize(
     ("n_target", "needed", "asked", "says"),
     [
-        (1000, None, 50, "they repair what they can."),
+        (1000, None, 50, "they repair what can be repaired."),
         (1000, 30, 50, "they tell which shift it is"),
         (1000, 200, 200, "they tell which shift it is"),
         (150, 200, 50, "About 200 would tell which shift it is."),
         (9000, 7720, 50, "About 7,720 would tell which shift it is."),
-        (20, None, 20, "they repair what they can."),
+        (20, None, 20, "they repair what can be repaired."),
     ],
 )
 def test_labels_asked_for(n_target, needed, asked, says):

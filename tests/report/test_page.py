@@ -73,7 +73,7 @@ def test_numbers_are_told_in_words():
     assert "AUC 0.80, p = 0.001" in text
     summary = made_diagnosis().overlap
     assert f"tell as much as {summary.effective_size:.3g} unweighted ones" in text
-    assert f"{summary.target_lost_mass:.1%} of the target is not stood for" in text
+    assert f"source rows stand for {1 - summary.target_lost_mass:.1%} of the target" in text
     assert "−0.12 (−0.16 to −0.081)" in text  # the gain of .12 +- .02 as a change of the loss
     assert "New class shares: 12.5% of the predicted classes" in text
     assert "patient_id: identifier, a number of its own in every row" in text
@@ -263,7 +263,7 @@ def test_the_record_of_a_run_on_files():
         assert "1" * 64 in text
         assert "seed (seed) 3" in text
     assert (
-        "shiftfix correct 'a b.csv' t.csv --label 'got ill' --learner logistic --seed 3"
+        "shiftfix correct 'a b.csv' t_labelled.csv --label 'got ill' --learner logistic --seed 3"
         " --target-labels known_label --out repaired_by_labels"
         in read(report_from_record(run_record({"diagnosis": diagnosis}, **parts))).text
     )

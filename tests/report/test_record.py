@@ -41,7 +41,7 @@ def test_covariate_shift(rng):
     model = CovariateShiftClassifier(LogisticRegression(), exponent=1.0)
     model.fit(X, y, X[:300] + 0.3, sample_weight=counts)
     record = fit_record(model, y, sample_weight=counts)
-    assert list(record) == ["shift", "verdict", "reasons", "action", "corrected", "weights", "priors"]
+    assert list(record) == ["shift", "verdict", "reasons", "action", "corrected", "weights", "priors", "exponent"]
     assert [record["shift"], record["corrected"], record["priors"]] == ["covariate", True, None]
     assert [record["verdict"], tuple(record["reasons"])] == [model.verdict_, model.verdict_.reasons]
     assert record["verdict"] == "caution"  # nobody asked whether weights help
@@ -169,3 +169,19 @@ def test_a_rejected_label_shift_is_told(rng):
     assert rows["share of 1"].endswith("not used)")
     assert [[prior["low"], prior["high"]] for prior in record["priors"]] == model.interval().tolist()
     assert_array_equal(source_weights(model, y), np.ones(1000))
+
+
+def test_of_a_power_of_the_weights_the_numbers_are_those_that_were_used(rng):
+    """Half the power: the effective size by its formula from the weights that are written."""
+    X, y = gaussians(rng, 0.5, 500)
+    model = CovariateShiftClassifier(LogisticRegression(), exponent=0.5).fit(X, y, X[:300] + 0.5)
+    record = run(fit_record(model, y))
+    w = source_weights(model, y)
+    assert record["exponent"] == 0.5
+    assert record["weights"]["effective_size"] == pytest.approx(w.sum() ** 2 / (w @ w))
+    assert record["weights"]["max_weight"] == pytest.approx(w.max() / w.mean())
+    assert record["weights"]["effective_size"] > model.summary_.effective_size
+    assert record["weights"]["worst_balanced"] is None
+    assert dict(summary_rows(record))["effective sample size"].endswith("the weights to the power 0.5, which are used")
+    left_out = run(fit_record(CovariateShiftClassifier(LogisticRegression(), exponent=0.0).fit(X, y, X[:300] + 0.5), y))
+    assert dict(summary_rows(left_out))["effective sample size"].endswith("of the weights, which are not used")

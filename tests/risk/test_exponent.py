@@ -327,7 +327,7 @@ def test_the_verdict_says_what_was_found_of_the_model(samples, rng):
     X, y, X_target = samples
     left_out = CovariateShiftClassifier(LogisticRegression()).fit(X, y, X_target)
     assert (left_out.verdict_, left_out.corrected_, left_out.exponent_) == ("ok", False, 0)
-    assert "weights are not shown to help this model (gain in loss" in left_out.verdict_.reasons[0]
+    assert "weights are not shown to help this model (estimated target loss higher by" in left_out.verdict_.reasons[0]
     assert (left_out.weights_ == 1).all()
     asked = CovariateShiftClassifier(LogisticRegression(), exponent=1.0).fit(X, y, X_target)
     assert (asked.verdict_, asked.corrected_) == ("caution", True)
