@@ -20,7 +20,7 @@ TREE = [
     (
         ["Do you have labels of 25", "or more target rows?"],
         "yes",
-        ["FewLabelClassifier, FewLabelRegressor", "right whatever moved; 100 are better"],
+        ["FewLabelClassifier, FewLabelRegressor", "whatever moved; 100 are better"],
         "api/shiftfix.corrected.FewLabelClassifier.html",
     ),
     (

@@ -17,9 +17,10 @@ def outcome_code(record: Mapping[str, Any]) -> int:
         0 where there is nothing to correct, or target labels ask for no correction, 4 where something moved and the
         data support no correction, or not the one that was made, 6 where there is one that they support.
     """
+    if record.get("correction") == "labels" and not record["corrected"]:
+        return 0
     if "diagnosis" in record:
-        asked_labels = record.get("correction") == "labels"
-        return _code_of_diagnosis(record["diagnosis"]) if record.get("corrected") or not asked_labels else 0
+        return _code_of_diagnosis(record["diagnosis"])
     if record["verdict"] == "abstain":
         return UNSUPPORTED
     return REPAIRED if record["corrected"] else 0

@@ -38,9 +38,9 @@ from shiftfix.risk import (
     weighting_effect,
 )
 
-AS_GOOD = (
-    "The model is as good as the source makes it, if p(y given x) is shared, as covariate shift has it; to ask whether "
-    "that is so, diagnose the samples, or label target rows."
+NOTHING_BETTER = (
+    "Nothing is shown to do better, if p(y given x) is shared, as covariate shift has it; to ask whether that is so, "
+    "diagnose the samples, or label target rows."
 )
 
 
@@ -58,7 +58,7 @@ def verdict_on_weighting(weighing: Weighing) -> Verdict:
     if not choice.gains:
         return Verdict("caution", ["too few rows to see whether weights help this model: it was fitted without"])
     reason = f"weights are not shown to help this model ({gains_in_words(weighing)}): fitted without them"
-    return Verdict("ok", [reason], AS_GOOD)
+    return Verdict("ok", [reason], NOTHING_BETTER)
 
 
 def gains_in_words(weighing: Weighing) -> str:

@@ -11,7 +11,7 @@ from shiftfix.detect._features import ColumnShift, FeatureTests
 from shiftfix.detect._mechanism import MechanismTest
 from shiftfix.detect._performance import PerformanceDrop
 from shiftfix.detect._result import LEVEL, ShiftTest
-from shiftfix.label import LabelShiftFit
+from shiftfix.label import ONE_SIDED, LabelShiftFit
 from shiftfix.risk import WeightingEffect
 from shiftfix.weights import WeightSummary
 
@@ -24,8 +24,6 @@ Causes = Literal["label", "features"] | None
 # Named in one line: columns by which the samples differ, columns that name rows, classes.
 MOST_COLUMNS, MOST_IDENTIFIERS, MOST_CLASSES, MOST_REASONS = 4, 3, 4, 2
 WIDTH = 17
-# One-sided, at 5%.
-Z_LEVEL = 1.645
 WORDS: dict[Correction, str] = {
     "none": "leave the model as it is (probabilities calibrated)",
     "weights": "train on weighted source rows",
@@ -237,7 +235,7 @@ def label_shift_in_words(found: ShiftDiagnosis) -> str:
     if fit.explained_share == fit.explained_share:
         share = f"a change of class shares explains {fit.explained_share:.0%}"
         share += f" +- {fit.explained_share_error:.0%}" if fit.explained_share < 1 else ""
-        rest = f"the rest is {'beyond' if fit.z > Z_LEVEL else 'within'} chance, z = {fit.z:.1f}"
+        rest = f"the rest is {'beyond' if fit.z >= ONE_SIDED else 'within'} chance, z = {fit.z:.1f}"
         text = f"{'possible' if fit.passes else 'no'}: {share} of what tells the samples apart ({rest})"
     else:
         text = f"{'possible' if fit.passes else 'not seen'}: {fit.reason}"

@@ -21,7 +21,7 @@ FINDINGS = {
     "none": "leave the model as it is",
     "weights": "train on weighted source rows",
     "prior": "correct the class shares",
-    "labels": "correct by the target labels",
+    "labels": "follow the target labels as far as they say",
 }
 
 

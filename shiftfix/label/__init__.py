@@ -35,6 +35,7 @@ from shiftfix.label._from_sums import ScoreSums as ScoreSums
 from shiftfix.label._from_sums import bbse_of_sums as bbse_of_sums
 from shiftfix.label._gmm import GMM
 from shiftfix.label._implied_prior import prior_of_scores
+from shiftfix.label._label_shift_rule import ONE_SIDED as ONE_SIDED  # for ``detect``
 from shiftfix.label._label_shift_rule import LabelShiftFit
 from shiftfix.label._label_shift_rule import passes_if_known as passes_if_known  # for ``corrected``
 from shiftfix.label._labels import positions_among as positions_among  # for ``report``

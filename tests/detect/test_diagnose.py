@@ -1,5 +1,8 @@
 """Which shift it is: worlds with known answers, and what is said of them."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +13,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, Ri
 from sklearn.naive_bayes import GaussianNB
 
 from shiftfix._target_sample import TargetSample
-from shiftfix.detect import ClassShare, ShiftDiagnosis, diagnose_shift
+from shiftfix._verdict import Verdict
+from shiftfix.detect import ClassShare, PerformanceDrop, ShiftDiagnosis, diagnose_shift
 from shiftfix.detect._decision import (
     Question,
     against_prior,
@@ -18,6 +22,7 @@ from shiftfix.detect._decision import (
     corrections_for,
     decide_correction,
     labels_to_ask,
+    verdict_on_labels,
 )
 from shiftfix.detect._evidence import PriorEvidence, ShiftEvidence
 from shiftfix.detect._result import ShiftTest
@@ -379,3 +384,30 @@ def test_the_loss_on_the_source_is_the_mean_over_rows_as_often_as_they_count(rng
     labelled = diagnose_shift(X, y, X[:200] + 0.5, model, y[:200], sample_weight=counts)
     assert labelled.performance is not None
     assert "only labels can tell" not in lines(labelled)
+
+
+NOTHING_FOUND = ShiftDiagnosis(Verdict("ok"), "none", 500, 400, 0, "LogisticRegression")
+
+
+@pytest.mark.parametrize(("n_labels", "asked"), [(199, "Label a few hundred"), (200, "Label further target rows")])
+def test_a_few_hundred_labels_are_not_asked_of_who_has_them(n_labels, asked):
+    drop = PerformanceDrop(1.0, 0.001, 0.1, 500, n_labels, "Change of the mean loss", 0.0)
+    found = dataclasses.replace(NOTHING_FOUND, correction="labels", n_labels=n_labels, performance=drop)
+    verdict = verdict_on_labels(found, Question(None, ("labels",), 400, n_labels))
+    assert verdict.action.startswith(asked)
+
+
+def test_words_of_a_labelled_diagnosis():
+    """The loss by its name; and that a label shift moves p(y given x), where the labels say that it is one."""
+    drop = PerformanceDrop(1.0, 0.001, 0.1, 500, 120, "Change of the mean loss", 0.0)
+    concept = ShiftTest(1.0, 0.005, 0.1, 500, 120, "A test", 0.0)
+    by_labels = SimpleNamespace(decision="label shift", labels_needed=None)
+    found = dataclasses.replace(
+        NOTHING_FOUND, correction="labels", n_labels=120, performance=drop, concept=concept, mechanism=by_labels
+    )
+    text = dict(found.lines)
+    assert text["Error"].startswith("Change of the error rate: p = 0.001")
+    assert text["Concept shift"] == "yes (p = 0.005; a label shift moves p(y given x) too)"
+    other = dataclasses.replace(found, is_class=False, mechanism=SimpleNamespace(decision="covariate shift"))
+    assert dict(other.lines)["Error"].startswith("Change of the mean squared error")
+    assert dict(other.lines)["Concept shift"] == "yes (p = 0.005)"

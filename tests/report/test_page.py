@@ -79,6 +79,19 @@ def test_numbers_are_told_in_words():
     assert "patient_id: identifier, a number of its own in every row" in text
 
 
+def test_how_good_the_model_is_where_it_comes_from_is_told():
+    text = read(shift_report(made_diagnosis(source_loss=(0.25, 0.01)))).text
+    assert "On source rows that it was not fitted with the model is right in 75.0% ± 1.0%." in text
+    text = read(shift_report(made_diagnosis(source_loss=(6.25, 0.1), is_class=False))).text
+    assert "the model's root mean squared error is 2.5." in text
+    assert "not fitted with" not in read(shift_report(made_diagnosis())).text
+
+
+def test_a_gain_without_an_error_is_no_interval():
+    """Of one row there is none, and the page is there all the same."""
+    assert "What weights would bring" not in read(shift_report(made_diagnosis(gain=(0.1, np.nan)))).text
+
+
 @pytest.mark.parametrize(
     ("correction", "level", "headline"),
     [
