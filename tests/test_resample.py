@@ -32,6 +32,20 @@ def test_class_frequencies_never_move(rng):
         assert n_target == 4
 
 
+def test_of_many_rows_the_rows_are_drawn_and_counted(rng):
+    """60,000 rows of one chance: their counts are binomial, about Poisson (1/e of them 0, variance 1), stratum by
+    stratum; five standard errors. Rows that count 3 each are drawn three times as often."""
+    strata = [np.arange(0, 120_000, 2), np.arange(1, 120_000, 2)]
+    drawn = resampled_counts(np.ones(120_000), rng, strata)
+    for rows in strata:
+        assert drawn[rows].sum() == 60_000
+        assert (drawn[rows] == 0).mean() == pytest.approx(np.exp(-1), abs=5 * np.sqrt(0.233 / 60_000))
+        assert drawn[rows].var() == pytest.approx(1, abs=5 * np.sqrt(3 / 60_000))
+        halves = drawn[rows[:30_000]].sum(), drawn[rows[30_000:]].sum()
+        assert abs(halves[0] - halves[1]) < 5 * np.sqrt(60_000)
+    assert resampled_counts(np.full(20_000, 3.0), rng).sum() == 60_000
+
+
 @pytest.mark.slow
 def test_the_spread_of_a_difference_of_means_is_its_standard_error(rng):
     """2000 draws of 300 and 200 rows: the deviation of the difference is sqrt(v/n + v'/n') within 8% (five of its own

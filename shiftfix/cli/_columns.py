@@ -1,6 +1,7 @@
 """One column of a table, understood: numbers, text or dates, and which cells are missing."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -85,15 +86,15 @@ class Column:
     remark: str = ""
     gaps: str = ""
 
-    @property
+    @cached_property
     def missing(self) -> NDArray[np.bool_]:
         """Which cells are missing."""
         return self.values != self.values
 
-    @property
+    @cached_property
     def present(self) -> NDArray[Any]:
-        """The values of the other cells."""
-        return self.values[~self.missing]
+        """The values of the other cells: the array itself where none is missing."""
+        return self.values[~self.missing] if self.missing.any() else self.values
 
     @property
     def is_number(self) -> bool:

@@ -51,8 +51,11 @@ def _number_texts(values: Any) -> Any:
     if not np.isfinite(size).all():
         return None
     cells = compute.cast(arrow.array(values), arrow.large_string())
-    # Whole numbers are written without the point that tells a float.
-    odd = (size < PLAIN_LOW) | (size >= PLAIN_HIGH) | (values == np.floor(values))
+    whole = (values == np.floor(values)) & (size < PLAIN_HIGH)
+    odd = ~whole & ((size < PLAIN_LOW) | (size >= PLAIN_HIGH))
+    if whole.any():  # which pyarrow writes without the point that tells a float
+        pointed = compute.binary_join_element_wise(cells, arrow.scalar(".0", cells.type), arrow.scalar("", cells.type))
+        cells = compute.if_else(arrow.array(whole), pointed, cells)
     if not odd.any():
         return cells
     written = arrow.array([repr(value) for value in values[odd].tolist()], arrow.large_string())

@@ -1,8 +1,6 @@
 """Columns that name rows instead of describing them: no model may learn from those."""
 
-import numpy as np
-from numpy.typing import NDArray
-
+from shiftfix._numerics import are_whole
 from shiftfix.cli._columns import Column
 from shiftfix.cli._words import argument
 
@@ -17,7 +15,7 @@ def identifier_problem(source: Column, target: Column) -> str:
     if source.kind == "text" and target.kind == "text":
         n_rows = len(source.values)
         return _identifier(source, f"has {n_rows} different values in {n_rows} source rows") if _tells(source) else ""
-    if source.kind == "number" and _is_whole(source) and _is_whole(target):
+    if source.kind == "number" and are_whole(source.present) and are_whole(target.present):
         return _number_identifier(source, target)
     return ""
 
@@ -43,7 +41,7 @@ def identifier_doubt(source: Column, target: Column) -> str:
     if outside(source, target):
         ranges = _ranges(source, target)
         return f"column {source.name!r}: no target value is within the source's range ({ranges}); {remedy}"
-    if source.kind == "number" and _is_whole(source) and _tells(source):
+    if source.kind == "number" and are_whole(source.present) and _tells(source):
         return f"column {source.name!r} holds a different whole number in every source row; {remedy}"
     return ""
 
@@ -59,11 +57,6 @@ def _identifier(column: Column, found: str) -> str:
 def _is_unique(column: Column) -> bool:
     """Whether the values are all there and all different."""
     return not column.missing.any() and len(set(column.values.tolist())) == len(column.values)
-
-
-def _is_whole(column: Column) -> bool:
-    present: NDArray[np.float64] = column.present
-    return bool((np.isfinite(present) & (present == np.floor(present))).all())
 
 
 def _never_repeats(column: Column) -> bool:

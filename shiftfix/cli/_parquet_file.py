@@ -175,8 +175,9 @@ def _no_cells(cells: Any, name: str, table: ParquetTable) -> Column:
 
 def _doubles(cells: Any) -> NDArray[np.float64]:
     """Numbers as float64, NaN where there is none."""
-    compute = arrow_module("pyarrow.compute")
-    found = compute.cast(cells, "float64", safe=False)
+    found = cells
+    if not arrow_module("pyarrow.types").is_float64(cells.type):
+        found = arrow_module("pyarrow.compute").cast(cells, "float64", safe=False)
     return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 

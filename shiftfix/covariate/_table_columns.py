@@ -160,7 +160,7 @@ def read_column(values: NDArray[Any]) -> RawColumn:
     if values.dtype.kind in "mM":
         numbers = _stamps_in_days(values)
     elif values.dtype.kind in "biuf":
-        numbers = values.astype(np.float64)
+        numbers = values.astype(np.float64, copy=False)
     else:
         return _read_objects(values)
     return RawColumn(numbers, np.empty(0, dtype=str), np.isnan(numbers))

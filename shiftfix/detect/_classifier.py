@@ -15,6 +15,7 @@ Sources: Lopez-Paz & Oquab (2017), "Revisiting classifier two-sample tests", ICL
 (2021), Ann. Statist. 49(1):411-434.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import rankdata
 from sklearn.utils import _safe_indexing
 
+from shiftfix._blocks import PRODUCT_ENTRIES, row_blocks
 from shiftfix._crossfit import assign_folds
 from shiftfix._door import public
 from shiftfix._numerics import Floats
@@ -54,11 +56,17 @@ LEARNER_METHODS = ("fit", "predict")
 
 def quadratic_features(rows: Floats) -> Floats:
     """The columns, their squares and, of few columns, the products of every two: each of unit scale where normal."""
-    n_columns = rows.shape[1]
-    first, second = np.triu_indices(n_columns) if n_columns <= MOST_PRODUCTS else [np.arange(n_columns)] * 2
+    first, second = _factors(rows.shape[1])
     products = rows[:, first] * rows[:, second]
     products[:, first == second] /= np.sqrt(2)
     return np.concatenate([rows, products], axis=1)
+
+
+def _factors(n_columns: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First and second column of every product."""
+    alone = np.arange(n_columns)
+    first, second = np.triu_indices(n_columns) if n_columns <= MOST_PRODUCTS else (alone, alone)
+    return first, second
 
 
 class FoldSums(NamedTuple):
@@ -81,19 +89,32 @@ class FoldSums(NamedTuple):
         return FoldSums(self.gram[:, :n_columns, :n_columns], self.moments[:, :n_columns], self.n_rows)
 
 
-def _fold_features(rows: Floats, quadratic: bool) -> Floats:
-    """Features of the rows of a fold, centred."""
-    features = quadratic_features(rows) if quadratic else rows
-    return features - features.mean(axis=0)
+def _fold_features(rows: Floats, quadratic: bool, n_beside: int = 0) -> Iterator[tuple[slice, Floats]]:
+    """Features of the rows of a fold, centred over all of them, block by block.
+
+    ``n_beside`` are the columns that the caller needs beside them: with those a block holds as many entries as a fast
+    product of matrices needs, and no table of all features is made.
+    """
+    mean = rows.mean(axis=0)
+    if quadratic:
+        first, second = _factors(rows.shape[1])
+        products = (rows.T @ rows / len(rows))[first, second]
+        mean = np.append(mean, np.where(first == second, products / np.sqrt(2), products))
+    for part in row_blocks(len(rows), len(mean) + n_beside, entries=PRODUCT_ENTRIES):
+        yield part, (quadratic_features(rows[part]) if quadratic else rows[part]) - mean
 
 
 def fold_sums(rows: Floats, labels: NDArray[np.bool_], folds: list[Rows]) -> FoldSums:
     """Sums over the folds of quadratic features, for labels of shape (n_labels, n_rows)."""
     grams, moments = [], []
+    width = rows.shape[1] + len(_factors(rows.shape[1])[0])
     for held_out in folds:
-        features = _fold_features(rows[held_out], True)
-        grams.append(features.T @ features)
-        moments.append(features.T @ labels[:, held_out].T.astype(np.float64))
+        gram, moment = np.zeros((width, width)), np.zeros((width, len(labels)))
+        for part, features in _fold_features(rows[held_out], True, len(labels)):
+            gram += features.T @ features
+            moment += features.T @ labels[:, held_out[part]].T.astype(np.float64)
+        grams.append(gram)
+        moments.append(moment)
     return FoldSums(np.array(grams), np.array(moments), len(rows))
 
 
@@ -122,9 +143,12 @@ def rank_auc(scores: Floats, is_target: NDArray[np.bool_]) -> float:
 def _mean_auc(pooled: PooledRows, folds: list[Rows], sums: FoldSums, quadratic: bool) -> float:
     """Mean over the folds of the AUC within each, by the model of the observed labels."""
     observed = sums._replace(moments=sums.moments[..., :1])
-    scores = [
-        _fold_features(pooled.rows[fold], quadratic) @ coefficients(observed, k)[:, 0] for k, fold in enumerate(folds)
-    ]
+    scores = []
+    for k, fold in enumerate(folds):
+        slopes = coefficients(observed, k)[:, 0]
+        scores.append(
+            np.concatenate([features @ slopes for _, features in _fold_features(pooled.rows[fold], quadratic)])
+        )
     aucs = [rank_auc(score, pooled.is_target[fold]) for score, fold in zip(scores, folds, strict=True)]
     return float(np.average(aucs, weights=[len(fold) for fold in folds]))
 

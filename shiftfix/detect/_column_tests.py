@@ -17,7 +17,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.polynomial.legendre import legvander
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
@@ -84,7 +83,7 @@ def tally_of_numbers(values: Floats, is_target: NDArray[np.bool_]) -> Tally:
     runs = np.concatenate([source, target])
     order = np.argsort(runs, kind="stable")
     merged = runs[order]
-    target_until = np.cumsum(order >= len(source), dtype=np.intp).astype(np.float64)
+    target_until = np.cumsum((order >= len(source)).view(np.int8), dtype=np.intp).astype(np.float64)
     steps = merged[1:] > merged[:-1]
     if steps.all():
         return Tally(np.arange(1, len(merged) + 1, dtype=np.float64), target_until)
@@ -107,7 +106,13 @@ def rank_scores(tally: Tally, part: slice) -> Floats:
     """
     until = tally.until[part]
     place: Floats = (2 * until - _steps(tally.until, part)) / tally.n_rows - 1
-    return np.asarray(legvander(place, DEGREE).T[1:], dtype=np.float64)
+    scores = np.empty((DEGREE, len(place)))
+    scores[0] = place
+    for k in range(1, DEGREE):  # Bonnet's recursion
+        scores[k] = (2 * k + 1) / (k + 1) * place
+        scores[k] *= scores[k - 1]
+        scores[k] -= k / (k + 1) * (scores[k - 2] if k > 1 else 1.0)
+    return scores
 
 
 def _steps(until: Floats, part: slice) -> Floats:

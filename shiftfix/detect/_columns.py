@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftfix._naming import column_word
-from shiftfix._numerics import Floats
+from shiftfix._numerics import Floats, are_monotone, are_whole
 from shiftfix.covariate import RawColumn, columns_of, read_column
 
 Kind = Literal["number", "category", "identifier", "time stamp"]
@@ -48,7 +48,10 @@ class ColumnPair(NamedTuple):
     def numbers(self) -> list[Floats]:
         """Known numbers of source and target, in the order of the rows."""
         values: Any = self.both.numbers
-        return [part[~gap] for part, gap in zip(self.halves(values), self.halves(self.both.missing), strict=True)]
+        halves = self.halves(values)
+        if not self.both.missing.any():
+            return halves
+        return [part[~gap] for part, gap in zip(halves, self.halves(self.both.missing), strict=True)]
 
 
 class Recognized(NamedTuple):
@@ -85,12 +88,6 @@ def _tells_rows_apart(values: NDArray[Any]) -> bool:
     return len(values) >= LEAST_TELLING and len(np.unique(values)) == len(values)
 
 
-def _is_sorted(values: Floats) -> bool:
-    """Whether every value is above the one before, or every one below."""
-    steps = np.diff(values)
-    return bool((steps > 0).all() or (steps < 0).all())
-
-
 def _never_agrees(values: Floats) -> bool:
     """Whether numbers differ in all rows although whole ones drawn at random, most evenly, would agree somewhere."""
     return bool(len(values) * (len(values) - 1) / 2 > EXPECTED_PAIRS * (np.ptp(values) + 1))
@@ -116,8 +113,8 @@ def _date_of(number: float) -> str:
 def _recognize_numbers(pair: ColumnPair) -> Recognized:
     source, target = pair.numbers
     apart = _is_apart(source, target)
-    whole = not pair.is_time and all((part == np.floor(part)).all() for part in pair.numbers)
-    rising = all(map(_is_sorted, pair.numbers))
+    whole = not pair.is_time and all(map(are_whole, pair.numbers))
+    rising = all(map(are_monotone, pair.numbers))
     # Whether rows are told apart takes longest to see, and matters of such numbers alone.
     if (whole or rising) and not pair.both.missing.any() and all(map(_tells_rows_apart, pair.numbers)):
         found = _recognize_unique(pair, whole=whole, apart=apart, rising=rising)

@@ -106,7 +106,8 @@ def pool(source: Any, target: Any, names: list[str] | None) -> PooledRows:
 def permuted_labels(is_target: NDArray[np.bool_], n_permutations: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     """The labels as observed and permuted at random, shape (1 + n_permutations, n_rows)."""
     labels = np.tile(is_target, (n_permutations + 1, 1))
-    return np.concatenate([labels[:1], rng.permuted(labels[1:], axis=1)])
+    rng.permuted(labels[1:], axis=1, out=labels[1:])
+    return labels
 
 
 class LargestOf(NamedTuple):

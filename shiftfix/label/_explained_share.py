@@ -123,12 +123,17 @@ def offset_logistic(
 def _standardised(columns: Floats, share: Floats, out: Floats) -> None:
     """Write the columns into ``out``, in units of their spread weighted by ``share``, cut; constant ones are 0.
 
+    ``out`` may be the columns themselves.
+
     In blocks: a table of a million rows and its copies do not fit where they are worked on fast.
     """
     blocks = row_blocks(*columns.shape)
     centre = sum((share[rows] @ columns[rows] for rows in blocks), np.zeros(columns.shape[1]))
-    squares = (share[rows] @ np.square(columns[rows] - centre) for rows in blocks)
-    spread = np.sqrt(sum(squares, np.zeros(columns.shape[1])))
+    squares, room = np.zeros(columns.shape[1]), np.empty((blocks[0].stop, columns.shape[1]))
+    for rows in blocks:
+        apart = np.subtract(columns[rows], centre, out=room[: rows.stop - rows.start])
+        squares += share[rows] @ np.square(apart, out=apart)
+    spread = np.sqrt(squares)
     divisor = np.where(spread > np.abs(centre) * 1e-9, spread, np.inf)
     for rows in blocks:
         made = np.subtract(columns[rows], centre, out=out[rows])
@@ -136,18 +141,19 @@ def _standardised(columns: Floats, share: Floats, out: Floats) -> None:
         np.clip(made, -CUT, CUT, out=made)
 
 
-def _judged_columns(rows: DomainRows, training: NDArray[np.intp]) -> Floats:
-    """What the classifiers see, standardised by the rows they learn from."""
+def _judged_columns(rows: DomainRows, training: NDArray[np.intp], weight: Floats) -> Floats:
+    """What the classifiers see, standardised by the rows they learn from and their balanced weights."""
     n_rows, n_columns = rows.columns.shape
     share = np.zeros(n_rows)
-    share[training] = rows.balanced(training)
+    share[training] = weight
     share /= share.sum()
     squares = n_columns <= MOST_SQUARED
     made = np.empty((n_rows, 2 * n_columns if squares else n_columns))
     linear = made[:, :n_columns]
     _standardised(rows.columns, share, linear)
     if squares:
-        _standardised(np.square(linear), share, made[:, n_columns:])
+        squared = np.multiply(linear, linear, out=made[:, n_columns:])
+        _standardised(squared, share, squared)
     return made
 
 
@@ -178,8 +184,9 @@ def _label_ratio(rows: DomainRows, training: NDArray[np.intp]) -> Floats:
 def fold_losses(rows: DomainRows, fold: Fold) -> Floats:
     """Losses b, c and d at the rows held out, shape (n_held_out, 3)."""
     training, held_out = fold
-    ratio, columns = _label_ratio(rows, training), _judged_columns(rows, training)
-    learned = columns[training], rows.is_target[training], rows.balanced(training)
+    weight = rows.balanced(training)
+    ratio, columns = _label_ratio(rows, training), _judged_columns(rows, training, weight)
+    learned = columns[training], rows.is_target[training], weight
     penalty = RIDGE / rows.counts[training].sum()
     said = [ratio[held_out]]
     for offset in (np.zeros(len(ratio)), ratio):

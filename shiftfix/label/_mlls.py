@@ -139,11 +139,14 @@ class MLLS(BaseResampledPrior):
         check_number(self.tol, "tol", above=0, below=np.inf)
         check_count(self.max_iter, "max_iter")
 
-    def _maximize(self, target: TargetScores, score_prior: NDArray[np.float64]) -> PriorLikelihood:
-        return mlls_prior(target.scores, score_prior, target.counts, tol=self.tol, max_iter=self.max_iter)
+    def _maximize(
+        self, target: TargetScores, score_prior: NDArray[np.float64], start: NDArray[np.float64] | None = None
+    ) -> PriorLikelihood:
+        return mlls_prior(target.scores, score_prior, target.counts, start=start, tol=self.tol, max_iter=self.max_iter)
 
     def _prior_of(self, source: Source, sample: SourceScores, target: TargetScores) -> NDArray[np.float64]:
-        return self._maximize(target, score_prior_from(*sample, source.prior_from)).prior
+        # The priors of draws lie around that of all rows.
+        return self._maximize(target, score_prior_from(*sample, source.prior_from), self._estimated_prior).prior
 
     def _fit_source(self, source: Source, sample: SourceScores, raw: NDArray[Any]) -> Learned:
         if len(source.classes) > LEARNED_ERROR_CLASSES:

@@ -26,8 +26,12 @@ from shiftfix._verdict import tell
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label._likelihood import ARMIJO
 
-# EM steps before Newton's: each costs one pass over the scores, a Newton step about twenty at 1000 classes.
+# EM steps before Newton's, at most; fewer of few classes. Each costs one pass over the scores, a Newton step three at
+# two classes, and about twenty at 1000.
 WARM_UP = 20
+# Newton's steps are cheap with few classes, and go on to this share of the gap that is asked for: the estimate is then
+# the same to the last digits, wherever it began.
+FINISH = 1e-3
 # Relative to the diagonal of the Hessian: classes with proportional scores make it singular. In float32 rounding can
 # do so too.
 RIDGE = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-6}
@@ -150,7 +154,7 @@ def mlls_prior(
     tol : float, default=1e-8
         Stop when the gap is at most this, in mean log likelihood per row.
     max_iter : int, default=100
-        Steps at most, after a warm-up of 20 EM steps.
+        Steps at most, after a warm-up of up to 20 EM steps (one from a ``start``).
 
     Returns
     -------
@@ -172,10 +176,11 @@ def mlls_prior(
     share = np.ones(len(scores)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     share = share / share.sum()
     prior = score_prior if start is None else 0.999 * start + 0.001 * score_prior
+    few = len(score_prior) < WARM_UP
     here = _Point(prior, *log_likelihood(scores, share, prior, score_prior))
-    for _ in range(WARM_UP):
+    for _ in range(min(WARM_UP, len(score_prior)) if start is None else 1):
         here = _em_step(scores, share, score_prior, here)
-    here, n_iter = _newton_steps(scores, share, score_prior, here, tol, max_iter)
+    here, n_iter = _newton_steps(scores, share, score_prior, here, FINISH * tol if few else tol, max_iter)
     here = _without_absent_classes(scores, share, score_prior, here, tol)
     gap = float(max(here.gap, 0.0))
     if gap > tol:
