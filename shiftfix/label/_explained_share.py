@@ -94,7 +94,7 @@ def offset_logistic(
     columns : ndarray of shape (n_rows, n_columns)
     is_target : ndarray of bool of shape (n_rows,)
     weight : ndarray of shape (n_rows,)
-        Of sum 1.
+        Of sum 1; 0 leaves a row out.
     offset : ndarray of shape (n_rows,)
     penalty : float
         Times |coefficients|^2 / 2; the intercept is free.
@@ -141,12 +141,9 @@ def _standardised(columns: Floats, share: Floats, out: Floats) -> None:
         np.clip(made, -CUT, CUT, out=made)
 
 
-def _judged_columns(rows: DomainRows, training: NDArray[np.intp], weight: Floats) -> Floats:
-    """What the classifiers see, standardised by the rows they learn from and their balanced weights."""
+def _judged_columns(rows: DomainRows, share: Floats) -> Floats:
+    """What the classifiers see, standardised by the rows they learn from, of balanced weights ``share``."""
     n_rows, n_columns = rows.columns.shape
-    share = np.zeros(n_rows)
-    share[training] = weight
-    share /= share.sum()
     squares = n_columns <= MOST_SQUARED
     made = np.empty((n_rows, 2 * n_columns if squares else n_columns))
     linear = made[:, :n_columns]
@@ -184,14 +181,16 @@ def _label_ratio(rows: DomainRows, training: NDArray[np.intp]) -> Floats:
 def fold_losses(rows: DomainRows, fold: Fold) -> Floats:
     """Losses b, c and d at the rows held out, shape (n_held_out, 3)."""
     training, held_out = fold
-    weight = rows.balanced(training)
-    ratio, columns = _label_ratio(rows, training), _judged_columns(rows, training, weight)
-    learned = columns[training], rows.is_target[training], weight
+    # Rows held out weigh nothing: a copy of the others would take longer than they do.
+    share = np.zeros(len(rows.is_target))
+    share[training] = rows.balanced(training)
+    share /= share.sum()
+    ratio, columns = _label_ratio(rows, training), _judged_columns(rows, share)
     penalty = RIDGE / rows.counts[training].sum()
     said = [ratio[held_out]]
     for offset in (np.zeros(len(ratio)), ratio):
-        coefficients, intercept = offset_logistic(*learned, offset[training], penalty)
-        said.append(offset[held_out] + columns[held_out] @ coefficients + intercept)
+        coefficients, intercept = offset_logistic(columns, rows.is_target, share, offset, penalty)
+        said.append((offset + columns @ coefficients)[held_out] + intercept)
     return np.column_stack([domain_losses(log_odds, rows.is_target[held_out]) for log_odds in said])
 
 
