@@ -27,7 +27,7 @@ from shiftfix._row_order import content_order
 from shiftfix._setting_checks import check_count, check_number, check_option
 from shiftfix._validation import check_matrix
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
-from shiftfix.covariate._logistic_columns import EXPANSIONS, Columns, make_columns, n_columns
+from shiftfix.covariate._logistic_columns import EXPANSIONS, Columns, made_columns, make_columns, n_columns
 from shiftfix.covariate._logistic_solver import NEWTON_COLUMNS, Factor, Objective, factorize, solve
 from shiftfix.covariate._odds import odds_to_log_ratio, stack_rows
 from shiftfix.covariate._samples import Samples
@@ -104,11 +104,12 @@ def held_out_losses(
     folds = [folds_of_numbers(np.arange(len(rows)) % N_FOLDS) for rows in kept]
     # The penalty per row is that of the fit on all rows.
     each = [1 / (C * total) for C in penalties]
-    fits = {name: list(_fits_along(samples, counts, name, each, max_iter)) for name in features}
+    made = {name: made_columns(samples, counts, name) for name in features}
+    fits = {name: list(_fits_along(*made[name], counts, each, max_iter)) for name in features}
     losses = {name: dict.fromkeys(penalties, 0.0) for name in features}
     for pair in zip(*folds, strict=True):
-        learned, judged = (_side_of(pair, side, samples, counts) for side in (0, 1))
         for name in features:
+            learned, judged = (_side_of(pair, side, made[name][0], counts) for side in (0, 1))
             for C, fit in zip(penalties, fits[name], strict=True):
                 losses[name][C] += fit.loss_without(learned, judged, max_iter) / N_FOLDS
     return losses
@@ -140,10 +141,9 @@ class WholeFit(NamedTuple):
 
 
 def _fits_along(
-    samples: Sequence[Any], counts: Sequence[Floats], features: str, penalties: Sequence[float], max_iter: int
+    samples: Sequence[Any], columns: Columns, counts: Sequence[Floats], penalties: Sequence[float], max_iter: int
 ) -> Iterator[WholeFit]:
     """Fits to all rows, one for each penalty; each begins where the last one ended."""
-    columns, _ = make_columns(samples, counts, features)
     point = None
     for penalty in penalties:
         objective = Objective(samples, counts, columns, penalty)

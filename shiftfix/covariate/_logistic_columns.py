@@ -14,6 +14,8 @@ from shiftfix._numerics import Floats, column_scale
 EXPANSIONS = ("linear", "squares", "quadratic")
 # Offsets of a column, in its standard deviations, that sums of products keep ten digits with.
 OFFSET_LIMIT = 1e3
+# Entries of squares and products that are made once for several fits: 128 MB.
+MADE_ENTRIES = 2**24
 
 
 def n_columns(expansion: str, n_features: int) -> int:
@@ -128,6 +130,17 @@ def make_columns(
         return Columns("linear", mean, np.ones_like(scale), np.zeros_like(scale), scale), variance
     centre, spread = _expanded_moments(samples, counts, Columns(expansion, mean, scale, np.zeros(1), np.ones(1)))
     return Columns(expansion, mean, scale, centre, column_scale(np.ones_like(centre), spread, n_rows)), variance
+
+
+def made_columns(samples: Sequence[Any], counts: Sequence[Floats], features: str) -> tuple[Sequence[Any], Columns]:
+    """Rows, and the columns that the log odds are linear in: made once where they fit, else by every pass anew."""
+    columns, _ = make_columns(samples, counts, features)
+    n_rows, width = sum(X.shape[0] for X in samples), len(columns.scale)
+    if columns.expansion == "linear" or n_rows * width > MADE_ENTRIES:
+        return samples, columns
+    none, one = np.zeros(width), np.ones(width)
+    tables = [np.ascontiguousarray(columns.centred(X)) for X in samples]
+    return tables, Columns("linear", none, one, none, columns.scale)
 
 
 def _expanded_moments(samples: Sequence[Any], counts: Sequence[Floats], raw: Columns) -> tuple[Floats, Floats]:

@@ -297,6 +297,16 @@ def test_auto_keeps_linear_log_odds_where_nothing_else_helps():
     assert chosen.count("linear") >= 4
 
 
+@pytest.mark.parametrize("features", ["squares", "quadratic"])
+def test_columns_made_once_give_the_losses_of_columns_made_by_every_pass(features, rng, monkeypatch):
+    samples = [rng.normal(5, 2, (130, 3)), rng.normal(6, 1, (90, 3)).astype(np.float32)]
+    counts = [rng.integers(1, 4, len(X)).astype(float) for X in samples]
+    once = held_out_losses(samples, counts, [features], [10.0, 0.1])[features]
+    monkeypatch.setattr("shiftfix.covariate._logistic_columns.MADE_ENTRIES", 0)
+    anew = held_out_losses(samples, counts, [features], [10.0, 0.1])[features]
+    assert_allclose(list(once.values()), list(anew.values()), rtol=1e-9)
+
+
 @pytest.mark.slow
 def test_held_out_losses_by_hand(rng):
     """Five systematic folds by the order of the one feature; scikit-learn's fits with the penalty of all rows."""
