@@ -156,6 +156,24 @@ def test_a_network_takes_part_in_files_of_skops_and_goes_on(tmp_path):
     assert unfitted.get_params() == MLPRegressor((4, 3), l1=0.5).get_params()
 
 
+def test_a_history_is_stored_as_arrays_and_read_as_lists(tmp_path):
+    """Number by number a file of 200 epochs would have thousands of parts; gaps and endless losses stay what they are."""
+    model = make_pipeline(StandardScaler(), MLPRegressor((4,), **SMALL)).fit(X, Y)
+    history = {
+        "train_loss": [1.5, np.nan, np.inf, *np.linspace(1, 0, 197).tolist()],
+        "gradient_norm": np.random.default_rng(0).random((200, 3)).tolist(),
+        "dead_units": [[0.5], [0.25, 0.125], *[[1.0]] * 198],
+        "epoch": list(range(200)),
+    }
+    model[-1].history_ = history
+    found = saved(model, tmp_path / "model.skops")
+    assert repr(found[-1].history_) == repr(history)
+    model[-1].history_ = {name: history[name] for name in ("train_loss", "gradient_norm")}
+    save_model(model, tmp_path / "small.skops")
+    whole = len(zipfile.ZipFile(tmp_path / "model.skops").read("schema.json"))
+    assert len(zipfile.ZipFile(tmp_path / "small.skops").read("schema.json")) < whole / 3
+
+
 def test_pickle_and_copies_keep_what_a_file_leaves_out(tmp_path):
     model = MLPRegressor((4,), checkpoint=tmp_path / "run.pt", callbacks=[print], progress=False, **SMALL)
     for copied in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model), pickle.loads(pickle.dumps(model, 0))):

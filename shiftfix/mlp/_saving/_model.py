@@ -4,7 +4,9 @@ import os
 import reprlib
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
@@ -25,6 +27,8 @@ Estimator = TypeVar("Estimator", bound=BaseEstimator)
 WRONG = "The file holds no estimator that this version of shiftfix can read"
 # Of the state of a network that holds no torch; the state that is pickled has another form.
 STATE = "shiftfix_network"
+# A list of numbers, or of lists of them, that is kept as an array; from so many numbers on.
+TABLE, LEAST_TABLE = "list of numbers", 16
 KEYS = {"class", "settings", "fitted", "module"}
 # What a fit does on its machine and beside the training is no part of the model: were a path among it, the next fit of
 # whoever reads the file would write there.
@@ -168,7 +172,39 @@ def to_numpy(content: Any) -> Any:
         return {"type": "tensor", "values": content.numpy()}
     if type(content) is list:
         return [to_numpy(item) for item in content]
-    return {name: to_numpy(item) for name, item in content.items()} if type(content) is dict else content
+    if type(content) is not dict:
+        return content
+    table = _as_table(_items(content))
+    if table is not None:
+        return {"type": TABLE, "values": table}
+    return {name: to_numpy(item) for name, item in content.items()}
+
+
+def _items(content: Any) -> list[Any] | None:
+    """What an encoded list holds; None for other content."""
+    return content["items"] if type(content) is dict and content.get("type") == "list" else None
+
+
+def _as_table(items: list[Any] | None) -> NDArray[np.float64] | None:
+    """Many fractions, in a list or in lists of one length, as an array; None for other content.
+
+    What stores a list stores each number of it with a name and a type: for a history of epochs thousands.
+    """
+    if not items:
+        return None
+    rows = [items] if type(items[0]) is float else [_items(item) or [] for item in items]
+    n_columns = len(rows[0])
+    if len(rows) * n_columns < LEAST_TABLE or any(len(row) != n_columns for row in rows):
+        return None
+    if {type(number) for row in rows for number in row} != {float}:
+        return None
+    return np.array(rows[0] if rows[0] is items else rows)
+
+
+def _from_table(values: Any) -> dict[str, Any]:
+    """The encoded list that :func:`_as_table` was given."""
+    items: list[Any] = values.tolist()
+    return {"type": "list", "items": [{"type": "list", "items": row} for row in items] if values.ndim > 1 else items}
 
 
 def from_numpy(state: Any) -> Any:
@@ -179,6 +215,8 @@ def from_numpy(state: Any) -> Any:
         return state
     if state.get("type") == "tensor":
         return torch.tensor(state["values"])
+    if state.get("type") == TABLE:
+        return _from_table(state["values"])
     return {name: from_numpy(item) for name, item in state.items()}
 
 
