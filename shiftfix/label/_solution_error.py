@@ -58,7 +58,7 @@ class SourceError(NamedTuple):
     solved : ndarray of shape (n_classes, n_classes) or None
         Soft, many classes: [k, j] is the diagonal entry k of A^-1 S_j A^-T.
     pooled : ndarray of shape (n_classes, n_classes) or None
-        Soft, many classes: A^-1 (sum_j S_j) A^-T, of the scatter within classes.
+        Soft, many classes: sum_j S_j, the scatter within classes.
     """
 
     conditional: NDArray[np.float64]
@@ -149,9 +149,8 @@ def source_error(
     root = np.sqrt(sample_weight).astype(scores.dtype)
     for rows in row_blocks(*scores.shape, entries=PRODUCT_ENTRIES):
         centred = (scores[rows] - columns[class_index[rows]]) * root[rows, np.newaxis]
-        seen = centred @ solve
-        pooled += seen.T @ seen
-        solved += class_sums(np.square(seen, out=seen), class_index[rows], np.ones(len(seen)), n_classes)
+        pooled += centred.T @ centred
+        solved += class_sums((centred @ solve) ** 2, class_index[rows], np.ones(len(centred)), n_classes)
     return SourceError(conditional, inverse, class_rows, solved=solved, pooled=pooled)
 
 
@@ -179,7 +178,7 @@ def _solve(source: SourceError, target: MeanScatter) -> Solved:
     ones = inverse.sum(axis=1)
     return Solved(
         inverse @ target.scatter @ inverse.T,
-        0.0 if source.pooled is None else source.pooled,
+        0.0 if source.pooled is None else inverse @ source.pooled @ inverse.T,
         inverse @ inverse.T - np.outer(ones, ones) / len(ones),
         ones,
         inverse @ target.mean,

@@ -25,9 +25,12 @@ def samples(seed, shift=0.0, scale=1.0, n=300, d=4):
     return rng.normal(size=(n, d)), rng.normal(size=(n, d)) * np.append(scale, np.ones(d - 1)) + shift
 
 
-def test_one_product_refits_for_every_permutation():
-    """Brute force: for each assignment of labels and fold, ridge regression by the normal equations."""
-    rows, labels = RNG.normal(size=(60, 3)), RNG.random((4, 60)) < 0.4
+@pytest.mark.parametrize("entries", [2**21, 40])
+def test_one_product_refits_for_every_permutation(entries, monkeypatch):
+    """Brute force: for each assignment of labels and fold, ridge regression by the normal equations; with the rows of a
+    fold in one block, and in blocks of three."""
+    monkeypatch.setattr("shiftfix.detect._classifier.PRODUCT_ENTRIES", entries)
+    rows, labels = RNG.normal(1, 1, size=(60, 3)), RNG.random((4, 60)) < 0.4
     folds = np.array_split(RNG.permutation(60), 5)
     expected = np.zeros(4)
     features = quadratic_features(rows)
@@ -54,6 +57,17 @@ def test_auc_of_ranks():
     scores, y = np.round(RNG.normal(size=50), 1), RNG.random(50) < 0.4
     assert_allclose(rank_auc(scores, y), roc_auc_score(y, scores))
     assert rank_auc(scores, np.ones(50, bool)) == 0.5
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.4])
+def test_blocks_change_nothing(scale, monkeypatch):
+    """Where the quadratic features tell, and where the linear ones do."""
+    both = samples(3, shift=0.3 * (scale == 1), scale=scale)
+    whole = classifier_test(*both, random_state=0)
+    monkeypatch.setattr("shiftfix.detect._classifier.PRODUCT_ENTRIES", 5000)
+    parts = classifier_test(*both, random_state=0)
+    assert_allclose(parts.statistic, whole.statistic, rtol=1e-9)
+    assert_allclose([parts.p_value, parts.effect_size], [whole.p_value, whole.effect_size])
 
 
 @pytest.mark.parametrize(("change", "features"), [({"shift": 0.5}, "linear"), ({"scale": 0.4}, "quadratic")])

@@ -115,6 +115,10 @@ def test_the_logistic_with_an_offset_against_newton_and_scipy(rng):
     ridge = LogisticRegression(C=1 / 0.05, tol=1e-10, max_iter=1000).fit(columns, is_target, sample_weight=weight)
     coefficients, intercept = offset_logistic(columns, is_target, weight, np.zeros(n), 0.05)
     assert_allclose([*coefficients, intercept], [*ridge.coef_[0], ridge.intercept_[0]], atol=2e-4)
+    # Rows of weight 0 are no rows.
+    wild = np.vstack([columns, rng.normal(50, 9, (40, 3))]), np.append(is_target, rng.random(40) < 0.5)
+    found = offset_logistic(*wild, np.append(weight, np.zeros(40)), np.append(np.zeros(n), rng.normal(size=40)), 0.05)
+    assert_allclose([*found[0], found[1]], [*coefficients, intercept], atol=1e-7)
 
 
 def test_domain_losses():

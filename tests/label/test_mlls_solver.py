@@ -57,6 +57,18 @@ def test_three_classes_exactly():
     assert found.gap <= 1e-8
 
 
+@pytest.mark.parametrize("n_classes", [2, 3, 8])
+def test_the_estimate_of_few_classes_is_one_wherever_it_begins(n_classes, rng):
+    """To 1e-9, far below what ``tol`` asks for: draws of a bootstrap begin at the estimate of all rows."""
+    means = rng.normal(size=(n_classes, 2)) * 1.5
+    x = means[rng.integers(n_classes, size=2000)] + rng.normal(size=(2000, 2))
+    scores = np.exp(-((x[:, np.newaxis] - means) ** 2).sum(axis=2) / 2)
+    scores, p = scores / scores.sum(axis=1, keepdims=True), np.full(n_classes, 1 / n_classes)
+    found = mlls_prior(scores, p).prior
+    for start in (np.eye(n_classes)[0], np.eye(n_classes)[-1], rng.dirichlet(np.ones(n_classes)), found):
+        assert_allclose(mlls_prior(scores, p, start=start).prior, found, atol=1e-9)
+
+
 @pytest.mark.slow
 @given(data=st.data())
 def test_equals_the_confusion_matrix_solution_on_binned_scores(data):
