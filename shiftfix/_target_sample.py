@@ -4,10 +4,9 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import column_or_1d
 
 from shiftfix._row_order import Rows
-from shiftfix._values import as_array, is_missing
+from shiftfix._values import as_array, is_missing, one_per_row
 from shiftfix.exceptions import ShiftDataError
 
 
@@ -110,10 +109,7 @@ def labelled_rows(X_target: Any, n_target: int) -> LabelledRows:
 
 def _known_labels(y: Any) -> NDArray[Any]:
     """Labels, one per row, without gaps."""
-    labels = as_array(y, "y of the TargetSample")
-    if labels.ndim != 1 and not (labels.ndim == 2 and labels.shape[1] == 1):
-        raise ShiftDataError(f"y of the TargetSample has shape {labels.shape}: pass one label per labelled row.")
-    labels = column_or_1d(labels, warn=True)
+    labels = one_per_row(y, "y of the TargetSample")
     gaps = np.fromiter(map(is_missing, labels.tolist()), dtype=bool, count=len(labels))
     if gaps.any():
         raise ShiftDataError(

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import column_or_1d
 
 from shiftfix.exceptions import ShiftDataError
 
@@ -32,6 +33,20 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
         ) from error
     _refuse_things(array, type(values).__name__, name)
     return array
+
+
+def one_per_row(values: Any, name: str, *, warn: bool = True) -> NDArray[Any]:
+    """Labels or numbers as an array of shape (n_rows,); a single column is taken, if asked with a warning.
+
+    Raises
+    ------
+    ShiftDataError
+        For another shape.
+    """
+    array = as_array(values, name)
+    if array.ndim != 1 and not (array.ndim == 2 and array.shape[1] == 1):
+        raise ShiftDataError(f"{name} has shape {array.shape}: pass one entry for each row, of shape (n_rows,).")
+    return np.asarray(column_or_1d(array, warn=warn))
 
 
 def _refuse_things(array: NDArray[Any], kind: str, name: str) -> None:

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
-from shiftfix import corrected, covariate, datasets, label, mlp, simulate, weights
+from shiftfix import conformal, corrected, covariate, datasets, detect, label, mlp, simulate, weights
 from shiftfix.exceptions import DatasetNotFoundError, NotIdentifiedError, ShiftDataError
 
 RNG = np.random.default_rng(0)
@@ -51,6 +51,23 @@ def label_shift(estimator=None, X=X, y=Y, X_target=X_TARGET, sample_weight=None,
     estimator = LogisticRegression() if estimator is None else estimator
     meta = corrected.LabelShiftClassifier(estimator, **settings)
     return meta.fit(X, y, X_target=X_target, sample_weight=sample_weight)
+
+
+def diagnose(y=Y):
+    return detect.diagnose_shift(X, y, X_TARGET, LogisticRegression())
+
+
+def sets_of_labels(y=Y):
+    return conformal.ConformalClassifier(LogisticRegression()).fit(X, y, X_target=X_TARGET)
+
+
+@pytest.mark.parametrize(
+    "call", [covariate_shift, label_shift, diagnose, sets_of_labels], ids=lambda call: call.__name__
+)
+def test_labels_of_two_columns_are_told_by_their_shape(call):
+    """Rows where labels belong, say."""
+    with pytest.raises(ShiftDataError, match=r"y has shape \(60, 2\): pass one entry for each row"):
+        call(y=X)
 
 
 def frame(names):

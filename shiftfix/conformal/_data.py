@@ -4,7 +4,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import _safe_indexing, column_or_1d, indexable
+from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.multiclass import check_classification_targets
 
 from shiftfix._crossfit import check_groups
@@ -13,7 +13,7 @@ from shiftfix._numerics import Floats
 from shiftfix._row_order import Rows
 from shiftfix._target_sample import TargetSample, labelled_rows
 from shiftfix._validation import check_labels, check_repeat_counts, check_rows, check_same_columns, check_vector
-from shiftfix._values import as_array
+from shiftfix._values import one_per_row
 from shiftfix.exceptions import ShiftDataError
 
 Conditional = Literal["class", "group"] | None
@@ -67,7 +67,7 @@ class Unlabelled(NamedTuple):
 
 def labels_of_rows(y: Any, name: str) -> NDArray[Any]:
     """Class labels, one per row."""
-    labels = check_labels(y if y is None else column_or_1d(as_array(y, name), warn=True), name)
+    labels = check_labels(y if y is None else one_per_row(y, name), name)
     check_classification_targets(labels)
     return labels
 
@@ -78,7 +78,7 @@ def numbers_of_rows(y: Any, name: str) -> Floats:
         raise ShiftDataError(
             f"One value per row is needed: this requires y to be passed, but the target {name} is None."
         )
-    return check_vector(column_or_1d(as_array(y, name), warn=True), name)
+    return check_vector(one_per_row(y, name), name)
 
 
 def labelled_source(X: Any, y: NDArray[Any], sample_weight: ArrayLike | None, groups: ArrayLike | None) -> Labelled:

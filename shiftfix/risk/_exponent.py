@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
-from sklearn.utils import _safe_indexing, column_or_1d, indexable
+from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples
 
@@ -26,7 +26,7 @@ from shiftfix._crossfit import Fold, Rows, is_fold_count, out_of_fold
 from shiftfix._learner import Fallback, fit_weighted_of
 from shiftfix._row_order import order_of_rows
 from shiftfix._setting_checks import check_count
-from shiftfix._values import as_array
+from shiftfix._values import as_array, one_per_row
 from shiftfix._verdict import Verdict
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.label import LEAST_SCORE, CalibrationKind, fit_log_scores, log_scores, softmax_block
@@ -119,10 +119,10 @@ def folds_that_judge(
 def by_position(estimator: Any, X: Any, y: Any) -> tuple[Any, Any]:
     """Rows and their labels or values, ready to be taken by position."""
     X, y = indexable(X, y)
-    y = as_array(y, "y")
-    if is_classifier(estimator):
-        y = column_or_1d(y)
-        check_classification_targets(y)
+    if not is_classifier(estimator):
+        return X, as_array(y, "y")
+    y = one_per_row(y, "y", warn=False)
+    check_classification_targets(y)
     return X, y
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import column_or_1d, indexable
+from sklearn.utils import indexable
 from sklearn.utils.multiclass import check_classification_targets
 
 from shiftfix._crossfit import check_groups
@@ -16,7 +16,7 @@ from shiftfix._validation import (
     check_vector,
     column_names,
 )
-from shiftfix._values import as_array
+from shiftfix._values import one_per_row
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.risk._scores import SourceRows
 
@@ -24,7 +24,7 @@ from shiftfix.risk._scores import SourceRows
 def check_source(X: Any, y: Any, sample_weight: ArrayLike | None, groups: ArrayLike | None) -> SourceRows:
     """The labelled rows, checked as far as the classifier does not check them itself."""
     X = check_rows(X, "X")
-    labels = check_labels(y if y is None else column_or_1d(as_array(y, "y"), warn=True), "y")
+    labels = check_labels(y if y is None else one_per_row(y, "y"), "y")
     check_classification_targets(labels)
     X, labels = indexable(X, labels)
     counts = None if sample_weight is None else check_repeat_counts(sample_weight, len(labels))
@@ -54,4 +54,4 @@ def values_of_rows(y: Any, name: str) -> NDArray[np.float64]:
         raise ShiftDataError(
             f"One value per row is needed: this requires y to be passed, but the target {name} is None."
         )
-    return check_vector(column_or_1d(as_array(y, name), warn=True), name)
+    return check_vector(one_per_row(y, name), name)
