@@ -1,7 +1,5 @@
 """Numerical helpers shared by the methods: means in log space, scales of columns, least squares on the simplex."""
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, lstsq
@@ -9,8 +7,6 @@ from scipy.optimize import nnls
 from scipy.special import logsumexp
 
 Floats = NDArray[np.float64]
-# Numbers that are asked first whether all are whole, or rise: mostly they tell.
-FIRST_ASKED = 1000
 # Classes from which all wrong signs are exchanged at once, how often at most, and what of a slope is rounding.
 PIVOTED_CLASSES, MOST_EXCHANGES, SLOPE_ROUNDING = 100, 30, 1e-13
 
@@ -32,20 +28,6 @@ def column_scale(mean: NDArray[np.float64], variance: NDArray[np.float64], n_row
     with np.errstate(over="ignore", invalid="ignore"):
         constant = variance <= bound * variance + (bound * mean) ** 2
     return np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, variance)))
-
-
-def are_whole(values: NDArray[np.float64]) -> bool:
-    """Whether all numbers are finite and whole."""
-    return _throughout(values, lambda part: np.isfinite(part) & (part == np.floor(part)))
-
-
-def are_monotone(values: NDArray[np.float64]) -> bool:
-    """Whether every number is above the one before, or every one below."""
-    return _throughout(values, lambda part: np.diff(part) > 0) or _throughout(values, lambda part: np.diff(part) < 0)
-
-
-def _throughout(values: NDArray[np.float64], test: Callable[[NDArray[np.float64]], NDArray[np.bool_]]) -> bool:
-    return bool(test(values[:FIRST_ASKED]).all() and test(values).all())
 
 
 def simplex_least_squares(A: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

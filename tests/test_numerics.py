@@ -6,15 +6,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose
 from scipy.optimize import nnls
 
-from shiftfix._numerics import (
-    FIRST_ASKED,
-    _pivoted_nnls,
-    are_monotone,
-    are_whole,
-    column_scale,
-    log_mean_exp,
-    simplex_least_squares,
-)
+from shiftfix._all_numbers import FIRST_ASKED, are_all_in_order, are_all_whole
+from shiftfix._numerics import _pivoted_nnls, column_scale, log_mean_exp, simplex_least_squares
 from tests import oracles
 from tests.strategies import invertible_confusions, simplex_points
 
@@ -75,14 +68,14 @@ def test_log_mean_exp_does_not_overflow():
 @pytest.mark.parametrize("place", [0, FIRST_ASKED - 1, FIRST_ASKED, 3 * FIRST_ASKED])
 def test_one_number_among_many_is_seen_wherever_it_stands(place):
     rising = np.arange(3.0 * FIRST_ASKED + 1)
-    assert are_whole(rising)
-    assert are_monotone(rising)
-    assert are_monotone(-rising)
+    assert are_all_whole(rising)
+    assert are_all_in_order(rising)
+    assert are_all_in_order(-rising)
     for odd in (place + 0.5, np.inf):
-        assert not are_whole(np.where(rising == place, odd, rising))
+        assert not are_all_whole(np.where(rising == place, odd, rising))
     for sign in (1, -1):
-        assert not are_monotone(sign * np.where(rising == place, rising.mean() + 0.5, rising))
-        assert not are_monotone(sign * np.insert(rising, place, rising[place]))
+        assert not are_all_in_order(sign * np.where(rising == place, rising.mean() + 0.5, rising))
+        assert not are_all_in_order(sign * np.insert(rising, place, rising[place]))
 
 
 def test_constant_columns_have_scale_one():

@@ -159,7 +159,7 @@ DatesAs = Annotated[
 # What is read, and what becomes of the results.
 SourceFile = Annotated[Path, typer.Argument(help="Rows to learn from; - is standard input.", show_default=False)]
 TargetFile = Annotated[Path, typer.Argument(help="Rows that matter; - is standard input.", show_default=False)]
-OutFolder = Annotated[Path, typer.Option(help="Folder to make.", metavar="DIR", show_default=False)]
+OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder to make.", metavar="DIR", show_default=False)]
 ReplaceFolder = Annotated[
     bool,
     typer.Option(

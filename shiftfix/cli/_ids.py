@@ -1,6 +1,6 @@
 """Columns that name rows instead of describing them: no model may learn from those."""
 
-from shiftfix._numerics import are_whole
+from shiftfix._all_numbers import are_all_whole
 from shiftfix.cli._columns import Column
 from shiftfix.cli._words import argument
 
@@ -15,7 +15,7 @@ def identifier_problem(source: Column, target: Column) -> str:
     if source.kind == "text" and target.kind == "text":
         n_rows = len(source.values)
         return _identifier(source, f"has {n_rows} different values in {n_rows} source rows") if _tells(source) else ""
-    if source.kind == "number" and are_whole(source.present) and are_whole(target.present):
+    if source.kind == "number" and are_all_whole(source.present) and are_all_whole(target.present):
         return _number_identifier(source, target)
     return ""
 
@@ -41,7 +41,7 @@ def identifier_doubt(source: Column, target: Column) -> str:
     if outside(source, target):
         ranges = _ranges(source, target)
         return f"column {source.name!r}: no target value is within the source's range ({ranges}); {remedy}"
-    if source.kind == "number" and are_whole(source.present) and _tells(source):
+    if source.kind == "number" and are_all_whole(source.present) and _tells(source):
         return f"column {source.name!r} holds a different whole number in every source row; {remedy}"
     return ""
 

@@ -10,8 +10,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from shiftfix._all_numbers import are_all_in_order, are_all_whole
 from shiftfix._naming import column_word
-from shiftfix._numerics import Floats, are_monotone, are_whole
+from shiftfix._numerics import Floats
 from shiftfix.covariate import RawColumn, columns_of, read_column
 
 Kind = Literal["number", "category", "identifier", "time stamp"]
@@ -113,8 +114,8 @@ def _date_of(number: float) -> str:
 def _recognize_numbers(pair: ColumnPair) -> Recognized:
     source, target = pair.numbers
     apart = _is_apart(source, target)
-    whole = not pair.is_time and all(map(are_whole, pair.numbers))
-    rising = all(map(are_monotone, pair.numbers))
+    whole = not pair.is_time and all(map(are_all_whole, pair.numbers))
+    rising = all(map(are_all_in_order, pair.numbers))
     # Whether rows are told apart takes longest to see, and matters of such numbers alone.
     if (whole or rising) and not pair.both.missing.any() and all(map(_tells_rows_apart, pair.numbers)):
         found = _recognize_unique(pair, whole=whole, apart=apart, rising=rising)

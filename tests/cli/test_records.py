@@ -337,6 +337,11 @@ def test_the_help_tells_every_code(command):
     assert "--exit-code" in words
 
 
+@pytest.mark.parametrize("command", ["diagnose", "correct", "predict", "weigh", "report"])
+def test_the_place_of_the_results_has_a_short_name(command):
+    assert "-o, --out " in run(command, "--help").stdout
+
+
 # What is printed where -----------------------------------------------------------------------------
 
 

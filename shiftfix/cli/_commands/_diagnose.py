@@ -72,7 +72,12 @@ def diagnose(
     seed: Seed = 0,
     out: Annotated[
         Path | None,
-        typer.Option(help="JSON file to write, with every test in full; - prints it, as --json does.", metavar="FILE"),
+        typer.Option(
+            "--out",
+            "-o",
+            help="JSON file to write, with every test in full; - prints it, as --json does.",
+            metavar="FILE",
+        ),
     ] = None,
     html: Annotated[
         Path | None,

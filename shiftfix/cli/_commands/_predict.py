@@ -34,7 +34,8 @@ def predict(
     model: Annotated[Path, typer.Argument(help="Saved model.", show_default=False)],
     rows: Annotated[Path, typer.Argument(help="Rows to predict.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Option(help="CSV file to write; without it, or with -, they are printed.", metavar="FILE")
+        Path | None,
+        typer.Option("--out", "-o", help="CSV file to write; without it, or with -, they are printed.", metavar="FILE"),
     ] = None,
     drop: Annotated[
         list[str] | None, typer.Option(help="Column of ROWS to leave out; may be repeated.", metavar="COLUMN")

@@ -21,6 +21,8 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
+            "--out",
+            "-o",
             help="HTML file to write; default report.html in FOLDER, or beside a JSON file; - prints it.",
             metavar="FILE",
         ),

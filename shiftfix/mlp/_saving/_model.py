@@ -174,25 +174,25 @@ def to_numpy(content: Any) -> Any:
         return [to_numpy(item) for item in content]
     if type(content) is not dict:
         return content
-    table = _as_table(_items(content))
+    table = _table_of_items(_items_in(content))
     if table is not None:
         return {"type": TABLE, "values": table}
     return {name: to_numpy(item) for name, item in content.items()}
 
 
-def _items(content: Any) -> list[Any] | None:
+def _items_in(content: Any) -> list[Any] | None:
     """What an encoded list holds; None for other content."""
     return content["items"] if type(content) is dict and content.get("type") == "list" else None
 
 
-def _as_table(items: list[Any] | None) -> NDArray[np.float64] | None:
+def _table_of_items(items: list[Any] | None) -> NDArray[np.float64] | None:
     """Many fractions, in a list or in lists of one length, as an array; None for other content.
 
     What stores a list stores each number of it with a name and a type: for a history of epochs thousands.
     """
     if not items:
         return None
-    rows = [items] if type(items[0]) is float else [_items(item) or [] for item in items]
+    rows = [items] if type(items[0]) is float else [_items_in(item) or [] for item in items]
     n_columns = len(rows[0])
     if len(rows) * n_columns < LEAST_TABLE or any(len(row) != n_columns for row in rows):
         return None
@@ -201,8 +201,8 @@ def _as_table(items: list[Any] | None) -> NDArray[np.float64] | None:
     return np.array(rows[0] if rows[0] is items else rows)
 
 
-def _from_table(values: Any) -> dict[str, Any]:
-    """The encoded list that :func:`_as_table` was given."""
+def _items_of_table(values: Any) -> dict[str, Any]:
+    """The encoded list that :func:`_table_of_items` was given."""
     items: list[Any] = values.tolist()
     return {"type": "list", "items": [{"type": "list", "items": row} for row in items] if values.ndim > 1 else items}
 
@@ -216,7 +216,7 @@ def from_numpy(state: Any) -> Any:
     if state.get("type") == "tensor":
         return torch.tensor(state["values"])
     if state.get("type") == TABLE:
-        return _from_table(state["values"])
+        return _items_of_table(state["values"])
     return {name: from_numpy(item) for name, item in state.items()}
 
 
