@@ -28,7 +28,7 @@ from shiftfix._setting_checks import check_count, check_number, check_option
 from shiftfix._validation import check_matrix
 from shiftfix.covariate._base import BaseWeighter, FittedRatio
 from shiftfix.covariate._logistic_columns import EXPANSIONS, Columns, made_columns, make_columns, n_columns
-from shiftfix.covariate._logistic_solver import NEWTON_COLUMNS, Factor, Objective, factorize, solve
+from shiftfix.covariate._logistic_solver import NEWTON_COLUMNS, Factor, Objective, solve
 from shiftfix.covariate._odds import odds_to_log_ratio, stack_rows
 from shiftfix.covariate._samples import Samples
 from shiftfix.exceptions import ShiftDataError
@@ -125,7 +125,7 @@ class WholeFit(NamedTuple):
     point : ndarray of shape (1 + n_columns,)
         The solution.
     factor : tuple or None
-        Cholesky factor of the Hessian there; None of too many columns.
+        Cholesky factor of a Hessian near it; None of too many columns.
     """
 
     columns: Columns
@@ -136,7 +136,7 @@ class WholeFit(NamedTuple):
     def loss_without(self, learned: tuple[Any, Any], judged: tuple[Any, Any], max_iter: int) -> float:
         """Mean cross entropy at the rows judged, of a fit to those to learn from; each pair is samples and counts."""
         objective = Objective(*learned, self.columns, self.penalty)
-        point, _, _ = solve(objective, self.point, max_iter, CHOICE_TOLERANCE, self.factor)
+        point = solve(objective, self.point, max_iter, CHOICE_TOLERANCE, self.factor).point
         return domain_log_loss([self.columns.log_odds(X, point[1:], point[0]) for X in judged[0]], judged[1])
 
 
@@ -147,9 +147,8 @@ def _fits_along(
     point = None
     for penalty in penalties:
         objective = Objective(samples, counts, columns, penalty)
-        point, _, _ = solve(objective, point, max_iter, CHOICE_TOLERANCE)
-        newton = len(columns.scale) <= NEWTON_COLUMNS
-        yield WholeFit(columns, penalty, point, factorize(objective(point, hessian=True)[2]) if newton else None)
+        point, _, _, factor = solve(objective, point, max_iter, CHOICE_TOLERANCE)
+        yield WholeFit(columns, penalty, point, factor)
 
 
 def refuse_large_squares(spreads: Sequence[ColumnSpread]) -> None:
@@ -415,7 +414,7 @@ class LogisticWeighter(BaseWeighter):
         if choice.features != "linear":
             columns, _ = make_columns(samples, counts, choice.features, spreads)
         objective = Objective(samples, counts, columns, 1 / (choice.C * (n_source + n_target)))
-        point, gradient_norm, n_iter = solve(objective, self._start(columns), self.max_iter, self.tol)
+        point, gradient_norm, n_iter, _ = solve(objective, self._start(columns), self.max_iter, self.tol)
 
         self.features_, self.C_, self.held_out_losses_ = choice
         self.gradient_norm_, self.n_iter_ = gradient_norm, n_iter

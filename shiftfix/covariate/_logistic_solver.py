@@ -21,7 +21,7 @@ Nocedal & Wright (2006), "Numerical Optimization", equation 3.4 (sufficient decr
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -44,8 +44,10 @@ NEWTON_COLUMNS = 1000
 PILOT_STRIDE = 16
 PILOT_ROWS_PER_COLUMN = 50
 PILOT_TOLERANCE = 1e-3
-# A Hessian serves as long as each step divides the gradient by this.
+# A Hessian serves as long as each step divides the gradient by this, or few enough steps are left: another one takes as
+# long as two passes without it, and one more for every so many columns.
 CHORD_GAIN = 8
+COLUMNS_PER_PASS = 30
 # Added to the Hessian, whose diagonal is at most 1/4, when the plain step fails.
 DAMPINGS = (1e-4, 1e-2, 1.0)
 SUFFICIENT_DECREASE = 1e-4
@@ -73,6 +75,27 @@ class _Sums:
     pulls: Floats
     curves: Floats
     table: Floats | None
+
+
+class LogisticSolution(NamedTuple):
+    """Where the solver ended.
+
+    Attributes
+    ----------
+    point : ndarray of shape (1 + n_columns,)
+        Intercept first.
+    gradient_norm : float
+        Largest entry of the gradient at ``point``, from a full pass: above ``tol`` when not converged.
+    n_iter : int
+        Steps taken on the full objective.
+    factor : tuple or None
+        Cholesky factor of the last Hessian, which is nearly that of ``point``; None where none was made.
+    """
+
+    point: Floats
+    gradient_norm: float
+    n_iter: int
+    factor: Factor | None
 
 
 class Objective:
@@ -205,7 +228,7 @@ def _secants_between(now: tuple[Floats, float, Floats], found: tuple[Floats, flo
 
 def newton(
     objective: Objective, start: Floats, max_iter: int, tol: float, factor: Factor | None = None
-) -> tuple[Floats, float, int]:
+) -> LogisticSolution:
     """Newton's method with a line search; the Hessian is reused while the gradient falls fast.
 
     Parameters
@@ -218,14 +241,6 @@ def newton(
         Cholesky factor of a Hessian that is nearly that of ``start``; None has it made.
 
     Between two Hessians each step tells how the gradient changed along it, and the next ones heed that.
-
-    Returns
-    -------
-    point : ndarray
-    gradient_norm : float
-        Largest entry of the gradient at ``point``, from a full pass: above ``tol`` when not converged.
-    n_iter : int
-        Steps taken on the full objective.
     """
     n_iter, refresh = 0, factor is None
     value, gradient, H = objective(start, hessian=refresh)
@@ -244,13 +259,23 @@ def newton(
             pairs += _secants_between(now, found)
             now = found
         new_norm = np.abs(now[2]).max()
-        refresh = new_norm > tol and new_norm * CHORD_GAIN > norm
+        refresh = new_norm > tol and _another_pays(norm, new_norm, tol, len(start))
         norm = new_norm
         if refresh:
             value, gradient, H = objective(now[0], hessian=True)
             now = now[0], value, gradient
             factor, pairs = factorize(H), []
-    return now[0], float(norm), n_iter
+    return LogisticSolution(now[0], float(norm), n_iter, factor)
+
+
+def _another_pays(norm: float, new_norm: float, tol: float, size: int) -> bool:
+    """Whether another Hessian is worth its time, by how a step changed the largest entry of the gradient."""
+    if new_norm * CHORD_GAIN <= norm:
+        return False
+    if new_norm >= norm:
+        return True
+    steps_left = np.log(new_norm / tol) / np.log(norm / new_norm)
+    return bool(steps_left > 2 + size / COLUMNS_PER_PASS)
 
 
 def damped_step(objective: Objective, now: Evaluation, H: Floats) -> Evaluation | None:
@@ -298,7 +323,7 @@ def line_search(objective: Objective, now: Evaluation, step: Floats) -> Evaluati
     return None
 
 
-def lbfgs(objective: Objective, start: Floats, max_iter: int, tol: float) -> tuple[Floats, float, int]:
+def lbfgs(objective: Objective, start: Floats, max_iter: int, tol: float) -> LogisticSolution:
     """Limited-memory quasi-Newton steps, for designs too wide for a Hessian; returns as ``newton``."""
     result = minimize(
         lambda point: objective(point)[:2],
@@ -307,7 +332,7 @@ def lbfgs(objective: Objective, start: Floats, max_iter: int, tol: float) -> tup
         method="L-BFGS-B",
         options={"gtol": tol, "ftol": 0, "maxiter": max_iter, "maxfun": 20 * max_iter, "maxcor": 20},
     )
-    return result.x, float(np.abs(result.jac).max()), int(result.nit)
+    return LogisticSolution(result.x, float(np.abs(result.jac).max()), int(result.nit), None)
 
 
 def solve(
@@ -316,7 +341,7 @@ def solve(
     max_iter: int = 1000,
     tol: float = 1e-8,
     factor: Factor | None = None,
-) -> tuple[Floats, float, int]:
+) -> LogisticSolution:
     """Minimise F: Newton up to ``NEWTON_COLUMNS`` columns, L-BFGS beyond.
 
     Parameters
@@ -330,14 +355,6 @@ def solve(
         Largest gradient entry to stop at.
     factor : tuple, default=None
         Cholesky factor of a Hessian that is nearly that of ``start``, where one is known.
-
-    Returns
-    -------
-    point : ndarray of shape (1 + n_columns,)
-        Intercept first.
-    gradient_norm : float
-        Largest entry of the gradient at ``point``.
-    n_iter : int
     """
     size = len(objective.columns.scale)
     method = newton if size <= NEWTON_COLUMNS else lbfgs
@@ -347,7 +364,7 @@ def solve(
         start = np.append(np.log(n_target / n_source), np.zeros(size))
         if min(X.shape[0] for X in objective.samples) > PILOT_STRIDE * PILOT_ROWS_PER_COLUMN * size:
             pilot = objective.pilot()
-            start, _, _ = method(pilot, start, max_iter, max(tol, PILOT_TOLERANCE))
+            start = method(pilot, start, max_iter, max(tol, PILOT_TOLERANCE)).point
             if method is newton:
                 known["factor"] = factorize(pilot(start, hessian=True)[2])
     with warnings.catch_warnings():

@@ -45,7 +45,7 @@ def _logistic_refits(weighter: Any, X_source: Any, X_target: Any) -> Reweighs:
         sizes = float(counts_source.sum()), float(counts_target.sum())
         objective = Objective(matrices, counts, columns, 1 / (weighter.C_ * sum(sizes)))
         with np.errstate(**QUIET):
-            found, _, _ = solve(objective, point, MOST_STEPS, TOLERANCE)
+            found = solve(objective, point, MOST_STEPS, TOLERANCE).point
             return clipped_weights(odds_to_log_ratio(objective.log_odds(found)[0], *sizes), counts_source, weighter)
 
     return reweigh

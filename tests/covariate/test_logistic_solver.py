@@ -61,7 +61,7 @@ def test_equals_scikit_learn(form, C):
     samples, counts = samples_of(form)
     columns, _ = make_columns(samples, counts, "linear")
     objective = Objective(samples, counts, columns, 1 / (C * objective_total(counts)))
-    point, norm, _ = solve(objective, tol=1e-9)
+    point, norm, *_ = solve(objective, tol=1e-9)
     expected, h = reference(samples, counts, "linear", C)
     assert norm <= 1e-9
     assert_allclose(point, expected, atol=1e-6)
@@ -80,7 +80,7 @@ def test_expansions_equal_scikit_learn_on_expanded_columns(form, expansion):
     columns, _ = make_columns(samples, counts, expansion)
     assert len(columns.scale) == n_columns(expansion, 3)
     objective = Objective(samples, counts, columns, 1 / objective_total(counts))
-    point, _, _ = solve(objective, tol=1e-9)
+    point, *_ = solve(objective, tol=1e-9)
     expected, h = reference(samples, counts, expansion, 1.0)
     assert_allclose(point, expected, atol=1e-5)
     assert_allclose(np.concatenate(objective.log_odds(point)), h, atol=1e-5)
@@ -92,7 +92,7 @@ def test_coefficients_in_the_units_of_the_features(expansion):
     samples, counts = samples_of("dense")
     samples = [X * [1.0, 10.0, 0.1] + [3.0, -20.0, 0.0] for X in samples]
     columns, _ = make_columns(samples, counts, expansion)
-    point, _, _ = solve(Objective(samples, counts, columns, 1e-3))
+    point, *_ = solve(Objective(samples, counts, columns, 1e-3))
     a, b, Q = columns.polynomial(point[1:], point[0])
     X = samples[0]
     h = a + X @ b + (0 if Q is None else np.einsum("ij,jk,ik->i", X, Q, X))
@@ -135,10 +135,10 @@ def test_wide_designs_go_by_lbfgs_to_the_same_point(monkeypatch):
     samples, counts = samples_of("dense", d=6)
     columns, _ = make_columns(samples, counts, "linear")
     objective = Objective(samples, counts, columns, 1e-3)
-    point, _, _ = solve(objective, tol=1e-9)
+    point, *_ = solve(objective, tol=1e-9)
     monkeypatch.setattr(solver, "NEWTON_COLUMNS", 5)
     monkeypatch.setattr(solver, "newton", None)
-    wide, norm, _ = solve(objective, tol=1e-7)
+    wide, norm, *_ = solve(objective, tol=1e-7)
     assert norm <= 1e-7
     assert_allclose(wide, point, atol=1e-4)
 
@@ -155,11 +155,11 @@ def test_many_rows_begin_with_a_part_of_them(monkeypatch):
         return evaluate(self, point, hessian)
 
     monkeypatch.setattr(Objective, "__call__", spy)
-    point, norm, _ = solve(objective, tol=1e-10)
+    point, norm, *_ = solve(objective, tol=1e-10)
     assert hessians
     assert max(hessians) == 30000 // 16 + 20000 // 16
     monkeypatch.setattr(solver, "PILOT_ROWS_PER_COLUMN", np.inf)
-    plain, plain_norm, _ = solve(objective, tol=1e-10)
+    plain, plain_norm, *_ = solve(objective, tol=1e-10)
     assert hessians[-1] == 50000
     assert max(norm, plain_norm) <= 1e-10
     assert_allclose(point, plain, atol=1e-7)
@@ -189,6 +189,6 @@ def test_converges_from_anywhere(seed, gap, C):
     counts = [np.ones(30), np.ones(20)]
     columns, _ = make_columns(samples, counts, "linear")
     start = rng.normal(0, 5, 6)
-    point, norm, _ = solve(Objective(samples, counts, columns, 1 / (50 * C)), start, tol=1e-8)
+    point, norm, *_ = solve(Objective(samples, counts, columns, 1 / (50 * C)), start, tol=1e-8)
     assert norm <= 1e-8
     assert np.isfinite(point).all()
