@@ -29,9 +29,9 @@ from shiftfix.label._likelihood import ARMIJO
 # EM steps before Newton's, at most; fewer of few classes. Each costs one pass over the scores, a Newton step three at
 # two classes, and about twenty at 1000.
 WARM_UP = 20
-# Newton's steps are cheap with few classes, and go on to this share of the gap that is asked for: the estimate is then
-# the same to the last digits, wherever it began.
-FINISH = 1e-3
+# With few classes Newton's steps are cheap, and go on to this share of the gap asked for as long as each halves it: the
+# estimate is then the same to the last digits, wherever it began.
+FINISH, FAST = 1e-3, 0.5
 # Relative to the diagonal of the Hessian: classes with proportional scores make it singular. In float32 rounding can
 # do so too.
 RIDGE = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-6}
@@ -176,11 +176,10 @@ def mlls_prior(
     share = np.ones(len(scores)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     share = share / share.sum()
     prior = score_prior if start is None else 0.999 * start + 0.001 * score_prior
-    few = len(score_prior) < WARM_UP
     here = _Point(prior, *log_likelihood(scores, share, prior, score_prior))
     for _ in range(min(WARM_UP, len(score_prior)) if start is None else 1):
         here = _em_step(scores, share, score_prior, here)
-    here, n_iter = _newton_steps(scores, share, score_prior, here, FINISH * tol if few else tol, max_iter)
+    here, n_iter = _newton_steps(scores, share, score_prior, here, tol, max_iter)
     here = _without_absent_classes(scores, share, score_prior, here, tol)
     gap = float(max(here.gap, 0.0))
     if gap > tol:
@@ -211,13 +210,17 @@ def _newton_steps(
 ) -> tuple[_Point, int]:
     """The point where the gap is at most ``tol`` or no step helps, and the steps taken; EM's where Newton's fails."""
     n_iter, ridge = 0, RIDGE[scores.dtype]
+    aim = FINISH * tol if len(score_prior) < WARM_UP else tol
     # One Newton step at least: EM alone never takes a class to zero.
-    while n_iter < max_iter and (n_iter == 0 or here.gap > tol):
+    while n_iter < max_iter and (n_iter == 0 or here.gap > aim):
+        is_certified = n_iter > 0 and here.gap <= tol
         n_iter += 1
         goal = _newton_point(
             likelihood_curvature(scores, share, here.prior, score_prior), here.gradient, here.prior, ridge
         )
         found = None if goal is None else _ascend(scores, share, score_prior, here, goal)
+        if is_certified and (found is None or found.gap > FAST * here.gap):
+            break  # rounding, which has the last word on digits that nobody asked for
         if found is None:
             # EM never lowers the likelihood; where it does not raise it either, rounding has the last word.
             ridge *= 100
