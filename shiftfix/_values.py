@@ -45,9 +45,7 @@ def one_per_row(values: Any, name: str, *, warn: bool = True) -> NDArray[Any]:
     """
     array = as_array(values, name)
     if array.ndim != 1 and not (array.ndim == 2 and array.shape[1] == 1):
-        raise ShiftDataError(
-            f"{name} has shape {array.shape}: pass one label or value for each row, of shape (n_rows,)."
-        )
+        raise ShiftDataError(f"{name} has shape {array.shape}: pass one label or value per row, of shape (n_rows,).")
     return np.asarray(column_or_1d(array, warn=warn))
 
 

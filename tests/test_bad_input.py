@@ -66,7 +66,7 @@ def sets_of_labels(y=Y):
 )
 def test_labels_of_two_columns_are_told_by_their_shape(call):
     """Rows where labels belong, say."""
-    with pytest.raises(ShiftDataError, match=r"y has shape \(60, 2\): pass one label or value for each row"):
+    with pytest.raises(ShiftDataError, match=r"y has shape \(60, 2\): pass one label or value per row"):
         call(y=X)
 
 
