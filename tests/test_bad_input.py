@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
-from shiftfix import conformal, corrected, covariate, datasets, detect, label, mlp, simulate, weights
+from shiftfix import conformal, corrected, covariate, datasets, detect, label, mlp, risk, simulate, weights
 from shiftfix.exceptions import DatasetNotFoundError, NotIdentifiedError, ShiftDataError
 
 RNG = np.random.default_rng(0)
@@ -57,12 +57,16 @@ def diagnose(y=Y):
     return detect.diagnose_shift(X, y, X_TARGET, LogisticRegression())
 
 
+def validate(y=Y):
+    return risk.iw_cross_val_score(LogisticRegression(), X, y, X_target=X_TARGET)
+
+
 def sets_of_labels(y=Y):
     return conformal.ConformalClassifier(LogisticRegression()).fit(X, y, X_target=X_TARGET)
 
 
 @pytest.mark.parametrize(
-    "call", [covariate_shift, label_shift, diagnose, sets_of_labels], ids=lambda call: call.__name__
+    "call", [covariate_shift, label_shift, diagnose, sets_of_labels, validate], ids=lambda call: call.__name__
 )
 def test_labels_of_two_columns_are_told_by_their_shape(call):
     """Rows where labels belong, say."""

@@ -43,7 +43,14 @@ def test_of_many_rows_the_rows_are_drawn_and_counted(rng):
         assert drawn[rows].var() == pytest.approx(1, abs=5 * np.sqrt(3 / 60_000))
         halves = drawn[rows[:30_000]].sum(), drawn[rows[30_000:]].sum()
         assert abs(halves[0] - halves[1]) < 5 * np.sqrt(60_000)
-    assert resampled_counts(np.full(20_000, 3.0), rng).sum() == 60_000
+    assert resampled_counts(np.full(60_000, 3.0), rng).sum() == 180_000
+
+
+def test_a_few_rows_of_large_counts_take_no_memory_for_every_draw(rng):
+    drawn = resampled_counts(np.full(5, 1e12), rng)
+    assert drawn.sum() == 5e12
+    # Binomial: five standard deviations of 5e12 draws of chance 1/5.
+    assert np.abs(drawn - 1e12).max() < 5 * np.sqrt(0.8e12)
 
 
 @pytest.mark.slow

@@ -104,13 +104,13 @@ def held_out_losses(
     folds = [folds_of_numbers(np.arange(len(rows)) % N_FOLDS) for rows in kept]
     # The penalty per row is that of the fit on all rows.
     each = [1 / (C * total) for C in penalties]
-    made = {name: made_columns(samples, counts, name) for name in features}
-    fits = {name: list(_fits_along(*made[name], counts, each, max_iter)) for name in features}
     losses = {name: dict.fromkeys(penalties, 0.0) for name in features}
-    for pair in zip(*folds, strict=True):
-        for name in features:
-            learned, judged = (_side_of(pair, side, made[name][0], counts) for side in (0, 1))
-            for C, fit in zip(penalties, fits[name], strict=True):
+    for name in features:
+        rows, columns = made_columns(samples, counts, name)
+        fits = list(_fits_along(rows, columns, counts, each, max_iter))
+        for pair in zip(*folds, strict=True):
+            learned, judged = (_side_of(pair, side, rows, counts) for side in (0, 1))
+            for C, fit in zip(penalties, fits, strict=True):
                 losses[name][C] += fit.loss_without(learned, judged, max_iter) / N_FOLDS
     return losses
 

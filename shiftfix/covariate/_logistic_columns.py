@@ -14,8 +14,8 @@ from shiftfix._numerics import Floats, column_scale
 EXPANSIONS = ("linear", "squares", "quadratic")
 # Offsets of a column, in its standard deviations, that sums of products keep ten digits with.
 OFFSET_LIMIT = 1e3
-# Entries of squares and products that are made once for several fits: 128 MB.
-MADE_ENTRIES = 2**24
+# Entries of squares and products that are made once for several fits: 64 MB, of which each fold has a copy of its rows.
+MADE_ENTRIES = 2**23
 
 
 def n_columns(expansion: str, n_features: int) -> int:
@@ -138,9 +138,12 @@ def made_columns(samples: Sequence[Any], counts: Sequence[Floats], features: str
     n_rows, width = sum(X.shape[0] for X in samples), len(columns.scale)
     if columns.expansion == "linear" or n_rows * width > MADE_ENTRIES:
         return samples, columns
-    none, one = np.zeros(width), np.ones(width)
-    tables = [np.ascontiguousarray(columns.centred(X)) for X in samples]
-    return tables, Columns("linear", none, one, none, columns.scale)
+    tables = [np.empty((X.shape[0], width)) for X in samples]
+    for X, table in zip(samples, tables, strict=True):
+        for rows in matrix_blocks(X, width):
+            table[rows] = columns.centred(X[rows])
+    none = np.zeros(width)
+    return tables, Columns("linear", none, np.ones(width), none, columns.scale)
 
 
 def _expanded_moments(samples: Sequence[Any], counts: Sequence[Floats], raw: Columns) -> tuple[Floats, Floats]:

@@ -252,7 +252,7 @@ def classifier_test(
     Notes
     -----
     Products of every two columns are made up to 33 columns, squares only above. With 20,000 + 20,000 rows of 30
-    columns: a few seconds, 600 MB.
+    columns: two CPU seconds, 150 MB.
 
     Examples
     --------

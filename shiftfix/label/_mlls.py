@@ -20,6 +20,9 @@ from shiftfix.label._mlls_error import LEARNED_ERROR_CLASSES, learned_error, pri
 from shiftfix.label._mlls_solver import PriorLikelihood, mlls_prior
 from shiftfix.label._source import CalibrationOption, Source, SourceScores, TargetScores
 
+# Gap of an estimate that begins near its end, at most: at a loose ``tol`` it would stop where it began.
+WARM_TOLERANCE = 1e-6
+
 
 class MLLS(BaseResampledPrior):
     """Target prior of maximum likelihood on calibrated scores.
@@ -142,7 +145,8 @@ class MLLS(BaseResampledPrior):
     def _maximize(
         self, target: TargetScores, score_prior: NDArray[np.float64], start: NDArray[np.float64] | None = None
     ) -> PriorLikelihood:
-        return mlls_prior(target.scores, score_prior, target.counts, start=start, tol=self.tol, max_iter=self.max_iter)
+        tol = self.tol if start is None else min(self.tol, WARM_TOLERANCE)
+        return mlls_prior(target.scores, score_prior, target.counts, start=start, tol=tol, max_iter=self.max_iter)
 
     def _prior_of(self, source: Source, sample: SourceScores, target: TargetScores) -> NDArray[np.float64]:
         # The priors of draws lie around that of all rows.

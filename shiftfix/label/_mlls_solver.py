@@ -30,7 +30,7 @@ from shiftfix.label._likelihood import ARMIJO
 # two classes, and about twenty at 1000.
 WARM_UP = 20
 # With few classes Newton's steps are cheap, and go on to this share of the gap asked for as long as each halves it: the
-# estimate is then the same to the last digits, wherever it began.
+# estimate is then the same to nine digits wherever it began, if the scores tell the classes apart.
 FINISH, FAST = 1e-3, 0.5
 # Relative to the diagonal of the Hessian: classes with proportional scores make it singular. In float32 rounding can
 # do so too.

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone, is_classifier
-from sklearn.utils import _safe_indexing, column_or_1d
+from sklearn.utils import _safe_indexing
 
 from shiftfix._crossfit import Fold, Rows, check_folds, check_groups, out_of_fold
 from shiftfix._door import public
@@ -22,7 +22,7 @@ from shiftfix._printed import Printed
 from shiftfix._setting_checks import check_generator, check_methods, check_number, check_option
 from shiftfix._target_sample import target_rows
 from shiftfix._validation import check_labels, check_repeat_counts, check_rows, check_weights
-from shiftfix._values import as_array
+from shiftfix._values import one_per_row
 from shiftfix._verdict import Verdict, tell
 from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
 from shiftfix.risk._exponent import by_position, fit_tempered, folds_that_judge, weighted_means
@@ -242,7 +242,7 @@ def _weighed_rows(
     """The source rows with their weights, and their groups."""
     check_weighter(weighter)
     if is_classifier(estimator):
-        y = check_labels(y if y is None else column_or_1d(as_array(y, "y"), warn=True), "y")
+        y = check_labels(y if y is None else one_per_row(y, "y"), "y")
     X, y = by_position(estimator, check_rows(X, "X"), y)
     n_rows = len(y)
     together = check_groups(groups, n_rows)
