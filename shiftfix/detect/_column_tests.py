@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.polynomial.legendre import legvander
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
@@ -106,13 +107,7 @@ def rank_scores(tally: Tally, part: slice) -> Floats:
     """
     until = tally.until[part]
     place: Floats = (2 * until - _steps(tally.until, part)) / tally.n_rows - 1
-    scores = np.empty((DEGREE, len(place)))
-    scores[0] = place
-    for k in range(1, DEGREE):  # Bonnet's recursion
-        scores[k] = (2 * k + 1) / (k + 1) * place
-        scores[k] *= scores[k - 1]
-        scores[k] -= k / (k + 1) * (scores[k - 2] if k > 1 else 1.0)
-    return scores
+    return np.asarray(legvander(place, DEGREE).T[1:], dtype=np.float64)
 
 
 def _steps(until: Floats, part: slice) -> Floats:
