@@ -35,6 +35,9 @@ MOST_CATEGORIES = 50
 RANK_TOLERANCE = 1e-9
 
 
+Places = NDArray[np.intp]
+
+
 class ColumnOutcome(NamedTuple):
     """Chi-squared statistic and p-value of one column, and the distance of its two distributions, from 0 to 1."""
 
@@ -44,28 +47,27 @@ class ColumnOutcome(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """The distinct values of a column in increasing order: rows of equal value have equal scores, and count together.
+    """Where the target's rows stand among those of both samples: rows of equal value have equal scores.
+
+    Of the values that rows of the target hold, in increasing order:
 
     Attributes
     ----------
-    until : ndarray of shape (n_values,)
-        Rows of both samples that hold the value or a smaller one; float64.
-    target_until : ndarray of shape (n_values,)
-        Those of the target alone.
+    n_rows : int
+        Rows of both samples.
+    before, until : ndarray of int, shape (n_values,)
+        Rows of both samples that hold a smaller value, and those that hold this one or a smaller.
+    target_until : ndarray of int, shape (n_values,)
+        Rows of the target that hold this value or a smaller.
+    until_all : ndarray of int, shape (n_distinct,) or None
+        ``until`` of every value of either sample; None where no value stands in two rows, so that it counts from 1.
     """
 
-    until: Floats
-    target_until: Floats
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of both samples."""
-        return int(self.until[-1]) if self.until.size else 0
-
-    @property
-    def has_ties(self) -> bool:
-        """Whether some value stands in more than one row."""
-        return len(self.until) < self.n_rows
+    n_rows: int
+    before: Places
+    until: Places
+    target_until: Places
+    until_all: Places | None
 
 
 class ScoreMoments(NamedTuple):
@@ -83,67 +85,69 @@ def tally_of_numbers(values: Floats, is_target: NDArray[np.bool_]) -> Tally:
     source, target = np.sort(values[~is_target]), np.sort(values[is_target])
     runs = np.concatenate([source, target])
     order = np.argsort(runs, kind="stable")
-    merged = runs[order]
-    target_until = np.cumsum((order >= len(source)).view(np.int8), dtype=np.intp).astype(np.float64)
+    merged, from_target = runs[order], order >= len(source)
     steps = merged[1:] > merged[:-1]
     if steps.all():
-        return Tally(np.arange(1, len(merged) + 1, dtype=np.float64), target_until)
-    ends = np.flatnonzero(np.append(steps, True))
-    return Tally((ends + 1).astype(np.float64), target_until[ends])
+        before = np.flatnonzero(from_target)
+        return Tally(len(runs), before, before + 1, np.arange(1, len(target) + 1), None)
+    until = np.flatnonzero(np.append(steps, True)) + 1
+    target_until = np.cumsum(from_target, dtype=np.intp)[until - 1]
+    held = np.diff(target_until, prepend=0) > 0
+    return Tally(len(runs), _before(until)[held], until[held], target_until[held], until)
 
 
-def rank_scores(tally: Tally, part: slice) -> Floats:
+def _before(until: Places) -> Places:
+    """Rows below each value, from those up to each."""
+    return np.concatenate([[0], until[:-1]])
+
+
+def rank_scores(before: Places, until: Places, n_rows: int) -> Floats:
     """Legendre polynomials of degree 1 to 4 at the ranks, scaled to (-1, 1), with mid-ranks for ties.
 
     Parameters
     ----------
-    tally : Tally
-    part : slice
-        Of its values.
+    before, until : ndarray of int, shape (n_values,)
+        Of each value the rows that hold a smaller one, and those that hold it or a smaller.
+    n_rows : int
 
     Returns
     -------
-    ndarray of shape (DEGREE, n_values_of_the_part)
+    ndarray of shape (DEGREE, n_values)
     """
-    until = tally.until[part]
-    place: Floats = (2 * until - _steps(tally.until, part)) / tally.n_rows - 1
-    return np.asarray(legvander(place, DEGREE).T[1:], dtype=np.float64)
-
-
-def _steps(until: Floats, part: slice) -> Floats:
-    """Rows of each value of a part."""
-    before = until[part.start - 1] if part.start else 0.0
-    return np.asarray(np.diff(until[part], prepend=before), dtype=np.float64)
+    return np.asarray(legvander((before + until) / n_rows - 1, DEGREE).T[1:], dtype=np.float64)
 
 
 def moments_of_ranks(tally: Tally) -> ScoreMoments:
     """Of the scores of all rows of some numbers."""
-    return _score_moments(tally) if tally.has_ties else moments_without_ties(tally.n_rows)
+    return moments_without_ties(tally.n_rows) if tally.until_all is None else _score_moments(tally.until_all)
 
 
 @lru_cache(maxsize=4)  # of the columns of one table
 def moments_without_ties(n_rows: int) -> ScoreMoments:
     """Of the scores of the ranks 1 to ``n_rows``."""
-    return _score_moments(Tally(np.arange(1, n_rows + 1, dtype=np.float64), np.zeros(0)))
+    return _score_moments(np.arange(1, n_rows + 1))
 
 
-def _score_moments(tally: Tally) -> ScoreMoments:
-    blocks = row_blocks(len(tally.until), DEGREE, entries=BLOCK_ENTRIES)
+def _score_moments(until: Places) -> ScoreMoments:
+    n_rows, before = int(until[-1]) if until.size else 0, _before(until)
+    blocks = row_blocks(len(until), DEGREE, entries=BLOCK_ENTRIES)
     mean = np.zeros(DEGREE)
     for part in blocks:
-        mean += rank_scores(tally, part) @ _steps(tally.until, part) / max(tally.n_rows, 1)
+        mean += rank_scores(before[part], until[part], n_rows) @ ((until - before)[part] / n_rows)
     spread = np.zeros((DEGREE, DEGREE))
     for part in blocks:
-        centred = rank_scores(tally, part) - mean[:, np.newaxis]
-        spread += (centred * _steps(tally.until, part)) @ centred.T
+        centred = rank_scores(before[part], until[part], n_rows) - mean[:, np.newaxis]
+        spread += (centred * (until - before)[part]) @ centred.T
     return ScoreMoments(mean, spread)
 
 
 def target_sum_of_ranks(tally: Tally) -> Floats:
     """Sum of the scores over the rows of the target, shape (DEGREE,)."""
-    blocks = row_blocks(len(tally.until), DEGREE, entries=BLOCK_ENTRIES)
-    parts = (rank_scores(tally, part) @ _steps(tally.target_until, part) for part in blocks)
-    return sum(parts, np.zeros(DEGREE))
+    rows = (tally.target_until - _before(tally.target_until)).astype(np.float64)
+    total = np.zeros(DEGREE)
+    for part in row_blocks(len(rows), DEGREE, entries=BLOCK_ENTRIES):
+        total += rank_scores(tally.before[part], tally.until[part], tally.n_rows) @ rows[part]
+    return total
 
 
 def beside_gaps(moments: ScoreMoments, n_known: int, n_gaps: int) -> ScoreMoments:
@@ -195,13 +199,21 @@ def quadratic_form(moments: ScoreMoments, target_sum: Floats, n_rows: int, n_tar
 
 
 def largest_gap(tally: Tally) -> float:
-    """Kolmogorov-Smirnov distance: the largest difference of the shares of rows at or below a value."""
-    n_target = tally.target_until[-1] if tally.until.size else 0
+    """Kolmogorov-Smirnov distance: the largest difference of the shares of rows at or below a value.
+
+    From one value of the target to the next, the target's share stays and the source's grows.
+    """
+    n_target = int(tally.target_until[-1]) if tally.target_until.size else 0
     n_source = tally.n_rows - n_target
     if not n_target or not n_source:
         return 0.0
-    gap = tally.target_until / n_target - (tally.until - tally.target_until) / n_source
-    return float(max(gap.max(), -gap.min()))
+
+    def lead(target_rows: Places, rows: Places) -> Floats:
+        return np.asarray(target_rows * (1 / n_target + 1 / n_source) - rows / n_source, dtype=np.float64)
+
+    at_values = lead(tally.target_until, tally.until).max()
+    below_values = lead(_before(tally.target_until), tally.before).min()
+    return float(max(at_values, -below_values))
 
 
 def total_variation(counts: NDArray[np.intp], in_target: NDArray[np.intp]) -> float:
