@@ -16,16 +16,28 @@ from tests.benchmarks.test_label_shift import two_samples
 
 
 def bbse(kind, n_rows, n_classes=1000):
-    """A whole fit, with covariances, the verdict and which classes to merge; the floor counts and solves."""
+    """A whole fit, with covariances, the verdict and which classes to merge, beside what counts and solves alone, and
+    of soft scores beside the bare products behind the covariances of both samples' errors.
+    """
     source, y, target, _ = two_samples(n_classes, n_rows, n_rows)
 
-    def floor():
+    def conditional():
         predicted = np.eye(n_classes, dtype=np.float32)[source.argmax(axis=1)] if kind == "hard" else source
         members = csr_array((np.ones(n_rows), (y, np.arange(n_rows))), shape=(n_classes, n_rows))
-        conditional = (members @ predicted).T / members.sum(axis=1)
-        return np.linalg.solve(conditional, target.mean(axis=0, dtype=np.float64))
+        return (members @ predicted).T / members.sum(axis=1)
 
-    return {"shiftfix": lambda: BBSE(kind).fit(source, y, target), "counts and solution": floor}
+    def floor():
+        return np.linalg.solve(conditional(), target.mean(axis=0, dtype=np.float64))
+
+    A = conditional()
+
+    def products():
+        inverse = np.linalg.inv(A)
+        scatters = [rows.T @ rows for rows in (source, target)]
+        return source @ inverse.T.astype(source.dtype), [inverse @ scatter @ inverse.T for scatter in scatters]
+
+    calls = {"shiftfix": lambda: BBSE(kind).fit(source, y, target), "counts and solution": floor}
+    return calls | ({"products of rows and classes": products} if kind == "soft" else {})
 
 
 def gaussians(n_rows, n_features):
@@ -79,8 +91,37 @@ def imports(module, peer):
     return {"shiftfix": run(module), f"import {peer}": run(peer)}
 
 
+# What is left of a covariate correction when the package's own work takes no time: the libraries are loaded, both files
+# read, three models of three folds and the last one fitted, each asked for its rows, and the predictions written.
+FITS_ALONE = """
+import sys
+import numpy as np, pandas as pd
+from pyarrow import Table, csv, parquet
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+tables = [READ(path) for path in sys.argv[1:3]]
+source, X_target = (table.to_pandas() for table in tables)
+y = source.pop("label").to_numpy()
+weight = np.random.default_rng(0).exponential(size=len(y))
+for fold, (learned, held) in enumerate(StratifiedKFold(3, shuffle=True, random_state=0).split(source, y)):
+    scaler = StandardScaler()
+    Z = scaler.fit_transform(source.iloc[learned])
+    asked = [scaler.transform(rows) for rows in (source.iloc[held], X_target.iloc[fold::3])]
+    for exponent in (0, 0.5, 1):
+        model = LogisticRegression(max_iter=1000).fit(Z, y[learned], weight[learned] ** exponent)
+        for rows in asked:
+            model.predict_proba(rows)
+model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+model.fit(source, y, logisticregression__sample_weight=weight)
+found = {"prediction": model.predict(X_target), "probability": model.predict_proba(X_target)[:, 1]}
+csv.write_csv(Table.from_pandas(pd.DataFrame(found)), sys.argv[3])
+"""
+
+
 def command(ending, shift, n_rows, n_features=20, learner="logistic"):
-    """``shiftfix correct`` from files to files, beside reading and writing alone."""
+    """``shiftfix correct`` from files to files, beside reading alone, and a covariate correction beside its fits."""
     import pandas as pd
     import pyarrow as pa
     from pyarrow import csv, parquet
@@ -109,7 +150,13 @@ def command(ending, shift, n_rows, n_features=20, learner="logistic"):
         each = "; ".join(f"{reader}({str(path)!r})" for path in paths.values())
         subprocess.run([sys.executable, "-c", f"from pyarrow import csv, parquet; {each}"], check=True)
 
-    return {"shiftfix": correct, "reading alone, by pyarrow": read}
+    def fit():
+        code = FITS_ALONE.replace("READ", "csv.read_csv" if ending == "csv" else "parquet.read_table")
+        words = [str(paths["source"]), str(paths["target"]), str(folder / "fits.csv")]
+        subprocess.run([sys.executable, "-c", code, *words], check=True)
+
+    calls = {"shiftfix": correct, "reading alone, by pyarrow": read}
+    return calls | ({"its fits alone, by scikit-learn": fit} if shift == "covariate" else {})
 
 
 # Function, arguments, at the size that is asked about and at a small one.
