@@ -230,6 +230,8 @@ def inexact_newton_step(
     rtol: float,
 ) -> NDArray[np.float64]:
     """Approximate solution of H step = -gradient by conjugate gradients, preconditioned by the diagonal of H."""
+    if len(gradient) == 1:
+        return -gradient / curvature  # the diagonal is all of H
     step, residual = np.zeros_like(gradient), -gradient
     preconditioned = residual / curvature
     direction, size = preconditioned, residual @ preconditioned
