@@ -38,7 +38,18 @@ def column_names(X: Any) -> list[str] | None:
     columns = getattr(X, "columns", None)
     if columns is None:
         return None
+    if type(X).__module__.startswith("pyarrow."):
+        columns = X.schema.names  # whose columns are values
     return [str(name) for name in columns]
+
+
+def chosen_columns(X: Any, names: Sequence[str]) -> Any:
+    """Columns of a frame by the names that messages give them: its own may be numbers."""
+    known = column_names(X) or []
+    places = [known.index(name) for name in names]
+    if hasattr(X, "iloc"):
+        return X.iloc[:, places]
+    return X.select(list(names)) if hasattr(X, "select") else X[list(names)]
 
 
 def column_word(names: Sequence[str] | None, place: int) -> str:

@@ -132,7 +132,7 @@ def _sample_of_files(path: Path, name: str, tell: Tell) -> FileSample:
 
 def _shared_numbers(source: FileSample, target: FileSample, roles: Roles, refusals: Refusals) -> list[str]:
     """The features, which all files have as numbers."""
-    from shiftfix.large import freeze_schema
+    from shiftfix.large import check_one_type, freeze_schema
 
     refusals.of(check_roles, roles)
     features = refusals.of(shared_features, source, target, roles) or []
@@ -143,6 +143,8 @@ def _shared_numbers(source: FileSample, target: FileSample, roles: Roles, refusa
         for footer in sample.footers[1:]:
             _compare(sample.footers[0], footer, apart, refusals)
     refusals.raise_found()
+    if roles.id in source.columns:
+        check_one_type(roles.id, {footer.path: footer.types[roles.id] for footer in source.footers}, "pass no --id")
     return list(freeze_schema([*source.footers, *target.footers], features, []))
 
 

@@ -17,6 +17,8 @@ files must have the same names everywhere.
 
 from shiftfix.large._engines import UnitError
 from shiftfix.large._engines import make_engine as make_engine  # for the command line
+from shiftfix.large._parquet import check_one_type as check_one_type
+from shiftfix.large._parquet import folder_around as folder_around
 from shiftfix.large._parquet import freeze_schema as freeze_schema
 from shiftfix.large._parquet import list_files as list_files
 from shiftfix.large._parquet import read_footers as read_footers

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shiftfix._atomic import replace_file
+from shiftfix.exceptions import ShiftDataError
 from shiftfix.large._moments import BothMoments, SampleMoments
 from shiftfix.large._newton import NewtonState
 from shiftfix.large._objective import Evaluation
@@ -41,18 +42,10 @@ class FitState(NamedTuple):
 
 
 def fit_mark(units: Sequence[Unit], columns: Sequence[str], settings: dict[str, Any]) -> str:
-    """What tells one fit from another: units, columns and settings; of files also size and time of change."""
-    parts = [[unit.name, unit.domain, *_stamp(unit)] for unit in units]
+    """What tells one fit from another: units and what is in them, columns and settings."""
+    parts = [[unit.name, unit.domain, *unit.part.stamp(unit.start, unit.stop)] for unit in units]
     text = json.dumps([FORMAT, parts, list(columns), {k: repr(v) for k, v in sorted(settings.items())}])
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _stamp(unit: Unit) -> list[int]:
-    path = getattr(unit.part, "path", None)
-    if path is None:
-        return []
-    found = os.stat(path)
-    return [found.st_size, found.st_mtime_ns]
 
 
 def write_state(path: str | os.PathLike[str], mark: str, state: FitState) -> None:
@@ -79,15 +72,27 @@ def write_state(path: str | os.PathLike[str], mark: str, state: FitState) -> Non
 
 
 def read_state(path: str | os.PathLike[str], mark: str) -> FitState | None:
-    """The state of the same fit, or None where there is none: no file, that of another fit, or a damaged one."""
+    """The state of the same fit, or None where there is none: no file, that of another fit, or a damaged one.
+
+    Raises
+    ------
+    ShiftDataError
+        For a file that never was a state: it would be replaced.
+    """
     if not Path(path).is_file():
         return None
+    with open(path, "rb") as file:
+        is_ours = file.read(2) in (b"PK", b"")
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        return None
-    if str(arrays.get("mark")) != mark:
+        if is_ours:
+            return None
+        arrays = {}
+    if not is_ours or "mark" not in arrays:
+        raise ShiftDataError(f"checkpoint={os.fsdecode(path)!r} is no state of a fit: name a new file.")
+    if str(arrays["mark"]) != mark:
         return None
     value, fresh, n_passes, log_odds_sum, judged = arrays["numbers"].tolist()
     now = Evaluation(arrays["point"], value, arrays["gradient"], arrays["hessian"])

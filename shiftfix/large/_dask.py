@@ -54,6 +54,10 @@ class DaskEngine:
         self.distributed, self.retries = distributed, retries
         self.cluster: Any = None
         self.is_ours = not isinstance(scheduler, distributed.Client)
+        if self.is_ours and not isinstance(scheduler, str | None):
+            raise ShiftDataError(
+                f"scheduler={scheduler!r}: an address such as 'tcp://10.0.0.1:8786' is needed, a Client or None."
+            )
         if scheduler is None:
             with _interrupts_held_back():
                 self.cluster = distributed.LocalCluster(

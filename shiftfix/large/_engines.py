@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
+from sklearn.base import BaseEstimator, clone
 from threadpoolctl import ThreadpoolController
 
 from shiftfix._setting_checks import check_count, check_methods, check_option
@@ -192,6 +193,16 @@ def opened_engine(engine: Any, n_workers: int | None, scheduler: Any, retries: i
     finally:
         if made is not engine:
             made.close()
+
+
+class KeepsConnections(BaseEstimator):
+    """A clone has the very engine and scheduler that it was given: connections cannot be copied."""
+
+    def __sklearn_clone__(self) -> Self:
+        """As scikit-learn clones, but for those."""
+        settings = self.get_params(deep=False)
+        held = {name: settings.pop(name) for name in ("engine", "scheduler")}
+        return type(self)(**{name: clone(value, safe=False) for name, value in settings.items()}, **held)
 
 
 ENGINES = ("serial", "threads", "dask", "ray")

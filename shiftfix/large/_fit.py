@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.linalg import cho_solve
 
+from shiftfix._naming import columns_named
 from shiftfix._numerics import Floats
 from shiftfix._verdict import caller_warns
-from shiftfix.covariate import NEWTON_COLUMNS, LogisticWeighter, factorize
+from shiftfix.covariate import NEWTON_COLUMNS, LogisticWeighter, factorize, refuse_vanishing
 from shiftfix.large._checkpoint import FitState, read_state, write_state
 from shiftfix.large._driver import Passes, Statistic, check_both, merge_in_order
 from shiftfix.large._logistic_sums import (
@@ -45,6 +46,8 @@ FINAL = Statistic(unit_final, merge_final)
 SAMPLE = Statistic(unit_sample, merge_samples)
 # Rows of a sample per column, and in all, where a Hessian of all rows would be too large.
 WIDE_ROWS_PER_COLUMN = 20
+# Of the curvature at constant log odds.
+LEAST_CURVATURE_SHARE = 0.01
 # Gradient of the sample's fit.
 SAMPLE_TOLERANCE = 1e-6
 
@@ -167,6 +170,12 @@ class StreamFitter:
         self._scale()
         self._note_odds(found.logistic)
         evaluation = evaluate_sums(found.logistic, start.point, self.scales)
+        if start.sample is None and not self.frozen:
+            # An earlier solution may be of other data: no start at all is better then.
+            flat = start_from_moments(self.moments, self.scales)
+            if not evaluation.value < flat.value:
+                self.odds = self.scales.totals[1]
+                return self._from_moments()
         if evaluation.hessian is None:
             evaluation = evaluation._replace(hessian=self._on_sample(start, evaluation.point).hessian)
         return evaluation
@@ -182,6 +191,8 @@ class StreamFitter:
 
     def _scale(self) -> None:
         check_both(self.moments)
+        with columns_named(self.names):
+            refuse_vanishing(self._spreads((1.0, 1.0)))
         self.scales = make_scales(self.moments, self.settings.C)
 
     def _note_odds(self, logistic: Any) -> None:
@@ -233,8 +244,9 @@ class StreamFitter:
             self.scales.n_rows,
             tol=self.settings.tol,
             passes_left=lambda: self.settings.max_passes - self.passes.n_passes,
+            reach=self._reach(),
             frozen=self.frozen,
-            may_end_beyond=_log_cap_before(self.settings.clip, 0.0, 1.0) is not None and self.settings.clip != "pareto",
+            beyond_from=self._beyond_from(),
             keep=self._keep,
         )
         return self._judged_fit(solution)
@@ -263,10 +275,25 @@ class StreamFitter:
         return float(after.intercept - before.intercept + (after.slope - before.slope) @ mean)
 
     def _finish(self, weights: Any, scales: Standardization | None = None) -> FinishedRatio:
-        spreads = [part.spread(f) for part, f in zip(self.moments, self.scales.factors, strict=True)]
+        spreads = self._spreads(self.scales.factors)
         return finish_ratio(
             weights, spreads, scales or self.scales, self.names, self.settings.clip, self.settings.min_ess
         )
+
+    def _spreads(self, factors: tuple[float, float]) -> list[Any]:
+        return [part.spread(f) for part, f in zip(self.moments, factors, strict=True)]
+
+    def _beyond_from(self) -> float:
+        """Curvature from which on the last step may go unmeasured: where samples are separable errors vanish slower."""
+        if _log_cap_before(self.settings.clip, 0.0, 1.0) is None or self.settings.clip == "pareto":
+            return float("inf")
+        n_source, n_target = self.scales.totals
+        return LEAST_CURVATURE_SHARE * n_source * n_target / (n_source + n_target) ** 2
+
+    def _reach(self) -> Floats:
+        """Largest of the standardised values of each column, behind 1 for the intercept."""
+        ends = [np.abs(end - self.scales.mean) for part in self.moments for end in (part.low, part.high)]
+        return np.append(1.0, np.max(ends, axis=0) / self.scales.scale)
 
     # -- one full pass
 

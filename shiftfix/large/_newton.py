@@ -88,6 +88,29 @@ class _Step(NamedTuple):
     errors: Floats
 
 
+def error_after(left: float, moved: Floats, reach: Floats) -> float:
+    """Standard errors from the optimum, at most, where the step that leads there is told to be so many long.
+
+    Along a step that changes no log odds by more than R the curvature stays above exp(-R t) of itself (Bach 2010,
+    Electron. J. Statist. 4:384-414, section 2), so that the optimum on it lies within -log(1 - R) / R of its length.
+    Infinite from R = 1 on: where samples are separable the curvature vanishes as fast as steps are taken, and a step
+    that is short in standard errors may be the first of many.
+
+    Parameters
+    ----------
+    left : float
+        Length of the step in standard errors.
+    moved : ndarray of shape (n_steps, 1 + n_columns)
+        The step, and those taken since its Hessian was made.
+    reach : ndarray of shape (1 + n_columns,)
+        Largest of the standardised values of each column, behind 1 for the intercept.
+    """
+    change = float((np.abs(moved) @ reach).sum())
+    if not change < 1:
+        return np.inf
+    return left * float(-np.log1p(-change) / change) if change > 0 else left
+
+
 def begin(evaluation: Evaluation) -> NewtonState:
     """The state at the first point."""
     nothing = np.zeros((0, len(evaluation.point)))
@@ -214,8 +237,9 @@ def solve_by_passes(
     *,
     tol: float,
     passes_left: Callable[[], int],
+    reach: Floats,
     frozen: bool = False,
-    may_end_beyond: bool = False,
+    beyond_from: float = np.inf,
     keep: Callable[[NewtonState], None] | None = None,
 ) -> Solution:
     """Minimise F.
@@ -232,10 +256,13 @@ def solve_by_passes(
         Standard errors from the optimum at which it is reached.
     passes_left : callable
         How many passes may still be made.
+    reach : ndarray of shape (1 + n_columns,)
+        Largest of the standardised values of each column, behind 1 for the intercept.
     frozen : bool, default=False
         Never make another Hessian: that of the start, corrected by what the gradients tell, serves to the end.
-    may_end_beyond : bool, default=False
-        Whether the last step may go unmeasured, where its error is known to be below ``tol``.
+    beyond_from : float, default=inf
+        Curvature of a row's loss in its log odds, on average, from which on the last step may go unmeasured where its
+        error is known to be below ``tol``; infinity for never.
     keep : callable, default=None
         Called with the state after every accepted step.
 
@@ -246,13 +273,18 @@ def solve_by_passes(
     stuck, nothing = False, np.zeros(len(state.now.point))
     while True:
         ahead = _step_of(state, n_rows)
-        if ahead.left <= tol or passes_left() <= 0 or stuck:
-            return Solution(state.now, ahead.left, ahead.errors, ahead.left <= tol, nothing)
-        beyond = error_beyond(state, ahead.left, n_rows)
-        if may_end_beyond and not frozen and beyond <= tol:
+        # A Hessian that is never made again is what the gradients correct.
+        moved = ahead.step[np.newaxis] if frozen else np.vstack([state.steps, ahead.step])
+        left = error_after(ahead.left, moved, reach)
+        if left <= tol or passes_left() <= 0 or stuck:
+            return Solution(state.now, left, ahead.errors, left <= tol, nothing)
+        beyond = error_after(error_beyond(state, ahead.left, n_rows), moved, reach)
+        if state.now.hessian[0, 0] >= beyond_from and not frozen and beyond <= tol:
             return Solution(state.now, beyond, ahead.errors, True, ahead.step)
         lefts = np.append(state.lefts, ahead.left)
         kind = next_kind(lefts, state.fresh, len(state.now.point), n_rows, tol, frozen)
+        if ahead.left <= tol and not frozen:
+            kind = "hessian"  # the curvature is what is not known there
         found = _search(evaluate, state.now, ahead.step, kind, passes_left())
         if found is None and state.fresh and not frozen:
             found = _damped(evaluate, state.now, passes_left())

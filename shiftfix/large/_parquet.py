@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from shiftfix._naming import differences, one_line
 from shiftfix._setting_checks import import_optional
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.large._units import BY_COLUMNS, CHUNK_ROWS, Chunk, ColumnChunk
+from shiftfix.large._units import BY_COLUMNS, CHUNK_ROWS, Chunk, ColumnChunk, stamp_of_file
 
 SUFFIXES = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
 # Row groups up to this long are decoded whole: slices of one cost nearly as much as all of it.
@@ -77,15 +77,17 @@ class FilePart:
         """What messages call it."""
         return one_line(self.path)
 
+    def stamp(self, start: int, stop: int | None) -> list[Any]:
+        """Size of the file and when it was changed."""
+        return stamp_of_file(self.path)
+
     def chunks(self, start: int, stop: int | None) -> Iterator[Chunk]:
         """Its rows from ``start`` to ``stop``, in order."""
-        polars = import_optional("polars", "large")
         stored = [name for name in self.columns if name not in self.keys]
         wanted = list(dict.fromkeys(stored if self.weight is None else [*stored, self.weight]))
-        scan = polars.scan_parquet if is_parquet(self.path) else polars.scan_ipc
         for begin, end in self._slices(start, sum(self.groups) if stop is None else stop):
             rows = end - begin
-            frame: Any = scan(self.path).select(wanted).slice(begin, rows).collect() if wanted else None
+            frame: Any = read_rows(self.path, wanted, begin, rows) if wanted else None
             if frame is not None and frame.height != rows:
                 raise ShiftDataError(
                     f"{self.name} has changed since its footer was read: rows {begin:,} to {end:,} are no longer "
@@ -114,6 +116,14 @@ class FilePart:
 def is_parquet(path: str) -> bool:
     """Whether a file is taken for Parquet: all that are not Arrow files by their names."""
     return not path.endswith(SUFFIXES[2:])
+
+
+def read_rows(path: str, columns: Sequence[str], start: int, n_rows: int) -> Any:
+    """Some rows of some columns of a file as a polars frame; path and names are no patterns, whatever they hold."""
+    polars = import_optional("polars", "large")
+    scan = polars.scan_parquet if is_parquet(path) else polars.scan_ipc
+    chosen = scan(glob.escape(path), hive_partitioning=False).select(polars.selectors.by_name(*columns))
+    return chosen.slice(start, n_rows).collect()
 
 
 def _as_array_of_numbers(series: Any) -> NDArray[Any]:
@@ -151,10 +161,10 @@ def list_files(paths: Any, name: str) -> list[str]:
     ShiftDataError
         For what leads to no file.
     """
-    if hasattr(paths, "files") and hasattr(paths, "schema"):  # an Arrow dataset
-        return list(dict.fromkeys(map(str, paths.files)))
+    if is_dataset(paths):
+        return _each_once(map(str, paths.files))
     if isinstance(paths, list | tuple):
-        return list(dict.fromkeys(file for each in paths for file in list_files(each, name)))
+        return _each_once(file for each in paths for file in list_files(each, name))
     text = os.fsdecode(paths)
     found = sorted(glob.glob(text, recursive=True)) if _is_pattern(text) else [text]
     files: list[str] = []
@@ -165,6 +175,68 @@ def list_files(paths: Any, name: str) -> list[str]:
         what = f"{missing[0]!r} is no file" if missing else f"{text!r} holds no file that ends in {', '.join(SUFFIXES)}"
         raise ShiftDataError(f"{name}: {what}. Pass a file, a folder, a pattern such as 'data/*.parquet', or a list.")
     return files
+
+
+def is_dataset(given: Any) -> bool:
+    """Whether this is an Arrow dataset."""
+    return hasattr(given, "files") and hasattr(given, "schema")
+
+
+def folder_around(path: str | os.PathLike[str], paths: Any) -> str | None:
+    """The folder among ``paths`` whose files would come to hold what is written to ``path``; None where none would."""
+    for each in paths if isinstance(paths, list | tuple) else [paths]:
+        if not isinstance(each, str | os.PathLike) or not os.path.isdir(each):
+            continue
+        inner, outer = Path(os.path.realpath(path)), Path(os.path.realpath(each))
+        if inner.is_relative_to(outer) and not any(part[0] in "._" for part in inner.relative_to(outer).parts):
+            return os.fsdecode(each)
+    return None
+
+
+def _each_once(paths: Iterable[str]) -> list[str]:
+    """Files under the first of the names that each is given by."""
+    files: dict[str, str] = {}
+    for path in paths:
+        files.setdefault(os.path.realpath(path), path)
+    return list(files.values())
+
+
+def open_footers(sample: Any, name: str) -> list[Footer]:
+    """Footers of the files that a sample is.
+
+    Raises
+    ------
+    ShiftDataError
+        As :func:`list_files` and :func:`read_footer`, and for an Arrow dataset that is less than its files.
+    """
+    footers = read_footers(list_files(sample, name))
+    for given in sample if isinstance(sample, list | tuple) else [sample]:
+        if is_dataset(given):
+            _refuse_narrowed(given, footers, name)
+    return footers
+
+
+def _refuse_narrowed(dataset: Any, footers: Sequence[Footer], name: str) -> None:
+    """Raise for a dataset with a filter, or a schema of its own: files are read as they are."""
+    own = {os.path.realpath(str(file)) for file in dataset.files}
+    read = [footer for footer in footers if os.path.realpath(footer.path) in own]
+    # Of pyarrow's two kinds of dataset one counts its rows, and the other knows its filter.
+    counted = dataset.count_rows() if hasattr(dataset, "count_rows") else None
+    if getattr(dataset, "_filter_expression", None) is not None or counted not in (None, _rows_in(read)):
+        raise ShiftDataError(
+            f"The {name} is an Arrow dataset with a filter, and its files are read whole: write the rows to files of "
+            "their own, or pass sample weights of 0 for the others."
+        )
+    names = set(dataset.schema.names)
+    if any(set(footer.types) - names or names - {*footer.types, *footer.keys} for footer in read):
+        raise ShiftDataError(
+            f"The {name} is an Arrow dataset whose columns ({sorted(names)}) are not those of its files: name the "
+            f"columns with {BY_COLUMNS} and pass the files."
+        )
+
+
+def _rows_in(footers: Sequence[Footer]) -> int:
+    return sum(sum(footer.groups) for footer in footers)
 
 
 def _keys_of(path: str) -> dict[str, str]:
@@ -217,7 +289,8 @@ def read_footers(files: Sequence[str]) -> list[Footer]:
 
 
 def _is_number(kind: str) -> bool:
-    return kind.startswith(("int", "uint", "float", "double", "halffloat", "decimal", "bool"))
+    wide = kind.startswith("decimal256")  # which no reader of ours takes
+    return kind.startswith(("int", "uint", "float", "double", "halffloat", "decimal", "bool")) and not wide
 
 
 def freeze_schema(
@@ -277,18 +350,25 @@ def _check_type(name: str, footers: Sequence[Footer]) -> None:
     if missing:
         shown = ", ".join(map(one_line, missing[:MOST_FILES_NAMED]))
         raise ShiftDataError(f"Column {name!r} is missing in {len(missing)} of {len(types)} files ({shown}).")
-    first, kind = next(iter(types.items()))
-    for path, other in types.items():
-        if other != kind:
-            raise ShiftDataError(
-                f"Column {name!r} is {other} in {one_line(path)} and {kind} in {one_line(first)}: write them with one "
-                f"type, or leave the column out with {BY_COLUMNS}."
-            )
+    kind = check_one_type(name, types, f"leave the column out with {BY_COLUMNS}")
+    first = next(iter(types))
     if not (_is_number(kind) or kind == "a folder's name"):
         raise ShiftDataError(
             f"Column {name!r} holds {kind} values ({one_line(first)}), and numbers are needed: encode it, or leave it "
             f"out with {BY_COLUMNS}."
         )
+
+
+def check_one_type(name: str, types: dict[str, str], way_out: str) -> str:
+    """The type that a column has in all files; raises where there are several. ``types`` has the one of each path."""
+    first, kind = next(iter(types.items()))
+    for path, other in types.items():
+        if other != kind:
+            raise ShiftDataError(
+                f"Column {name!r} is {other} in {one_line(path)} and {kind} in {one_line(first)}: write them with one "
+                f"type, or {way_out}."
+            )
+    return kind
 
 
 def file_parts(footers: Sequence[Footer], columns: tuple[str, ...], weight: str | None) -> list[FilePart]:

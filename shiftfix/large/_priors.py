@@ -6,28 +6,28 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._door import PublicCalls
 from shiftfix._learner import unchanged_on_error
+from shiftfix._naming import column_names
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_count
-from shiftfix._validation import check_matrix, check_vector
+from shiftfix._validation import check_class_order, check_matrix, check_vector
 from shiftfix._values import as_array
 from shiftfix._verdict import Verdict, tell
 from shiftfix.exceptions import PoorIdentificationWarning, ShiftDataError
 from shiftfix.label import adjust_proba
 from shiftfix.large._driver import Passes, Statistic
-from shiftfix.large._engines import Engine, opened_engine
+from shiftfix.large._engines import Engine, KeepsConnections, opened_engine
 from shiftfix.large._score_sums import Layout, merge_labels, unit_labels
-from shiftfix.large._sources import check_column_names, is_files, make_plan
+from shiftfix.large._sources import SAMPLE_NAMES, check_column_names, choose_columns, is_files, make_plan
 from shiftfix.large._units import Unit
 
 LABELS = Statistic(unit_labels, merge_labels)
 
 
-class BaseStreamingPrior(PublicCalls, BaseEstimator):
+class BaseStreamingPrior(PublicCalls, KeepsConnections):
     """What both estimators share: how samples are read, and what a prior is used for."""
 
     classes: Any
@@ -62,6 +62,7 @@ class BaseStreamingPrior(PublicCalls, BaseEstimator):
         else:
             if label is None or isinstance(label, str):
                 raise ShiftDataError("Of arrays, label holds the labels of the source: pass an array.")
+            source, target = self._of_one_order(source, target, scores, label)
             samples, columns = (_with_labels(source, label), target), [None, None]
         units: list[Unit] = []
         for domain, (sample, wanted, weight) in enumerate(zip(samples, columns, weights, strict=True)):
@@ -72,6 +73,26 @@ class BaseStreamingPrior(PublicCalls, BaseEstimator):
                 f"source has {n_source} columns of scores, and target {n_target}: pass a score for each class in both."
             )
         return units
+
+    def _of_one_order(self, source: Any, target: Any, scores: Any, label: Any) -> tuple[Any, Any]:
+        """Both samples with the columns of scores that were chosen; raise where names tell that their order differs."""
+        wanted = check_column_names(scores)
+        if wanted is not None:
+            source, target = (
+                choose_columns(sample, wanted, name)[0]
+                for sample, name in zip((source, target), SAMPLE_NAMES, strict=True)
+            )
+        names = [column_names(sample) for sample in (source, target)]
+        if None not in names and names[0] != names[1]:
+            raise ShiftDataError(
+                f"The columns of the source's scores are {names[0]}, and those of the target's {names[1]}: pass the "
+                "same in one order, or name them with scores=[...]."
+            )
+        labels = np.unique(check_vector(label, "label")) if self.classes is None else self.classes
+        for sample, name, known in zip((source, target), SAMPLE_NAMES, names, strict=True):
+            if known is not None:
+                check_class_order(sample, name, _as_whole(labels))
+        return source, target
 
     def _engine(self) -> AbstractContextManager[Engine]:
         return opened_engine(self.engine, self.n_workers, self.scheduler, int(self.retries))
@@ -101,10 +122,7 @@ class BaseStreamingPrior(PublicCalls, BaseEstimator):
         return Layout(tuple(map(float, labels)), soft)
 
     def _set_classes(self, layout: Layout) -> None:
-        labels = np.asarray(layout.classes)
-        # Beyond 2^53 floats are whole, and not all whole numbers are floats.
-        whole = (labels == np.floor(labels)).all() and np.abs(labels).max() <= 2**53
-        self.classes_ = labels.astype(np.int64) if whole else labels
+        self.classes_ = _as_whole(layout.classes)
 
     def _warn_if_vague(self) -> None:
         if not self.identified_:
@@ -134,6 +152,14 @@ class BaseStreamingPrior(PublicCalls, BaseEstimator):
         """
         check_is_fitted(self, "target_prior_")
         return adjust_proba(scores, self.score_prior_, self.target_prior_)
+
+
+def _as_whole(labels: ArrayLike) -> NDArray[Any]:
+    """Labels as whole numbers, where they are."""
+    labels = np.asarray(labels)
+    # Beyond 2^53 floats are whole, and not all whole numbers are floats.
+    whole = labels.dtype.kind == "f" and (labels == np.floor(labels)).all() and np.abs(labels).max() <= 2**53
+    return labels.astype(np.int64) if whole else labels
 
 
 def _with_labels(scores: Any, labels: Any) -> Any:

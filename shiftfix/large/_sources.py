@@ -6,11 +6,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shiftfix._naming import column_names, differences, one_line
+from shiftfix._naming import chosen_columns, column_names, differences, one_line
 from shiftfix._validation import check_matrix, check_repeat_counts
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.large._parquet import Footer, file_parts, freeze_schema, list_files, read_footers
-from shiftfix.large._units import SOURCE_DOMAIN, TARGET_DOMAIN, ArrayPart, DelayedPart, MemmapPart, Unit, cut_rows
+from shiftfix.large._parquet import Footer, check_one_type, file_parts, freeze_schema, is_dataset, open_footers
+from shiftfix.large._units import (
+    BY_COLUMNS,
+    SOURCE_DOMAIN,
+    TARGET_DOMAIN,
+    ArrayPart,
+    DelayedPart,
+    MemmapPart,
+    Unit,
+    cut_rows,
+)
 
 SAMPLE_NAMES = ("source", "target")
 
@@ -40,7 +49,7 @@ def is_files(sample: Any) -> bool:
 
 
 def _is_file(given: Any) -> bool:
-    return isinstance(given, str | os.PathLike) or (hasattr(given, "files") and hasattr(given, "schema"))
+    return isinstance(given, str | os.PathLike) or is_dataset(given)
 
 
 def _is_dask(sample: Any) -> bool:
@@ -65,15 +74,18 @@ def check_kept(source: Any, keep: Any) -> list[str]:
     Raises
     ------
     ShiftDataError
-        For a source that is no files, and for columns that are not in all of them or are called "weight".
+        For a source that is no files, and for columns that are not in all of them, of several types or called "weight".
     """
     names = check_column_names(keep or None) or []
     if names and not is_files(source):
         raise ShiftDataError("keep copies columns of files, and the source is none: leave it out.")
-    for footer in read_footers(list_files(source, "source")) if names else ():
+    footers = open_footers(source, "source") if names else []
+    for footer in footers:
         missing, _ = differences(names, footer.types)
         if missing:
             raise ShiftDataError(f"keep={names}: {one_line(footer.path)} has no columns {missing}.")
+    for name in names:
+        check_one_type(name, {footer.path: footer.types[name] for footer in footers}, "leave it out of what is kept")
     if "weight" in names:
         raise ShiftDataError("keep holds 'weight', which is what the new column is called: leave it out.")
     return names
@@ -132,7 +144,7 @@ def make_plan(
 
 
 def _footers_of(sample: Any, name: str) -> list[Footer] | None:
-    return read_footers(list_files(sample, name)) if is_files(sample) else None
+    return open_footers(sample, name) if is_files(sample) else None
 
 
 def _shared_columns(samples: Sequence[_Sample], columns: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -183,7 +195,7 @@ def _table_units(
 ) -> tuple[list[Unit], tuple[str, ...] | None]:
     """Units of an array, a frame or a memory map."""
     name = SAMPLE_NAMES[domain]
-    sample, names = _chosen_columns(sample, columns, name)
+    sample, names = choose_columns(sample, columns, name)
     is_map = _is_whole_map(sample)
     table = sample if is_map else check_matrix(sample, name, dtype=[np.float64, np.float32])
     counts = None if weight is None else check_repeat_counts(weight, len(table), f"sample_weight_{name}")
@@ -196,15 +208,15 @@ def _table_units(
     return units, None if names is None else said
 
 
-def _chosen_columns(sample: Any, columns: Sequence[str] | None, name: str) -> tuple[Any, list[str] | None]:
+def choose_columns(sample: Any, columns: Sequence[str] | None, name: str) -> tuple[Any, list[str] | None]:
     """A sample with the columns that were chosen, and their names; None of what has no names."""
     names = column_names(sample)
     if columns is None:
         return sample, names
     if names is None:
-        raise ShiftDataError(f"columns names columns, and the {name} is an array without names: pass None, or a frame.")
+        raise ShiftDataError(f"{list(columns)} names columns, and the {name} is an array without names: pass a frame.")
     _refuse_missing(columns, names, name)
-    return sample[list(columns)], list(columns)
+    return chosen_columns(sample, columns), list(columns)
 
 
 def _refuse_missing(columns: Sequence[str], names: Sequence[str], name: str) -> None:
@@ -225,6 +237,9 @@ def _is_whole_map(table: Any) -> bool:
     """Whether a sample is the memory map of a file, and no slice of one: a slice forgets where it begins."""
     if not isinstance(table, np.memmap) or table.ndim != 2 or table.dtype.kind not in "fiu":
         return False
+    # What is computed of a map has its type and no file; changes of a copy-on-write one are not in the file.
+    if table.filename is None or table.mode == "c":
+        return False
     return not isinstance(table.base, np.memmap) and (table.flags.c_contiguous or table.flags.f_contiguous)
 
 
@@ -235,13 +250,24 @@ def _dask_units(
     name = SAMPLE_NAMES[domain]
     if weight is not None:
         raise ShiftDataError(f"sample_weight of the {name}: a Dask collection takes none; write it to files first.")
+    if any(hasattr(task, "client") for task in dict(sample.__dask_graph__()).values()):
+        raise ShiftDataError(
+            f"The {name} is persisted on a Dask cluster, and each piece is computed where it is worked on: pass the "
+            "collection as it was before persist(), or write it to Parquet."
+        )
     names = column_names(sample)
     if names is not None:
         wanted = tuple(names if columns is None else columns)
         _refuse_missing(wanted, names, name)
+        _refuse_no_numbers(dict(zip(names, sample.dtypes, strict=True)), wanted, name)
         pieces = sample.to_delayed()
     else:
-        if sample.ndim != 2 or sample.numblocks[1] != 1:
+        if getattr(sample, "ndim", None) != 2 or np.isnan(sample.shape[1]):
+            raise ShiftDataError(
+                f"The {name} is a Dask {type(sample).__name__} of shape {getattr(sample, 'shape', '(unknown)')}: pass "
+                "a frame, or an array of shape (n_rows, n_columns) whose columns are known (compute_chunk_sizes())."
+            )
+        if sample.numblocks[1] != 1:
             raise ShiftDataError(f"The {name} is cut across its columns: rechunk({{1: -1}}) it first.")
         wanted, pieces = tuple(f"x{j}" for j in range(sample.shape[1])), sample.to_delayed().ravel()
     units = [
@@ -249,6 +275,16 @@ def _dask_units(
         for i, piece in enumerate(pieces)
     ]
     return units, None if names is None else wanted
+
+
+def _refuse_no_numbers(types: dict[str, Any], wanted: Sequence[str], name: str) -> None:
+    """Raise for columns of a Dask frame whose values a conversion would make numbers of, such as times."""
+    for column in wanted:
+        if getattr(types[column], "kind", "") not in "biuf":
+            raise ShiftDataError(
+                f"Column {column!r} of the {name} holds {types[column]} values, and numbers are needed: encode it, or "
+                f"leave it out with {BY_COLUMNS}."
+            )
 
 
 def _check_same_width(units: Sequence[Unit], known: Sequence[tuple[str, ...] | None]) -> None:

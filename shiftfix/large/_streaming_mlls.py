@@ -135,7 +135,7 @@ class StreamingMLLS(BaseStreamingPrior):
         target : like ``source``
             Scores of the target rows by the same classifier.
         scores : list of str, default=None
-            Of files, the columns of the scores, one per class.
+            Of files, the columns of the scores, one per class; of frames too, where None takes all.
         label : str or array-like of shape (n_source,)
             Of files, the column of the true labels of the source; of arrays, the labels.
         sample_weight_source, sample_weight_target : str or array-like, default=None

@@ -5,14 +5,17 @@ what is too large for one machine should be files. How rows are cut into units a
 depends on the data and on ``rows_per_unit`` alone, never on who does the work.
 """
 
+import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftfix._naming import one_line
+from shiftfix._naming import chosen_columns, one_line
 from shiftfix._numerics import Floats
+from shiftfix._values import LARGEST_WHOLE
 from shiftfix.exceptions import ShiftDataError
 
 SOURCE_DOMAIN, TARGET_DOMAIN = 0, 1
@@ -45,8 +48,27 @@ class RowPart(Protocol):
     def name(self) -> str:
         """What messages call it."""
 
+    def stamp(self, start: int, stop: int | None) -> list[Any]:
+        """What tells these rows from others of the same name."""
+
     def chunks(self, start: int, stop: int | None) -> Iterator[Chunk]:
         """Its rows from ``start`` to ``stop``, in order."""
+
+
+def stamp_of_file(path: str) -> list[Any]:
+    """Size of a file and when it was changed."""
+    found = os.stat(path)
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _digest(*arrays: NDArray[Any] | None) -> str:
+    """SHA-256 of arrays: kind, shape and values."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(repr(None if array is None else (array.dtype.str, array.shape)).encode())
+        if array is not None:
+            found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
 
 
 class Unit(NamedTuple):
@@ -119,6 +141,11 @@ class ArrayPart:
         """What messages call it."""
         return self._name
 
+    def stamp(self, start: int, stop: int | None) -> list[Any]:
+        """Digest of the rows and of their repeat counts."""
+        rows = slice(start, stop)
+        return [_digest(self.table[rows], None if self.weight is None else self.weight[rows])]
+
     def chunks(self, start: int, stop: int | None) -> Iterator[Chunk]:
         """Its rows from ``start`` to ``stop``, in order."""
         stop = len(self.table) if stop is None else stop
@@ -146,6 +173,11 @@ class MemmapPart:
     def name(self) -> str:
         """What messages call it."""
         return one_line(self.where[0])
+
+    def stamp(self, start: int, stop: int | None) -> list[Any]:
+        """How the file is read, its size and time of change, and a digest of the repeat counts."""
+        weight = None if self.weight is None else self.weight[start:stop]
+        return [*map(str, self.where[1:]), *stamp_of_file(self.where[0]), _digest(weight)]
 
     def chunks(self, start: int, stop: int | None) -> Iterator[Chunk]:
         """Its rows from ``start`` to ``stop``, in order; what was read leaves the memory with each chunk."""
@@ -180,10 +212,14 @@ class DelayedPart:
         """What messages call it."""
         return self._name
 
+    def stamp(self, start: int, stop: int | None) -> list[Any]:
+        """The key by which Dask tells the piece from others."""
+        return [str(self.piece.key)]
+
     def chunks(self, start: int, stop: int | None) -> Iterator[Chunk]:
         """Its rows from ``start`` to ``stop``, in order."""
         found = self.piece.compute(scheduler="synchronous")
-        table = found[list(self.columns)].to_numpy(dtype=np.float64) if self.labelled else np.asarray(found)
+        table = chosen_columns(found, self.columns).to_numpy(dtype=np.float64) if self.labelled else np.asarray(found)
         yield from ArrayPart(table, None, self.columns, self._name).chunks(start, stop)
 
 
@@ -225,6 +261,11 @@ def _counts_of(weight: NDArray[Any], unit: Unit) -> Floats:
         raise ShiftDataError(
             f"{unit.name}: the sample weights hold {int(bad.sum())} negative, missing or infinite values; repeat "
             "counts are needed: finite numbers >= 0."
+        )
+    if counts.max(initial=0.0) > LARGEST_WHOLE:
+        raise ShiftDataError(
+            f"{unit.name}: the sample weights hold {counts.max():g}, and more than {LARGEST_WHOLE:.2g} rows cannot be "
+            "counted: divide them by their maximum if only the ratios matter."
         )
     return counts
 

@@ -23,7 +23,7 @@ from shiftfix.covariate import Clip, bounded, finished_weights
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.large._driver import Passes, Statistic
 from shiftfix.large._logistic_sums import LogisticPoint
-from shiftfix.large._parquet import is_parquet
+from shiftfix.large._parquet import read_rows
 from shiftfix.large._units import Unit, refuse_bad_cells, unit_blocks
 
 # Readers of a folder leave out what begins with an underscore.
@@ -95,7 +95,8 @@ def mark_of(rule: WeightRule, keep: Sequence[str], unit: Unit) -> str:
     """What tells a file of these weights from any other."""
     numbers: list[Any] = [rule.point.intercept, *rule.point.slope, *rule.point.centre, rule.log_size, rule.log_mean]
     numbers += [rule.clip.log_threshold, *(() if rule.clip.tail is None else np.concatenate(rule.clip.tail))]
-    text = json.dumps([list(map(float.hex, map(float, numbers))), list(keep), unit.name])
+    rows = [unit.name, *unit.part.stamp(unit.start, unit.stop)]
+    text = json.dumps([list(map(float.hex, map(float, numbers))), list(keep), rows])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -105,16 +106,27 @@ def part_name(number: int) -> str:
 
 
 def _written_before(path: Path, mark: str) -> tuple[int, float, float] | None:
-    """Rows, sum and largest weight of a file of the same weights; None where it is missing or another."""
+    """Rows, sum and largest weight of a file of the same weights; None where it is missing, damaged or of others.
+
+    Raises
+    ------
+    ShiftDataError
+        For a file of that name that holds no weights of this module's.
+    """
     parquet = import_optional("pyarrow.parquet", "large")
     try:
         metadata = parquet.read_metadata(path)
     except (OSError, ValueError):
         return None
-    found = json.loads((metadata.metadata or {}).get(MARK, b"{}"))
-    if found.get("mark") != mark or found.get("rows") != metadata.num_rows:
-        return None
-    return metadata.num_rows, float.fromhex(found["total"]), float.fromhex(found["largest"])
+    try:
+        found = json.loads((metadata.metadata or {})[MARK])
+        if found["mark"] != mark or found["rows"] != metadata.num_rows:
+            return None
+        return metadata.num_rows, float.fromhex(found["total"]), float.fromhex(found["largest"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ShiftDataError(
+            f"{str(path)!r} was not written by write_weights, and would be replaced: pass another folder."
+        ) from error
 
 
 def _unit_weights(unit: Unit, rule: WeightRule) -> Floats:
@@ -129,10 +141,8 @@ def _kept_columns(unit: Unit, keep: Sequence[str]) -> dict[str, Any]:
     """Other columns of the rows of a unit, as they are in its file."""
     if not keep:
         return {}
-    polars = import_optional("polars", "large")
     path = unit.part.path  # type: ignore[attr-defined]
-    scan = polars.scan_parquet if is_parquet(path) else polars.scan_ipc
-    frame = scan(path).select(list(keep)).slice(unit.start, (unit.stop or 0) - unit.start).collect()
+    frame = read_rows(path, keep, unit.start, (unit.stop or 0) - unit.start)
     return {name: frame[name].to_arrow() for name in keep}
 
 
@@ -187,12 +197,14 @@ def write_all(passes: Passes, rule: WeightRule, folder: str | os.PathLike[str], 
     Raises
     ------
     ShiftDataError
-        For a folder that holds files of other weights.
+        For a folder that holds other Parquet files or the rows themselves, and for a file.
     """
     where = Path(folder)
+    if where.exists() and not where.is_dir():
+        raise ShiftDataError(f"{str(folder)!r} is a file: pass a folder for the weights.")
     where.mkdir(parents=True, exist_ok=True)
     numbers = {unit.name: place for place, unit in enumerate(passes.units)}
-    _refuse_strangers(where, len(numbers))
+    _refuse_strangers(where, passes.units)
     (where / MANIFEST).unlink(missing_ok=True)
     found = passes.run(WRITTEN, rule, os.fspath(where), numbers, tuple(keep))
     files = [WeightFile(*file) for file in found]
@@ -205,9 +217,15 @@ def write_all(passes: Passes, rule: WeightRule, folder: str | os.PathLike[str], 
     return manifest
 
 
-def _refuse_strangers(folder: Path, n_files: int) -> None:
-    """Raise for Parquet files in the folder that are none of those to be written: readers would take them along."""
-    ours = {part_name(i) for i in range(n_files)}
+def _refuse_strangers(folder: Path, units: Sequence[Unit]) -> None:
+    """Raise for Parquet files that readers of the folder would take along, and for any that must not be replaced."""
+    ours = {part_name(i) for i in range(len(units))}
+    read = {os.path.realpath(unit.part.path) for unit in units if hasattr(unit.part, "path")}
+    for path in map(folder.joinpath, sorted(ours)):
+        if os.path.realpath(path) in read:
+            raise ShiftDataError(f"{str(path)!r} holds the rows to be weighted: pass another folder.")
+        if path.exists():
+            _written_before(path, "")
     others = sorted(path.name for path in folder.glob("*.parquet") if path.name not in ours)
     if others:
         raise ShiftDataError(
@@ -231,7 +249,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     Raises
     ------
     ShiftDataError
-        Where there is none: the weights are not complete.
+        Where there is none, so that the weights are not complete, or a damaged one.
 
     See Also
     --------
@@ -240,6 +258,9 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     path = Path(folder) / MANIFEST
     if not path.is_file():
         raise ShiftDataError(f"{str(folder)!r} holds no {MANIFEST}: the weights are not complete. Write them again.")
-    found = json.loads(path.read_text(encoding="utf-8"))
-    files = [WeightFile(**file) for file in found["files"]]
-    return Manifest(files, found["rows"], found["total"], found["largest"])
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        files = [WeightFile(**file) for file in found["files"]]
+        return Manifest(files, found["rows"], found["total"], found["largest"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ShiftDataError(f"{str(path)!r} is damaged: write the weights again.") from error

@@ -11,13 +11,12 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from shiftfix._door import PublicCalls
 from shiftfix._learner import unchanged_on_error
-from shiftfix._naming import OVERFLOW, column_names
+from shiftfix._naming import OVERFLOW, chosen_columns, column_names
 from shiftfix._numerics import Floats
 from shiftfix._setting_checks import check_count, check_number, check_option
 from shiftfix._validation import check_matrix, check_same_columns
@@ -26,9 +25,10 @@ from shiftfix.covariate import Clip
 from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
 from shiftfix.large._checkpoint import fit_mark
 from shiftfix.large._driver import Passes
-from shiftfix.large._engines import Engine, opened_engine
+from shiftfix.large._engines import Engine, KeepsConnections, opened_engine
 from shiftfix.large._fit import FitSettings, ProgressCall, StreamedFit, StreamFitter
 from shiftfix.large._logistic_sums import LogisticPoint
+from shiftfix.large._parquet import folder_around
 from shiftfix.large._sources import UnitPlan, check_column_names, check_kept, is_files, make_plan
 from shiftfix.large._sql import Dialect, weight_expression
 from shiftfix.large._units import block_height
@@ -38,7 +38,7 @@ from shiftfix.weights import BalanceTable, WeightSummary, check_clip
 LARGEST_PENALTY_C = 1e100
 
 
-class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
+class StreamingLogisticWeighter(PublicCalls, KeepsConnections):
     """Weight source rows by the odds that they came from the target, in passes over files, arrays or a cluster.
 
     The answer is that of :class:`shiftfix.covariate.LogisticWeighter` with linear features: the same objective, ridge,
@@ -66,7 +66,8 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
         order: ``steps_left_`` is how far, in standard errors, the sample says that the step missed, and that much is
         corrected. Clip, mean and summary are then the sample's.
     max_passes : int, default=50
-        Passes over all rows, at most.
+        Passes over all rows after which no further step is taken; those of the moments and of the summary are made in
+        any case.
     tol : float, default=1e-6
         Standard errors from the optimum, in any coefficient, at which the fit ends.
     warm_start : bool, default=False
@@ -96,9 +97,9 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
     standard_errors_ : ndarray of shape (n_features,)
         Of ``coef_``, from the inverse Hessian.
     steps_left_ : float
-        How far a coefficient is from the optimum at most, in standard errors: the Newton step that is left, or, where
-        the last step was so short that its error is known without another pass, three times that. See ``economical``
-        for what it means there.
+        How far a coefficient is from the optimum at most, in standard errors: by the Newton step that is left, or,
+        where the last step was so short that its error is known without another pass, three times that. Infinite where
+        a step still changes log odds by 1 or more. See ``economical`` for what it means there.
     gradient_norm_ : float
         Largest entry of the gradient of the penalised mean loss, over the standardised columns, at the last point that
         was measured.
@@ -332,7 +333,7 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
         if self._named and column_names(X) is not None:
             missing = [name for name in self._columns if name not in column_names(X)]  # type: ignore[operator]
             if not missing:
-                X = X[list(self._columns)]
+                X = chosen_columns(X, self._columns)
         matrix = check_matrix(X, "X", dtype=[np.float64, np.float32])
         names = list(self._columns) if self._named else None
         check_same_columns(names, X if hasattr(X, "columns") else matrix, "source", "X", self.n_features_in_)
@@ -409,9 +410,16 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
         Raises
         ------
         ShiftDataError
-            For other columns than those fitted, cells that are no finite numbers, a folder with other files.
+            For other columns than those fitted, cells that are no finite numbers, a folder with other files or inside
+            of ``source``.
         """
         check_is_fitted(self, "coef_")
+        around = folder_around(folder, source)
+        if around is not None:
+            raise ShiftDataError(
+                f"{os.fsdecode(folder)!r} lies in {around!r}, whose files are read: the weights would be among them "
+                "the next time. Pass a folder outside of it."
+            )
         names = list(self._columns) if self._named and (is_files(source) or column_names(source)) else None
         plan = make_plan((source,), names, (None,), int(self.rows_per_unit))
         if len(plan.columns) != self.n_features_in_:
@@ -432,12 +440,13 @@ class StreamingLogisticWeighter(PublicCalls, BaseEstimator):
         Returns
         -------
         str
-            For ``SELECT *, <expression> AS weight FROM source``.
+            For ``SELECT *, <expression> AS weight FROM source``; NULL where a value is missing or not finite.
 
         Raises
         ------
         ShiftDataError
-            For ``clip="pareto"``, whose weights are no such expression, and an unknown dialect.
+            For ``clip="pareto"``, whose weights are no such expression, an unknown dialect, and columns that it does
+            not tell apart.
         """
         check_is_fitted(self, "coef_")
         rule = self._rule()

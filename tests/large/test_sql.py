@@ -42,9 +42,50 @@ def test_every_dialect_quotes_and_casts(dialect):
     made = StreamingLogisticWeighter().fit(SOURCE, TARGET)
     text = made.weight_sql(dialect)
     for name in NAMES:
-        assert text.count(f"CAST({quoted_name(name, dialect)} AS {DOUBLES[dialect]})") == 1
-    assert text.startswith("EXP(LEAST(GREATEST(LEAST(")
+        assert text.count(f"CAST({quoted_name(name, dialect)} AS {DOUBLES[dialect]})") == 2
+    assert " THEN EXP(LEAST(GREATEST(LEAST((" in text
     assert text.count("(") == text.count(")")
+
+
+@pytest.mark.parametrize("settings", [{}, {"clip": None}], ids=str)
+@pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorOverlapWarning")
+def test_rows_that_fit_and_transform_refuse_have_no_weight(settings):
+    duckdb = pytest.importorskip("duckdb", reason="duckdb is used in this test only")
+    made = StreamingLogisticWeighter(**settings).fit(SOURCE, TARGET)
+    rows = SOURCE.head(6).astype(float)
+    for place, value in enumerate([np.nan, np.inf, -np.inf]):
+        rows.iloc[place, place] = value
+    rows.iloc[3, 1] = None
+    with duckdb.connect() as database:
+        database.register("rows", rows)
+        sql = made.weight_sql()
+        found = database.sql(f"SELECT {sql} AS weight FROM rows").fetchall()
+        missing = database.sql(f"SELECT {sql} AS weight FROM (SELECT * REPLACE (NULL AS flag) FROM rows)").fetchall()
+    assert [weight is None for (weight,) in found] == [True] * 4 + [False] * 2
+    assert all(weight is None for (weight,) in missing)
+
+
+@pytest.mark.filterwarnings("ignore::shiftfix.exceptions.PoorOverlapWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_thousand_columns_make_an_expression_that_databases_take():
+    duckdb = pytest.importorskip("duckdb", reason="duckdb is used in this test only")
+    names = [f"c{j}" for j in range(1000)]
+    sides = (pandas.DataFrame(RNG.normal(shift, 1, (2500, 1000)), columns=names) for shift in (0.0, 0.02))
+    source, target = sides
+    made = StreamingLogisticWeighter(C=1e-3, max_passes=3).fit(source, target)
+    with duckdb.connect() as database:
+        database.register("rows", source.head(3))
+        found = database.sql(f"SELECT {made.weight_sql()} AS weight FROM rows").fetchnumpy()["weight"]
+    assert_allclose(found, made.transform(source.head(3)), rtol=1e-10)
+
+
+def test_columns_that_a_database_does_not_tell_apart_are_refused():
+    frames = [frame[["epoch", "flag"]].set_axis(["Age", "age"], axis=1) for frame in (SOURCE, TARGET)]
+    made = StreamingLogisticWeighter().fit(*frames)
+    for dialect in ("duckdb", "spark", "bigquery", "mysql"):
+        with pytest.raises(ShiftDataError, match=f"'Age' and 'age' are one to {dialect}"):
+            made.weight_sql(dialect)
+    assert '"age"' in made.weight_sql("postgres")
 
 
 def test_what_is_no_expression_is_refused():
