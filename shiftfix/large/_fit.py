@@ -4,6 +4,7 @@ Cold, the first pass sums moments, which give the first step too. From a known p
 fit's) the first pass sums moments, gradient and Hessian in one reading. The last pass sums gradient and weights.
 """
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -37,7 +38,8 @@ from shiftfix.large._objective import (
 from shiftfix.large._sampling import merge_samples, sample_size, unit_sample
 from shiftfix.large._summary_of_sums import FinishedRatio, finish_ratio
 from shiftfix.large._units import ArrayPart, Unit
-from shiftfix.large._weight_sums import FinalSums, FinalTask, merge_final, unit_final
+from shiftfix.large._weight_sums import MOST_TOP, FinalSums, FinalTask, merge_final, unit_final
+from shiftfix.weights import n_tail_rows
 
 MOMENTS = Statistic(unit_moments, merge_moments)
 LOGISTIC = Statistic(unit_logistic, merge_logistic)
@@ -235,7 +237,12 @@ class StreamFitter:
             log_cap = _log_cap_before(self.settings.clip, log_mean, n_source)
         log_cap = float("inf") if log_cap is None else log_cap
         low, high = self.moments[0].low, self.moments[0].high
-        return FinalTask(at, log_size, log_cap, min(log_mean, log_cap), low, high)
+        return FinalTask(at, log_size, log_cap, min(log_mean, log_cap), low, high, self._n_top())
+
+    def _n_top(self) -> int:
+        """Rows of the source whose weights are kept one by one: the tail whose shape is judged, and the one after."""
+        least = self.moments[0].least * self.scales.factors[0]
+        return min(math.ceil(n_tail_rows(self.scales.totals[0]) / least) + 1, MOST_TOP)
 
     def _solved(self, state: NewtonState) -> StreamedFit:
         solution = solve_by_passes(

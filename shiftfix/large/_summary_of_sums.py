@@ -20,6 +20,9 @@ from shiftfix.weights import (
     summary_of,
 )
 
+# Share of a bin's rows that rounding may leave where all of them are known one by one.
+COUNT_ROUNDING = 1e-9
+
 
 class FinishedRatio(NamedTuple):
     """What weights are made with, and what they are worth.
@@ -55,18 +58,32 @@ def log_means_of(found: WeightSums) -> Floats:
     return np.clip(log_mean, -LOG_RATIO_BOUND, LOG_RATIO_BOUND)
 
 
-def clip_of_bins(source: WeightSums, log_means: Floats, rule: ClipRule, min_ess: float) -> Clip:
+def one_by_one(source: WeightSums) -> tuple[Floats, Floats]:
+    """Log weights and repeat counts: the largest row by row, the others by the mean of their bins."""
+    top = source.top
+    place = np.floor((top.logs + LOG_RATIO_BOUND) * BINS_PER_UNIT).astype(np.int64)
+    at = np.searchsorted(source.bins, place)
+    counts, weights = source.counts.copy(), source.weights.copy()
+    np.subtract.at(counts, at, top.counts)
+    np.subtract.at(weights, at, top.counts * np.exp(top.logs))
+    # Counts that are no whole numbers leave what rounding does.
+    left = counts > COUNT_ROUNDING * source.counts
+    rest = source._replace(bins=source.bins[left], counts=counts[left], weights=np.maximum(weights[left], 0))
+    return np.concatenate([log_means_of(rest), top.logs]), np.concatenate([rest.counts, top.counts])
+
+
+def clip_of_sums(source: WeightSums, logs: Floats, counts: Floats, rule: ClipRule, min_ess: float) -> Clip:
     """The clip of a rule; that of "sqrt", mean(w) sqrt(n), from the sums themselves."""
-    counts = source.counts
+    n_rows = source.counts.sum()
     if isinstance(rule, str) and rule == "sqrt" and source.weights.sum() > 0:
-        return Clip(float(np.log(source.weights.sum() / counts.sum()) + np.log(counts.sum()) / 2))
-    return learn_clip(log_means, counts, rule, min_ess)
+        return Clip(float(np.log(source.weights.sum() / n_rows) + np.log(n_rows) / 2))
+    return learn_clip(logs, counts, rule, min_ess)
 
 
-def log_mean_of_bins(source: WeightSums, log_means: Floats, clip: Clip) -> float:
+def log_mean_of_sums(source: WeightSums, logs: Floats, counts: Floats, clip: Clip) -> float:
     """Logarithm of the mean clipped weight: bins that the clip leaves alone give their sums."""
     if clip.tail is not None or not (source.weights > 0).all():
-        return log_mean_exp(clip.apply(log_means), source.counts)
+        return log_mean_exp(clip.apply(logs), counts)
     top = (source.bins + 1.0) / BINS_PER_UNIT - LOG_RATIO_BOUND
     below = top <= clip.log_threshold
     logs = np.log(source.weights / source.counts)
@@ -105,19 +122,21 @@ def finish_ratio(
     rule : "sqrt", float, percentile such as "99%", "ess", "pareto" or None
     min_ess : float
     """
+    at_source, counts = one_by_one(found[0])
+    counts = counts * scales.factors[0]
     source, target = (
         part._replace(counts=part.counts * f, weights=part.weights * f, outside=part.outside * f)
         for part, f in zip(found, scales.factors, strict=True)
     )
-    at_source, at_target = log_means_of(source), log_means_of(target)
-    clip = clip_of_bins(source, at_source, rule, min_ess)
-    log_mean = log_mean_of_bins(source, at_source, clip)
+    at_target = log_means_of(target)
+    clip = clip_of_sums(source, at_source, counts, rule, min_ess)
+    log_mean = log_mean_of_sums(source, at_source, counts, clip)
     balance = _balance(source, spreads, scales, names)
     outside = target.outside / target.counts.sum()
     place = int(outside.argmax())
     summary = summary_of(
         np.exp(at_source),
-        source.counts,
+        counts,
         target=(np.exp(at_target), target.counts),
         outside=(float(outside[place]), repr(names[place])),
         balance=balance,

@@ -2,7 +2,8 @@
 
 Log weights are counted in bins of 1/256, with the sum of the weights in each. A bin then stands for its rows with their
 mean weight: sums of weights are exact, those of squares short by (1/256)^2 / 12 of themselves at most, about one in a
-million. Rows of both samples in one bin count as tied.
+million. Rows of both samples in one bin count as tied. The largest weights are kept one by one: a bin is wide beside
+the scale of a light tail, whose shape it would hide.
 """
 
 from typing import NamedTuple
@@ -18,6 +19,8 @@ from shiftfix.large._units import Unit, unit_blocks
 
 BINS_PER_UNIT = 256
 N_BINS = int(2 * LOG_RATIO_BOUND * BINS_PER_UNIT) + 1
+# Weights that are kept one by one at most: all of the tail that is judged, up to 40 million rows.
+MOST_TOP = 20_000
 # The square of a weight, in units of the mean, stays finite.
 LARGEST_LOG = 300.0
 
@@ -36,6 +39,8 @@ class FinalTask(NamedTuple):
         About the logarithm of the mean weight: what weights are measured in.
     low, high : ndarray of shape (n_columns,)
         Range of the source.
+    n_top : int
+        Largest weights of the source to keep one by one.
     """
 
     point: LogisticPoint
@@ -44,6 +49,7 @@ class FinalTask(NamedTuple):
     log_unit: float
     low: Floats
     high: Floats
+    n_top: int
 
 
 class WeightSums(NamedTuple):
@@ -62,6 +68,8 @@ class WeightSums(NamedTuple):
         Sums of c v and c v^2.
     outside : ndarray of shape (n_columns,)
         Repeat counts of the target's rows outside the source's range.
+    top : Top
+        Of the source.
     """
 
     bins: NDArray[np.int64]
@@ -71,6 +79,28 @@ class WeightSums(NamedTuple):
     second: Floats
     totals: Floats
     outside: Floats
+    top: "Top"
+
+
+class Top(NamedTuple):
+    """The largest log weights, which are in the bins too, in decreasing order; at most ``most``.
+
+    Attributes
+    ----------
+    logs, counts : ndarray of shape (n_top,)
+        Log weights and repeat counts.
+    most : int
+    """
+
+    logs: Floats
+    counts: Floats
+    most: int
+
+    def with_more(self, logs: Floats, counts: Floats) -> "Top":
+        """The largest of these and of others."""
+        both, of_both = np.concatenate([self.logs, logs]), np.concatenate([self.counts, counts])
+        order = np.argsort(-both, kind="stable")[: self.most]
+        return Top(both[order], of_both[order], self.most)
 
 
 class FinalSums(NamedTuple):
@@ -105,6 +135,7 @@ class _WeightAdder:
         self.histogram = _Histogram()
         self.first, self.second, self.totals = np.zeros((2, size)), np.zeros((2, size)), np.zeros(2)
         self.outside = np.zeros(size)
+        self.top = Top(np.zeros(0), np.zeros(0), 0 if self.is_target else judged.n_top)
         self.low, self.high = judged.low - judged.point.centre, judged.high - judged.point.centre
 
     def add(self, Z: Floats, h: Floats, counts: Floats | None) -> None:
@@ -119,6 +150,7 @@ class _WeightAdder:
         if self.is_target:
             self._add_outside(Z, counts)
         else:
+            self._add_top(log_w, counts)
             self._add_moments(Z, log_w, counts)
 
     def _add_moments(self, Z: Floats, log_w: Floats, counts: Floats | None) -> None:
@@ -129,6 +161,12 @@ class _WeightAdder:
         # The variance of a weighted mean needs squares by c v^2 alone.
         np.multiply(Z, Z, out=Z)
         self.second[1] += Z @ both[1]
+
+    def _add_top(self, log_w: Floats, counts: Floats | None) -> None:
+        known = self.top.logs
+        larger = np.flatnonzero(log_w > known[-1]) if len(known) == self.top.most else np.arange(len(log_w))
+        if larger.size:
+            self.top = self.top.with_more(log_w[larger], np.ones(larger.size) if counts is None else counts[larger])
 
     def _add_outside(self, Z: Floats, counts: Floats | None) -> None:
         # Most blocks leave the range in few columns.
@@ -146,6 +184,7 @@ class _WeightAdder:
             self.second,
             self.totals,
             self.outside,
+            self.top,
         )
 
 
@@ -183,6 +222,7 @@ def add_weights(first: WeightSums, second: WeightSums) -> WeightSums:
         first.second + second.second,
         first.totals + second.totals,
         first.outside + second.outside,
+        first.top.with_more(second.top.logs, second.top.counts),
     )
 
 

@@ -23,6 +23,7 @@ from shiftfix.weights._balance_table import BALANCED, BalanceTable
 from shiftfix.weights._effective_size import effective_sample_size, effective_sample_size_of
 from shiftfix.weights._pareto import (
     EQUAL_TO,
+    n_tail_rows,
     pareto_k,
     pareto_k_of,
     pareto_k_threshold,

@@ -82,10 +82,15 @@ def fit_generalized_pareto(excess: Floats, counts: Floats) -> tuple[float, float
     return float(k_mean), float(sigma * largest)
 
 
+def n_tail_rows(n_rows: float) -> int:
+    """Rows of the tail that is fitted."""
+    return math.ceil(min(0.2 * n_rows, 3 * math.sqrt(n_rows)))
+
+
 def _fit_tail(w: Floats, counts: Floats) -> _Tail:
     """Tail of weights whose largest counted one is 1; k is -inf for an even tail, +inf for one that is too short."""
     n_rows = counts.sum()
-    n_tail = math.ceil(min(0.2 * n_rows, 3 * math.sqrt(n_rows)))
+    n_tail = n_tail_rows(n_rows)
     # The tail, the row after it and all that tie with that row; the rest need not be sorted.
     counted = np.flatnonzero(counts > 0)
     n_rows_needed = min(math.ceil(n_tail / counts[counted].min()) + 1, counted.size)
