@@ -216,7 +216,8 @@ def _read_weight(column: Column) -> NDArray[np.float64]:
     if column.problem:
         raise InputError(f"{weight}: {column.problem}")
     if not column.is_number:
-        raise InputError(f"{weight}: the column holds text, and one number >= 0 per source row is needed.")
+        held = "nothing" if column.missing.all() else "text"
+        raise InputError(f"{weight}: the column holds {held}, and one number >= 0 per source row is needed.")
     values = column.values
     bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
     if bad.size:

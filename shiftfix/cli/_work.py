@@ -79,18 +79,23 @@ def misused(source: Path, target: Path, out: Path, options: Mapping[str, Any], w
         yield f"--penalty cv is for two files that fit in memory, and {quoted(why)} is given: pass a number."
     if out == STANDARD:
         yield "--out - prints weights of two files that fit in memory: name a folder, which gets them in parts."
+    else:
+        yield from _inside(out, source, target)
+    if work.sql is not None and options["clip"] == "pareto":
+        yield "--sql writes no weights of --clip pareto, whose tail is no expression: leave one of them out."
+    yield from _misused_work(work)
+
+
+def _inside(out: Path, *samples: Path) -> Iterator[str]:
     from shiftfix.large import folder_around
 
-    for path in (source, target):
+    for path in samples:
         # A folder around files that are read is refused with their names.
-        if out != STANDARD and not path.is_relative_to(out) and folder_around(out, path) is not None:
+        if not path.is_relative_to(out) and folder_around(out, path) is not None:
             yield (
                 f"--out {quoted(str(out))} lies in {quoted(str(path))}, whose files are read: the weights would be "
                 "among them the next time. Name a folder outside of it."
             )
-    if work.sql is not None and options["clip"] == "pareto":
-        yield "--sql writes no weights of --clip pareto, whose tail is no expression: leave one of them out."
-    yield from _misused_work(work)
 
 
 def _misused_work(work: Work) -> Iterator[str]:

@@ -80,10 +80,14 @@ def resampled_priors(
 
 
 def _in_content_order(sample: Any) -> Any:
-    """A sample whose rows come in an order that depends on what they hold alone: draws are of positions."""
-    *known, counts = sample
+    """A sample whose rows come in an order that depends on what they hold alone: draws are of positions.
+
+    Rows that count zero times are no rows: they move no draw.
+    """
+    present = np.flatnonzero(sample[-1])
+    *known, counts = (of_rows[present] for of_rows in sample)
     order = order_of_rows(*known, counts=counts)
-    return type(sample)(*(of_rows[order] for of_rows in sample))
+    return type(sample)(*(of_rows[order] for of_rows in (*known, counts)))
 
 
 class BaseResampledPrior(BasePriorEstimator):

@@ -9,10 +9,10 @@
 =============================  =================================================================
 
 What a pass costs: decoded bytes / (cores x rate), and for each unit what travels to the driver: 8 d^2 bytes of a
-Hessian over d columns, 8 d of a gradient, some 100 KB of weights in bins in the last pass. Merging holds log2(units)
-results, and with them those that came before their turn: where units differ much in cost, up to half of all. A cluster
-is the user's to start: ``engine="dask", scheduler=address`` (or a client) and ``engine="ray", scheduler=address``;
-files must have the same names everywhere.
+Hessian over d columns, 8 d of a gradient, some 100 KB of weights in bins and up to 300 KB of the largest ones in the
+last pass. Merging holds log2(units) results, and with them those that came before their turn: where units differ much
+in cost, up to half of all. A cluster is the user's to start: ``engine="dask", scheduler=address`` (or a client) and
+``engine="ray", scheduler=address``; files must have the same names everywhere.
 """
 
 from shiftfix.large._engines import UnitError

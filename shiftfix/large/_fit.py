@@ -292,7 +292,8 @@ class StreamFitter:
 
     def _beyond_from(self) -> float:
         """Curvature from which on the last step may go unmeasured: where samples are separable errors vanish slower."""
-        if _log_cap_before(self.settings.clip, 0.0, 1.0) is None or self.settings.clip == "pareto":
+        clip = self.settings.clip
+        if self.frozen or clip == "pareto" or _log_cap_before(clip, 0.0, 1.0) is None:
             return float("inf")
         n_source, n_target = self.scales.totals
         return LEAST_CURVATURE_SHARE * n_source * n_target / (n_source + n_target) ** 2

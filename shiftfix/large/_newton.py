@@ -81,11 +81,12 @@ class Solution(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """A step, and its length in standard errors."""
+    """A step, its length in standard errors, those, and all steps by its Hessian, this one last."""
 
     step: Floats
     left: float
     errors: Floats
+    moved: Floats
 
 
 def error_after(left: float, moved: Floats, reach: Floats) -> float:
@@ -124,12 +125,14 @@ def standard_errors(factor: Any, n_rows: float) -> Floats:
     return np.sqrt(np.maximum(np.diag(inverse), 0) / n_rows)
 
 
-def _step_of(state: NewtonState, n_rows: float) -> _Step:
+def _step_of(state: NewtonState, n_rows: float, frozen: bool) -> _Step:
     factor = factorize(state.now.hessian)
     pairs = list(zip(state.steps, state.changes, strict=True))
     step = -secant_solve(factor, pairs, state.now.gradient)
     errors = standard_errors(factor, n_rows)
-    return _Step(step, float(np.max(np.abs(step) / np.maximum(errors, np.finfo(float).tiny))), errors)
+    left = float(np.max(np.abs(step) / np.maximum(errors, np.finfo(float).tiny)))
+    # A Hessian that is never made again is what the gradients correct.
+    return _Step(step, left, errors, step[np.newaxis] if frozen else np.vstack([state.steps, step]))
 
 
 def newton_constant(lefts: Floats, size: int, n_rows: float) -> float:
@@ -165,6 +168,8 @@ def next_kind(lefts: Floats, fresh: bool, size: int, n_rows: float, tol: float, 
         Whether no Hessian is ever made again.
     """
     here = float(lefts[-1])
+    if here <= tol and not frozen:
+        return "hessian"  # what is not known there is how far the curvature holds
     if frozen or not fresh:
         rate = float(lefts[-1] / lefts[-2]) if len(lefts) > 1 else 1.0
         if here * min(rate, 1.0) <= tol:
@@ -272,19 +277,15 @@ def solve_by_passes(
     """
     stuck, nothing = False, np.zeros(len(state.now.point))
     while True:
-        ahead = _step_of(state, n_rows)
-        # A Hessian that is never made again is what the gradients correct.
-        moved = ahead.step[np.newaxis] if frozen else np.vstack([state.steps, ahead.step])
-        left = error_after(ahead.left, moved, reach)
+        ahead = _step_of(state, n_rows, frozen)
+        left = error_after(ahead.left, ahead.moved, reach)
         if left <= tol or passes_left() <= 0 or stuck:
             return Solution(state.now, left, ahead.errors, left <= tol, nothing)
-        beyond = error_after(error_beyond(state, ahead.left, n_rows), moved, reach)
-        if state.now.hessian[0, 0] >= beyond_from and not frozen and beyond <= tol:
+        beyond = error_after(error_beyond(state, ahead.left, n_rows), ahead.moved, reach)
+        if state.now.hessian[0, 0] >= beyond_from and beyond <= tol:
             return Solution(state.now, beyond, ahead.errors, True, ahead.step)
         lefts = np.append(state.lefts, ahead.left)
         kind = next_kind(lefts, state.fresh, len(state.now.point), n_rows, tol, frozen)
-        if ahead.left <= tol and not frozen:
-            kind = "hessian"  # the curvature is what is not known there
         found = _search(evaluate, state.now, ahead.step, kind, passes_left())
         if found is None and state.fresh and not frozen:
             found = _damped(evaluate, state.now, passes_left())

@@ -87,7 +87,7 @@ class FilePart:
         wanted = list(dict.fromkeys(stored if self.weight is None else [*stored, self.weight]))
         for begin, end in self._slices(start, sum(self.groups) if stop is None else stop):
             rows = end - begin
-            frame: Any = read_rows(self.path, wanted, begin, rows) if wanted else None
+            frame: Any = rows_of_file(self.path, wanted, begin, rows) if wanted else None
             if frame is not None and frame.height != rows:
                 raise ShiftDataError(
                     f"{self.name} has changed since its footer was read: rows {begin:,} to {end:,} are no longer "
@@ -118,7 +118,7 @@ def is_parquet(path: str) -> bool:
     return not path.endswith(SUFFIXES[2:])
 
 
-def read_rows(path: str, columns: Sequence[str], start: int, n_rows: int) -> Any:
+def rows_of_file(path: str, columns: Sequence[str], start: int, n_rows: int) -> Any:
     """Some rows of some columns of a file as a polars frame; path and names are no patterns, whatever they hold."""
     polars = import_optional("polars", "large")
     scan = polars.scan_parquet if is_parquet(path) else polars.scan_ipc
@@ -161,7 +161,7 @@ def list_files(paths: Any, name: str) -> list[str]:
     ShiftDataError
         For what leads to no file.
     """
-    if is_dataset(paths):
+    if is_arrow_dataset(paths):
         return _each_once(map(str, paths.files))
     if isinstance(paths, list | tuple):
         return _each_once(file for each in paths for file in list_files(each, name))
@@ -177,7 +177,7 @@ def list_files(paths: Any, name: str) -> list[str]:
     return files
 
 
-def is_dataset(given: Any) -> bool:
+def is_arrow_dataset(given: Any) -> bool:
     """Whether this is an Arrow dataset."""
     return hasattr(given, "files") and hasattr(given, "schema")
 
@@ -191,6 +191,16 @@ def folder_around(path: str | os.PathLike[str], paths: Any) -> str | None:
         if inner.is_relative_to(outer) and not any(part[0] in "._" for part in inner.relative_to(outer).parts):
             return os.fsdecode(each)
     return None
+
+
+def refuse_folder_inside(folder: str | os.PathLike[str], paths: Any) -> None:
+    """Raise where what is written to a folder would be read the next time."""
+    around = folder_around(folder, paths)
+    if around is not None:
+        raise ShiftDataError(
+            f"{os.fsdecode(folder)!r} lies in {around!r}, whose files are read: the weights would be among them the "
+            "next time. Pass a folder outside of it."
+        )
 
 
 def _each_once(paths: Iterable[str]) -> list[str]:
@@ -211,7 +221,7 @@ def open_footers(sample: Any, name: str) -> list[Footer]:
     """
     footers = read_footers(list_files(sample, name))
     for given in sample if isinstance(sample, list | tuple) else [sample]:
-        if is_dataset(given):
+        if is_arrow_dataset(given):
             _refuse_narrowed(given, footers, name)
     return footers
 

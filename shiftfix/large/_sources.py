@@ -9,7 +9,7 @@ import numpy as np
 from shiftfix._naming import chosen_columns, column_names, differences, one_line
 from shiftfix._validation import check_matrix, check_repeat_counts
 from shiftfix.exceptions import ShiftDataError
-from shiftfix.large._parquet import Footer, check_one_type, file_parts, freeze_schema, is_dataset, open_footers
+from shiftfix.large._parquet import Footer, check_one_type, file_parts, freeze_schema, is_arrow_dataset, open_footers
 from shiftfix.large._units import (
     BY_COLUMNS,
     SOURCE_DOMAIN,
@@ -49,7 +49,7 @@ def is_files(sample: Any) -> bool:
 
 
 def _is_file(given: Any) -> bool:
-    return isinstance(given, str | os.PathLike) or is_dataset(given)
+    return isinstance(given, str | os.PathLike) or is_arrow_dataset(given)
 
 
 def _is_dask(sample: Any) -> bool:

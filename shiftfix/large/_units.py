@@ -61,7 +61,7 @@ def stamp_of_file(path: str) -> list[Any]:
     return [found.st_size, found.st_mtime_ns]
 
 
-def _digest(*arrays: NDArray[Any] | None) -> str:
+def _digest_of_arrays(*arrays: NDArray[Any] | None) -> str:
     """SHA-256 of arrays: kind, shape and values."""
     found = hashlib.sha256()
     for array in arrays:
@@ -144,7 +144,7 @@ class ArrayPart:
     def stamp(self, start: int, stop: int | None) -> list[Any]:
         """Digest of the rows and of their repeat counts."""
         rows = slice(start, stop)
-        return [_digest(self.table[rows], None if self.weight is None else self.weight[rows])]
+        return [_digest_of_arrays(self.table[rows], None if self.weight is None else self.weight[rows])]
 
     def chunks(self, start: int, stop: int | None) -> Iterator[Chunk]:
         """Its rows from ``start`` to ``stop``, in order."""
@@ -177,7 +177,7 @@ class MemmapPart:
     def stamp(self, start: int, stop: int | None) -> list[Any]:
         """How the file is read, its size and time of change, and a digest of the repeat counts."""
         weight = None if self.weight is None else self.weight[start:stop]
-        return [*map(str, self.where[1:]), *stamp_of_file(self.where[0]), _digest(weight)]
+        return [*map(str, self.where[1:]), *stamp_of_file(self.where[0]), _digest_of_arrays(weight)]
 
     def chunks(self, start: int, stop: int | None) -> Iterator[Chunk]:
         """Its rows from ``start`` to ``stop``, in order; what was read leaves the memory with each chunk."""

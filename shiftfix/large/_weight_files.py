@@ -23,7 +23,7 @@ from shiftfix.covariate import Clip, bounded, finished_weights
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.large._driver import Passes, Statistic
 from shiftfix.large._logistic_sums import LogisticPoint
-from shiftfix.large._parquet import read_rows
+from shiftfix.large._parquet import rows_of_file
 from shiftfix.large._units import Unit, refuse_bad_cells, unit_blocks
 
 # Readers of a folder leave out what begins with an underscore.
@@ -142,7 +142,7 @@ def _kept_columns(unit: Unit, keep: Sequence[str]) -> dict[str, Any]:
     if not keep:
         return {}
     path = unit.part.path  # type: ignore[attr-defined]
-    frame = read_rows(path, keep, unit.start, (unit.stop or 0) - unit.start)
+    frame = rows_of_file(path, keep, unit.start, (unit.stop or 0) - unit.start)
     return {name: frame[name].to_arrow() for name in keep}
 
 

@@ -28,7 +28,7 @@ from shiftfix.large._driver import Passes
 from shiftfix.large._engines import Engine, KeepsConnections, opened_engine
 from shiftfix.large._fit import FitSettings, ProgressCall, StreamedFit, StreamFitter
 from shiftfix.large._logistic_sums import LogisticPoint
-from shiftfix.large._parquet import folder_around
+from shiftfix.large._parquet import refuse_folder_inside
 from shiftfix.large._sources import UnitPlan, check_column_names, check_kept, is_files, make_plan
 from shiftfix.large._sql import Dialect, weight_expression
 from shiftfix.large._units import block_height
@@ -66,8 +66,7 @@ class StreamingLogisticWeighter(PublicCalls, KeepsConnections):
         order: ``steps_left_`` is how far, in standard errors, the sample says that the step missed, and that much is
         corrected. Clip, mean and summary are then the sample's.
     max_passes : int, default=50
-        Passes over all rows after which no further step is taken; those of the moments and of the summary are made in
-        any case.
+        Passes over all rows after which no further step is taken; the summary's is made in any case.
     tol : float, default=1e-6
         Standard errors from the optimum, in any coefficient, at which the fit ends.
     warm_start : bool, default=False
@@ -112,7 +111,7 @@ class StreamingLogisticWeighter(PublicCalls, KeepsConnections):
     balance_ : BalanceTable
         Means of the columns before and after weighting.
     summary_ : WeightSummary
-        Effective size, overlap and the verdict, from weights in bins of 0.4%.
+        Effective size, overlap and the verdict, from weights in bins of 0.4% and the largest ones one by one.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only when the columns have names.
@@ -410,16 +409,10 @@ class StreamingLogisticWeighter(PublicCalls, KeepsConnections):
         Raises
         ------
         ShiftDataError
-            For other columns than those fitted, cells that are no finite numbers, a folder with other files or inside
-            of ``source``.
+            For other columns than those fitted, cells that are no finite numbers, a folder of other files or of rows.
         """
         check_is_fitted(self, "coef_")
-        around = folder_around(folder, source)
-        if around is not None:
-            raise ShiftDataError(
-                f"{os.fsdecode(folder)!r} lies in {around!r}, whose files are read: the weights would be among them "
-                "the next time. Pass a folder outside of it."
-            )
+        refuse_folder_inside(folder, source)
         names = list(self._columns) if self._named and (is_files(source) or column_names(source)) else None
         plan = make_plan((source,), names, (None,), int(self.rows_per_unit))
         if len(plan.columns) != self.n_features_in_:
@@ -445,8 +438,7 @@ class StreamingLogisticWeighter(PublicCalls, KeepsConnections):
         Raises
         ------
         ShiftDataError
-            For ``clip="pareto"``, whose weights are no such expression, an unknown dialect, and columns that it does
-            not tell apart.
+            For ``clip="pareto"``, whose weights are no such expression, and columns or dialects that cannot be told.
         """
         check_is_fitted(self, "coef_")
         rule = self._rule()
