@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import copy
 from typing import Any, Protocol, Self
 
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from threadpoolctl import ThreadpoolController
 
 from shiftfix._setting_checks import check_count, check_methods, check_option
@@ -198,11 +199,14 @@ def opened_engine(engine: Any, n_workers: int | None, scheduler: Any, retries: i
 class KeepsConnections(BaseEstimator):
     """A clone has the very engine and scheduler that it was given: connections cannot be copied."""
 
+    engine: Any
+    scheduler: Any
+
     def __sklearn_clone__(self) -> Self:
         """As scikit-learn clones, but for those."""
-        settings = self.get_params(deep=False)
-        held = {name: settings.pop(name) for name in ("engine", "scheduler")}
-        return type(self)(**{name: clone(value, safe=False) for name, value in settings.items()}, **held)
+        bare = copy(self)
+        made: Self = super(KeepsConnections, bare.set_params(engine="serial", scheduler=None)).__sklearn_clone__()
+        return made.set_params(engine=self.engine, scheduler=self.scheduler)
 
 
 ENGINES = ("serial", "threads", "dask", "ray")

@@ -250,7 +250,7 @@ def _dask_units(
     name = SAMPLE_NAMES[domain]
     if weight is not None:
         raise ShiftDataError(f"sample_weight of the {name}: a Dask collection takes none; write it to files first.")
-    if any(hasattr(task, "client") for task in dict(sample.__dask_graph__()).values()):
+    if any(type(task).__module__.startswith("distributed.") for task in dict(sample.__dask_graph__()).values()):
         raise ShiftDataError(
             f"The {name} is persisted on a Dask cluster, and each piece is computed where it is worked on: pass the "
             "collection as it was before persist(), or write it to Parquet."
