@@ -212,12 +212,19 @@ def _opened_parquet(file: str) -> Any:
 
 
 def _check_there(columns: list[str], footer: Any, file: str) -> None:
+    """Raise ShiftDataError unless a file has each of some columns, and has it once."""
     known = footer.schema_arrow.names
     absent = [name for name in columns if name not in known]
     if absent:
         raise ShiftDataError(
             f"{file!r} has no column {', '.join(map(repr, absent[:MOST_SHOWN]))}: it has {known[:MOST_SHOWN]}"
             f"{' and others' if len(known) > MOST_SHOWN else ''}."
+        )
+    repeated = [name for name in columns if known.count(name) > 1]
+    if repeated:
+        raise ShiftDataError(
+            f"{file!r} has {known.count(repeated[0])} columns {repeated[0]!r}, and nothing tells which is meant: give "
+            "each a name of its own in the file."
         )
 
 

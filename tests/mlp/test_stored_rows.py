@@ -226,6 +226,10 @@ def test_what_cannot_be_read(tmp_path, monkeypatch):
     table = pyarrow.table({"x": [1.0, None, 2.0], "t": ["a", "b", "c"], "z": [1.0, np.inf, 2.0]})
     parquet.write_table(table, tmp_path / "a.parquet")
     (tmp_path / "b.txt").write_text("no")
+    twice = tmp_path / "twice.pq"
+    columns = [pyarrow.array([1.0, 2.0]), pyarrow.array([3.0, 4.0]), pyarrow.array([0, 1])]
+    parquet.write_table(pyarrow.Table.from_arrays(columns, names=["x", "x", "y"]), twice)
+    np.testing.assert_array_equal(ParquetRows(twice, ["y"]).column("y"), [0, 1])  # the others need not be one
     y = np.array([0, 1, 0])
     for call, words in [
         (lambda: ParquetRows(tmp_path / "none*", ["x"]), "names no Parquet file"),
@@ -234,6 +238,8 @@ def test_what_cannot_be_read(tmp_path, monkeypatch):
         (lambda: ParquetRows(tmp_path, ["x", "x"]), "each once"),
         (lambda: ParquetRows(tmp_path, ["x", "q"]), "has no column 'q'"),
         (lambda: ParquetRows(tmp_path, ["t"]), "'t' of .* is of type string"),
+        (lambda: ParquetRows(twice, ["y", "x"]), "has 2 columns 'x'"),
+        (lambda: ParquetRows(twice, ["y"]).column("x"), "has 2 columns 'x'"),
         (lambda: ParquetRows(tmp_path / "b.txt", ["x"]), "cannot be read as Parquet"),
         (lambda: ParquetRows(tmp_path, ["z"]).column("q"), "has no column 'q'"),
         (lambda: MLPClassifier((2,)).fit(ParquetRows(tmp_path, ["x"]), y), "'x' of .* has 1 missing values"),
