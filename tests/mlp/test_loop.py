@@ -15,6 +15,7 @@ from shiftfix.mlp._training._loop import (
     forward,
     mean_losses,
     run_epoch,
+    strided,
     train_step,
 )
 from shiftfix.mlp._training._losses import squared_error
@@ -200,3 +201,14 @@ def test_the_share_of_the_weight_on_fitted_rows(weighting):
     share, effect = (1e-12, 1e-12) if weighting == "loss" else (0.035, 0.09)
     assert run.history["train_interpolation"] == pytest.approx([0.25], abs=share)
     assert run.history["weight_effect"] == pytest.approx([1.0], abs=effect)
+
+
+@pytest.mark.parametrize("n_rows", [9, 1000, 2**24 + 4, 2**26 + 1])
+def test_a_sample_of_rows_goes_from_the_first_to_the_last_in_even_steps(n_rows, monkeypatch):
+    """By whole numbers; the rows take no memory. A place just between two rows may be either."""
+    found = []
+    monkeypatch.setattr(Rows, "lazily", lambda self, index: (found.extend(index.tolist()), self.take(index))[1])
+    column = torch.zeros(1).expand(n_rows)
+    assert len(strided(Rows(column[:, None], column, column), 7)) == 7
+    assert (found[0], found[-1]) == (0, n_rows - 1)
+    assert all(abs(6 * place - k * (n_rows - 1)) <= 3 for k, place in enumerate(found))

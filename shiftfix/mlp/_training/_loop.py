@@ -230,7 +230,8 @@ def strided(rows: Rows, n_rows: int) -> Rows:
     """About ``n_rows`` rows, evenly spread; of each model's."""
     if len(rows) <= n_rows:
         return rows
-    places = torch.linspace(0, len(rows) - 1, n_rows, device=rows.X.device, dtype=torch.float32).round().long()
+    # In float64, for float32 is out of range above 2^24 rows; and on the CPU, for not every device has it.
+    places = torch.linspace(0, len(rows) - 1, n_rows, dtype=torch.float64).round().long().to(rows.X.device)
     return rows.lazily(places) if rows.parts is None else replace(rows, parts=rows.parts[:, places.cpu()])
 
 
