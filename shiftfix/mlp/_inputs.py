@@ -146,11 +146,16 @@ def feature_scaler(X: Any, weight: NDArray[np.float64]) -> StandardScaler:
     return scaler.set_params(with_mean=True)  # it will meet dense batches, whose means can be taken off
 
 
+def as_floats(numbers: NDArray[Any]) -> NDArray[Any]:
+    """Rows as they are stored, in the type that they have when they are read as an array."""
+    return numbers if numbers.dtype in FLOATS else numbers.astype(FLOATS[0])
+
+
 def _scaler_by_blocks(X: StoredRows, weight: NDArray[np.float64]) -> StandardScaler:
     scaler, largest = StandardScaler(), np.zeros(X.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):
         for part, numbers in X.in_blocks():
-            scaler.partial_fit(numbers, sample_weight=weight[part])
+            scaler.partial_fit(as_floats(numbers), sample_weight=weight[part])
             largest = np.maximum(largest, np.abs(numbers.astype(np.float64)).max(axis=0))
     return _checked_scaler(scaler, largest)
 
@@ -211,8 +216,7 @@ def scaled_rows(X: Any, scaler: FeatureScaler | None) -> torch.Tensor:
     ShiftDataError
         For values that float32 does not hold.
     """
-    if sparse.issparse(X):
-        X = X.toarray()
+    X = as_floats(X.toarray() if sparse.issparse(X) else X)
     with np.errstate(over="ignore"):
         if scaler is not None:
             X = scaler.transform(X)

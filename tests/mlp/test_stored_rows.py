@@ -148,6 +148,20 @@ def test_full_batches_make_the_model_that_rows_in_memory_make(small, kind, weigh
     np.testing.assert_allclose(found.scaler_.scale_, expected.scaler_.scale_, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.int16])
+def test_rows_of_few_bits_are_scaled_as_an_array_of_them_is(dtype, small, tmp_path):
+    """The sum of a column, of its squares and the distance of two values all are beyond either type."""
+    X, y, _ = numbers(4000)
+    X[:, 1] = np.where(X[:, 1] > -1, 30_000, -32_000)
+    stored = mapped(tmp_path, (X * [100, 1, 100]).astype(dtype))
+    settings = SETTINGS | {"batch_size": None, "early_stopping": False, "n_models": 1, "dropout": 0.0}
+    found, expected = (MLPClassifier((4,), **settings).fit(rows, y) for rows in (stored, np.array(stored)))
+    np.testing.assert_allclose(found.scaler_.mean_, expected.scaler_.mean_, rtol=1e-12)
+    np.testing.assert_allclose(found.scaler_.scale_, expected.scaler_.scale_, rtol=1e-12)
+    np.testing.assert_allclose(found.predict_proba(stored), expected.predict_proba(np.array(stored)), atol=1e-6)
+    np.testing.assert_array_equal(found.predict_proba(stored), found.predict_proba(np.array(stored)))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("weighting", ["loss", "resample"])
 def test_stored_rows_are_learned_from_with_early_stopping_and_a_checkpoint(small, weighting, tmp_path):
