@@ -25,6 +25,13 @@ FeatureScaler: TypeAlias = StandardScaler | TableScaler
 # Types that X keeps. Others become the first: whole numbers, such as seconds since 1970, may have more digits than
 # float32 holds.
 FLOATS = [np.float64, np.float32]
+# Values of a column that differ by less have no variance in float64.
+LEAST_REACH = 1e-150
+# Of such a column, once the distance of its values is filled in.
+VANISHING = (
+    "The values of {{column}} differ by {:.3g} at most, which vanishes when squared: rescale the column, for example to "
+    "its standard deviation."
+)
 
 
 def read_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool = False, **how: Any) -> Any:
@@ -129,8 +136,34 @@ def feature_scaler(X: Any, weight: NDArray[np.float64]) -> StandardScaler:
     Raises
     ------
     ShiftDataError
-        For a column whose values overflow when squared.
+        For a column whose values overflow, or whose differences vanish, when squared.
     """
+    scaler = _overflow_checked_scaler(X, weight)
+    # The rows are read once more for columns that may be lost alone.
+    if (scaler.var_ < LEAST_REACH).any():
+        low, high = _column_ends(X)
+        reach = high - low
+        lost = np.flatnonzero((reach > 0) & (reach < LEAST_REACH))
+        if lost.size:
+            raise ColumnError(VANISHING.format(reach[lost[0]]), int(lost[0]))
+    return scaler
+
+
+def _column_ends(X: Any) -> NDArray[np.float64]:
+    """Least and largest value of each column, of shape (2, n_columns)."""
+    if isinstance(X, RankedRows):
+        parts = X.ranks.gathered(_column_ends(X.own()) if X.mine.any() else None)
+    elif isinstance(X, StoredRows):
+        parts = [_column_ends(numbers) for _, numbers in X.in_blocks()]
+    elif sparse.issparse(X):
+        parts = [np.stack(min_max_axis(X, axis=0))]
+    else:
+        parts = [np.stack([X.min(axis=0), X.max(axis=0)])]
+    low, high = zip(*(part for part in parts if part is not None), strict=True)
+    return np.stack([np.min(low, axis=0), np.max(high, axis=0)]).astype(np.float64)
+
+
+def _overflow_checked_scaler(X: Any, weight: NDArray[np.float64]) -> StandardScaler:
     if isinstance(X, RankedRows):
         return _joint_scaler(X, weight)
     if isinstance(X, StoredRows):
@@ -173,7 +206,7 @@ def _joint_scaler(X: RankedRows, weight: NDArray[np.float64]) -> StandardScaler:
     mine, two = X.mine.numpy(), None
     with X.ranks.together():
         if mine.any():
-            own = feature_scaler(X.own(), weight[mine])
+            own = _overflow_checked_scaler(X.own(), weight[mine])
             deviation = np.sqrt(own.var_)
             two = np.stack([own.mean_ - deviation, own.mean_ + deviation]), weight[mine].sum() / 2
     found = [one for one in X.ranks.gathered(two) if one is not None]

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Tags
 
 from shiftfix._learner import unchanged_on_error
-from shiftfix._naming import cells_named, columns_named
+from shiftfix._naming import ColumnError, cells_named, column_word
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._held_out import held_out_rows
 from shiftfix.mlp._inputs import feature_scaler, read_y
@@ -65,9 +65,18 @@ class NumberTargets:
         return lambda codes: np.ones(len(codes))
 
     def scaled(self, codes: NDArray[Any], weight: NDArray[np.float64]) -> Self:
-        """The same on the scale of the training rows: weighted mean 0 and variance 1."""
-        with columns_named(["y"] if self.single else [f"y {place}" for place in range(self.n_outputs)]):
+        """The same on the scale of the training rows: weighted mean 0 and variance 1.
+
+        Raises
+        ------
+        ShiftDataError
+            For a column whose values overflow, or whose differences vanish, when squared.
+        """
+        names = ["y"] if self.single else [f"y {place}" for place in range(self.n_outputs)]
+        try:
             return replace(self, scaler=feature_scaler(codes, weight))
+        except ColumnError as error:  # in a fit, columns by position are called as those of X
+            raise ShiftDataError(error.message.format(column=column_word(names, error.place))) from error
 
     def encode(self, codes: NDArray[Any]) -> NDArray[np.float32]:
         """The array that the loss takes.

@@ -5,9 +5,11 @@ import warnings
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from scipy import sparse
 from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
@@ -236,6 +238,38 @@ def test_values_beyond_float32_are_an_error_not_nan(rng):
     for huge in (1e39, -1e300):
         with pytest.raises(ShiftDataError, match="too large for the float32 network"):
             model.predict_proba(np.full((1, 5), huge))
+
+
+def test_a_scale_of_y_and_of_columns_is_that_of_the_predictions(rng):
+    """Powers of two change no digit of a mean or a variance; where the latter is none, constants still are no error."""
+    X, y = rng.normal(size=(60, 2)), rng.normal(size=60)
+    make = partial(MLPRegressor, (4,), n_models=1, max_epochs=2, **DETERMINISTIC)
+    expected = make().fit(X, y).predict(X)
+    for power in (-490, 490):  # 1e-148 and 1e147
+        assert_allclose(make().fit(X * 2.0**power, y * 2.0**power).predict(X * 2.0**power), expected * 2.0**power)
+    same = lambda constant: (np.column_stack([X[:, 0], np.full(60, constant)]), np.full(60, constant))  # noqa: E731
+    zero = make().fit(*same(0.0)).predict(same(0.0)[0])
+    for constant in (1e-170, 3.0):
+        assert_allclose(make().fit(*same(constant)).predict(same(constant)[0]), zero + constant, rtol=1e-6, atol=1e-6)
+
+
+def test_values_whose_variance_vanishes_are_an_error_not_a_constant(rng):
+    X, y = rng.normal(size=(60, 2)), np.arange(60) % 2 * 1e-170
+    regressor = partial(MLPRegressor, (4,), max_epochs=1, random_state=0)
+    tiny = pd.DataFrame({"age": X[:, 0], "lag": y})
+    for fit, column in [
+        (lambda: regressor().fit(X, y), "'y'"),
+        (lambda: regressor().fit(tiny[["age"]], y), "'y'"),
+        (lambda: regressor().partial_fit(X, y), "'y'"),
+        (lambda: regressor().fit(X, np.column_stack([X[:, 0], y])), "'y 1'"),
+        (lambda: regressor(preset="tabular").fit(X, y), "'y'"),
+        (lambda: MLPClassifier((4,), max_epochs=1).fit(tiny, y > 0), "'lag'"),
+        (lambda: MLPClassifier((4,), max_epochs=1).fit(sparse.csr_array(tiny), y > 0), "1"),
+    ]:
+        with pytest.raises(ShiftDataError, match=f"of column {column} differ by 1e-170 at most, which vanishes"):
+            fit()
+    with pytest.raises(ShiftDataError, match=r"of column 'y' overflow when squared"):
+        regressor().fit(tiny[["age"]], X[:, 0] * 1e200)
 
 
 def test_weights_may_be_huge(rng):

@@ -277,6 +277,10 @@ def test_a_map_is_checked(small, tmp_path):
     X[70, 2] = 1e30
     with pytest.raises(ShiftDataError, match="column 2"):
         MLPClassifier((2,), n_models=1, **SETTINGS).fit(mapped(tmp_path, X.astype(float) ** 9), y)
+    X, _, _ = numbers()
+    X = X.astype(float) * [1, 1e-170, 1]
+    with pytest.raises(ShiftDataError, match=r"of column 1 differ by .*e-170 at most, which vanishes when squared"):
+        MLPClassifier((2,), n_models=1, **SETTINGS).fit(mapped(tmp_path, X), y)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         MLPClassifier((2,), n_models=1, **SETTINGS).fit(mapped(tmp_path, np.ones((100, 3))), y[:99])
 
