@@ -252,7 +252,8 @@ def scaled_rows(X: Any, scaler: FeatureScaler | None) -> torch.Tensor:
     X = as_floats(X.toarray() if sparse.issparse(X) else X)
     with np.errstate(over="ignore"):
         if scaler is not None:
-            X = scaler.transform(X)
+            # Of a training on several processes one may have no rows, which scikit-learn's scaler refuses.
+            X = scaler.transform(X if len(X) else np.zeros((1, X.shape[1])))[: len(X)]
         # Writeable, because torch warns of memory it could not write to.
         rows = np.require(X, np.float32, ["C", "W"])
     if not np.isfinite(rows).all():

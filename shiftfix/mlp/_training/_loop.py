@@ -187,7 +187,8 @@ def forward(module: nn.Module, X: RowsOfX, axis: int = 0) -> torch.Tensor:
     module.eval()
     if isinstance(X, RankedRows):
         return X.filled(forward(module, X.own(), axis))
-    return torch.cat([call_module(module, part) for part in X.split(chunk_sizes(X))], dim=axis)
+    parts = [call_module(module, part) for part in X.split(chunk_sizes(X))]
+    return torch.cat(parts, dim=axis) if parts else torch.zeros(0, device=X.device)
 
 
 def passes_of(rows: Rows) -> Iterator[tuple[RowsOfX, torch.Tensor]]:
@@ -213,7 +214,9 @@ def own_outputs(module: nn.Module, rows: Rows) -> torch.Tensor:
 def mean_losses(run: Run, rows: Rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Weighted mean, unweighted mean and pull of the losses without dropout; tensors of shape () or (n_models,)."""
     run.module.eval()
-    losses = torch.cat([losses_of_rows(run, X, y) for X, y in passes_of(rows.own())], dim=-1)
+    own = rows.own()
+    parts = [losses_of_rows(run, X, y) for X, y in passes_of(own)]
+    losses = torch.cat(parts, dim=-1) if parts else own.weight
     if isinstance(rows.X, RankedRows):
         losses = rows.X.filled(losses)
     return loss_summary(losses, rows.own_weight, run.floor, False)
@@ -386,7 +389,7 @@ def warn_of_units(run: Run, rows: Rows) -> None:
     # Where no gradient came from the start, that is said.
     if max(seen, default=0.0) < MOST_IDLE or not any(run.history["gradient_norm"][0]):
         return
-    some = strided(rows, chunk_size(rows.X))
+    some = strided(rows, min(run.ranks.gathered(chunk_size(rows.X))))  # a process without rows does not know their size
     with run.norms.watch():
         mean_losses(run, some)
     run.ranks.share_norms(run.norms, len(some.own()))

@@ -339,6 +339,10 @@ class RankedRows:
     def filled(self, values: torch.Tensor, order: torch.Tensor | None = None) -> torch.Tensor:
         """Values (n, ...) of the rows of all processes, from those of the local ones; in an order, if given."""
         mine = self.mine if order is None else self.mine[order]
-        joint = values.new_zeros((len(mine), *values.shape[1:]))
-        joint[mine.to(values.device)] = values
+        # A process without a row does not know of what shape and type the values are.
+        forms = self.ranks.gathered((tuple(values.shape[1:]), values.dtype) if len(values) else None)
+        shape, dtype = next(form for form in forms if form is not None)
+        joint = values.new_zeros((len(mine), *shape), dtype=dtype)
+        if len(values):
+            joint[mine.to(values.device)] = values
         return self.ranks.add(joint)
