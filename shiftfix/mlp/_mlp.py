@@ -219,7 +219,7 @@ class BaseMLP(
             y, columns = self._labels(y, "y")
             X, y = self._validate(X, y, reset=not goes_on)
             refuse_stored_for_preset(X, self.preset)
-            weight = check_row_weights(sample_weight, len(y))
+            weight = check_row_weights(sample_weight, len(y), shared=ranks.size > 1)
         X, y, weight = rows_of_all(ranks, (X, y, weight), sample_weight)
         check_same_network(ranks, self, columns, held_out)
         weight, X, y = present(weight, X, y)

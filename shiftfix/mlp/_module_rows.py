@@ -43,11 +43,11 @@ class ModuleRows:
         return self.X, self.y if classes is None else class_columns(self.y, classes, name), self.weight
 
 
-def read_weight(sample_weight: Any, n_rows: int, name: str) -> NDArray[np.float64]:
-    """Weights of an array-like or a tensor, with largest 1."""
+def read_weight(sample_weight: Any, n_rows: int, name: str, shared: bool = False) -> NDArray[np.float64]:
+    """Weights of an array-like or a tensor, with largest 1; ``shared`` as in ``check_row_weights``."""
     if isinstance(sample_weight, torch.Tensor):
         sample_weight = numpy_of(numbers_of(sample_weight, name))
-    return check_row_weights(sample_weight, n_rows, name)
+    return check_row_weights(sample_weight, n_rows, name, shared=shared)
 
 
 def read_module_rows(
@@ -87,7 +87,7 @@ def read_module_rows(
         y = read_targets(y, names.of("y"), len(X), loss, dtype)
         single = loss_kind(loss) == "numbers" and y.ndim == 1
         y = y[:, None] if single else y
-        weight = read_weight(sample_weight, len(X), names.of("sample_weight"))
+        weight = read_weight(sample_weight, len(X), names.of("sample_weight"), ranks.size > 1)
     if ranks.size > 1:
         X, y, joint = ranks.joined(names.of("X"), X, y, sample_weight)
         weight = read_weight(joint, len(X), names.of("sample_weight"))

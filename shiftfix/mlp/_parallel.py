@@ -121,7 +121,8 @@ def rows_to_stop_by(
     names = held_out.names.of
     with ranks.together():
         X, y = read_rows_to_stop_by(estimator, held_out, targets, categories)
-        weight = check_row_weights(held_out.sample_weight, len(y), names("sample_weight"))
+        given, shared = held_out.sample_weight, ranks.size > 1
+        weight = check_row_weights(given, len(y), names("sample_weight"), shared=shared)
     X, y, weight = rows_of_all(ranks, (X, y, weight), held_out.sample_weight, names)
     weight, X, y = present(weight, X, y)
     return X, targets.codes(y, names("y")), weight

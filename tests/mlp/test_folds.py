@@ -15,7 +15,7 @@ from shiftfix.mlp._settings import Stopping
 from shiftfix.mlp._temperature import fit_temperature
 from shiftfix.mlp._training import automatic_models, cross_fits, deal, draw_seeds, n_dealt
 from shiftfix.mlp._training._batches import Rows, order_of, rows_of_a_step
-from shiftfix.mlp._training._loop import passes_of, strided
+from shiftfix.mlp._training._loop import passes_of
 
 K = 3
 SMALL = {"hidden_layer_sizes": (6,), "dropout": 0.0, "batch_size": 16, "max_epochs": 12, "random_state": 0}

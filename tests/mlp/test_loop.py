@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from shiftfix.exceptions import NonFiniteLossWarning
-from shiftfix.mlp._training._batches import Rows
+from shiftfix.mlp._training._batches import Rows, strided
 from shiftfix.mlp._training._devices import limited_threads
 from shiftfix.mlp._training._loop import (
     CHUNK,
@@ -15,7 +15,6 @@ from shiftfix.mlp._training._loop import (
     forward,
     mean_losses,
     run_epoch,
-    strided,
     train_step,
 )
 from shiftfix.mlp._training._losses import squared_error

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -62,6 +62,15 @@ class Rows:
             return self
         mine = self.X.mine.to(self.y.device)
         return Rows(self.X.own(), self.y[mine], self.weight[mine])
+
+
+def strided(rows: Rows, n_rows: int) -> Rows:
+    """About ``n_rows`` rows, evenly spread; of each model's."""
+    if len(rows) <= n_rows:
+        return rows
+    # In float64, for float32 is out of range above 2^24 rows; and on the CPU, for not every device has it.
+    places = torch.linspace(0, len(rows) - 1, n_rows, dtype=torch.float64).round().long().to(rows.X.device)
+    return rows.lazily(places) if rows.parts is None else replace(rows, parts=rows.parts[:, places.cpu()])
 
 
 def epoch_order(n_rows: int, generators: list[torch.Generator]) -> torch.Tensor:

@@ -9,7 +9,6 @@ batch is divided by the same batch_size, so that each row counts once an epoch; 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from torch import nn
 from shiftfix._verdict import tell
 from shiftfix.exceptions import NonFiniteLossWarning
 from shiftfix.mlp._network import forget_masks
-from shiftfix.mlp._training._batches import Rows, batches, order_of, part_sizes
+from shiftfix.mlp._training._batches import Rows, batches, order_of, part_sizes, strided
 from shiftfix.mlp._training._callbacks import notify
 from shiftfix.mlp._training._diagnostics import interpolated_share, loss_summary
 from shiftfix.mlp._training._explained import explained, shapes_text
@@ -229,15 +228,6 @@ def record(run: Run, name: str, value: torch.Tensor | float | list[float]) -> No
     run.history.setdefault(name, []).append(value)
 
 
-def strided(rows: Rows, n_rows: int) -> Rows:
-    """About ``n_rows`` rows, evenly spread; of each model's."""
-    if len(rows) <= n_rows:
-        return rows
-    # In float64, for float32 is out of range above 2^24 rows; and on the CPU, for not every device has it.
-    places = torch.linspace(0, len(rows) - 1, n_rows, dtype=torch.float64).round().long().to(rows.X.device)
-    return rows.lazily(places) if rows.parts is None else replace(rows, parts=rows.parts[:, places.cpu()])
-
-
 def _copy_of(module: nn.Module) -> dict[str, torch.Tensor]:
     # A module of the user's may keep more than tensors in its state.
     state = module.state_dict()
@@ -389,7 +379,8 @@ def warn_of_units(run: Run, rows: Rows) -> None:
     # Where no gradient came from the start, that is said.
     if max(seen, default=0.0) < MOST_IDLE or not any(run.history["gradient_norm"][0]):
         return
-    some = strided(rows, min(run.ranks.gathered(chunk_size(rows.X))))  # a process without rows does not know their size
+    # A process without a row does not know how large they are.
+    some = strided(rows, min(run.ranks.gathered(chunk_size(rows.X))))
     with run.norms.watch():
         mean_losses(run, some)
     run.ranks.share_norms(run.norms, len(some.own()))

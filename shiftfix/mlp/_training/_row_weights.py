@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from shiftfix._setting_checks import check_number
-from shiftfix._validation import check_sample_weight
+from shiftfix._validation import check_sample_weight, check_vector
 from shiftfix._verdict import tell
 from shiftfix.exceptions import LowEffectiveSizeWarning, ShiftDataError
 from shiftfix.mlp._settings import Weighting
@@ -82,8 +82,17 @@ def weighted_loss(loss: torch.Tensor, w: torch.Tensor | ArrayLike) -> torch.Tens
     return torch.dot(loss, w.to(loss.dtype)) / len(loss)
 
 
-def check_row_weights(sample_weight: ArrayLike | None, n_rows: int, name: str = "sample_weight") -> NDArray[np.float64]:
-    """Weights as float64 with largest 1: only ratios matter, and sums of huge weights would overflow."""
+def check_row_weights(
+    sample_weight: ArrayLike | None, n_rows: int, name: str = "sample_weight", *, shared: bool = False
+) -> NDArray[np.float64]:
+    """Weights as float64 with largest 1: only ratios matter, and sums of huge weights would overflow.
+
+    All may be 0 where they are ``shared``: other processes have more of them.
+    """
+    if shared and sample_weight is not None:
+        own = check_vector(sample_weight, name, n_rows)
+        if not own.any():
+            return own
     weight = check_sample_weight(sample_weight, n_rows, name)
     return weight / weight.max()
 
