@@ -11,7 +11,7 @@ import torch
 from torch import distributed
 
 from shiftfix.mlp import MLPClassifier, MLPRegressor, ParquetRows, WeightedTrainer, _storage
-from shiftfix.mlp._training import _stored_rows
+from shiftfix.mlp._training import _loop, _stored_rows
 
 CONTEXT = multiprocessing.get_context("forkserver")
 # Loaded once for all of them, as is what torch's optimizers load when the first is made.
@@ -150,6 +150,30 @@ def fit_stored(rank, size, folder):
         np.savez(folder / f"{kind} {rank}.npz", **learned(model))
 
 
+# Of three processes the second has rows of which none is held out, and none among 8 that are spread evenly.
+FEW = [slice(0, 63), slice(63, 74), slice(74, 150)]
+FEW_KINDS = ["few rows", "no weight", "no weight to stop by"]
+FEW_MODELS = ["dropout", "autograd", "module", "numbers"]
+
+
+def fit_few(model, kind, rows=slice(None), **more):
+    """A fit whose second process has nothing to say at times; its steps outside the training are of 8 rows."""
+    _loop.CHUNK = 8
+    X, y, w, numbers = table("random")
+    y, there = numbers if model == "numbers" else y, np.ones(150)
+    there[FEW[1]] = 0
+    weight = w * there if kind == "no weight" else w
+    held_out = {"eval_set": (X[rows] + 0.1, y[rows], there[rows])} if kind == "no weight to stop by" else {}
+    return MODELS[model](**more).fit(X[rows], y[rows], weight[rows], **held_out)
+
+
+def fit_all_few(rank, size, folder):
+    for kind in FEW_KINDS:
+        for model in FEW_MODELS:
+            found = learned(fit_few(model, kind, FEW[rank], data_parallel=True))
+            np.savez(folder / f"{model} {kind} {rank}.npz", **found)
+
+
 def die_at(epoch):
     def at_epoch(run):
         if run.epoch == epoch:
@@ -177,12 +201,17 @@ REFUSED = {
     "NaN on one": (lambda rank: MODELS["dropout"](data_parallel=True), lambda X, rank: X * (np.nan if rank else 1), {}),
     "settings": (lambda rank: MODELS["dropout"](data_parallel=True, l2=0.1 * rank), None, {}),
     "shapes": (lambda rank: MODELS["dropout"](data_parallel=True), lambda X, rank: X[:, : 3 - rank], {}),
+    "no weight": (lambda rank: MODELS["dropout"](data_parallel=True), None, {"weights": "none"}),
+    "no weight for a module": (lambda rank: MODELS["module"](data_parallel=True), None, {"weights": "none"}),
+    "constant on each": (
+        lambda rank: MODELS["dropout"](data_parallel=True), lambda X, rank: X * [1, 1, 0] + [0, 0, 1e-170 * rank], {},
+    ),
     "weights": (lambda rank: MODELS["module"](data_parallel=True), None, {"weights": "first"}),
     "rows to stop by": (lambda rank: MODELS["module"](data_parallel=True), None, {"eval_set": "first"}),
     "batch norm": (lambda rank: MLPClassifier((4,), batch_norm=True, data_parallel=True), None, {}),
     "several": (lambda rank: MLPClassifier((4,), n_models=2, data_parallel=True), None, {}),
     "stops on one": (lambda rank: MODELS["dropout"](data_parallel=True, callbacks=stop if rank else None), None, {}),
-}
+}  # fmt: skip
 
 
 def stop(run):
@@ -196,7 +225,7 @@ def told(rank, size, folder):
         X, y, w, _ = table("random")
         rows = shard(150, rank, size, "equal")
         X, y, w = X[rows], y[rows], w[rows]
-        w = None if given.get("weights") == "first" and rank else w
+        w = {"first": None if rank else w, "none": 0 * w}.get(given.get("weights"), w)
         more = {"eval_set": (X, y)} if given.get("eval_set") == "first" and not rank else {}
         try:
             model = make(rank).fit(X if change is None else change(X, rank), y, w, **more)

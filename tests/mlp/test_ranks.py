@@ -8,13 +8,17 @@ import torch
 
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp import _storage
-from shiftfix.mlp._training import _stored_rows
+from shiftfix.mlp._training import _loop, _stored_rows
 from tests.mlp.ranks_jobs import (
     DATA,
+    FEW_KINDS,
+    FEW_MODELS,
     MODELS,
     REFUSED,
     SHARDS,
     fit_all,
+    fit_all_few,
+    fit_few,
     fit_or_die,
     fit_stored,
     fit_through,
@@ -51,6 +55,21 @@ def test_the_model_is_that_of_one_process(size, tmp_path, alone):
                 np.testing.assert_allclose(found[0][name], value, rtol=2e-6, atol=1e-6, err_msg=f"{model} {name}")
                 for other in found[1:]:
                     np.testing.assert_array_equal(other[name], found[0][name])
+
+
+def test_a_process_may_have_no_row_that_is_held_out_or_looked_at_or_weighed(tmp_path, monkeypatch):
+    monkeypatch.setattr(_loop, "CHUNK", 0)  # put back behind the test
+    assert launch(3, tmp_path, fit_all_few) == [0] * 3
+    for kind in FEW_KINDS:
+        for model in FEW_MODELS:
+            found = [np.load(tmp_path / f"{model} {kind} {rank}.npz") for rank in range(3)]
+            for name, value in learned(fit_few(model, kind)).items():
+                if "saturated" in name or "dead" in name:  # of those a bound is told
+                    continue
+                said = f"{model} {kind} {name}"
+                np.testing.assert_allclose(found[0][name], value, rtol=2e-6, atol=1e-6, err_msg=said)
+                for other in found[1:]:
+                    np.testing.assert_array_equal(other[name], found[0][name], err_msg=said)
 
 
 @pytest.mark.parametrize("order", DATA)
@@ -114,6 +133,9 @@ def test_what_one_process_finds_all_are_told(tmp_path):
         "shapes": "different rows of X of shape (process 0: (3,); process 1: (2,))",
         "weights": "different sample_weight (process 0: True; process 1: False)",
         "rows to stop by": "differ in whether there are rows to stop by",
+        "no weight": "sample_weight is all zero",
+        "no weight for a module": "sample_weight is all zero",
+        "constant on each": "column 2 differ by 1e-170 at most",
         "batch norm": "batch_norm=True, which looks at all rows",
         "several": "trains one network, and n_models=2",
         "stops on one": "1 epochs",

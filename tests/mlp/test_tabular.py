@@ -12,6 +12,7 @@ from sklearn.base import clone
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp import MLPClassifier, MLPRegressor, polynomial_tail
 from shiftfix.mlp._categories import coded, learn_categories
+from shiftfix.mlp._inputs import feature_scaler, scaled_rows
 from shiftfix.mlp._network import build_network
 from shiftfix.mlp._network._tabular import PLACES, WAVES, PeriodicEmbedding
 from shiftfix.mlp._saving._model import pack_estimator, unpack_estimator
@@ -40,6 +41,15 @@ def a_frame(n_rows=60, seed=0):
     )
     y = np.where((frame["city"] == "Ulm") ^ (rng.random(n_rows) < 0.1), "yes", "no")
     return frame, y, rng
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_no_rows_are_scaled_to_none_of_the_same_width(standardize):
+    X = np.column_stack([np.arange(6.0), np.arange(6) % 3])
+    table = table_scaler(X, np.ones(6), [1], standardize)
+    for scaler in (table, feature_scaler(X, np.ones(6)), None):
+        found = scaled_rows(X[:0], scaler)
+        assert (found.shape, found.dtype) == ((0, scaled_rows(X, scaler).shape[1]), torch.float32)
 
 
 # --------------------------------------------------------------------------------------------- quantiles
