@@ -14,7 +14,7 @@ from shiftfix.mlp._saving import pack_estimator, unpack_estimator
 from shiftfix.mlp._settings import Stopping
 from shiftfix.mlp._temperature import fit_temperature
 from shiftfix.mlp._training import automatic_models, cross_fits, deal, draw_seeds, n_dealt
-from shiftfix.mlp._training._batches import Rows, order_of, rows_of_a_step
+from shiftfix.mlp._training._batches import Rows, order_of, rows_of_a_step, strided
 from shiftfix.mlp._training._loop import passes_of
 
 K = 3
