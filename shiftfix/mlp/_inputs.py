@@ -29,8 +29,8 @@ FLOATS = [np.float64, np.float32]
 LEAST_REACH = 1e-150
 # Of such a column, once the distance of its values is filled in.
 VANISHING = (
-    "The values of {{column}} differ by {:.3g} at most, which vanishes when squared: rescale the column, for example to "
-    "its standard deviation."
+    "The values of {{column}} differ by {:.3g} at most, which vanishes when squared: rescale the column, for example "
+    "to its standard deviation."
 )
 
 
