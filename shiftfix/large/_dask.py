@@ -54,7 +54,8 @@ class DaskEngine:
         self.distributed, self.retries = distributed, retries
         self.cluster: Any = None
         self.is_ours = not isinstance(scheduler, distributed.Client)
-        if self.is_ours and not isinstance(scheduler, str | None):
+        # A cluster of Dask's own classes says where its scheduler is.
+        if self.is_ours and not (isinstance(scheduler, str | None) or hasattr(scheduler, "scheduler_address")):
             raise ShiftDataError(
                 f"scheduler={scheduler!r}: an address such as 'tcp://10.0.0.1:8786' is needed, a Client or None."
             )
