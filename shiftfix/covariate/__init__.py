@@ -11,7 +11,6 @@
 ======================  =========================================================================
 """
 
-from shiftfix.covariate._base import refuse_vanishing as refuse_vanishing  # for ``large``
 from shiftfix.covariate._classifier import ClassifierWeighter
 from shiftfix.covariate._classifier import with_seeds as with_seeds
 from shiftfix.covariate._finishing import LOG_RATIO_BOUND as LOG_RATIO_BOUND  # for ``large``

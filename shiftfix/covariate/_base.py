@@ -17,8 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 from shiftfix._blocks import ColumnSpread, column_spread
 from shiftfix._door import PublicCalls
 from shiftfix._learner import unchanged_on_error
-from shiftfix._naming import ColumnError, columns_named
-from shiftfix._numerics import Floats, log_mean_exp
+from shiftfix._naming import columns_named
+from shiftfix._numerics import Floats, log_mean_exp, refuse_vanishing
 from shiftfix._setting_checks import check_option
 from shiftfix._validation import check_matrix, check_repeat_counts, check_same_columns, check_two_samples
 from shiftfix._verdict import tell
@@ -30,7 +30,6 @@ from shiftfix.weights import ClipRule, WeightSummary, check_clip
 
 # Overflow and what comes of it is found in the results, and told in words.
 QUIET: Any = {"over": "ignore", "under": "ignore", "invalid": "ignore", "divide": "ignore"}
-LEAST_REACH = 1e-150
 
 
 class FittedRatio(NamedTuple):
@@ -67,18 +66,6 @@ def refuse_no_number(*log_ratios: Floats) -> None:
         raise ShiftDataError(
             f"The log ratio of {lost} rows is no number, most likely since values overflow when squared or multiplied: "
             "rescale the columns, for example to thousands or logarithms."
-        )
-
-
-def refuse_vanishing(spreads: Sequence[ColumnSpread]) -> None:
-    """Raise ShiftDataError for columns whose values differ, but by so little that the squares of it are 0."""
-    reach = np.maximum(*(spread.high for spread in spreads)) - np.minimum(*(spread.low for spread in spreads))
-    lost = np.flatnonzero((reach > 0) & (reach < LEAST_REACH))
-    if lost.size:
-        raise ColumnError(
-            f"The values of {{column}} differ by {reach[lost[0]]:.3g} at most, which vanishes when squared: "
-            "rescale the column, for example to its standard deviation.",
-            int(lost[0]),
         )
 
 
@@ -190,7 +177,8 @@ class BaseWeighter(PublicCalls, BaseEstimator, metaclass=ABCMeta):
         log_mean = log_mean_exp(clip.apply(log_ratios[0]), samples.counts[0])
         numbers, names = self._described(matrices, names)
         spreads = fitted.spreads or [column_spread(X, c) for X, c in zip(numbers, samples.counts, strict=True)]
-        refuse_vanishing(spreads)
+        low, high = zip(*((spread.low, spread.high) for spread in spreads), strict=True)
+        refuse_vanishing(np.minimum(*low), np.maximum(*high))
         self.summary_ = summarize_ratio(numbers, samples.counts, log_ratios, spreads, clip, log_mean, names)
         self.n_source_, self.n_target_ = fitted.n_source, fitted.n_target
         self.log_clip_, self.log_mean_, self._clip = clip.log_threshold, log_mean, clip

@@ -13,9 +13,9 @@ import numpy as np
 from scipy.linalg import cho_solve
 
 from shiftfix._naming import columns_named
-from shiftfix._numerics import Floats
+from shiftfix._numerics import Floats, refuse_vanishing
 from shiftfix._verdict import caller_warns
-from shiftfix.covariate import NEWTON_COLUMNS, LogisticWeighter, factorize, refuse_vanishing
+from shiftfix.covariate import NEWTON_COLUMNS, LogisticWeighter, factorize
 from shiftfix.large._checkpoint import FitState, read_state, write_state
 from shiftfix.large._driver import Passes, Statistic, check_both, merge_in_order
 from shiftfix.large._logistic_sums import (
@@ -194,7 +194,8 @@ class StreamFitter:
     def _scale(self) -> None:
         check_both(self.moments)
         with columns_named(self.names):
-            refuse_vanishing(self._spreads((1.0, 1.0)))
+            low, high = zip(*((part.low, part.high) for part in self.moments), strict=True)
+            refuse_vanishing(np.minimum(*low), np.maximum(*high))
         self.scales = make_scales(self.moments, self.settings.C)
 
     def _note_odds(self, logistic: Any) -> None:

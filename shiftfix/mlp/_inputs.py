@@ -13,6 +13,7 @@ from sklearn.utils.sparsefuncs import min_max_axis
 from sklearn.utils.validation import validate_data
 
 from shiftfix._naming import OVERFLOW, ColumnError, cell_error, odd_cell, one_line
+from shiftfix._numerics import LEAST_REACH, refuse_vanishing
 from shiftfix._validation import check_rows
 from shiftfix._values import as_array, refuse_missing_labels, refuse_no_numbers
 from shiftfix.exceptions import ShiftDataError
@@ -25,13 +26,6 @@ FeatureScaler: TypeAlias = StandardScaler | TableScaler
 # Types that X keeps. Others become the first: whole numbers, such as seconds since 1970, may have more digits than
 # float32 holds.
 FLOATS = [np.float64, np.float32]
-# Values of a column that differ by less have no variance in float64.
-LEAST_REACH = 1e-150
-# Of such a column, once the distance of its values is filled in.
-VANISHING = (
-    "The values of {{column}} differ by {:.3g} at most, which vanishes when squared: rescale the column, for example "
-    "to its standard deviation."
-)
 
 
 def read_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool = False, **how: Any) -> Any:
@@ -141,11 +135,7 @@ def feature_scaler(X: Any, weight: NDArray[np.float64]) -> StandardScaler:
     scaler = _overflow_checked_scaler(X, weight)
     # The rows are read once more for columns that may be lost alone.
     if (scaler.var_ < LEAST_REACH).any():
-        low, high = _column_ends(X)
-        reach = high - low
-        lost = np.flatnonzero((reach > 0) & (reach < LEAST_REACH))
-        if lost.size:
-            raise ColumnError(VANISHING.format(reach[lost[0]]), int(lost[0]))
+        refuse_vanishing(*_column_ends(X))
     return scaler
 
 
