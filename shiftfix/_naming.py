@@ -38,18 +38,31 @@ def column_names(X: Any) -> list[str] | None:
     columns = getattr(X, "columns", None)
     if columns is None:
         return None
-    if type(X).__module__.startswith("pyarrow."):
+    if _is_arrow(X):
         columns = X.schema.names  # whose columns are values
     return [str(name) for name in columns]
 
 
 def chosen_columns(X: Any, names: Sequence[str]) -> Any:
-    """Columns of a frame by the names that messages give them: its own may be numbers."""
+    """Columns of a frame by the names that messages give them: its own may be numbers.
+
+    Raises
+    ------
+    ShiftDataError
+        For a name that several columns have.
+    """
     known = column_names(X) or []
-    places = [known.index(name) for name in names]
+    repeated = [name for name in names if known.count(name) > 1]
+    if repeated:
+        raise ShiftDataError(f"There are several columns named {repeated[0]!r}: give each a name of its own.")
     if hasattr(X, "iloc"):
-        return X.iloc[:, places]
-    return X.select(list(names)) if hasattr(X, "select") else X[list(names)]
+        return X.iloc[:, [known.index(name) for name in names]]
+    # A selection by polars takes names for patterns, and Arrow's brackets take one.
+    return X.select(list(names)) if _is_arrow(X) else X[list(names)]
+
+
+def _is_arrow(X: Any) -> bool:
+    return type(X).__module__.startswith("pyarrow.")
 
 
 def column_word(names: Sequence[str] | None, place: int) -> str:

@@ -359,7 +359,7 @@ def check_scores(
 
 def _names_of_classes(values: Any) -> list[str]:
     """Names of the columns of a frame, or in the index of a Series; none for others."""
-    named = getattr(values, "columns", None)
+    named: Any = column_names(values)
     if named is None and getattr(values, "ndim", 0) == 1:
         named = getattr(values, "index", None)
     return [] if named is None or callable(named) else [str(label) for label in named]

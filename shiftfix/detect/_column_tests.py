@@ -209,7 +209,7 @@ def largest_gap(tally: Tally) -> float:
         return 0.0
 
     def lead(target_rows: Places, rows: Places) -> Floats:
-        return np.asarray(target_rows * (1 / n_target + 1 / n_source) - rows / n_source, dtype=np.float64)
+        return np.asarray(target_rows / n_target - (rows - target_rows) / n_source, dtype=np.float64)
 
     at_values = lead(tally.target_until, tally.until).max()
     below_values = lead(_before(tally.target_until), tally.before).min()

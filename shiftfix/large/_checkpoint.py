@@ -81,17 +81,13 @@ def read_state(path: str | os.PathLike[str], mark: str) -> FitState | None:
     """
     if not Path(path).is_file():
         return None
-    with open(path, "rb") as file:
-        is_ours = file.read(2) in (b"PK", b"")
+    if not _may_be_state(path):
+        raise ShiftDataError(f"checkpoint={os.fsdecode(path)!r} is no state of a fit: name a new file.")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        if is_ours:
-            return None
-        arrays = {}
-    if not is_ours or "mark" not in arrays:
-        raise ShiftDataError(f"checkpoint={os.fsdecode(path)!r} is no state of a fit: name a new file.")
+        return None
     if str(arrays["mark"]) != mark:
         return None
     value, fresh, n_passes, log_odds_sum, judged = arrays["numbers"].tolist()
@@ -100,6 +96,19 @@ def read_state(path: str | os.PathLike[str], mark: str) -> FitState | None:
     return FitState(
         (_stored_moments(arrays, 0), _stored_moments(arrays, 1)), newton, int(n_passes), log_odds_sum, bool(judged)
     )
+
+
+def _may_be_state(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a state, a damaged one, or empty."""
+    with open(path, "rb") as file:
+        begins = file.read(2)
+    if begins != b"PK":
+        return not begins
+    try:
+        with zipfile.ZipFile(path) as stored:
+            return "mark.npy" in stored.namelist()
+    except zipfile.BadZipFile:
+        return True
 
 
 def _stored_moments(arrays: dict[str, Any], place: int) -> SampleMoments:

@@ -199,14 +199,13 @@ def opened_engine(engine: Any, n_workers: int | None, scheduler: Any, retries: i
 class KeepsConnections(BaseEstimator):
     """A clone has the very engine and scheduler that it was given: connections cannot be copied."""
 
-    engine: Any
-    scheduler: Any
-
     def __sklearn_clone__(self) -> Self:
         """As scikit-learn clones, but for those."""
-        bare = copy(self)
-        made: Self = super(KeepsConnections, bare.set_params(engine="serial", scheduler=None)).__sklearn_clone__()
-        return made.set_params(engine=self.engine, scheduler=self.scheduler)
+        settings = self.get_params(deep=False)
+        held = {name: settings[name] for name in ("engine", "scheduler") if name in settings}
+        bare = copy(self).set_params(**dict.fromkeys(held))
+        made: Self = super(KeepsConnections, bare).__sklearn_clone__()
+        return made.set_params(**held)
 
 
 ENGINES = ("serial", "threads", "dask", "ray")

@@ -296,6 +296,10 @@ class StreamFitter:
         clip = self.settings.clip
         if self.frozen or clip == "pareto" or _log_cap_before(clip, 0.0, 1.0) is None:
             return float("inf")
+        return self._least_curvature()
+
+    def _least_curvature(self) -> float:
+        """Curvature of a row's loss in its log odds, on average, below which samples are all but separable."""
         n_source, n_target = self.scales.totals
         return LEAST_CURVATURE_SHARE * n_source * n_target / (n_source + n_target) ** 2
 
@@ -320,6 +324,8 @@ class StreamFitter:
         correction = -cho_solve(factor, curved)
         errors = standard_errors(factor, self.scales.n_rows)
         left = float(np.max(np.abs(correction) / np.maximum(errors, np.finfo(float).tiny)))
+        if now.hessian[0, 0] < self._least_curvature():
+            left = float("inf")  # one step and its correction lead nowhere near where samples are separable
         point = now.point + step + correction
         solution = Solution(now, left, errors, True, step + correction)
         scales = self._sample_scales(start)

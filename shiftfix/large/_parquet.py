@@ -174,7 +174,7 @@ def list_files(paths: Any, name: str) -> list[str]:
     if missing or not files:
         what = f"{missing[0]!r} is no file" if missing else f"{text!r} holds no file that ends in {', '.join(SUFFIXES)}"
         raise ShiftDataError(f"{name}: {what}. Pass a file, a folder, a pattern such as 'data/*.parquet', or a list.")
-    return files
+    return _each_once(files)
 
 
 def is_arrow_dataset(given: Any) -> bool:
@@ -204,10 +204,10 @@ def refuse_folder_inside(folder: str | os.PathLike[str], paths: Any) -> None:
 
 
 def _each_once(paths: Iterable[str]) -> list[str]:
-    """Files under the first of the names that each is given by."""
-    files: dict[str, str] = {}
+    """Files under the first of the names that each is given by; folders that hold other keys make other rows of it."""
+    files: dict[Any, str] = {}
     for path in paths:
-        files.setdefault(os.path.realpath(path), path)
+        files.setdefault((os.path.realpath(path), *_keys_of(path).items()), path)
     return list(files.values())
 
 
@@ -228,11 +228,12 @@ def open_footers(sample: Any, name: str) -> list[Footer]:
 
 def _refuse_narrowed(dataset: Any, footers: Sequence[Footer], name: str) -> None:
     """Raise for a dataset with a filter, or a schema of its own: files are read as they are."""
-    own = {os.path.realpath(str(file)) for file in dataset.files}
-    read = [footer for footer in footers if os.path.realpath(footer.path) in own]
+    known = {os.path.realpath(footer.path): footer for footer in footers}
+    read = [known[os.path.realpath(str(file))] for file in dataset.files]
     # Of pyarrow's two kinds of dataset one counts its rows, and the other knows its filter.
     counted = dataset.count_rows() if hasattr(dataset, "count_rows") else None
-    if getattr(dataset, "_filter_expression", None) is not None or counted not in (None, _rows_in(read)):
+    n_rows = sum(sum(footer.groups) for footer in read)
+    if getattr(dataset, "_filter_expression", None) is not None or counted not in (None, n_rows):
         raise ShiftDataError(
             f"The {name} is an Arrow dataset with a filter, and its files are read whole: write the rows to files of "
             "their own, or pass sample weights of 0 for the others."
@@ -243,10 +244,6 @@ def _refuse_narrowed(dataset: Any, footers: Sequence[Footer], name: str) -> None
             f"The {name} is an Arrow dataset whose columns ({sorted(names)}) are not those of its files: name the "
             f"columns with {BY_COLUMNS} and pass the files."
         )
-
-
-def _rows_in(footers: Sequence[Footer]) -> int:
-    return sum(sum(footer.groups) for footer in footers)
 
 
 def _keys_of(path: str) -> dict[str, str]:

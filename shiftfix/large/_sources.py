@@ -255,6 +255,10 @@ def _dask_units(
             f"The {name} is persisted on a Dask cluster, and each piece is computed where it is worked on: pass the "
             "collection as it was before persist(), or write it to Parquet."
         )
+    if getattr(sample, "ndim", None) != 2:
+        raise ShiftDataError(
+            f"The {name} is a Dask {type(sample).__name__}: pass a frame, or an array of two dimensions."
+        )
     names = column_names(sample)
     if names is not None:
         wanted = tuple(names if columns is None else columns)
@@ -262,10 +266,10 @@ def _dask_units(
         _refuse_no_numbers(dict(zip(names, sample.dtypes, strict=True)), wanted, name)
         pieces = sample.to_delayed()
     else:
-        if getattr(sample, "ndim", None) != 2 or np.isnan(sample.shape[1]):
+        if np.isnan(sample.shape[1]):
             raise ShiftDataError(
-                f"The {name} is a Dask {type(sample).__name__} of shape {getattr(sample, 'shape', '(unknown)')}: pass "
-                "a frame, or an array of shape (n_rows, n_columns) whose columns are known (compute_chunk_sizes())."
+                f"The {name} is a Dask array of shape {sample.shape}: how many columns there are must be known "
+                "(compute_chunk_sizes())."
             )
         if sample.numblocks[1] != 1:
             raise ShiftDataError(f"The {name} is cut across its columns: rechunk({{1: -1}}) it first.")

@@ -167,6 +167,7 @@ class MemmapPart:
     def __init__(self, table: Any, weight: NDArray[Any] | None, columns: tuple[str, ...]) -> None:
         order = "C" if table.flags.c_contiguous else "F"
         self.where = (str(table.filename), table.dtype.str, table.shape, int(table.offset), order)
+        self.writable = table.mode != "r"
         self.weight, self.columns = weight, columns
 
     @property
@@ -175,18 +176,24 @@ class MemmapPart:
         return one_line(self.where[0])
 
     def stamp(self, start: int, stop: int | None) -> list[Any]:
-        """How the file is read, its size and time of change, and a digest of the repeat counts."""
+        """How the file is read, its size and time of change, and a digest of the repeat counts.
+
+        What is written through a map need not change the time: of a writable one the digest is of its rows too.
+        """
         weight = None if self.weight is None else self.weight[start:stop]
-        return [*map(str, self.where[1:]), *stamp_of_file(self.where[0]), _digest_of_arrays(weight)]
+        rows = self._opened()[start:stop] if self.writable else None
+        return [*map(str, self.where[1:]), *stamp_of_file(self.where[0]), _digest_of_arrays(rows, weight)]
+
+    def _opened(self) -> Any:
+        path, dtype, shape, offset, order = self.where
+        return np.memmap(path, dtype=dtype, mode="r", shape=shape, offset=offset, order=order)  # type: ignore[call-overload]
 
     def chunks(self, start: int, stop: int | None) -> Iterator[Chunk]:
         """Its rows from ``start`` to ``stop``, in order; what was read leaves the memory with each chunk."""
-        path, dtype, shape, offset, order = self.where
-        stop = shape[0] if stop is None else stop
+        stop = self.where[2][0] if stop is None else stop
         for begin in range(start, stop, CHUNK_ROWS):
             rows = slice(begin, min(begin + CHUNK_ROWS, stop))
-            table: Any = np.memmap(path, dtype=dtype, mode="r", shape=shape, offset=offset, order=order)  # type: ignore[call-overload]
-            yield TableChunk(table[rows], None if self.weight is None else self.weight[rows])
+            yield TableChunk(self._opened()[rows], None if self.weight is None else self.weight[rows])
 
 
 class DelayedPart:

@@ -116,17 +116,27 @@ def _written_before(path: Path, mark: str) -> tuple[int, float, float] | None:
     parquet = import_optional("pyarrow.parquet", "large")
     try:
         metadata = parquet.read_metadata(path)
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError):
+        if _begins_as_parquet(path):
+            return None
+        metadata = None
     try:
-        found = json.loads((metadata.metadata or {})[MARK])
+        found = json.loads(metadata.metadata[MARK])
         if found["mark"] != mark or found["rows"] != metadata.num_rows:
             return None
         return metadata.num_rows, float.fromhex(found["total"]), float.fromhex(found["largest"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # no metadata, or those of others
         raise ShiftDataError(
             f"{str(path)!r} was not written by write_weights, and would be replaced: pass another folder."
         ) from error
+
+
+def _begins_as_parquet(path: Path) -> bool:
+    """Whether a file that cannot be read may have been one of Parquet, or is empty."""
+    with open(path, "rb") as file:
+        return file.read(4) in (b"PAR1", b"")
 
 
 def _unit_weights(unit: Unit, rule: WeightRule) -> Floats:

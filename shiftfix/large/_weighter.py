@@ -312,7 +312,7 @@ class StreamingLogisticWeighter(PublicCalls, KeepsConnections):
 
     def _doubts_of(self, settings: FitSettings) -> Iterator[Warning]:
         """What the user must know of a fit."""
-        if self.steps_left_ > settings.tol and not settings.economical:
+        if self.steps_left_ > settings.tol and (np.isinf(self.steps_left_) or not settings.economical):
             yield ConvergenceWarning(
                 f"After {self.n_passes_} passes (max_passes={settings.max_passes}) a coefficient is still "
                 f"{self.steps_left_:.2g} standard errors from the optimum, and tol={settings.tol:.2g} is asked for: "

@@ -110,6 +110,10 @@ def test_rare_categories_count_together():
 def test_distances():
     x, y = np.round(RNG.normal(size=40), 1), np.round(RNG.normal(0.3, 1, 30), 1)
     assert_allclose(largest_gap(tally_of_numbers(np.append(x, y), np.arange(70) >= 40)), ks_2samp(x, y).statistic)
+    for n in range(2, 40):
+        apart, same = np.arange(2.0 * n), np.tile(np.arange(3.0), n)
+        assert largest_gap(tally_of_numbers(apart, apart >= n - 1)) == 1
+        assert largest_gap(tally_of_numbers(same, np.arange(3 * n) >= 3)) == 0
     assert_allclose(total_variation(np.array([16, 34]), np.array([6, 4])), 0.35)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from shiftfix.covariate import LogisticWeighter
 from shiftfix.exceptions import PoorOverlapWarning, ShiftDataError
@@ -57,11 +58,40 @@ def test_columns_are_no_patterns(tmp_path):
     assert_allclose(fitted(source, target).coef_, EXPECTED.coef_, rtol=1e-6)
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
+def test_columns_of_frames_are_no_patterns_and_one_of_a_name(library):
+    names = ["z", "^a.*$", "*"]
+
+    def frame(rows, names=names):
+        columns = dict(zip(names, np.column_stack([rows[:, 0] ** 2, rows]).T, strict=True))
+        return {"pandas": pd.DataFrame, "polars": pytest.importorskip("polars").DataFrame, "arrow": pa.table}[library](
+            columns
+        )
+
+    made = fitted(frame(SOURCE), frame(TARGET), columns=names[1:])
+    assert_allclose(made.coef_, EXPECTED.coef_, rtol=1e-6)
+    assert_allclose(made.transform(frame(SOURCE)), EXPECTED.transform(SOURCE), rtol=1e-6)
+    if library != "polars":  # which has no such frames
+        twice = frame(SOURCE)
+        twice = twice.set_axis(["a", "b", "b"], axis=1) if library == "pandas" else twice.rename_columns(list("abb"))
+        with pytest.raises(ShiftDataError, match="several columns named 'b'"):
+            fitted(twice, twice, columns=["b"])
+
+
 def test_a_file_counts_once_by_whatever_names_it_is_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path / "s.parquet", SOURCE), put(tmp_path / "t.parquet", TARGET)
     made = fitted(["s.parquet", "./s.parquet", tmp_path / "s.parquet"], "t.parquet")
     assert made.n_source_ == 2000
+    (tmp_path / "days").mkdir()
+    (tmp_path / "days" / "s.parquet").symlink_to(tmp_path / "s.parquet")
+    (tmp_path / "days" / "latest.parquet").symlink_to("s.parquet")
+    for days in ("days", "days/*.parquet", ["days"]):
+        assert fitted(days, "t.parquet").n_source_ == 2000
+    for day in (1, 2):
+        (tmp_path / "by_key" / f"day={day}").mkdir(parents=True)
+        (tmp_path / "by_key" / f"day={day}" / "s.parquet").symlink_to(tmp_path / "s.parquet")
+    assert fitted("by_key", "t.parquet", columns=["a", "b"]).n_source_ == 4000
 
 
 def test_frames_with_numbers_for_names():
@@ -117,11 +147,11 @@ def test_dask_collections_that_cannot_be_cut_into_units():
     frames = pytest.importorskip("dask.dataframe")
     known = dask.from_array(TARGET, chunks=(500, 2))
     assert_allclose(fitted(dask.from_array(SOURCE, chunks=(500, 2)), known).coef_, EXPECTED.coef_, rtol=1e-6)
-    for bad in (known[:, known[0] > -9], known[:, 0]):
-        with pytest.raises(ShiftDataError, match=r"The source is a Dask Array of shape"):
-            fitted(bad, known)
     table = pd.DataFrame(TARGET, columns=["a", "b"])
     whole = frames.from_pandas(table, npartitions=2)
+    for bad, message in ((known[:, known[0] > -9], "array of shape"), (known[:, 0], "Array"), (whole["a"], "Series")):
+        with pytest.raises(ShiftDataError, match=f"The source is a Dask {message}"):
+            fitted(bad, known)
     numbered = frames.from_pandas(table.set_axis([0, 1], axis=1), npartitions=2)
     source = frames.from_pandas(pd.DataFrame(SOURCE, columns=[0, 1]), npartitions=3)
     assert_allclose(fitted(source, numbered).coef_, EXPECTED.coef_, rtol=1e-6)
@@ -173,11 +203,28 @@ def test_a_checkpoint_is_of_the_rows_it_was_made_of(tmp_path):
     np.save(tmp_path / "s.npy", OTHER)
     again = fitted(np.load(tmp_path / "s.npy", mmap_mode="r"), checkpoint=where)
     assert_allclose(again.coef_, fitted(OTHER).coef_, rtol=1e-9)
-    mine = tmp_path / "mine.csv"
-    mine.write_text("a,b\n1,2\n")
-    with pytest.raises(ShiftDataError, match=r"mine\.csv' is no state of a fit"):
-        fitted(SOURCE, checkpoint=mine)
-    assert mine.read_text() == "a,b\n1,2\n"
+    (tmp_path / "mine.csv").write_text("a,b\n1,2\n")
+    np.save(tmp_path / "mine.npy", SOURCE)
+    np.savez(tmp_path / "mine.npz", SOURCE, np.array([{}], dtype=object))
+    for mine in tmp_path.glob("mine.*"):
+        before = mine.read_bytes()
+        with pytest.raises(ShiftDataError, match=r"mine\.[a-z]+' is no state of a fit"):
+            fitted(SOURCE, checkpoint=mine)
+        assert mine.read_bytes() == before
+    where.write_bytes(where.read_bytes()[:-30])
+    assert_array_equal(fitted(SOURCE, checkpoint=where).coef_, fitted(SOURCE).coef_)
+
+
+def test_what_is_written_through_a_map_is_noticed(tmp_path):
+    rows = np.memmap(tmp_path / "s.bin", dtype=float, mode="w+", shape=SOURCE.shape)
+    for values in (SOURCE, OTHER):
+        rows[:] = values
+        made = fitted(rows, checkpoint=tmp_path / "state")
+        assert_allclose(made.coef_, fitted(values).coef_, rtol=1e-9)
+        made = fitted(OTHER)
+        made.write_weights(rows, tmp_path / "out")
+        found = pq.read_table(tmp_path / "out")["weight"].to_numpy()
+        assert_allclose(found, made.transform(values), rtol=1e-12)
 
 
 def test_weights_follow_the_rows_that_are_given(tmp_path):
@@ -202,6 +249,10 @@ def test_what_weights_would_replace_or_be_read_with_is_refused(tmp_path):
     put(tmp_path / "mine" / "weights-000000.parquet", OTHER)
     with pytest.raises(ShiftDataError, match="was not written by write_weights"):
         made.write_weights(source, tmp_path / "mine")
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "weights-000000.parquet").write_text("mine")
+    with pytest.raises(ShiftDataError, match="was not written by write_weights"):
+        made.write_weights(source, tmp_path / "text")
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ShiftDataError, match="is a file"):
         made.write_weights(source, tmp_path / "file")
@@ -234,6 +285,8 @@ def test_scores_of_frames_go_by_name():
     assert_allclose(swapped.target_prior_, expected[::-1])
     with pytest.raises(ShiftDataError, match="source names the classes"):
         StreamingBBSE().fit(source[["1", "0"]], target, label=y)
+    with pytest.raises(ShiftDataError, match="source names the classes"):
+        StreamingBBSE().fit(pa.table({"1": p, "0": 1 - p}), pa.table({"1": q, "0": 1 - q}), label=y)
     with pytest.raises(ShiftDataError, match="is an array without names"):
         StreamingBBSE().fit(source.to_numpy(), target, scores=["0", "1"], label=y)
 
@@ -271,6 +324,16 @@ def test_how_far_the_optimum_is_told_where_samples_are_separable(C, shift):
         else:
             made.fit(source, target)
         assert optimum_apart(made, source, target, C) <= max(1.5 * made.steps_left_, 1e-6)
+
+
+def test_one_step_from_a_sample_tells_when_it_leads_nowhere():
+    rng = np.random.default_rng(0)
+    source = rng.normal(size=(3000, 2))
+    target = source[::-1] + np.array([8, 0])
+    made = StreamingLogisticWeighter(1e6, economical=True, warm_start_rows=600)
+    with pytest.warns(ConvergenceWarning, match="inf standard errors"), pytest.warns(PoorOverlapWarning):
+        made.fit(source, target)
+    assert made.steps_left_ == np.inf
 
 
 def test_a_warm_start_from_other_data_begins_anew():
