@@ -98,7 +98,7 @@ class StreamingLogisticWeighter(PublicCalls, KeepsConnections):
     steps_left_ : float
         How far a coefficient is from the optimum at most, in standard errors: by the Newton step that is left, or,
         where the last step was so short that its error is known without another pass, three times that. Infinite where
-        a step still changes log odds by 1 or more. See ``economical`` for what it means there.
+        samples are all but separable and steps still change log odds much. See ``economical`` for its meaning there.
     gradient_norm_ : float
         Largest entry of the gradient of the penalised mean loss, over the standardised columns, at the last point that
         was measured.
