@@ -52,6 +52,24 @@ def test_each_draw_is_a_fit_of_the_resampled_rows(make, settings):
     assert np.std(found, axis=0).min() > 0.005
 
 
+@pytest.mark.parametrize("make", [MLLS, RLLS])
+def test_rows_that_count_zero_times_move_no_draw(samples, make):
+    scores, y, target = samples
+    counts = np.random.default_rng(3).integers(0, 3, (2, len(y)))
+    own, theirs = counts[0], counts[1, : len(target)]
+    there, there_target = own > 0, theirs > 0
+    weighted, removed = make(n_bootstrap=5, random_state=0), make(n_bootstrap=5, random_state=0)
+    weighted.fit(scores, y, target, sample_weight_source=own, sample_weight_target=theirs)
+    removed.fit(
+        scores[there],
+        y[there],
+        target[there_target],
+        sample_weight_source=own[there],
+        sample_weight_target=theirs[there_target],
+    )
+    assert_allclose(weighted.bootstrap(), removed.bootstrap(), atol=1e-9)
+
+
 @pytest.mark.slow
 def test_counts_and_repeated_rows_have_the_same_distribution(samples):
     """150 draws each: means agree within 4 of their errors, deviations (each off by 6%) within 30%."""
