@@ -6,33 +6,9 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, lstsq
 from scipy.optimize import nnls
 from scipy.special import logsumexp
 
-from shiftfix._naming import ColumnError
-
 Floats = NDArray[np.float64]
 # Classes from which all wrong signs are exchanged at once, how often at most, and what of a slope is rounding.
 PIVOTED_CLASSES, MOST_EXCHANGES, SLOPE_ROUNDING = 100, 30, 1e-13
-
-
-# Values of a column that differ by less have no variance in float64.
-LEAST_REACH = 1e-150
-
-
-def refuse_vanishing(low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
-    """Raise ColumnError for columns whose values differ, but by so little that the squares of it are 0.
-
-    Parameters
-    ----------
-    low, high : ndarray of shape (n_columns,)
-        Least and largest value of each.
-    """
-    reach = high - low
-    lost = np.flatnonzero((reach > 0) & (reach < LEAST_REACH))
-    if lost.size:
-        raise ColumnError(
-            f"The values of {{column}} differ by {reach[lost[0]]:.3g} at most, which vanishes when squared: "
-            "rescale the column, for example to its standard deviation.",
-            int(lost[0]),
-        )
 
 
 def log_mean_exp(log_values: NDArray[np.float64], sample_weight: NDArray[np.float64]) -> float:

@@ -13,6 +13,7 @@ from sklearn.utils import check_array
 from shiftfix._blocks import row_blocks
 from shiftfix._naming import (
     CellError,
+    ColumnError,
     cell_error,
     column_names,
     column_word,
@@ -26,6 +27,8 @@ from shiftfix.exceptions import ShiftDataError
 
 # A row that counts less than this share of an average one moves no sum.
 LEAST_COUNT = 1e-100
+# Values of a column that differ by less have no variance in float64.
+LEAST_REACH = 1e-150
 IMPUTE = "impute or drop them, for example with scikit-learn's SimpleImputer."
 
 
@@ -163,6 +166,24 @@ def _check_finite(array: Any, name: str, names: list[str] | None) -> None:
     what = "NaN" if np.isnan(array[row, column]) else "infinity"
     where = f"{column_word(names, column)}, row {row}"
     raise CellError(f"{name} contains {what} ({(~finite).sum()} non-finite values, the first in {where})", IMPUTE)
+
+
+def refuse_vanishing(low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
+    """Raise ColumnError for columns whose values differ, but by so little that the squares of it are 0.
+
+    Parameters
+    ----------
+    low, high : ndarray of shape (n_columns,)
+        Least and largest value of each.
+    """
+    reach = high - low
+    lost = np.flatnonzero((reach > 0) & (reach < LEAST_REACH))
+    if lost.size:
+        raise ColumnError(
+            f"The values of {{column}} differ by {reach[lost[0]]:.3g} at most, which vanishes when squared: "
+            "rescale the column, for example to its standard deviation.",
+            int(lost[0]),
+        )
 
 
 def check_same_columns(reference: list[str] | None, X: Any, reference_name: str, name: str, n_features: int) -> None:

@@ -18,9 +18,15 @@ from shiftfix._blocks import ColumnSpread, column_spread
 from shiftfix._door import PublicCalls
 from shiftfix._learner import unchanged_on_error
 from shiftfix._naming import columns_named
-from shiftfix._numerics import Floats, log_mean_exp, refuse_vanishing
+from shiftfix._numerics import Floats, log_mean_exp
 from shiftfix._setting_checks import check_option
-from shiftfix._validation import check_matrix, check_repeat_counts, check_same_columns, check_two_samples
+from shiftfix._validation import (
+    check_matrix,
+    check_repeat_counts,
+    check_same_columns,
+    check_two_samples,
+    refuse_vanishing,
+)
 from shiftfix._verdict import tell
 from shiftfix.covariate._finishing import bounded, finished_weights, learn_clip
 from shiftfix.covariate._overlap import summarize_ratio

@@ -13,7 +13,8 @@ import numpy as np
 from scipy.linalg import cho_solve
 
 from shiftfix._naming import columns_named
-from shiftfix._numerics import Floats, refuse_vanishing
+from shiftfix._numerics import Floats
+from shiftfix._validation import refuse_vanishing
 from shiftfix._verdict import caller_warns
 from shiftfix.covariate import NEWTON_COLUMNS, LogisticWeighter, factorize
 from shiftfix.large._checkpoint import FitState, read_state, write_state

@@ -13,8 +13,7 @@ from sklearn.utils.sparsefuncs import min_max_axis
 from sklearn.utils.validation import validate_data
 
 from shiftfix._naming import OVERFLOW, ColumnError, cell_error, odd_cell, one_line
-from shiftfix._numerics import LEAST_REACH, refuse_vanishing
-from shiftfix._validation import check_rows
+from shiftfix._validation import LEAST_REACH, check_rows, refuse_vanishing
 from shiftfix._values import as_array, refuse_missing_labels, refuse_no_numbers
 from shiftfix.exceptions import ShiftDataError
 from shiftfix.mlp._storage import is_stored, named_shape, stored_rows
