@@ -237,6 +237,7 @@ CASES = {
     ),
     "csv with an engine": ("s.csv", ["--engine", "serial"], 2, "s.csv' is no Parquet or Arrow file"),
     "in the source": ("source", ["--out", "{here}/source"], 5, "a.parquet', which this run reads"),
+    "below the source": ("source", ["--out", "{here}/source/out"], 2, "whose files are read"),
 }
 
 
